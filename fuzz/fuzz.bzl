@@ -1,0 +1,38 @@
+"""fuzz_target: one source, a libFuzzer binary and a regression test."""
+
+def fuzz_target(name, corpus, deps = [], tags = [], **kwargs):
+    """A cc_test around LLVMFuzzerTestOneInput().
+
+    In most configurations the test replays its corpus, which is how each input
+    that once broke something stays fixed. With --config=libfuzzer the same
+    label is a libFuzzer binary; `bazel test` still replays the corpus with it,
+    and run by hand, with folders as arguments, it fuzzes:
+
+        bazel build --config=libfuzzer //fuzz:frame_fuzz
+        bazel-bin/fuzz/frame_fuzz -max_total_time=60 /tmp/new fuzz/corpus/frame_fuzz
+
+    Args:
+      name: conventionally ends in _fuzz.
+      corpus: files, at least one: glob(["corpus/NAME/*"]).
+      deps: of the code under test; the main() is added here.
+      tags: as in cc_test; "fuzz" is added here.
+      **kwargs: passed on to cc_test.
+    """
+    if not corpus:
+        # Without a file among its arguments, libFuzzer never ends.
+        fail("%s: the corpus needs at least one file" % name)
+    native.cc_test(
+        name = name,
+        args = ["$(location %s)" % file for file in corpus],
+        data = corpus,
+        linkopts = select({
+            "//:libfuzzer": ["-fsanitize=fuzzer"],
+            "//conditions:default": [],
+        }),
+        tags = tags + ["fuzz"],
+        deps = deps + select({
+            "//:libfuzzer": [],
+            "//conditions:default": ["//fuzz:replay_main"],
+        }),
+        **kwargs
+    )
