@@ -1,0 +1,329 @@
+#include "engine/wal/recovery.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include "engine/base/check.h"
+#include "engine/base/crc32c.h"
+
+namespace holdfast {
+namespace {
+
+absl::Status Rot(uint64_t segment, uint64_t position, absl::string_view what) {
+  return absl::DataLossError(absl::StrCat(
+      "file ", SegmentName(segment), ", position ", position, ": ", what,
+      ". These bytes were synced, so this is damage of the disk, not a crash; "
+      "nothing was changed. Restore the directory from its disk's mirror, or "
+      "clear it and let the server join anew"));
+}
+
+}  // namespace
+
+WalRecovery::WalRecovery(Disk* disk, Incarnation owner,
+                         HardStateFile* hard_state_file, ReplayFn replay,
+                         ResultFn<RecoveredWal> done)
+    : disk_(disk),
+      owner_(owner),
+      hard_state_file_(hard_state_file),
+      replay_(std::move(replay)),
+      done_(std::move(done)) {}
+
+void WalRecovery::Run() {
+  disk_->List(scope_.Wrap([this](absl::StatusOr<std::vector<FileInfo>> files) {
+    OnListed(std::move(files));
+  }));
+}
+
+void WalRecovery::OnListed(absl::StatusOr<std::vector<FileInfo>> files) {
+  if (!files.ok()) return Finish(files.status());
+  for (const FileInfo& info : *files) {
+    std::optional<uint64_t> id = ParseSegmentName(info.name);
+    if (!id.has_value()) continue;
+    Candidate& candidate = candidates_.emplace_back();
+    candidate.id = *id;
+    candidate.bytes = info.size;
+    result_.next_id = std::max(result_.next_id, *id + 1);
+  }
+  std::sort(candidates_.begin(), candidates_.end(),
+            [](const Candidate& a, const Candidate& b) { return a.id < b.id; });
+  ReadHeader(0);
+}
+
+void WalRecovery::ReadHeader(size_t i) {
+  if (i == candidates_.size()) return JudgeHeaderless();
+  disk_->Open(
+      SegmentName(candidates_[i].id), OpenMode::kExisting,
+      scope_.Wrap([this, i](absl::StatusOr<std::unique_ptr<File>> file) {
+        if (!file.ok()) return Finish(file.status());
+        candidates_[i].file = *std::move(file);
+        candidates_[i].file->Read(
+            0, kSegmentHeaderBytes, [this, i](absl::StatusOr<Buffer> block) {
+              if (!block.ok()) return Finish(block.status());
+              Candidate& c = candidates_[i];
+              c.header = DecodeSegmentHeader(block->view());
+              if (c.header.ok() && c.header->id != c.id) {
+                c.header = absl::DataLossError(
+                    absl::StrCat("the header names segment ", c.header->id));
+              }
+              if (absl::IsFailedPrecondition(c.header.status())) {
+                return Finish(absl::FailedPreconditionError(
+                    absl::StrCat("file ", SegmentName(c.id), ": ",
+                                 c.header.status().message())));
+              }
+              if (c.header.ok() && c.header->owner != owner_) {
+                return Finish(absl::FailedPreconditionError(absl::StrCat(
+                    "file ", SegmentName(c.id),
+                    " belongs to another data directory; take it out")));
+              }
+              ReadHeader(i + 1);
+            });
+      }));
+}
+
+void WalRecovery::JudgeHeaderless() {
+  for (size_t i = 0; i < candidates_.size(); ++i) {
+    Candidate& c = candidates_[i];
+    if (c.header.ok()) continue;
+    bool newest = std::all_of(
+        candidates_.begin() + static_cast<ptrdiff_t>(i), candidates_.end(),
+        [](const Candidate& later) { return !later.header.ok(); });
+    bool never_begun = absl::IsNotFound(c.header.status());
+    if (!newest && !never_begun) {
+      return Finish(Rot(c.id, 0, c.header.status().message()));
+    }
+    c.file->Read(0, c.bytes, [this](absl::StatusOr<Buffer> bytes) {
+      if (!bytes.ok()) return Finish(bytes.status());
+      OnHeaderlessRead(*bytes);
+    });
+    return;
+  }
+  Arrange();
+}
+
+void WalRecovery::OnHeaderlessRead(const Buffer& bytes) {
+  auto it = std::find_if(candidates_.begin(), candidates_.end(),
+                         [](const Candidate& c) { return !c.header.ok(); });
+  CHECK(it != candidates_.end());
+  for (uint64_t at = kSegmentHeaderBytes;
+       at + kLogFrameHeaderBytes <= bytes.size(); at += kFrameAlignment) {
+    std::optional<LogFrameHeader> frame =
+        DecodeLogFrameHeader(bytes.view().substr(at), it->id);
+    if (frame.has_value() && frame->synced_to > 0) {
+      return Finish(Rot(it->id, 0,
+                        "the header is damaged or gone, though frames say "
+                        "that it was synced"));
+    }
+  }
+  ++result_.stats.leftovers_removed;
+  leftovers_.push_back(SegmentName(it->id));
+  // This is a completion of the file's: it is closed at the end.
+  it->header = SegmentHeader{};
+  it->bytes = 0;
+  JudgeHeaderless();
+}
+
+void WalRecovery::Arrange() {
+  Index live_last(UINT64_MAX);
+  bool newest = true;
+  for (auto c = candidates_.rbegin(); c != candidates_.rend(); ++c) {
+    if (c->bytes == 0) continue;  // a leftover
+    began_ = true;
+    c->newest = std::exchange(newest, false);
+    c->live_last = live_last;
+    live_last = std::min(live_last, c->header->first_index() - 1);
+  }
+  ScanNext(0);
+}
+
+void WalRecovery::ScanNext(size_t i) {
+  if (i == candidates_.size()) return RewriteTail();
+  Candidate& c = candidates_[i];
+  if (c.bytes == 0) return ScanNext(i + 1);
+  if (c.header->first_index() > c.live_last) {
+    leftovers_.push_back(SegmentName(c.id));
+    return ScanNext(i + 1);
+  }
+  c.file->Read(0, c.bytes, [this, i](absl::StatusOr<Buffer> bytes) {
+    if (!bytes.ok()) return Finish(bytes.status());
+    absl::Status taken = TakeSegment(candidates_[i], *bytes);
+    if (!taken.ok()) return Finish(std::move(taken));
+    *bytes = Buffer();
+    ScanNext(i + 1);
+  });
+}
+
+absl::Status WalRecovery::TakeSegment(const Candidate& c, const Buffer& bytes) {
+  const SegmentHeader& header = *c.header;
+  if (result_.segments.empty() && result_.last == LogPoint{}) {
+    result_.last = header.previous;
+  }
+  if (header.previous != result_.last) {
+    return Rot(c.id, 0,
+               absl::StrCat("the segment begins behind entry ",
+                            header.previous.index.value(),
+                            ", but the segments before it end at entry ",
+                            result_.last.index.value(),
+                            ": a segment is missing or not this log's"));
+  }
+  SegmentScan scan = ScanSegment(bytes.view(), header);
+  result_.stats.frames_behind_damage += scan.frames_behind_damage;
+  LogSegment segment(c.id, c.file, header.first_index());
+  uint64_t end = kSegmentHeaderBytes;
+  for (const FoundFrame& frame : scan.frames) {
+    // Of the newest segment, what stands behind the last sync is rewritten.
+    bool tail = c.newest && frame.position >= scan.marked_to;
+    uint64_t after = frame.position + FrameBytes(frame.header.body_size);
+    if (!tail) end = after;
+    if (frame.header.kind != FrameKind::kEntry) continue;
+    if (frame.header.index > c.live_last) break;
+    absl::StatusOr<Entry> entry = DecodeEntry(bytes.Slice(
+        frame.position + kLogFrameHeaderBytes, frame.header.body_size));
+    if (!entry.ok() || !Continues(result_.last, entry->header) ||
+        Crc32c(entry->payload.view()) != entry->header.payload_crc) {
+      return Rot(c.id, frame.position,
+                 absl::StrCat("entry ", frame.header.index.value(),
+                              " doesn't continue the log before it"));
+    }
+    // Not a slice: it would pin the whole segment's bytes.
+    entry->payload = Buffer::Copy(entry->payload.view());
+    if (tail) {
+      if (tail_.empty()) before_tail_ = result_.last;
+      tail_.push_back(*entry);
+    } else {
+      segment.Note(entry->header, frame.position, frame.seed);
+    }
+    result_.last = PointAfter(entry->header);
+    result_.commit = std::max(
+        result_.commit, std::min(frame.header.commit, result_.last.index));
+    replay_(*entry, result_.commit);
+  }
+  segment.set_end(end);
+  if (segment.last() >= segment.first()) {
+    result_.segments.push_back(std::move(segment));
+  } else if (!tail_.empty()) {
+    // All of it gets rewritten. (One that is merely empty stays: its header
+    // may have cut a suffix.)
+    leftovers_.push_back(SegmentName(c.id));
+  }
+  return CheckEnd(c, scan, bytes.view());
+}
+
+absl::Status WalRecovery::CheckEnd(const Candidate& c, const SegmentScan& scan,
+                                   absl::string_view bytes) {
+  if (!c.newest) {
+    // A later segment began only once all of this one was synced.
+    if (result_.last.index == c.live_last) return absl::OkStatus();
+    return Rot(
+        c.id, scan.end,
+        absl::StrCat("expected entries up to ", c.live_last.value(),
+                     ", found intact ones up to ", result_.last.index.value()));
+  }
+  if (scan.end < scan.marked_to) {
+    return Rot(
+        c.id, scan.end,
+        absl::StrCat("expected intact frames up to position ", scan.marked_to,
+                     ", found them up to entry ", result_.last.index.value()));
+  }
+  absl::string_view rest = bytes.substr(std::min(scan.end, bytes.size()));
+  if (std::any_of(rest.begin(), rest.end(), [](char b) { return b != 0; })) {
+    ++result_.stats.torn_tails_cut;
+  }
+  return absl::OkStatus();
+}
+
+void WalRecovery::RewriteTail() {
+  if (tail_.empty()) return RecoverHardState();
+  ++result_.stats.tails_rewritten;
+  uint64_t bytes = kSegmentHeaderBytes + kFrameAlignment * 2;  // and a mark
+  for (const Entry& e : tail_) {
+    bytes += FrameBytes(kEntryHeaderBytes + e.payload.size());
+  }
+  disk_->Allocate(
+      SegmentName(result_.next_id), bytes,
+      scope_.Wrap([this](absl::StatusOr<std::unique_ptr<File>> file) {
+        if (!file.ok()) return Finish(file.status());
+        std::shared_ptr<File> shared = *std::move(file);
+        disk_->SyncDir(scope_.Wrap([this, shared](absl::Status synced) {
+          if (!synced.ok()) return Finish(std::move(synced));
+          WriteTail(shared);
+        }));
+      }));
+}
+
+void WalRecovery::WriteTail(std::shared_ptr<File> file) {
+  SegmentHeader header;
+  header.owner = owner_;
+  header.id = result_.next_id++;
+  header.previous = before_tail_;
+  FrameWriter writer(header);
+  LogSegment& segment =
+      result_.segments.emplace_back(header.id, file, header.first_index());
+  Buffers frames;
+  for (const Entry& e : tail_) {
+    segment.Note(e.header, writer.position(), writer.seed());
+    writer.AppendEntry(e, 0, result_.commit, &frames);
+  }
+  // True whenever it counts, since the header becomes durable after it.
+  writer.AppendMark(writer.position(), result_.commit, &frames);
+  segment.set_end(writer.position());
+  // The header last: without it, the old tail still stands.
+  File* f = file.get();
+  f->Write(kSegmentHeaderBytes, std::move(frames), [](absl::Status) {});
+  f->Sync([this, f,
+           block = EncodeSegmentHeader(header)](absl::Status synced) mutable {
+    if (!synced.ok()) return Finish(std::move(synced));
+    f->Write(0, {std::move(block)}, [](absl::Status) {});
+    f->Sync([this](absl::Status s) {
+      if (!s.ok()) return Finish(std::move(s));
+      RecoverHardState();
+    });
+  });
+}
+
+void WalRecovery::RecoverHardState() {
+  hard_state_file_->Open(
+      began_, [this](absl::StatusOr<HardStateFile::Found> found) {
+        if (!found.ok()) return Finish(found.status());
+        if (found->repaired) ++result_.stats.hard_states_repaired;
+        result_.hard_state = found->state.value_or(HardState{});
+        // An entry of a term proves that the term has been.
+        if (result_.last.term > result_.hard_state.term) {
+          result_.hard_state = HardState{result_.last.term, ServerId()};
+        }
+        TrimSegments();
+        RemoveLeftovers();
+      });
+}
+
+void WalRecovery::TrimSegments() {
+  // A new segment is begun for what comes next: what was allocated behind the
+  // last frames is given back.
+  for (const Candidate& c : candidates_) {
+    for (const LogSegment& s : result_.segments) {
+      if (s.id() != c.id || s.end() == c.bytes) continue;
+      if (c.newest) s.file()->Truncate(s.end(), [](absl::Status) {});
+    }
+  }
+}
+
+void WalRecovery::RemoveLeftovers() {
+  if (leftovers_.empty()) return Finish(absl::OkStatus());
+  std::string name = std::move(leftovers_.back());
+  leftovers_.pop_back();
+  disk_->Remove(name, scope_.Wrap([this](absl::Status removed) {
+    if (!removed.ok() && !absl::IsNotFound(removed)) {
+      return Finish(std::move(removed));
+    }
+    RemoveLeftovers();
+  }));
+}
+
+void WalRecovery::Finish(absl::Status status) {
+  ResultFn<RecoveredWal> done = std::move(done_);
+  if (!status.ok()) return done(std::move(status));
+  done(std::move(result_));
+}
+
+}  // namespace holdfast

@@ -1,0 +1,161 @@
+#ifndef HOLDFAST_ENGINE_WAL_SEGMENT_H_
+#define HOLDFAST_ENGINE_WAL_SEGMENT_H_
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+#include "engine/base/buffer.h"
+#include "engine/base/types.h"
+#include "engine/env/disk.h"
+#include "engine/wal/entry.h"
+#include "engine/wal/frame.h"
+
+namespace holdfast {
+
+// A segment file: one block of header, then frames up to where zeroes begin.
+//
+//    0  magic            u64
+//    8  version          u32   1
+//   12  zero             u32
+//   16  owner            u64   the data directory's incarnation
+//   24  id               u64   rises with every segment that is begun
+//   32  first_index      u64   of its first entry; replaces all entries from
+//                              here on in segments with lower ids
+//   40  previous.term    u64   the log's point before first_index:
+//   48  previous.offset  u64     term, next offset,
+//   56  previous.time    i64     log time
+//   64  previous.chain   u64     and chained hash
+//   72  zeroes
+// 4092  crc              u32   CRC32C of the bytes before
+//
+// The header becomes durable together with the segment's first frames, or
+// after them; a segment without an intact one holds nothing that counts.
+inline constexpr size_t kSegmentHeaderBytes = 4096;
+
+struct SegmentHeader {
+  Incarnation owner;
+  uint64_t id = 0;
+  // What the log before first_index amounts to; index is first_index - 1.
+  LogPoint previous;
+
+  Index first_index() const { return previous.index + 1; }
+  bool operator==(const SegmentHeader&) const = default;
+};
+
+std::string SegmentName(uint64_t id);
+std::optional<uint64_t> ParseSegmentName(absl::string_view name);
+
+Buffer EncodeSegmentHeader(const SegmentHeader& header);
+// NOT_FOUND: all zeroes, never begun. DATA_LOSS: not an intact header.
+// FAILED_PRECONDITION: of a newer format.
+absl::StatusOr<SegmentHeader> DecodeSegmentHeader(absl::string_view block);
+// What the first frame's body checksum is seeded by.
+uint32_t FirstSeed(const SegmentHeader& header);
+
+// Turns entries into frames, one behind the other in a segment.
+class FrameWriter {
+ public:
+  FrameWriter() = default;
+  explicit FrameWriter(const SegmentHeader& header);
+
+  uint64_t position() const { return position_; }
+  // What the next frame's body checksum is seeded by.
+  uint32_t seed() const { return seed_; }
+
+  // The buffers to write at position() as it was before.
+  void AppendEntry(const Entry& entry, uint64_t synced_to, Index commit,
+                   Buffers* out);
+  void AppendMark(uint64_t synced_to, Index commit, Buffers* out);
+
+ private:
+  void AppendFrame(LogFrameHeader header, absl::string_view head,
+                   const Buffer& tail, Buffers* out);
+
+  uint64_t segment_ = 0;
+  uint64_t position_ = kSegmentHeaderBytes;
+  uint32_t seed_ = 0;
+  Index last_index_;
+  Term last_term_;
+  std::vector<TermRun> runs_;
+};
+
+// A frame as found.
+struct FoundFrame {
+  uint64_t position = 0;
+  uint32_t seed = 0;  // that its body's checksum was seeded by
+  LogFrameHeader header;
+};
+
+// Reads the frame at `position` of a segment's bytes, whose body's checksum
+// is seeded by `seed`; nothing unless it is intact.
+std::optional<FoundFrame> ReadFrame(absl::string_view bytes, uint64_t position,
+                                    uint64_t segment, uint32_t seed);
+
+// All that is in one segment.
+struct SegmentScan {
+  // The intact frames from the start on, without a gap.
+  std::vector<FoundFrame> frames;
+  // Where they end.
+  uint64_t end = kSegmentHeaderBytes;
+  // Up to where the segment is known to have been synced, by any intact frame
+  // header in it, also one behind damage.
+  uint64_t marked_to = 0;
+  // Frames found behind `end`.
+  size_t frames_behind_damage = 0;
+  Index commit;
+};
+SegmentScan ScanSegment(absl::string_view bytes, const SegmentHeader& header);
+
+// Where a segment's live entries are: a sparse index, with a sample for each
+// kBytesPerSample of frames.
+class LogSegment {
+ public:
+  static constexpr uint64_t kBytesPerSample = 16 << 10;
+
+  struct Sample {
+    Index index;
+    Offset offset;
+    uint64_t position = 0;
+    uint32_t seed = 0;
+  };
+
+  LogSegment(uint64_t id, std::shared_ptr<File> file, Index first)
+      : id_(id), file_(std::move(file)), first_(first), last_(first - 1) {}
+
+  uint64_t id() const { return id_; }
+  const std::shared_ptr<File>& file() const { return file_; }
+  Index first() const { return first_; }
+  Index last() const { return last_; }  // first() - 1 while empty
+  // Of the frames that may be read.
+  uint64_t end() const { return end_; }
+  void set_end(uint64_t end) { end_ = end; }
+
+  // The next entry stands at `position`.
+  void Note(const EntryHeader& header, uint64_t position, uint32_t seed);
+  // Forgets the entries behind `last`, which must not be below first().
+  void CutTo(Index last);
+  // The base offset of the first entry; needs one.
+  Offset first_offset() const { return samples_.front().offset; }
+  // The last sample at or before an entry, or an offset, of this segment.
+  const Sample& Floor(Index index) const;
+  const Sample& Floor(Offset offset) const;
+
+ private:
+  uint64_t id_;
+  std::shared_ptr<File> file_;  // shared with reads under way
+  Index first_;
+  Index last_;
+  uint64_t end_ = kSegmentHeaderBytes;
+  std::vector<Sample> samples_;
+};
+
+}  // namespace holdfast
+
+#endif  // HOLDFAST_ENGINE_WAL_SEGMENT_H_

@@ -1,0 +1,343 @@
+#include "engine/wal/testing/memory_disk.h"
+
+#include <algorithm>
+#include <set>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "engine/base/check.h"
+
+namespace holdfast {
+namespace {
+
+absl::Status DeviceError(absl::string_view what) {
+  return absl::DataLossError(absl::StrCat(what, ": injected device error"));
+}
+
+}  // namespace
+
+class MemoryFile : public File {
+ public:
+  MemoryFile(MemoryDisk* disk, std::string name,
+             std::shared_ptr<MemoryDisk::Inode> inode)
+      : disk_(disk), name_(std::move(name)), inode_(std::move(inode)) {}
+
+  void Read(uint64_t at, size_t n, ResultFn<Buffer> done) override {
+    disk_->Complete(
+        alive_, [this, at, n, done = std::move(done)](bool failed) mutable {
+          if (failed) return done(DeviceError(name_));
+          absl::string_view all = inode_->current;
+          absl::string_view bytes =
+              at >= all.size() ? absl::string_view() : all.substr(at, n);
+          // On the stack: `done` may destroy this file, and this task with it.
+          ResultFn<Buffer> call = std::move(done);
+          call(Buffer::Copy(bytes));
+        });
+  }
+
+  void Write(uint64_t at, Buffers data, DoneFn done) override {
+    MemoryDisk::FileOp op;
+    op.at = at;
+    for (const Buffer& b : data) op.bytes.append(b.data(), b.size());
+    for (const auto& [from, to] : writing_) {
+      CHECK(at >= to || at + op.bytes.size() <= from);
+    }
+    auto range = writing_.emplace(at, at + op.bytes.size());
+    Submit(std::move(op));
+    disk_->Complete(alive_,
+                    [this, range, done = std::move(done)](bool failed) mutable {
+                      writing_.erase(range);
+                      if (failed) write_failed_ = true;
+                      DoneFn call = std::move(done);
+                      call(failed ? DeviceError(name_) : absl::OkStatus());
+                    });
+  }
+
+  void Sync(DoneFn done) override {
+    uint64_t before = disk_->next_op_;
+    disk_->Complete(
+        alive_, [this, before, done = std::move(done)](bool failed) mutable {
+          std::vector<MemoryDisk::FileOp> left;
+          for (MemoryDisk::FileOp& op : inode_->unsynced) {
+            if (op.number < before && (failed || write_failed_)) op.lost = true;
+            if (op.number >= before || op.lost) {
+              left.push_back(std::move(op));
+            } else {
+              MemoryDisk::Apply(op, &inode_->durable);
+            }
+          }
+          inode_->unsynced = std::move(left);
+          DoneFn call = std::move(done);
+          call(failed || write_failed_ ? DeviceError(name_) : absl::OkStatus());
+        });
+  }
+
+  void Truncate(uint64_t size, DoneFn done) override {
+    MemoryDisk::FileOp op;
+    op.truncate = true;
+    op.at = size;
+    Submit(std::move(op));
+    disk_->Complete(alive_,
+                    [this, done = std::move(done)](bool failed) mutable {
+                      DoneFn call = std::move(done);
+                      call(failed ? DeviceError(name_) : absl::OkStatus());
+                    });
+  }
+
+  uint64_t size() const override { return inode_->current.size(); }
+
+ private:
+  void Submit(MemoryDisk::FileOp op) {
+    op.number = disk_->next_op_++;
+    MemoryDisk::Apply(op, &inode_->current);
+    inode_->unsynced.push_back(std::move(op));
+  }
+
+  MemoryDisk* const disk_;
+  const std::string name_;
+  const std::shared_ptr<MemoryDisk::Inode> inode_;
+  std::multimap<uint64_t, uint64_t> writing_;
+  bool write_failed_ = false;
+  std::shared_ptr<int> alive_ = std::make_shared<int>();
+};
+
+// --- Faults ---
+
+size_t MemoryDisk::unsynced_ops() const {
+  std::set<const Inode*> files;
+  for (const auto& [name, file] : names_) files.insert(file.get());
+  for (const auto& [name, file] : durable_names_) files.insert(file.get());
+  for (const NameOp& op : unsynced_names_) {
+    if (op.file != nullptr) files.insert(op.file.get());
+  }
+  size_t ops = unsynced_names_.size();
+  for (const Inode* file : files) ops += file->unsynced.size();
+  return ops;
+}
+
+std::unique_ptr<MemoryDisk> MemoryDisk::AfterCrash(
+    Loop* loop, const Survives& survives) const {
+  // All unsynced operations in the order of the calls, to number them.
+  std::map<uint64_t, size_t> ordinals;
+  std::map<const Inode*, std::shared_ptr<Inode>> files;
+  auto add_file = [&](const std::shared_ptr<Inode>& file) {
+    if (file == nullptr || !files.emplace(file.get(), nullptr).second) return;
+    for (const FileOp& op : file->unsynced) ordinals[op.number] = 0;
+  };
+  for (const auto& [name, file] : names_) add_file(file);
+  for (const auto& [name, file] : durable_names_) add_file(file);
+  for (const NameOp& op : unsynced_names_) {
+    add_file(op.file);
+    ordinals[op.number] = 0;
+  }
+  size_t next = 0;
+  for (auto& [number, ordinal] : ordinals) ordinal = next++;
+
+  for (auto& [old, file] : files) {
+    file = std::make_shared<Inode>();
+    file->durable = old->durable;
+    for (const FileOp& op : old->unsynced) {
+      size_t ordinal = ordinals.at(op.number);
+      if (op.truncate) {
+        if (survives(ordinal, 0)) Apply(op, &file->durable);
+        continue;
+      }
+      size_t sector = 0;
+      for (uint64_t from = op.at, end = op.at + op.bytes.size(); from < end;) {
+        uint64_t to = std::min(end, (from / kSectorBytes + 1) * kSectorBytes);
+        if (survives(ordinal, sector++)) {
+          FileOp part;
+          part.at = from;
+          part.bytes = op.bytes.substr(from - op.at, to - from);
+          Apply(part, &file->durable);
+        }
+        from = to;
+      }
+    }
+    file->current = file->durable;
+  }
+  NameMap names = durable_names_;
+  for (const NameOp& op : unsynced_names_) {
+    if (survives(ordinals.at(op.number), 0)) Apply(op, &names);
+  }
+  auto disk = std::make_unique<MemoryDisk>(loop);
+  for (const auto& [name, file] : names) {
+    disk->names_[name] = files.at(file.get());
+  }
+  disk->durable_names_ = disk->names_;
+  return disk;
+}
+
+void MemoryDisk::Apply(const FileOp& op, std::string* bytes) {
+  if (op.truncate) {
+    bytes->resize(op.at, '\0');
+    return;
+  }
+  uint64_t end = op.at + op.bytes.size();
+  if (bytes->size() < end) bytes->resize(end, '\0');
+  bytes->replace(op.at, op.bytes.size(), op.bytes);
+}
+
+void MemoryDisk::Apply(const NameOp& op, NameMap* names) {
+  if (!op.from.empty()) names->erase(op.from);
+  if (!op.to.empty()) (*names)[op.to] = op.file;
+}
+
+void MemoryDisk::ChangeNames(NameOp op) {
+  op.number = next_op_++;
+  Apply(op, &names_);
+  unsynced_names_.push_back(std::move(op));
+}
+
+void MemoryDisk::Complete(std::weak_ptr<void> alive,
+                          InlineFunction<void(bool)> run) {
+  loop_->Post([this, disk = std::weak_ptr<int>(alive_),
+               alive = std::move(alive), run = std::move(run)]() mutable {
+    if (disk.expired() || completions_ >= stop_after_) return;
+    ++completions_;
+    if (!alive.expired()) run(completions_ == fail_at_);
+  });
+}
+
+// --- Inspection and damage ---
+
+std::vector<std::string> MemoryDisk::Names() const {
+  std::vector<std::string> names;
+  for (const auto& [name, file] : names_) names.push_back(name);
+  return names;
+}
+
+std::string MemoryDisk::Contents(const std::string& name) const {
+  return names_.at(name)->current;
+}
+
+void MemoryDisk::SetContents(const std::string& name, std::string bytes) {
+  auto file = std::make_shared<Inode>();
+  file->durable = bytes;
+  file->current = std::move(bytes);
+  durable_names_[name] = names_[name] = file;
+}
+
+void MemoryDisk::Delete(const std::string& name) {
+  names_.erase(name);
+  durable_names_.erase(name);
+}
+
+// --- Disk ---
+
+void MemoryDisk::Open(const std::string& name, OpenMode mode,
+                      ResultFn<std::unique_ptr<File>> done) {
+  Complete(alive_,
+           [this, name, mode, done = std::move(done)](bool failed) mutable {
+             if (failed) return done(DeviceError(name));
+             auto it = names_.find(name);
+             if (mode == OpenMode::kExisting && it == names_.end()) {
+               return done(absl::NotFoundError(name));
+             }
+             if (mode == OpenMode::kCreateNew) {
+               if (it != names_.end())
+                 return done(absl::AlreadyExistsError(name));
+               NameOp op;
+               op.to = name;
+               op.file = std::make_shared<Inode>();
+               ChangeNames(std::move(op));
+             }
+             done(std::make_unique<MemoryFile>(this, name, names_.at(name)));
+           });
+}
+
+void MemoryDisk::Allocate(const std::string& name, uint64_t size,
+                          ResultFn<std::unique_ptr<File>> done) {
+  // The name may be there after a crash before the zeroes are.
+  auto file = std::make_shared<Inode>();
+  bool exists = names_.contains(name);
+  if (!exists && !full_) {
+    NameOp op;
+    op.to = name;
+    op.file = file;
+    ChangeNames(std::move(op));
+    FileOp zeroes;
+    zeroes.number = next_op_++;
+    zeroes.truncate = true;
+    zeroes.at = size;
+    Apply(zeroes, &file->current);
+    file->unsynced.push_back(std::move(zeroes));
+  }
+  Complete(alive_, [this, name, file, exists, full = full_,
+                    done = std::move(done)](bool failed) mutable {
+    if (failed) return done(DeviceError(name));
+    if (exists) return done(absl::AlreadyExistsError(name));
+    if (full) return done(absl::ResourceExhaustedError(name));
+    file->durable = file->current;
+    file->unsynced.clear();
+    done(std::make_unique<MemoryFile>(this, name, file));
+  });
+}
+
+void MemoryDisk::List(ResultFn<std::vector<FileInfo>> done) {
+  Complete(alive_, [this, done = std::move(done)](bool failed) mutable {
+    if (failed) return done(DeviceError("list"));
+    std::vector<FileInfo> files;
+    for (const auto& [name, file] : names_) {
+      files.push_back(FileInfo{name, file->current.size()});
+    }
+    done(std::move(files));
+  });
+}
+
+void MemoryDisk::Rename(const std::string& from, const std::string& to,
+                        DoneFn done) {
+  Complete(alive_,
+           [this, from, to, done = std::move(done)](bool failed) mutable {
+             if (failed) return done(DeviceError(from));
+             auto it = names_.find(from);
+             if (it == names_.end()) return done(absl::NotFoundError(from));
+             NameOp op;
+             op.from = from;
+             op.to = to;
+             op.file = it->second;
+             ChangeNames(std::move(op));
+             done(absl::OkStatus());
+           });
+}
+
+void MemoryDisk::Remove(const std::string& name, DoneFn done) {
+  Complete(alive_, [this, name, done = std::move(done)](bool failed) mutable {
+    if (failed) return done(DeviceError(name));
+    if (!names_.contains(name)) return done(absl::NotFoundError(name));
+    NameOp op;
+    op.from = name;
+    ChangeNames(std::move(op));
+    done(absl::OkStatus());
+  });
+}
+
+void MemoryDisk::SyncDir(DoneFn done) {
+  uint64_t before = next_op_;
+  Complete(alive_, [this, before, done = std::move(done)](bool failed) mutable {
+    if (failed) return done(DeviceError("directory"));
+    std::vector<NameOp> left;
+    for (NameOp& op : unsynced_names_) {
+      if (op.number < before) {
+        Apply(op, &durable_names_);
+      } else {
+        left.push_back(std::move(op));
+      }
+    }
+    unsynced_names_ = std::move(left);
+    done(absl::OkStatus());
+  });
+}
+
+void MemoryDisk::Lock(DoneFn done) {
+  Complete(alive_,
+           [done = std::move(done)](bool) mutable { done(absl::OkStatus()); });
+}
+
+void MemoryDisk::FreeSpace(ResultFn<uint64_t> done) {
+  Complete(alive_, [this, done = std::move(done)](bool) mutable {
+    done(uint64_t{full_ ? 0u : 1u << 30});
+  });
+}
+
+}  // namespace holdfast

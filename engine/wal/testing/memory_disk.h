@@ -1,0 +1,118 @@
+#ifndef HOLDFAST_ENGINE_WAL_TESTING_MEMORY_DISK_H_
+#define HOLDFAST_ENGINE_WAL_TESTING_MEMORY_DISK_H_
+
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "engine/base/inline_function.h"
+#include "engine/env/disk.h"
+#include "engine/env/loop.h"
+
+namespace holdfast {
+
+// A Disk for tests, in memory, that knows what would be left if the power
+// failed now. Each file, and the directory, has what is durable and the
+// operations since the last sync; reads see both.
+//
+// Operations complete one at a time, in the order of the calls, each in a task
+// of its own of the Loop. Their bytes may reach the platter from the call on;
+// a sync makes durable what it covers when it completes.
+class MemoryDisk : public Disk {
+ public:
+  explicit MemoryDisk(Loop* loop) : loop_(loop) {}
+
+  // --- Faults ---
+
+  // Whether the `sector`-th sector that the `op`-th unsynced operation touches
+  // survives; operations that aren't writes have one sector, number 0.
+  using Survives = std::function<bool(size_t op, size_t sector)>;
+  static constexpr size_t kSectorBytes = 512;
+
+  // Counted over the whole disk, in the order of the calls.
+  size_t unsynced_ops() const;
+  // What the disk holds after a power failure at this moment.
+  std::unique_ptr<MemoryDisk> AfterCrash(Loop* loop,
+                                         const Survives& survives) const;
+
+  // I/O completions so far.
+  uint64_t completions() const { return completions_; }
+  // No operation completes once this many have.
+  void StopAfter(uint64_t completions) { stop_after_ = completions; }
+  // The completion with this number (from 1) is an error; if it is a sync's,
+  // what it covered stays readable, but no later sync makes it durable.
+  void FailAt(uint64_t completion) { fail_at_ = completion; }
+  // Allocate fails with RESOURCE_EXHAUSTED.
+  void set_full(bool full) { full_ = full; }
+
+  // --- Inspection and damage ---
+
+  std::vector<std::string> Names() const;
+  // As read now. Needs the file to be there.
+  std::string Contents(const std::string& name) const;
+  // Makes or replaces a file, durably, whatever is open.
+  void SetContents(const std::string& name, std::string bytes);
+  void Delete(const std::string& name);
+
+  // --- Disk ---
+
+  void Open(const std::string& name, OpenMode mode,
+            ResultFn<std::unique_ptr<File>> done) override;
+  void Allocate(const std::string& name, uint64_t size,
+                ResultFn<std::unique_ptr<File>> done) override;
+  void List(ResultFn<std::vector<FileInfo>> done) override;
+  void Rename(const std::string& from, const std::string& to,
+              DoneFn done) override;
+  void Remove(const std::string& name, DoneFn done) override;
+  void SyncDir(DoneFn done) override;
+  void Lock(DoneFn done) override;
+  void FreeSpace(ResultFn<uint64_t> done) override;
+
+ private:
+  friend class MemoryFile;
+
+  struct FileOp {
+    uint64_t number = 0;  // in the order of all calls
+    bool truncate = false;
+    bool lost = false;  // a sync that covered it failed
+    uint64_t at = 0;    // or the new size
+    std::string bytes;
+  };
+  struct Inode {
+    std::string durable;
+    std::string current;
+    std::vector<FileOp> unsynced;
+  };
+  using NameMap = std::map<std::string, std::shared_ptr<Inode>>;
+  struct NameOp {
+    uint64_t number = 0;
+    std::string from;             // removed, if not empty
+    std::string to;               // made, if not empty
+    std::shared_ptr<Inode> file;  // what `to` names
+  };
+
+  static void Apply(const FileOp& op, std::string* bytes);
+  static void Apply(const NameOp& op, NameMap* names);
+  void ChangeNames(NameOp op);
+  // Runs `run(failed)` as the next completion, unless `alive` is gone.
+  void Complete(std::weak_ptr<void> alive, InlineFunction<void(bool)> run);
+
+  Loop* const loop_;
+  NameMap durable_names_;
+  NameMap names_;
+  std::vector<NameOp> unsynced_names_;
+  uint64_t next_op_ = 0;
+  uint64_t completions_ = 0;
+  uint64_t stop_after_ = UINT64_MAX;
+  uint64_t fail_at_ = 0;
+  bool full_ = false;
+  std::shared_ptr<int> alive_ = std::make_shared<int>();
+};
+
+}  // namespace holdfast
+
+#endif  // HOLDFAST_ENGINE_WAL_TESTING_MEMORY_DISK_H_

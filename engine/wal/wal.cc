@@ -1,0 +1,419 @@
+#include "engine/wal/wal.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "engine/base/check.h"
+#include "engine/base/crc32c.h"
+#include "engine/wal/recovery.h"
+
+namespace holdfast {
+namespace {
+
+// A read asks for at least this much.
+constexpr uint64_t kReadBytesMin = 64 << 10;
+
+uint64_t FrameBytesOf(const Entry& entry) {
+  return FrameBytes(kEntryHeaderBytes + entry.payload.size());
+}
+
+}  // namespace
+
+Wal::Wal(Loop* loop, Disk* disk, Incarnation owner, WalOptions options,
+         Events events)
+    : loop_(loop),
+      disk_(disk),
+      owner_(owner),
+      options_(options),
+      events_(std::move(events)),
+      hard_state_file_(disk, owner) {
+  CHECK_LE(options_.segment_bytes, uint64_t{1} << 31);
+}
+
+Wal::~Wal() = default;
+
+void Wal::Open(ReplayFn replay, DoneFn done) {
+  recovery_ = std::make_unique<WalRecovery>(
+      disk_, owner_, &hard_state_file_, std::move(replay),
+      [this,
+       done = std::move(done)](absl::StatusOr<RecoveredWal> found) mutable {
+        if (!found.ok()) return done(found.status());
+        segments_ = std::move(found->segments);
+        hard_state_ = found->hard_state;
+        last_ = found->last;
+        commit_ = found->commit;
+        next_id_ = found->next_id;
+        stats_ = found->stats;
+        // Not here, inside a callback of the recovery's.
+        loop_->Post(scope_.Wrap([this] { recovery_ = nullptr; }));
+        AllocateSpare(options_.segment_bytes);
+        done(absl::OkStatus());
+      });
+  recovery_->Run();
+}
+
+Index Wal::first_index() const {
+  return segments_.empty() ? last_.index + 1 : segments_.front().first();
+}
+
+// --- Writing ---
+
+void Wal::Write(WalWrite write, Index commit) {
+  if (failed_) return;
+  commit_ = std::max(commit_, commit);
+  if (write.hard_state.has_value()) {
+    Item& item = queue_.emplace_back();
+    item.kind = Item::Kind::kHardState;
+    item.hard_state = *write.hard_state;
+  }
+  if (write.cut_to.has_value()) {
+    CHECK(!write.entries.empty());
+    Item& item = queue_.emplace_back();
+    item.kind = Item::Kind::kCut;
+    item.cut_to = *write.cut_to;
+  }
+  for (Entry& entry : write.entries) {
+    Item& item = queue_.emplace_back();
+    item.kind = Item::Kind::kEntry;
+    item.entry = std::move(entry);
+  }
+  Item& item = queue_.emplace_back();
+  item.kind = Item::Kind::kSequence;
+  item.sequence = write.sequence;
+  Pump();
+}
+
+void Wal::Pump() {
+  if (busy_ || failed_) return;
+  if (queue_.empty()) return ArmMark();
+  switch (queue_.front().kind) {
+    case Item::Kind::kHardState:
+      return WriteHardState();
+    case Item::Kind::kCut:
+      CutTo(queue_.front().cut_to);
+      queue_.pop_front();
+      return WriteGroup();
+    case Item::Kind::kEntry:
+      return WriteGroup();
+    case Item::Kind::kSequence: {
+      // Nothing of it is left to be written; reported from the Loop, never
+      // inside Write.
+      uint64_t sequence = queue_.front().sequence;
+      queue_.pop_front();
+      busy_ = true;
+      loop_->Post(scope_.Wrap([this, sequence] {
+        busy_ = false;
+        events_.on_persisted(sequence);
+        Pump();
+      }));
+      return;
+    }
+  }
+}
+
+void Wal::WriteHardState() {
+  busy_ = true;
+  HardState state = queue_.front().hard_state;
+  queue_.pop_front();
+  hard_state_file_.Write(state, [this, state](absl::Status written) {
+    if (!written.ok()) return Fail(std::move(written));
+    hard_state_ = state;
+    busy_ = false;
+    Pump();
+  });
+}
+
+void Wal::WriteGroup() {
+  mark_timer_.Cancel();
+  const Entry& first = queue_.front().entry;
+  uint64_t needed = FrameBytesOf(first);
+  if (!begin_segment_ && writer_.position() + needed > capacity_) {
+    begin_segment_ = true;
+  }
+  Buffers out;
+  uint64_t at = writer_.position();
+  if (begin_segment_) {
+    if (!SpareReady(kSegmentHeaderBytes + needed)) return;
+    BeginSegment(&out);
+    at = 0;
+  }
+  uint64_t sequence = GatherFrames(&out);
+  uint64_t end = writer_.position();
+  busy_ = true;
+  ++stats_.groups;
+  File* file = segments_.back().file().get();
+  file->Write(at, std::move(out), [](absl::Status) {
+    // A failed write fails the Sync.
+  });
+  file->Sync([this, end, sequence](absl::Status synced) {
+    OnGroupSynced(std::move(synced), end, sequence);
+  });
+}
+
+uint64_t Wal::GatherFrames(Buffers* out) {
+  LogSegment& segment = segments_.back();
+  uint64_t sequence = 0;
+  uint64_t start = writer_.position();
+  while (!queue_.empty()) {
+    Item& item = queue_.front();
+    if (item.kind == Item::Kind::kSequence) {
+      sequence = item.sequence;
+      queue_.pop_front();
+      continue;
+    }
+    if (item.kind != Item::Kind::kEntry) break;
+    uint64_t bytes = FrameBytesOf(item.entry);
+    uint64_t position = writer_.position();
+    if (position + bytes > capacity_) break;
+    if (position > start && position + bytes - start > options_.group_bytes_max)
+      break;
+    if (position - marked_at_ > options_.mark_every_bytes) {
+      writer_.AppendMark(synced_to_, commit_, out);
+      ++stats_.marks;
+      marked_at_ = writer_.position();
+      position = marked_at_;
+      if (position + bytes > capacity_) break;
+    }
+    CHECK(Continues(last_, item.entry.header));
+    segment.Note(item.entry.header, position, writer_.seed());
+    writer_.AppendEntry(item.entry, synced_to_, commit_, out);
+    last_ = PointAfter(item.entry.header);
+    queue_.pop_front();
+  }
+  segment.set_end(writer_.position());
+  return sequence;
+}
+
+void Wal::OnGroupSynced(absl::Status status, uint64_t synced_to,
+                        uint64_t sequence) {
+  if (!status.ok()) return Fail(std::move(status));
+  synced_to_ = synced_to;
+  busy_ = false;
+  RemoveReplaced();
+  if (sequence > 0) events_.on_persisted(sequence);
+  Pump();
+}
+
+void Wal::CutTo(const LogPoint& point) {
+  CHECK_LT(point.index, last_.index);
+  ++stats_.suffixes_cut;
+  ++cuts_;
+  while (!segments_.empty() && segments_.back().first() > point.index) {
+    replaced_.push_back(SegmentName(segments_.back().id()));
+    segments_.pop_back();
+  }
+  if (!segments_.empty()) segments_.back().CutTo(point.index);
+  last_ = point;
+  begin_segment_ = true;
+}
+
+void Wal::RemoveReplaced() {
+  // Their successor's header is durable: they hold nothing that counts.
+  for (const std::string& name : replaced_) {
+    disk_->Remove(name, [](absl::Status) {
+      // If it stays, the next start removes it.
+    });
+  }
+  replaced_.clear();
+}
+
+// --- Segments ---
+
+bool Wal::SpareReady(uint64_t bytes) {
+  if (spare_ != nullptr && spare_bytes_ >= bytes) return true;
+  if (allocating_) {
+    ++stats_.spare_waits;
+    return false;
+  }
+  if (spare_ != nullptr) {
+    // Too small for this entry. Ids rise in the order in which segments are
+    // begun, so it can't be kept for later.
+    replaced_.push_back(SegmentName(spare_id_));
+    spare_ = nullptr;
+  }
+  if (bytes > options_.segment_bytes) ++stats_.oversize_segments;
+  AllocateSpare(std::max(bytes, options_.segment_bytes));
+  return false;
+}
+
+void Wal::AllocateSpare(uint64_t bytes) {
+  allocating_ = true;
+  spare_id_ = next_id_++;
+  spare_bytes_ = bytes;
+  disk_->Allocate(
+      SegmentName(spare_id_), bytes,
+      scope_.Wrap([this](absl::StatusOr<std::unique_ptr<File>> file) {
+        OnSpare(std::move(file));
+      }));
+}
+
+void Wal::OnSpare(absl::StatusOr<std::unique_ptr<File>> file) {
+  if (!file.ok()) {
+    allocating_ = false;
+    // Fatal only when an entry waits for it; the next one that does tries
+    // again.
+    if (!busy_ && !queue_.empty() && begin_segment_) Fail(file.status());
+    return;
+  }
+  std::shared_ptr<File> spare = *std::move(file);
+  disk_->SyncDir(scope_.Wrap([this, spare](absl::Status synced) {
+    allocating_ = false;
+    if (!synced.ok()) return Fail(std::move(synced));
+    spare_ = spare;
+    Pump();
+  }));
+}
+
+void Wal::BeginSegment(Buffers* out) {
+  SegmentHeader header;
+  header.owner = owner_;
+  header.id = spare_id_;
+  header.previous = last_;
+  out->push_back(EncodeSegmentHeader(header));
+  writer_ = FrameWriter(header);
+  capacity_ = spare_bytes_;
+  synced_to_ = 0;
+  marked_at_ = kSegmentHeaderBytes;
+  begin_segment_ = false;
+  ++stats_.segments_begun;
+  segments_.emplace_back(spare_id_, std::move(spare_), header.first_index());
+  spare_ = nullptr;
+  AllocateSpare(options_.segment_bytes);
+}
+
+// --- Marks ---
+
+void Wal::ArmMark() {
+  if (begin_segment_ || marked_at_ == writer_.position()) return;
+  mark_timer_ = loop_->After(options_.mark_delay, [this] { WriteMark(); });
+}
+
+void Wal::WriteMark() {
+  if (busy_ || failed_ || begin_segment_) return;
+  Buffers out;
+  uint64_t at = writer_.position();
+  writer_.AppendMark(synced_to_, commit_, &out);
+  marked_at_ = writer_.position();
+  segments_.back().set_end(marked_at_);
+  ++stats_.marks;
+  busy_ = true;
+  File* file = segments_.back().file().get();
+  file->Write(at, std::move(out), [](absl::Status) {});
+  file->Sync([this, end = marked_at_](absl::Status synced) {
+    OnGroupSynced(std::move(synced), end, 0);
+  });
+}
+
+void Wal::Fail(absl::Status status) {
+  if (failed_) return;
+  failed_ = true;
+  mark_timer_.Cancel();
+  queue_.clear();
+  if (events_.on_failed) events_.on_failed(std::move(status));
+}
+
+// --- Reading ---
+
+void Wal::Read(Index first, size_t max_bytes,
+               ResultFn<std::vector<Entry>> done) {
+  ++stats_.reads;
+  auto after = std::upper_bound(
+      segments_.begin(), segments_.end(), first,
+      [](Index index, const LogSegment& s) { return index < s.first(); });
+  if (after == segments_.begin() || first > std::prev(after)->last()) {
+    absl::Status out_of_range = absl::OutOfRangeError(absl::StrCat(
+        "entry ", first.value(), " is not in the log, which holds ",
+        first_index().value(), " to ", last_.index.value()));
+    loop_->Post(scope_.Wrap(
+        [done = std::move(done), status = std::move(out_of_range)]() mutable {
+          done(std::move(status));
+        }));
+    return;
+  }
+  const LogSegment& segment = *std::prev(after);
+  uint64_t id = next_read_++;
+  ReadJob& job = reads_[id];
+  job.file = segment.file();
+  job.segment = segment.id();
+  job.from = segment.Floor(first);
+  job.end = segment.end();
+  job.first = first;
+  job.last = segment.last();
+  job.max_bytes = max_bytes;
+  job.cuts = cuts_;
+  job.done = std::move(done);
+  ReadMore(id, std::max<uint64_t>(kReadBytesMin,
+                                  max_bytes + LogSegment::kBytesPerSample));
+}
+
+void Wal::ReadMore(uint64_t id, uint64_t length) {
+  ReadJob& job = reads_.at(id);
+  length = std::min(length, job.end - job.from.position);
+  job.file->Read(job.from.position, length,
+                 [this, id](absl::StatusOr<Buffer> bytes) {
+                   OnRead(id, std::move(bytes));
+                 });
+}
+
+void Wal::OnRead(uint64_t id, absl::StatusOr<Buffer> bytes) {
+  ReadJob& job = reads_.at(id);
+  absl::StatusOr<std::vector<Entry>> entries = bytes.status();
+  if (bytes.ok()) {
+    entries = TakeEntries(job, *bytes);
+    uint64_t length = bytes->size();
+    if (entries.ok() && entries->empty() &&
+        job.from.position + length < job.end) {
+      // A frame larger than what was read.
+      return ReadMore(id, length * 4);
+    }
+    if (entries.ok() && entries->empty()) {
+      entries = absl::DataLossError(absl::StrCat(
+          "file ", SegmentName(job.segment), ": entry ", job.first.value(),
+          ", behind position ", job.from.position,
+          ", is damaged; another server may have it"));
+    }
+  }
+  ResultFn<std::vector<Entry>> done = std::move(job.done);
+  // The job may be the last to hold its file, whose completion this is.
+  loop_->Post([file = std::move(job.file)] {});
+  reads_.erase(id);
+  done(std::move(entries));
+}
+
+absl::StatusOr<std::vector<Entry>> Wal::TakeEntries(const ReadJob& job,
+                                                    const Buffer& bytes) {
+  if (job.cuts != cuts_) {
+    return absl::AbortedError("the log was cut meanwhile; read again");
+  }
+  std::vector<Entry> entries;
+  uint64_t position = 0;
+  uint32_t seed = job.from.seed;
+  size_t taken = 0;
+  while (std::optional<FoundFrame> frame =
+             ReadFrame(bytes.view(), position, job.segment, seed)) {
+    size_t body = position + kLogFrameHeaderBytes;
+    position += FrameBytes(frame->header.body_size);
+    seed = frame->header.body_crc;
+    if (frame->header.kind != FrameKind::kEntry) continue;
+    if (frame->header.index > job.last) break;
+    if (frame->header.index < job.first) continue;
+    absl::StatusOr<Entry> entry =
+        DecodeEntry(bytes.Slice(body, frame->header.body_size));
+    if (!entry.ok()) return entry.status();
+    taken += frame->header.body_size;
+    entries.push_back(*std::move(entry));
+    if (taken >= job.max_bytes) break;
+  }
+  return entries;
+}
+
+Index Wal::FloorIndexOfOffset(Offset offset) const {
+  auto after = std::partition_point(
+      segments_.begin(), segments_.end(),
+      [offset](const LogSegment& s) { return s.first_offset() <= offset; });
+  CHECK(after != segments_.begin());
+  return std::prev(after)->Floor(offset).index;
+}
+
+}  // namespace holdfast

@@ -1,0 +1,198 @@
+#ifndef HOLDFAST_ENGINE_WAL_WAL_H_
+#define HOLDFAST_ENGINE_WAL_WAL_H_
+
+#include <cstddef>
+#include <cstdint>
+#include <deque>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "engine/base/callback_scope.h"
+#include "engine/base/hard_state.h"
+#include "engine/base/types.h"
+#include "engine/env/completion.h"
+#include "engine/env/disk.h"
+#include "engine/env/loop.h"
+#include "engine/wal/entry.h"
+#include "engine/wal/hard_state_file.h"
+#include "engine/wal/recovery.h"
+#include "engine/wal/segment.h"
+
+namespace holdfast {
+
+struct WalOptions {
+  // Of a segment file, preallocated. An entry that doesn't fit gets a segment
+  // of its own size.
+  uint64_t segment_bytes = 64 << 20;
+  // Bytes that one group commit takes at most (one entry always goes).
+  uint64_t group_bytes_max = 4 << 20;
+  // After a sync with no write behind it, a mark is written.
+  Duration mark_delay = 5ms;
+  // ... and also when this much was written since the last one.
+  uint64_t mark_every_bytes = 256 << 10;
+};
+
+// What the core wants durable: hard state first, then the cut, then entries.
+struct WalWrite {
+  uint64_t sequence = 0;  // rises with each write
+  std::optional<HardState> hard_state;
+  // The log ends here first: drops all entries behind it. Needs entries.
+  std::optional<LogPoint> cut_to;
+  std::vector<Entry> entries;
+};
+
+// A server's durable log: segment files of frames (segment.h, frame.h), and
+// the hard state. Raft's log and the record log are this one log.
+//
+// Crash outcomes. A write is durable once its sequence was reported, and then
+// survives whatever order the disk wrote things in:
+// - A group is one write and one sync. Cut in the middle, its intact first
+//   frames may be found after a restart, and count as any entry that was
+//   never acknowledged; the rest is a torn tail.
+// - A suffix is cut by beginning a new segment whose header says from which
+//   index on it replaces what older segments hold. Header and first frames go
+//   out in one write and one sync: before it, the old suffix stands; after
+//   it, the new one.
+// - Frames carry up to where their segment had been synced when they were
+//   written, and a resting tail gets a mark that says so. Damage beyond that
+//   is a torn tail and is cut; damage below it is rot, and Open refuses.
+// - What stands intact beyond that was perhaps never synced, or is in the
+//   page cache only, after a failed fsync even as a lie: Open writes it to a
+//   new segment, syncs it, and only then puts the header in front.
+// - An error of a write or sync is final: nothing more is reported durable.
+//
+// docs/DISK_FORMAT.md has the table of all points at which power can fail.
+class Wal {
+ public:
+  struct Events {
+    // All writes up to `sequence` are durable.
+    InlineFunction<void(uint64_t sequence)> on_persisted;
+    // Once; nothing follows.
+    DoneFn on_failed;
+  };
+  // Each live entry in order, at Open; `commit`: an index that was known to
+  // be committed when the entry was written.
+  using ReplayFn = InlineFunction<void(const Entry& entry, Index commit)>;
+
+  // `owner` marks all files: another directory's pass for nothing here.
+  Wal(Loop* loop, Disk* disk, Incarnation owner, WalOptions options,
+      Events events);
+  ~Wal();
+  Wal(const Wal&) = delete;
+  Wal& operator=(const Wal&) = delete;
+
+  // Recovers. Once, and before all else. DATA_LOSS when bytes that were
+  // synced are damaged or missing, with the file, the position and what to do.
+  void Open(ReplayFn replay, DoneFn done);
+
+  HardState hard_state() const { return hard_state_; }
+  // The first kept entry; the next one to come while there is none.
+  Index first_index() const;
+  Index last_index() const { return last_.index; }
+  Term last_term() const { return last_.term; }
+  // The greatest index found to be committed, at Open.
+  Index commit_hint() const { return commit_; }
+
+  // Queues; goes out at once if nothing is in flight, else together with all
+  // that queues up meanwhile. `commit`: as known now.
+  void Write(WalWrite write, Index commit);
+  bool idle() const { return queue_.empty() && !busy_; }
+
+  // At least one entry from `first` on, about max_bytes of them. Only of
+  // entries that were reported durable. OUT_OF_RANGE: not in the log; ABORTED:
+  // the log was cut meanwhile; DATA_LOSS: damaged bytes.
+  void Read(Index first, size_t max_bytes, ResultFn<std::vector<Entry>> done);
+
+  // An entry at or shortly before the one that holds `offset`, which must be
+  // in the log.
+  Index FloorIndexOfOffset(Offset offset) const;
+
+  const WalStats& stats() const { return stats_; }
+
+ private:
+  struct Item {
+    enum class Kind : uint8_t { kHardState, kCut, kEntry, kSequence };
+    Kind kind = Kind::kSequence;
+    HardState hard_state;
+    LogPoint cut_to;
+    Entry entry;
+    uint64_t sequence = 0;
+  };
+  struct ReadJob {
+    std::shared_ptr<File> file;
+    uint64_t segment = 0;
+    LogSegment::Sample from;
+    uint64_t end = 0;  // of the segment's frames
+    Index first;
+    Index last;  // of the segment
+    size_t max_bytes = 0;
+    uint64_t cuts = 0;
+    ResultFn<std::vector<Entry>> done;
+  };
+  void Pump();
+  void WriteHardState();
+  void WriteGroup();
+  // Takes entries off the queue and makes frames of them; the last sequence
+  // that they complete, or 0.
+  uint64_t GatherFrames(Buffers* out);
+  // Whether a spare file for `bytes` is ready; begins to make it if not.
+  bool SpareReady(uint64_t bytes);
+  void AllocateSpare(uint64_t bytes);
+  void OnSpare(absl::StatusOr<std::unique_ptr<File>> file);
+  void BeginSegment(Buffers* out);
+  void OnGroupSynced(absl::Status status, uint64_t synced_to,
+                     uint64_t sequence);
+  void CutTo(const LogPoint& point);
+  void RemoveReplaced();
+  void ArmMark();
+  void WriteMark();
+  void ReadMore(uint64_t id, uint64_t length);
+  void OnRead(uint64_t id, absl::StatusOr<Buffer> bytes);
+  absl::StatusOr<std::vector<Entry>> TakeEntries(const ReadJob& job,
+                                                 const Buffer& bytes);
+  void Fail(absl::Status status);
+
+  Loop* const loop_;
+  Disk* const disk_;
+  const Incarnation owner_;
+  const WalOptions options_;
+  Events events_;
+  HardStateFile hard_state_file_;
+  HardState hard_state_;
+  std::unique_ptr<WalRecovery> recovery_;
+
+  // In the order of ids and of entries; the last one is written to.
+  std::vector<LogSegment> segments_;
+  FrameWriter writer_;
+  bool begin_segment_ = true;  // the next entry begins a new one
+  uint64_t capacity_ = 0;      // of the last segment
+  uint64_t synced_to_ = 0;
+  uint64_t marked_at_ = 0;  // behind the last mark
+  LogPoint last_;
+  Index commit_;
+  uint64_t cuts_ = 0;
+
+  std::deque<Item> queue_;
+  bool busy_ = false;  // a group, hard state or mark is being written
+  bool failed_ = false;
+  Timer mark_timer_;
+  std::shared_ptr<File> spare_;
+  uint64_t spare_bytes_ = 0;
+  uint64_t spare_id_ = 0;
+  bool allocating_ = false;
+  uint64_t next_id_ = 1;
+  std::vector<std::string> replaced_;  // files to remove after the next sync
+  uint64_t next_read_ = 1;
+  std::map<uint64_t, ReadJob> reads_;
+  WalStats stats_;
+  CallbackScope scope_;
+};
+
+}  // namespace holdfast
+
+#endif  // HOLDFAST_ENGINE_WAL_WAL_H_

@@ -1,0 +1,42 @@
+#ifndef HOLDFAST_ENGINE_WAL_WAL_STATS_H_
+#define HOLDFAST_ENGINE_WAL_WAL_STATS_H_
+
+#include <cstdint>
+
+namespace holdfast {
+
+// How often what happens rarely has happened.
+struct WalStats {
+  uint64_t torn_tails_cut = 0;
+  uint64_t tails_rewritten = 0;
+  uint64_t frames_behind_damage = 0;
+  uint64_t leftovers_removed = 0;
+  uint64_t hard_states_repaired = 0;
+  uint64_t marks = 0;
+  uint64_t segments_begun = 0;
+  uint64_t suffixes_cut = 0;
+  uint64_t spare_waits = 0;
+  uint64_t oversize_segments = 0;
+  uint64_t groups = 0;
+  uint64_t reads = 0;
+
+  template <typename Fn>  // fn(name, value)
+  void ForEach(Fn fn) const {
+    fn("wal_torn_tail_cut", torn_tails_cut);
+    fn("wal_tail_rewritten", tails_rewritten);
+    fn("wal_frame_behind_damage", frames_behind_damage);
+    fn("wal_leftover_removed", leftovers_removed);
+    fn("wal_hard_state_repaired", hard_states_repaired);
+    fn("wal_mark_written", marks);
+    fn("wal_segment_begun", segments_begun);
+    fn("wal_suffix_cut", suffixes_cut);
+    fn("wal_spare_not_ready", spare_waits);
+    fn("wal_oversize_segment", oversize_segments);
+    fn("wal_group_written", groups);
+    fn("wal_read", reads);
+  }
+};
+
+}  // namespace holdfast
+
+#endif  // HOLDFAST_ENGINE_WAL_WAL_STATS_H_
