@@ -1,0 +1,98 @@
+#ifndef HOLDFAST_ENGINE_CLIENT_CLIENT_H_
+#define HOLDFAST_ENGINE_CLIENT_CLIENT_H_
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <string>
+
+#include "absl/status/status.h"
+#include "engine/base/batch.h"
+#include "engine/base/types.h"
+#include "engine/client/types.h"
+#include "engine/env/completion.h"
+#include "engine/env/env.h"
+#include "engine/env/loop.h"
+#include "engine/env/network.h"
+
+namespace holdfast {
+
+class Cluster;
+class Producer;
+class Reader;
+
+// A log's client: one producer of records, and any number of readers. It
+// finds the leader, follows it when it changes, and repeats what is safe to
+// repeat. All of it runs on one Loop; no callback runs inside the call that
+// takes it; callbacks may call the Client, but not destroy it.
+//
+//   Client client(env, options);
+//   BatchBuilder batch;
+//   batch.Add("hello");
+//   client.Append(std::move(batch), {}, [](ClientOutcome outcome) { ... });
+class Client {
+ public:
+  // Uses env's loop, network, security and seed; they outlive it. Connects
+  // when it is first asked for something.
+  Client(const Env& env, ClientOptions options);
+  // As Close, without the callbacks.
+  ~Client();
+
+  Client(const Client&) = delete;
+  Client& operator=(const Client&) = delete;
+
+  // --- Producing. One Client's batches get into the log in the order of the
+  // calls; each at most once, however often it has to be sent.
+
+  // Appends one batch. RESOURCE_EXHAUSTED, with nothing done, when
+  // options.queue_bytes_max wait already: try again when `done` of another
+  // one has run. FAILED_PRECONDITION when closed.
+  absl::Status Append(BatchBuilder batch, const ClientAppendOptions& options,
+                      ClientAppendFn done);
+  // Appends without an outcome so far.
+  size_t appends_pending() const;
+  size_t append_bytes_pending() const;
+  // 0: none yet.
+  SessionId session() const;
+
+  // --- Reading
+
+  // Whole batches from the one with `from` on; none when the log ends there.
+  // Linearizable: retried with whoever leads, until the timeout. Local: asks
+  // options.server, once. OUT_OF_RANGE beyond the log's end.
+  void Read(Offset from, const ClientReadOptions& options, ClientReadFn done);
+
+  // The committed log from `from` on, as it grows; goes on with another
+  // server when one fails. Destroying the result ends it; it must go before
+  // the Client.
+  std::unique_ptr<ClientTail> Tail(Offset from,
+                                   const ClientTailOptions& options,
+                                   ClientTailCallbacks callbacks);
+
+  // What one server says of itself.
+  void Status(const Address& server, Duration timeout,
+              ResultFn<ServerStatus> done);
+
+  // Ends everything: appends that were sent get kUnknown, others
+  // kRejected/kUnavailable; reads CANCELLED. `done` runs after those, and
+  // may destroy the Client. Nothing may be asked for any more.
+  void Close(DoneFn done);
+
+  // Where the client believes the leader to be; empty: not known.
+  Address leader() const;
+  // One line on what stands between this client and the leader: each server
+  // that couldn't be reached or didn't help, and why.
+  std::string Trouble() const;
+
+ private:
+  Loop* const loop_;
+  std::unique_ptr<Cluster> cluster_;
+  std::unique_ptr<Producer> producer_;
+  std::unique_ptr<Reader> reader_;
+  bool closed_ = false;
+  Timer close_;
+};
+
+}  // namespace holdfast
+
+#endif  // HOLDFAST_ENGINE_CLIENT_CLIENT_H_

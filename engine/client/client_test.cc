@@ -1,0 +1,554 @@
+#include "engine/client/client.h"
+
+#include <algorithm>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "engine/base/random.h"
+#include "engine/client/fake_server.h"
+#include "engine/peer/plaintext.h"
+#include "engine/peer/testing/manual_loop.h"
+#include "engine/peer/testing/memory_network.h"
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+
+namespace holdfast {
+namespace {
+
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+using ::testing::IsEmpty;
+using Kind = ClientOutcome::Kind;
+using Reason = ClientOutcome::Reason;
+
+BatchBuilder BatchOf(absl::string_view value) {
+  BatchBuilder batch;
+  EXPECT_TRUE(batch.Add(value).ok());
+  return batch;
+}
+
+class ClientTest : public ::testing::Test {
+ protected:
+  ClientTest() {
+    env_.loop = &loop_;
+    env_.network = &network_;
+    env_.security = &security_;
+    env_.seed = 1;
+    log_.leader = "s:1";
+    for (int i = 1; i <= 3; ++i) {
+      const Address address = absl::StrCat("s:", i);
+      servers_[address] = std::make_unique<FakeServer>(
+          &loop_, &network_, &security_, &log_, address);
+    }
+    NewClient({});
+  }
+
+  void NewClient(ClientOptions options) {
+    client_ = nullptr;
+    options.servers = {"s:1", "s:2", "s:3"};
+    options.name = "test";
+    client_ = std::make_unique<Client>(env_, options);
+  }
+
+  FakeServer& server(int i) { return *servers_.at(absl::StrCat("s:", i)); }
+
+  // Its outcome comes to outcomes_[value].
+  absl::Status Append(const std::string& value,
+                      ClientAppendOptions options = {}) {
+    return client_->Append(BatchOf(value), options,
+                           [this, value](ClientOutcome outcome) {
+                             EXPECT_EQ(outcomes_.count(value), 0u);
+                             outcomes_[value] = outcome;
+                           });
+  }
+
+  // The log's records.
+  std::vector<std::string> Records() {
+    std::vector<std::string> records;
+    for (const FakeLog::Batch& batch : log_.batches) {
+      absl::StatusOr<BatchView> view = BatchView::Parse(batch.bytes);
+      RecordCursor cursor = view->Records();
+      RecordView record;
+      while (cursor.Next(&record)) records.emplace_back(record.value());
+    }
+    return records;
+  }
+
+  absl::StatusOr<ClientReadResult> Read(Offset from,
+                                        ClientReadOptions options = {},
+                                        Duration time = 1s) {
+    std::optional<absl::StatusOr<ClientReadResult>> result;
+    client_->Read(from, options, [&](absl::StatusOr<ClientReadResult> r) {
+      result = std::move(r);
+    });
+    EXPECT_FALSE(result.has_value());
+    loop_.RunFor(time);
+    if (!result.has_value()) return absl::UnknownError("not done");
+    return *std::move(result);
+  }
+
+  ManualLoop loop_;
+  MemoryNetwork network_{&loop_};
+  Plaintext security_{&loop_};
+  Env env_;
+  FakeLog log_;
+  std::map<Address, std::unique_ptr<FakeServer>> servers_;
+  std::map<std::string, ClientOutcome> outcomes_;
+  std::unique_ptr<Client> client_;
+};
+
+TEST_F(ClientTest, AppendsInOrderAndTellsOffsets) {
+  for (const char* value : {"a", "b", "c"}) ASSERT_TRUE(Append(value).ok());
+  EXPECT_THAT(outcomes_, IsEmpty());
+  loop_.RunDue();
+  EXPECT_THAT(Records(), ElementsAre("a", "b", "c"));
+  for (const char* value : {"a", "b", "c"}) {
+    EXPECT_EQ(outcomes_[value].kind, Kind::kCommitted);
+  }
+  EXPECT_EQ(outcomes_["c"].offset, Offset(2));
+  EXPECT_EQ(client_->leader(), "s:1");
+  EXPECT_EQ(client_->session(), SessionId(1));
+  EXPECT_EQ(client_->appends_pending(), 0u);
+  EXPECT_EQ(client_->append_bytes_pending(), 0u);
+}
+
+TEST_F(ClientTest, FollowsTheHintToTheLeader) {
+  log_.leader = "s:3";
+  ASSERT_TRUE(Append("a").ok());
+  loop_.RunDue();
+  EXPECT_EQ(outcomes_["a"].kind, Kind::kCommitted);
+  EXPECT_EQ(client_->leader(), "s:3");
+  EXPECT_EQ(network_.dials(), 2u);
+}
+
+TEST_F(ClientTest, TriesAllServersWhenThereAreNoHints) {
+  log_.leader = "s:3";
+  for (auto& [address, server] : servers_) server->set_hints(false);
+  ASSERT_TRUE(Append("a").ok());
+  loop_.RunFor(100ms);
+  EXPECT_EQ(outcomes_["a"].kind, Kind::kCommitted);
+}
+
+TEST_F(ClientTest, SkipsServersThatAreDown) {
+  servers_.erase("s:1");
+  log_.leader = "s:2";
+  ASSERT_TRUE(Append("a").ok());
+  loop_.RunDue();
+  EXPECT_EQ(outcomes_["a"].kind, Kind::kCommitted);
+}
+
+TEST_F(ClientTest, ALostAnswerIsAskedForAgainAndNothingIsTwice) {
+  server(1).set_mode(FakeServer::Mode::kSilent);
+  ASSERT_TRUE(Append("a").ok());
+  ASSERT_TRUE(Append("b").ok());
+  loop_.RunDue();
+  EXPECT_EQ(Records().size(), 2u);  // but nobody said so
+  EXPECT_THAT(outcomes_, IsEmpty());
+  log_.leader = "s:2";
+  server(1).DropClients();
+  loop_.RunFor(1s);
+  EXPECT_THAT(Records(), ElementsAre("a", "b"));
+  EXPECT_EQ(outcomes_["a"].offset, Offset(0));
+  EXPECT_EQ(outcomes_["b"].offset, Offset(1));
+}
+
+TEST_F(ClientTest, AnUnknownAnswerIsAskedForAgain) {
+  server(1).set_mode(FakeServer::Mode::kUnknown);
+  ASSERT_TRUE(Append("a").ok());
+  loop_.RunFor(1s);
+  EXPECT_THAT(outcomes_, IsEmpty());
+  server(1).set_mode(FakeServer::Mode::kServe);
+  loop_.RunFor(1s);
+  EXPECT_EQ(outcomes_["a"].kind, Kind::kCommitted);
+  EXPECT_THAT(Records(), ElementsAre("a"));
+}
+
+TEST_F(ClientTest, KeepsTheOrderWhenTheServerIsOverloaded) {
+  server(1).set_mode(FakeServer::Mode::kOverloaded, 3);
+  std::vector<std::string> values;
+  for (int i = 0; i < 50; ++i) values.push_back(absl::StrCat("v", 100 + i));
+  for (const std::string& value : values) ASSERT_TRUE(Append(value).ok());
+  loop_.RunFor(5s);
+  EXPECT_EQ(Records(), values);
+  EXPECT_EQ(outcomes_.size(), values.size());
+}
+
+TEST_F(ClientTest, LeavesALeaderThatFellSilent) {
+  ASSERT_TRUE(Append("a").ok());
+  loop_.RunDue();
+  network_.set_black_hole(true);
+  ASSERT_TRUE(Append("b").ok());
+  loop_.RunFor(3s);
+  EXPECT_EQ(outcomes_.count("b"), 0u);
+  network_.set_black_hole(false);
+  log_.leader = "s:2";
+  loop_.RunFor(2s);
+  EXPECT_EQ(outcomes_["b"].kind, Kind::kCommitted);
+  EXPECT_THAT(Records(), ElementsAre("a", "b"));
+}
+
+TEST_F(ClientTest, AWrongOffsetIsRejectedAndLaterOnesGoOn) {
+  ASSERT_TRUE(Append("a").ok());
+  ASSERT_TRUE(Append("b", {.expected_offset = Offset(7)}).ok());
+  ASSERT_TRUE(Append("c").ok());
+  ASSERT_TRUE(Append("d", {.expected_offset = Offset(2)}).ok());
+  loop_.RunFor(1s);
+  EXPECT_EQ(outcomes_["b"].kind, Kind::kRejected);
+  EXPECT_EQ(outcomes_["b"].reason, Reason::kWrongOffset);
+  EXPECT_EQ(outcomes_["b"].offset, Offset(1));
+  EXPECT_EQ(outcomes_["c"].kind, Kind::kCommitted);
+  EXPECT_EQ(outcomes_["d"].kind, Kind::kCommitted);
+  EXPECT_THAT(Records(), ElementsAre("a", "c", "d"));
+  // One behind which nothing waits costs no new session.
+  const uint64_t sessions = log_.sessions;
+  ASSERT_TRUE(Append("e", {.expected_offset = Offset(0)}).ok());
+  loop_.RunDue();
+  ASSERT_TRUE(Append("f").ok());
+  loop_.RunDue();
+  EXPECT_EQ(outcomes_["e"].kind, Kind::kRejected);
+  EXPECT_EQ(outcomes_["f"].kind, Kind::kCommitted);
+  EXPECT_EQ(log_.sessions, sessions);
+}
+
+TEST_F(ClientTest, WhatWasNeverSentIsRejectedInTime) {
+  servers_.clear();
+  ASSERT_TRUE(Append("a", {.timeout = 2s}).ok());
+  loop_.RunFor(1900ms);
+  EXPECT_THAT(outcomes_, IsEmpty());
+  loop_.RunFor(200ms);
+  EXPECT_EQ(outcomes_["a"].kind, Kind::kRejected);
+  EXPECT_EQ(outcomes_["a"].reason, Reason::kUnavailable);
+  for (const char* address : {"s:1", "s:2", "s:3"}) {
+    EXPECT_THAT(outcomes_["a"].message,
+                HasSubstr(absl::StrCat(address, ": connect: connection")));
+  }
+}
+
+TEST_F(ClientTest, WhatMayHaveArrivedIsUnknownAndStillSettled) {
+  server(1).set_mode(FakeServer::Mode::kSwallow);
+  ASSERT_TRUE(Append("a", {.timeout = 2s}).ok());
+  ASSERT_TRUE(Append("b", {.timeout = 60s}).ok());
+  loop_.RunFor(3s);
+  EXPECT_EQ(outcomes_["a"].kind, Kind::kUnknown);
+  EXPECT_EQ(client_->appends_pending(), 1u);
+  server(1).set_mode(FakeServer::Mode::kServe);
+  server(1).DropClients();
+  loop_.RunFor(1s);
+  // "b" waits for "a", which therefore had to be sent again.
+  EXPECT_EQ(outcomes_["b"].kind, Kind::kCommitted);
+  EXPECT_THAT(Records(), ElementsAre("a", "b"));
+}
+
+TEST_F(ClientTest, WhatWasCertainlyNotAppendedIsRejectedInTime) {
+  server(1).set_mode(FakeServer::Mode::kOverloaded, 1'000'000);
+  ASSERT_TRUE(Append("a", {.timeout = 2s}).ok());
+  ASSERT_TRUE(Append("b", {.timeout = 60s}).ok());
+  loop_.RunFor(3s);
+  EXPECT_EQ(outcomes_["a"].kind, Kind::kRejected);
+  EXPECT_EQ(outcomes_["a"].reason, Reason::kUnavailable);
+  server(1).set_mode(FakeServer::Mode::kServe);
+  loop_.RunFor(1s);
+  EXPECT_EQ(outcomes_["b"].kind, Kind::kCommitted);
+  EXPECT_THAT(Records(), ElementsAre("b"));
+}
+
+TEST_F(ClientTest, BoundsWhatWaitsAndWhatIsInFlight) {
+  ClientOptions options;
+  options.queue_bytes_max = 10'000;
+  options.appends_in_flight_max = 4;
+  NewClient(options);
+  server(1).set_mode(FakeServer::Mode::kSilent);
+  int taken = 0;
+  while (Append(absl::StrCat("v", taken), {}).ok()) ++taken;
+  EXPECT_GT(taken, 100);
+  EXPECT_LT(taken, 300);
+  loop_.RunDue();
+  EXPECT_EQ(server(1).unanswered_max(), 4u);
+  EXPECT_TRUE(absl::IsResourceExhausted(Append("more")));
+  server(1).set_mode(FakeServer::Mode::kServe);
+  server(1).DropClients();
+  loop_.RunFor(1s);
+  EXPECT_EQ(outcomes_.size(), static_cast<size_t>(taken));
+  EXPECT_TRUE(Append("more").ok());
+}
+
+TEST_F(ClientTest, AReaderMayNotAppend) {
+  server(1).set_read_only(true);
+  ASSERT_TRUE(Append("a").ok());
+  loop_.RunDue();
+  EXPECT_EQ(outcomes_["a"].kind, Kind::kRejected);
+  EXPECT_EQ(outcomes_["a"].reason, Reason::kPermission);
+  EXPECT_EQ(outcomes_["a"].message, "only reads");
+}
+
+TEST_F(ClientTest, CloseSettlesAll) {
+  server(1).set_mode(FakeServer::Mode::kSwallow);
+  ClientOptions options;
+  options.appends_in_flight_max = 1;
+  NewClient(options);
+  ASSERT_TRUE(Append("sent").ok());
+  ASSERT_TRUE(Append("waits").ok());
+  loop_.RunDue();
+  log_.leader = "nobody";
+  absl::Status read;
+  client_->Read(Offset(0), {},
+                [&](absl::StatusOr<ClientReadResult> r) { read = r.status(); });
+  client_->Close([this](const absl::Status&) { client_ = nullptr; });
+  EXPECT_THAT(outcomes_, IsEmpty());
+  EXPECT_TRUE(absl::IsFailedPrecondition(Append("late")));
+  loop_.RunDue();
+  EXPECT_EQ(client_, nullptr);
+  EXPECT_EQ(outcomes_["sent"].kind, Kind::kUnknown);
+  EXPECT_EQ(outcomes_["waits"].kind, Kind::kRejected);
+  EXPECT_TRUE(absl::IsCancelled(read));
+}
+
+TEST_F(ClientTest, OutcomesMayAppend) {
+  int left = 100;
+  InlineFunction<void()> next = [&] {
+    if (left-- == 0) return;
+    ASSERT_TRUE(
+        client_->Append(BatchOf("x"), {}, [&](const ClientOutcome&) { next(); })
+            .ok());
+  };
+  next();
+  loop_.RunFor(1s);
+  EXPECT_EQ(Records().size(), 100u);
+}
+
+// Leaders change, connections break, answers get lost: whatever was appended
+// is in the log once, in order; and what was acknowledged is there.
+TEST_F(ClientTest, NothingIsLostTwiceOrOutOfOrderUnderFaults) {
+  for (uint64_t seed = 1; seed <= 30; ++seed) {
+    log_ = FakeLog();
+    log_.leader = "s:1";
+    outcomes_.clear();
+    for (auto& [address, server] : servers_) {
+      server->set_mode(FakeServer::Mode::kServe);
+    }
+    env_.seed = seed;
+    ClientOptions options;
+    options.appends_in_flight_max = 16;
+    NewClient(options);
+    const DrawKey key{.seed = seed, .site = Site("client_test"), .actor = 0};
+    uint64_t draws = 0;
+    std::vector<std::string> values;
+    for (int i = 0; i < 300; ++i) {
+      values.push_back(absl::StrCat(1000 + i));
+      ASSERT_TRUE(Append(values.back(), {.timeout = 600s}).ok());
+      FakeServer& leader = *servers_.at(log_.leader);
+      switch (DrawBelow(key, draws++, 12)) {
+        case 0:
+          log_.leader = absl::StrCat("s:", 1 + DrawBelow(key, draws++, 3));
+          break;
+        case 1:
+          leader.DropClients();
+          break;
+        case 2:
+          leader.set_mode(FakeServer::Mode::kOverloaded, 3);
+          break;
+        case 3:
+          leader.set_mode(FakeServer::Mode::kSilent);
+          break;
+        case 4:
+          leader.set_mode(FakeServer::Mode::kUnknown);
+          break;
+        case 5:
+          network_.ResetAll();
+          break;
+        default:
+          leader.set_mode(FakeServer::Mode::kServe);
+          break;
+      }
+      loop_.RunFor(Duration(DrawBelow(key, draws++, 20'000'000)));
+    }
+    for (auto& [address, server] : servers_) {
+      server->set_mode(FakeServer::Mode::kServe);
+      server->DropClients();
+    }
+    loop_.RunFor(5s);
+    EXPECT_EQ(Records(), values) << "seed " << seed;
+    for (size_t i = 0; i < values.size(); ++i) {
+      EXPECT_EQ(outcomes_[values[i]].kind, Kind::kCommitted);
+      EXPECT_EQ(outcomes_[values[i]].offset, Offset(i));
+    }
+  }
+}
+
+TEST_F(ClientTest, ReadsWholeBatchesFromWithinThem) {
+  BatchBuilder batch;
+  for (const char* value : {"a", "b", "c"}) ASSERT_TRUE(batch.Add(value).ok());
+  ASSERT_TRUE(client_->Append(std::move(batch), {}, nullptr).ok());
+  ASSERT_TRUE(Append("d").ok());
+  loop_.RunDue();
+  absl::StatusOr<ClientReadResult> read = Read(Offset(1));
+  ASSERT_TRUE(read.ok()) << read.status();
+  ASSERT_EQ(read->batches.size(), 2u);
+  std::vector<std::string> values;
+  for (const LogBatch& one : read->batches) {
+    RecordCursor cursor = one.Records();
+    RecordView record;
+    while (cursor.Next(&record)) values.emplace_back(record.value());
+  }
+  EXPECT_THAT(values, ElementsAre("b", "c", "d"));
+  EXPECT_EQ(read->batches[0].from, Offset(1));
+  EXPECT_EQ(read->next, Offset(4));
+  EXPECT_EQ(read->committed_end, Offset(4));
+  read = Read(Offset(4));
+  ASSERT_TRUE(read.ok());
+  EXPECT_THAT(read->batches, IsEmpty());
+  EXPECT_TRUE(absl::IsOutOfRange(Read(Offset(5)).status()));
+}
+
+TEST_F(ClientTest, LinearizableReadsFindTheLeaderLocalOnesDont) {
+  log_.leader = "s:2";
+  ASSERT_TRUE(Append("a").ok());
+  loop_.RunDue();
+  EXPECT_TRUE(Read(Offset(0)).ok());
+  EXPECT_EQ(server(2).reads(), 1u);
+  ClientReadOptions local;
+  local.mode = ClientReadMode::kLocal;
+  local.server = "s:3";
+  EXPECT_TRUE(Read(Offset(0), local).ok());
+  EXPECT_EQ(server(3).reads(), 1u);
+  local.server = "s:9";
+  EXPECT_THAT(std::string(Read(Offset(0), local).status().message()),
+              HasSubstr("s:9: connect: connection refused"));
+}
+
+TEST_F(ClientTest, ReadsSayWhatStoodInTheirWay) {
+  log_.leader = "nobody";
+  ClientReadOptions options;
+  options.timeout = 1s;
+  const absl::Status late = Read(Offset(0), options, 2s).status();
+  EXPECT_TRUE(absl::IsDeadlineExceeded(late)) << late;
+  log_.leader = "s:1";
+  EXPECT_TRUE(Read(Offset(0), options, 2s).ok());
+}
+
+TEST_F(ClientTest, TailsAcrossLeadersWithoutGapsOrRepeats) {
+  std::vector<std::string> got;
+  int caught_up = 0;
+  ClientTailCallbacks callbacks;
+  callbacks.on_batches = [&](std::vector<LogBatch> batches) {
+    for (const LogBatch& one : batches) {
+      RecordCursor cursor = one.Records();
+      RecordView record;
+      while (cursor.Next(&record)) got.emplace_back(record.value());
+    }
+  };
+  callbacks.on_caught_up = [&](Offset) { ++caught_up; };
+  callbacks.on_end = [](const absl::Status& why) { ADD_FAILURE() << why; };
+  std::unique_ptr<ClientTail> tail =
+      client_->Tail(Offset(0), {}, std::move(callbacks));
+  ASSERT_TRUE(Append("a").ok());
+  loop_.RunDue();
+  server(1).PushTails();
+  loop_.RunDue();
+  EXPECT_THAT(got, ElementsAre("a"));
+  log_.leader = "s:2";
+  ASSERT_TRUE(Append("b").ok());
+  loop_.RunFor(1s);
+  server(1).EndTails();
+  loop_.RunFor(1s);
+  server(2).PushTails();
+  loop_.RunDue();
+  EXPECT_THAT(got, ElementsAre("a", "b"));
+  server(2).DropClients();
+  loop_.RunFor(1s);
+  ASSERT_TRUE(Append("c").ok());
+  loop_.RunFor(1s);
+  server(2).PushTails();
+  loop_.RunDue();
+  EXPECT_THAT(got, ElementsAre("a", "b", "c"));
+  EXPECT_GE(caught_up, 3);
+  EXPECT_EQ(tail->next(), Offset(3));
+  tail.reset();
+  loop_.RunDue();
+  server(2).DropClients();
+}
+
+TEST_F(ClientTest, APausedTailStopsItsServer) {
+  for (int i = 0; i < 100; ++i) {
+    ASSERT_TRUE(Append(absl::StrCat(i, std::string(1000, 'x'))).ok());
+  }
+  loop_.RunFor(1s);
+  size_t got = 0;
+  ClientTailOptions options;
+  options.credit_bytes = 10'000;
+  ClientTailCallbacks callbacks;
+  callbacks.on_batches = [&](std::vector<LogBatch> batches) {
+    got += batches.size();
+  };
+  std::unique_ptr<ClientTail> tail =
+      client_->Tail(Offset(0), options, std::move(callbacks));
+  tail->Pause();
+  loop_.RunFor(1s);
+  EXPECT_GE(server(1).tail_bytes(), 10'000u);
+  EXPECT_LT(server(1).tail_bytes(), 12'000u);
+  EXPECT_LT(got, 12u);
+  tail->Resume();
+  loop_.RunFor(1s);
+  EXPECT_EQ(got, 100u);
+}
+
+TEST_F(ClientTest, ATailMayBeDestroyedWithinItsCallback) {
+  for (int i = 0; i < 3; ++i) ASSERT_TRUE(Append(absl::StrCat(i)).ok());
+  loop_.RunDue();
+  int calls = 0;
+  std::unique_ptr<ClientTail> tail;
+  ClientTailCallbacks callbacks;
+  callbacks.on_batches =
+      [&, check = std::string("still here")](const std::vector<LogBatch>&) {
+        ++calls;
+        tail = nullptr;
+        EXPECT_EQ(check, "still here");
+      };
+  tail = client_->Tail(Offset(0), {}, std::move(callbacks));
+  loop_.RunFor(1s);
+  EXPECT_EQ(calls, 1);
+  EXPECT_EQ(server(1).tails(), 0u);
+}
+
+TEST_F(ClientTest, ATailOfOneServerEndsWithIt) {
+  absl::Status end;
+  ClientTailOptions options;
+  options.server = "s:3";
+  ClientTailCallbacks callbacks;
+  callbacks.on_batches = [](const std::vector<LogBatch>&) {};
+  callbacks.on_end = [&](absl::Status why) { end = std::move(why); };
+  std::unique_ptr<ClientTail> tail =
+      client_->Tail(Offset(0), options, std::move(callbacks));
+  loop_.RunDue();
+  EXPECT_EQ(server(3).tails(), 1u);
+  servers_.erase("s:3");
+  loop_.RunDue();
+  EXPECT_TRUE(absl::IsUnavailable(end)) << end;
+}
+
+TEST_F(ClientTest, AsksEachServerForItsStatus) {
+  std::map<Address, absl::StatusOr<ServerStatus>> got;
+  for (const char* address : {"s:1", "s:2", "s:9"}) {
+    client_->Status(address, 1s, [&, address](absl::StatusOr<ServerStatus> s) {
+      got.emplace(address, std::move(s));
+    });
+  }
+  loop_.RunFor(2s);
+  ASSERT_EQ(got.size(), 3u);
+  ASSERT_TRUE(got.at("s:1").ok());
+  EXPECT_EQ(got.at("s:1")->role, ServerRole::kLeader);
+  EXPECT_EQ(got.at("s:1")->term, Term(7));
+  ASSERT_EQ(got.at("s:1")->members.size(), 1u);
+  EXPECT_EQ(got.at("s:1")->members[0].address, "s:2");
+  EXPECT_EQ(got.at("s:2")->role, ServerRole::kFollower);
+  EXPECT_THAT(std::string(got.at("s:9").status().message()),
+              HasSubstr("connection refused"));
+}
+
+}  // namespace
+}  // namespace holdfast

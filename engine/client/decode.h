@@ -1,0 +1,32 @@
+#ifndef HOLDFAST_ENGINE_CLIENT_DECODE_H_
+#define HOLDFAST_ENGINE_CLIENT_DECODE_H_
+
+#include <cstdint>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+#include "engine/base/buffer.h"
+#include "engine/base/types.h"
+#include "engine/client/types.h"
+#include "engine/peer/client.pb.h"
+
+namespace holdfast {
+
+// What a client makes of servers' answers. Internal to the client.
+
+// The batches of a ReadAnswer or TailData: intact, the first one holding
+// `from`, each following the one before. DATA_LOSS or INVALID_ARGUMENT else.
+absl::StatusOr<std::vector<LogBatch>> DecodeLogBatches(const Buffer& payload,
+                                                       uint32_t count,
+                                                       Offset from);
+
+// Why a request came to nothing. UNAVAILABLE for what may be tried again.
+absl::Status CodeToStatus(wire::Code code, absl::string_view text);
+
+ServerStatus DecodeStatus(const wire::StatusAnswer& answer);
+
+}  // namespace holdfast
+
+#endif  // HOLDFAST_ENGINE_CLIENT_DECODE_H_

@@ -1,0 +1,106 @@
+#ifndef HOLDFAST_ENGINE_CLIENT_FAKE_SERVER_H_
+#define HOLDFAST_ENGINE_CLIENT_FAKE_SERVER_H_
+
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "engine/base/batch.h"
+#include "engine/base/types.h"
+#include "engine/env/loop.h"
+#include "engine/env/network.h"
+#include "engine/peer/acceptor.h"
+#include "engine/peer/client.pb.h"
+#include "engine/peer/message_stream.h"
+
+namespace holdfast {
+
+// What all fake servers of a test have in common: one log, always agreed on.
+struct FakeLog {
+  struct Batch {
+    Offset base;
+    Buffer bytes;
+  };
+  Address leader;
+  std::vector<Batch> batches;
+  Offset end;
+  uint64_t sessions = 0;
+  // Each session's batches so far: their offsets.
+  std::map<uint64_t, std::vector<Offset>> results;
+};
+
+// Speaks the client protocol from a script, for the tests of the client: the
+// real service is tested together with it under the simulator.
+class FakeServer {
+ public:
+  FakeServer(Loop* loop, Network* network, Security* security, FakeLog* log,
+             Address address);
+
+  // How it treats appends.
+  enum class Mode {
+    kServe,
+    kSilent,      // takes them, doesn't answer
+    kSwallow,     // doesn't even take them
+    kOverloaded,  // refuses the next `count` of them for the moment
+    kUnknown,     // takes them, answers that it doesn't know
+  };
+  void set_mode(Mode mode, int count = 0) {
+    mode_ = mode;
+    mode_count_ = count;
+  }
+  // Refuses everything that this certificate's role doesn't allow.
+  void set_read_only(bool on) { read_only_ = on; }
+  // Says nothing of who leads.
+  void set_hints(bool on) { hints_ = on; }
+  void DropClients() { streams_.clear(); }
+
+  // Sends what tails are owed, within their credit.
+  void PushTails();
+  void EndTails();
+
+  uint64_t appends() const { return appends_; }
+  uint64_t unanswered_max() const { return unanswered_max_; }
+  uint64_t reads() const { return reads_; }
+  size_t tails() const { return tails_.size(); }
+  uint64_t tail_bytes() const { return tail_bytes_; }
+
+ private:
+  struct FakeTail {
+    uint64_t stream;
+    uint64_t request;
+    Offset next;
+    int64_t credit;
+  };
+  void OnClient(InboundStream inbound);
+  void OnMessage(uint64_t stream, const MessageView& message);
+  void OnRegister(MessageStream* stream, const MessageView& message);
+  void OnAppend(MessageStream* stream, const MessageView& message);
+  void Take(const wire::Append& request, const Buffer& payload,
+            wire::AppendAnswer* answer);
+  void OnRead(MessageStream* stream, const MessageView& message);
+  void FillHint(wire::LeaderHint* hint) const;
+  bool leads() const { return log_->leader == address_; }
+
+  Loop* const loop_;
+  FakeLog* const log_;
+  const Address address_;
+  Mode mode_ = Mode::kServe;
+  int mode_count_ = 0;
+  bool read_only_ = false;
+  bool hints_ = true;
+  uint64_t appends_ = 0;
+  uint64_t unanswered_max_ = 0;
+  uint64_t unanswered_ = 0;
+  uint64_t reads_ = 0;
+  uint64_t tail_bytes_ = 0;
+  uint64_t next_stream_ = 1;
+  std::map<uint64_t, std::unique_ptr<MessageStream>> streams_;
+  std::vector<FakeTail> tails_;
+  Acceptor acceptor_;
+};
+
+}  // namespace holdfast
+
+#endif  // HOLDFAST_ENGINE_CLIENT_FAKE_SERVER_H_

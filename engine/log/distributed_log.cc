@@ -1,0 +1,365 @@
+#include "engine/log/distributed_log.h"
+
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "engine/base/batch.h"
+#include "engine/base/check.h"
+
+namespace holdfast {
+namespace {
+
+// How long an overloaded leader asks a client to wait: about what it takes to
+// commit what is queued on a slow disk.
+constexpr Duration kRetryAfter = 20ms;
+
+}  // namespace
+
+class DistributedLog::TailOp : public PendingOp {
+ public:
+  TailOp(std::shared_ptr<TailWaits> waits, uint64_t id)
+      : waits_(std::move(waits)), id_(id) {}
+  ~TailOp() override { waits_->erase(id_); }
+
+ private:
+  const std::shared_ptr<TailWaits> waits_;
+  const uint64_t id_;
+};
+
+DistributedLog::DistributedLog(const Env& env, LogOptions options,
+                               InboundFn clients)
+    : env_(env),
+      options_(std::move(options)),
+      clients_(std::move(clients)),
+      node_(env, options_.node, this) {}
+
+DistributedLog::~DistributedLog() = default;
+
+void DistributedLog::Open(DoneFn done) { node_.Open(std::move(done)); }
+
+// --- Append ---
+
+void DistributedLog::Answer(AppendFn done, AppendOutcome outcome) {
+  env_.loop->Post(scope_.Wrap(
+      [done = std::move(done), outcome = std::move(outcome)]() mutable {
+        done(std::move(outcome));
+      }));
+}
+
+std::string DistributedLog::NotLeaderMessage() const {
+  ServerId leader = node_.leader();
+  if (closing_) return "this server is closing";
+  if (leader.value() == 0) return "no leader is known; an election may be on";
+  return absl::StrCat("server ", leader.value(), " leads");
+}
+
+void DistributedLog::Append(Buffer batch, const AppendOptions& options,
+                            AppendFn done) {
+  using Reason = AppendOutcome::Reason;
+  if (!node_.is_leader() || closing_) {
+    return Answer(std::move(done),
+                  AppendOutcome::NotLeader(NotLeaderMessage()));
+  }
+  absl::StatusOr<BatchView> view = BatchView::Parse(batch);
+  if (!view.ok()) {
+    return Answer(std::move(done), AppendOutcome::Rejected(
+                                       Reason::kMalformed,
+                                       std::string(view.status().message())));
+  }
+  uint32_t count = view->record_count();
+  if (view->session().value() == 0) {
+    return AppendNew(count, std::move(batch), options, std::move(done));
+  }
+  Sessions::Answer answer = sessions_.Check(view->session(), view->sequence());
+  switch (answer.verdict) {
+    case Sessions::Verdict::kNew:
+      return AppendNew(count, std::move(batch), options, std::move(done));
+    case Sessions::Verdict::kDuplicate: {
+      ++stats_.duplicates_answered;
+      PendingAppend pending;
+      pending.offset = answer.result.base_offset;
+      pending.done = std::move(done);
+      return AwaitCommit(answer.result.index, std::move(pending));
+    }
+    case Sessions::Verdict::kForgotten:
+      ++stats_.duplicates_forgotten;
+      return Answer(std::move(done),
+                    AppendOutcome::Forgotten(absl::StrCat(
+                        "sequence ", view->sequence().value(),
+                        " was appended so long ago that its offset is "
+                        "forgotten; a session remembers its last ",
+                        Sessions::kResultsKept)));
+    case Sessions::Verdict::kGap:
+      ++stats_.sequence_gaps;
+      return Answer(
+          std::move(done),
+          AppendOutcome::Rejected(
+              Reason::kSequenceGap,
+              absl::StrCat("expected sequence ", answer.expected.value(),
+                           ", found ", view->sequence().value())));
+    case Sessions::Verdict::kUnknownSession:
+      return Answer(std::move(done),
+                    AppendOutcome::Forgotten(absl::StrCat(
+                        "session ", view->session().value(),
+                        " isn't known here: it expired, or was registered in "
+                        "another log")));
+  }
+}
+
+void DistributedLog::AppendNew(uint32_t record_count, Buffer batch,
+                               const AppendOptions& options, AppendFn done) {
+  Offset end = node_.tail().last().next_offset;
+  if (options.expected_offset.has_value() && *options.expected_offset != end) {
+    AppendOutcome outcome = AppendOutcome::Rejected(
+        AppendOutcome::Reason::kWrongOffset,
+        absl::StrCat("expected the log to end at offset ",
+                     options.expected_offset->value(), ", it ends at ",
+                     end.value()));
+    outcome.offset = end;
+    return Answer(std::move(done), std::move(outcome));
+  }
+  size_t bytes = batch.size();
+  if (pending_bytes_ + bytes > options_.pending_bytes_max ||
+      pending_.size() >= options_.pending_appends_max) {
+    ++stats_.overloaded;
+    return Answer(std::move(done),
+                  AppendOutcome::Overloaded(
+                      kRetryAfter, absl::StrCat(pending_bytes_,
+                                                " bytes wait for their commit "
+                                                "already; at most ",
+                                                options_.pending_bytes_max)));
+  }
+  PendingAppend pending;
+  pending.bytes = bytes;
+  pending.done = std::move(done);
+  const EntryHeader& header =
+      node_.Propose(EntryKind::kBatch, record_count, std::move(batch));
+  pending.offset = header.base_offset;
+  pending_bytes_ += bytes;
+  pending_.emplace(header.index, std::move(pending));
+}
+
+void DistributedLog::AwaitCommit(Index index, PendingAppend pending) {
+  if (index <= node_.commit()) {
+    return Answer(std::move(pending.done),
+                  AppendOutcome::Committed(pending.offset));
+  }
+  pending_.emplace(index, std::move(pending));
+}
+
+void DistributedLog::RegisterSession(ResultFn<SessionId> done) {
+  if (!node_.is_leader() || closing_) {
+    env_.loop->Post(scope_.Wrap(
+        [done = std::move(done), why = NotLeaderMessage()]() mutable {
+          done(absl::UnavailableError(why));
+        }));
+    return;
+  }
+  PendingAppend pending;
+  pending.session_done = std::move(done);
+  const EntryHeader& header = node_.Propose(EntryKind::kSession, 0, Buffer());
+  pending_.emplace(header.index, std::move(pending));
+}
+
+void DistributedLog::FailPendingFrom(Index from, absl::string_view why) {
+  auto first = pending_.lower_bound(from);
+  std::vector<PendingAppend> failed;
+  for (auto it = first; it != pending_.end(); ++it) {
+    pending_bytes_ -= it->second.bytes;
+    failed.push_back(std::move(it->second));
+  }
+  pending_.erase(first, pending_.end());
+  for (PendingAppend& p : failed) {
+    if (p.done) {
+      p.done(AppendOutcome::Unknown(std::string(why)));
+    } else {
+      p.session_done(absl::UnavailableError(why));
+    }
+  }
+}
+
+// --- What the node tells ---
+
+void DistributedLog::OnEntry(const Entry& entry) {
+  const EntryHeader& header = entry.header;
+  if (header.kind == EntryKind::kSession) {
+    sessions_.Register(header.index);
+  } else if (header.kind == EntryKind::kBatch) {
+    absl::StatusOr<BatchHeader> batch = ReadBatchHeader(entry.payload.view());
+    // The leader that appended it had judged it against this same prefix.
+    CHECK(batch.ok());
+    if (batch->session.value() == 0) return;
+    CHECK(sessions_.Record(batch->session, batch->sequence,
+                           Sessions::Result{header.index, header.base_offset}));
+  }
+}
+
+void DistributedLog::OnCut(Index from) {
+  sessions_.Cut(from);
+  FailPendingFrom(from, "another leader's log replaced the entry");
+}
+
+void DistributedLog::OnCommit(Index commit) {
+  sessions_.Commit(commit);
+  while (!pending_.empty() && pending_.begin()->first <= commit) {
+    auto node = pending_.extract(pending_.begin());
+    PendingAppend& p = node.mapped();
+    pending_bytes_ -= p.bytes;
+    if (p.done) {
+      p.done(AppendOutcome::Committed(p.offset));
+    } else {
+      p.session_done(SessionId(node.key().value()));
+    }
+  }
+  WakeTails();
+}
+
+void DistributedLog::OnRole() {
+  if (!node_.is_leader()) {
+    FailPendingFrom(Index(0), "this server stopped leading before the commit");
+  }
+  TellLeaderWaiters();
+}
+
+void DistributedLog::OnClient(InboundStream client) {
+  // Without a handler the connection ends here.
+  if (clients_) clients_(std::move(client));
+}
+
+void DistributedLog::OnStopped(absl::Status why) {
+  FailPendingFrom(Index(0), why.message());
+  if (fatal_) std::exchange(fatal_, nullptr)(std::move(why));
+}
+
+// --- Reading ---
+
+Offset DistributedLog::committed_end() const {
+  return node_.tail().committed().next_offset;
+}
+
+void DistributedLog::Read(Offset from, size_t max_bytes, ReadMode mode,
+                          ReadFn done) {
+  if (mode == ReadMode::kLocal) {
+    return ReadCommitted(from, max_bytes, std::move(done));
+  }
+  node_.ReadIndex([this, from, max_bytes, done = std::move(done)](
+                      absl::StatusOr<Index> index) mutable {
+    if (!index.ok()) return done(index.status());
+    CHECK_LE(*index, node_.commit());
+    ReadCommitted(from, max_bytes, std::move(done));
+  });
+}
+
+void DistributedLog::ReadCommitted(Offset from, size_t max_bytes, ReadFn done) {
+  Offset end = committed_end();
+  if (from < end) {
+    return ScanFrom(node_.FloorIndexOfOffset(from), from, max_bytes,
+                    std::move(done));
+  }
+  absl::StatusOr<ReadResult> result =
+      ReadResult{.batches = {}, .committed_end = end};
+  if (from > end) {
+    result = absl::OutOfRangeError(absl::StrCat(
+        "offset ", from.value(), " is beyond the log, which holds ",
+        first_offset().value(), " up to ", end.value(), " (exclusive)"));
+  }
+  env_.loop->Post(scope_.Wrap(
+      [done = std::move(done), result = std::move(result)]() mutable {
+        done(std::move(result));
+      }));
+}
+
+void DistributedLog::ScanFrom(Index index, Offset from, size_t max_bytes,
+                              ReadFn done) {
+  node_.ReadEntries(index, max_bytes,
+                    [this, index, from, max_bytes, done = std::move(done)](
+                        absl::StatusOr<std::vector<Entry>> entries) mutable {
+                      if (!entries.ok()) return done(entries.status());
+                      CHECK(!entries->empty());
+                      ReadResult result;
+                      result.committed_end = committed_end();
+                      for (Entry& entry : *entries) {
+                        const EntryHeader& h = entry.header;
+                        index = h.index;
+                        if (h.index > node_.commit()) break;
+                        if (h.kind != EntryKind::kBatch) continue;
+                        if (h.base_offset + h.count <= from) continue;
+                        result.batches.push_back(std::move(entry));
+                      }
+                      if (result.batches.empty() && index < node_.commit()) {
+                        return ScanFrom(index + 1, from, max_bytes,
+                                        std::move(done));
+                      }
+                      done(std::move(result));
+                    });
+}
+
+std::unique_ptr<PendingOp> DistributedLog::Tail(Offset from, size_t max_bytes,
+                                                ReadFn done) {
+  uint64_t id = next_waiter_++;
+  TailWait& wait = (*tails_)[id];
+  wait.from = from;
+  wait.bytes_max = max_bytes;
+  wait.done = std::move(done);
+  // Beyond the end it waits too: this server may be behind the one that told
+  // the reader of `from`.
+  if (from < committed_end()) ReadForTail(id);
+  return std::make_unique<TailOp>(tails_, id);
+}
+
+void DistributedLog::ReadForTail(uint64_t id) {
+  TailWait& wait = tails_->at(id);
+  wait.reading = true;
+  ReadCommitted(wait.from, wait.bytes_max,
+                scope_.Wrap([this, id](absl::StatusOr<ReadResult> result) {
+                  auto it = tails_->find(id);
+                  if (it == tails_->end()) return;
+                  ReadFn done = std::move(it->second.done);
+                  tails_->erase(it);
+                  done(std::move(result));
+                }));
+}
+
+void DistributedLog::WakeTails() {
+  if (tails_->empty()) return;
+  Offset end = committed_end();
+  std::vector<uint64_t> ready;
+  for (const auto& [id, wait] : *tails_) {
+    if (!wait.reading && wait.from < end) ready.push_back(id);
+  }
+  for (uint64_t id : ready) ReadForTail(id);
+}
+
+// --- Leader, close ---
+
+void DistributedLog::WaitForLeader(Duration timeout, ResultFn<ServerId> done) {
+  uint64_t id = next_waiter_++;
+  LeaderWaiter& waiter = leader_waiters_[id];
+  waiter.done = std::move(done);
+  waiter.deadline = env_.loop->After(timeout, [this, id, timeout] {
+    ResultFn<ServerId> expired = std::move(leader_waiters_.at(id).done);
+    leader_waiters_.erase(id);
+    expired(absl::DeadlineExceededError(
+        absl::StrCat("no leader within ", ToMillis(timeout),
+                     " ms; is a majority of the "
+                     "servers up and connected?")));
+  });
+  env_.loop->Post(scope_.Wrap([this] { TellLeaderWaiters(); }));
+}
+
+void DistributedLog::TellLeaderWaiters() {
+  ServerId leader = node_.leader();
+  if (leader.value() == 0) return;
+  std::map<uint64_t, LeaderWaiter> waiters = std::move(leader_waiters_);
+  leader_waiters_.clear();
+  for (auto& [id, waiter] : waiters) waiter.done(leader);
+}
+
+void DistributedLog::Close(DoneFn done) {
+  closing_ = true;
+  FailPendingFrom(Index(0), "this server is closing");
+  tails_->clear();
+  node_.Close(std::move(done));
+}
+
+}  // namespace holdfast

@@ -1,0 +1,190 @@
+#ifndef HOLDFAST_ENGINE_LOG_DISTRIBUTED_LOG_H_
+#define HOLDFAST_ENGINE_LOG_DISTRIBUTED_LOG_H_
+
+#include <cstddef>
+#include <cstdint>
+#include <deque>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "engine/base/buffer.h"
+#include "engine/base/callback_scope.h"
+#include "engine/base/types.h"
+#include "engine/env/completion.h"
+#include "engine/env/env.h"
+#include "engine/env/loop.h"
+#include "engine/log/outcome.h"
+#include "engine/log/sessions.h"
+#include "engine/node/node.h"
+#include "engine/wal/entry.h"
+
+namespace holdfast {
+
+struct LogOptions {
+  NodeOptions node;
+  // Bytes of batches that may wait for their commit; beyond them Append
+  // answers kOverloaded.
+  size_t pending_bytes_max = 64 << 20;
+  size_t pending_appends_max = 1 << 16;
+};
+
+struct AppendOptions {
+  // Append only if the batch's first record gets just this offset.
+  std::optional<Offset> expected_offset;
+};
+using AppendFn = InlineFunction<void(AppendOutcome)>;
+
+// A stretch of the committed log.
+struct ReadResult {
+  // Whole batches, in order, the first one holding the offset asked for; the
+  // reader skips to it. Empty when the log ends there.
+  std::vector<Entry> batches;
+  // The end of the committed log, as this server knew it.
+  Offset committed_end;
+};
+using ReadFn = ResultFn<ReadResult>;
+
+enum class ReadMode : uint8_t {
+  // Sees every append acknowledged before the read began, wherever it was
+  // acknowledged; only the leader answers (UNAVAILABLE elsewhere).
+  kLinearizable = 1,
+  // This server's committed prefix, which may be behind.
+  kLocal = 2,
+};
+
+// A log replicated on the cluster's servers, as seen by one of them: the face
+// for embedders.
+//
+//   auto log = std::make_unique<DistributedLog>(env, options, nullptr);
+//   log->Open([&](absl::Status opened) { ... });
+//   log->Append(batch, {}, [](AppendOutcome outcome) { ... });
+//
+// All calls and callbacks are on env.loop; no callback runs inside the call
+// that takes it, and none may destroy the log but those of Open and Close.
+// Destroying a DistributedLog is as a crash of the process:
+// nothing that was acknowledged is lost, no callback comes any more.
+class DistributedLog : private NodeEvents {
+ public:
+  // `clients` gets the connections of clients (null: they're refused).
+  DistributedLog(const Env& env, LogOptions options, InboundFn clients);
+  ~DistributedLog() override;
+
+  DistributedLog(const DistributedLog&) = delete;
+  DistributedLog& operator=(const DistributedLog&) = delete;
+
+  // Takes the directory, recovers the log, listens, and meets the other
+  // servers; a new directory waits until all servers of `bootstrap` have met
+  // (see forming.h). Done when the server serves; a leader may come later.
+  // Errors say what to do: another process has the directory, it belongs to
+  // another server or cluster, it is damaged, the port is in use, ...
+  void Open(DoneFn done);
+
+  // Replicates one batch (engine/base/batch.h), which becomes one entry.
+  void Append(Buffer batch, const AppendOptions& options, AppendFn done);
+
+  // Registers a producer's session; its id makes repeated appends safe.
+  // UNAVAILABLE when this isn't the leader, or stops being it.
+  void RegisterSession(ResultFn<SessionId> done);
+
+  // Whole batches from the one that holds `from`, at least one unless the log
+  // ends at `from`, about max_bytes of them. OUT_OF_RANGE beyond the end.
+  void Read(Offset from, size_t max_bytes, ReadMode mode, ReadFn done);
+
+  // As a local Read that, at the end of the log, waits for more. Destroying
+  // the PendingOp ends it.
+  std::unique_ptr<PendingOp> Tail(Offset from, size_t max_bytes, ReadFn done);
+
+  // Done when this server knows the leader of its term; DEADLINE_EXCEEDED
+  // after `timeout`.
+  void WaitForLeader(Duration timeout, ResultFn<ServerId> done);
+
+  // Stops serving: what is in flight answers kUnknown, the log is synced.
+  void Close(DoneFn done);
+
+  // Called once when the server can't go on (its disk failed, say).
+  void OnFatal(DoneFn fatal) { fatal_ = std::move(fatal); }
+
+  // How often what happens rarely has happened.
+  struct Stats {
+    uint64_t duplicates_answered = 0;
+    uint64_t duplicates_forgotten = 0;
+    uint64_t sequence_gaps = 0;
+    uint64_t overloaded = 0;
+  };
+  const Stats& stats() const { return stats_; }
+
+  const Node& node() const { return node_; }
+  // The end of the committed log.
+  Offset committed_end() const;
+  Offset first_offset() const { return Offset(0); }
+  size_t pending_bytes() const { return pending_bytes_; }
+
+ private:
+  // Waits for the commit of an entry that is in this leader's log.
+  struct PendingAppend {
+    Offset offset;
+    size_t bytes = 0;                  // counted in pending_bytes_
+    AppendFn done;                     // a batch,
+    ResultFn<SessionId> session_done;  // or a registration
+  };
+  struct LeaderWaiter {
+    ResultFn<ServerId> done;
+    Timer deadline;
+  };
+  // A Tail that hasn't completed: waiting at the end, or being read for.
+  struct TailWait {
+    Offset from;
+    size_t bytes_max = 0;
+    bool reading = false;
+    ReadFn done;
+  };
+  using TailWaits = std::map<uint64_t, TailWait>;
+  class TailOp;
+
+  // NodeEvents:
+  void OnEntry(const Entry& entry) override;
+  void OnCut(Index from) override;
+  void OnCommit(Index commit) override;
+  void OnRole() override;
+  void OnClient(InboundStream client) override;
+  void OnStopped(absl::Status why) override;
+
+  void Answer(AppendFn done, AppendOutcome outcome);
+  void AppendNew(uint32_t record_count, Buffer batch,
+                 const AppendOptions& options, AppendFn done);
+  void AwaitCommit(Index index, PendingAppend pending);
+  void FailPendingFrom(Index from, absl::string_view why);
+  std::string NotLeaderMessage() const;
+  void ReadCommitted(Offset from, size_t max_bytes, ReadFn done);
+  void ScanFrom(Index index, Offset from, size_t max_bytes, ReadFn done);
+  void ReadForTail(uint64_t id);
+  void WakeTails();
+  void TellLeaderWaiters();
+
+  Env env_;
+  LogOptions options_;
+  InboundFn clients_;
+  DoneFn fatal_;
+  Sessions sessions_;
+  // In the order of index; a duplicate of a waiting append waits at its
+  // index too.
+  std::multimap<Index, PendingAppend> pending_;
+  size_t pending_bytes_ = 0;
+  uint64_t next_waiter_ = 1;
+  std::map<uint64_t, LeaderWaiter> leader_waiters_;
+  // Shared with the TailOps, which may outlive this object.
+  std::shared_ptr<TailWaits> tails_ = std::make_shared<TailWaits>();
+  bool closing_ = false;
+  Stats stats_;
+  CallbackScope scope_;
+  Node node_;
+};
+
+}  // namespace holdfast
+
+#endif  // HOLDFAST_ENGINE_LOG_DISTRIBUTED_LOG_H_

@@ -1,0 +1,78 @@
+#ifndef HOLDFAST_ENGINE_LOG_SESSIONS_H_
+#define HOLDFAST_ENGINE_LOG_SESSIONS_H_
+
+#include <cstddef>
+#include <cstdint>
+#include <deque>
+#include <optional>
+
+#include "absl/container/btree_map.h"
+#include "engine/base/types.h"
+
+namespace holdfast {
+
+// What producers' sessions have appended: a pure function of the log's
+// prefix, kept for the log's very end (committed or not), and rewound when a
+// suffix is cut. With it the leader decides, when a batch arrives, whether it
+// is new, a repetition, or out of order (Ongaro's thesis, section 6.3).
+//
+// A session's id is the index of the entry that registered it. Its batches
+// are numbered 1, 2, 3, ...; it remembers the places of the last
+// kResultsKept of them.
+class Sessions {
+ public:
+  static constexpr size_t kResultsKept = 1024;
+
+  // Where a batch went.
+  struct Result {
+    Index index;
+    Offset base_offset;
+  };
+
+  enum class Verdict {
+    kNew,             // the next one of its session: append it
+    kDuplicate,       // appended before: `result` says where
+    kForgotten,       // appended before, longer ago than results are kept
+    kGap,             // `expected` is the sequence that must come first
+    kUnknownSession,  // never registered in this log
+  };
+  struct Answer {
+    Verdict verdict = Verdict::kUnknownSession;
+    Result result;
+    Sequence expected;
+  };
+
+  Answer Check(SessionId session, Sequence sequence) const;
+
+  // The log's next entry is a registration.
+  void Register(Index index);
+  // The log's next entry is a batch of `session`, which must be its next one
+  // (Check says kNew); returns false, and changes nothing, if it isn't.
+  bool Record(SessionId session, Sequence sequence, const Result& result);
+  // The log lost its entries from `from` on.
+  void Cut(Index from);
+  // Entries up to `commit` will never be cut.
+  void Commit(Index commit);
+
+  size_t size() const { return sessions_.size(); }
+
+ private:
+  struct Session {
+    Sequence last;
+    std::deque<Result> results;  // of the sequences up to `last`
+  };
+  // How to take back what the entry at `index` did.
+  struct Undo {
+    Index index;
+    SessionId session;
+    bool registered = false;
+    std::optional<Result> displaced;  // the result that fell off the front
+  };
+
+  absl::btree_map<SessionId, Session> sessions_;
+  std::deque<Undo> undos_;
+};
+
+}  // namespace holdfast
+
+#endif  // HOLDFAST_ENGINE_LOG_SESSIONS_H_

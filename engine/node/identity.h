@@ -1,0 +1,65 @@
+#ifndef HOLDFAST_ENGINE_NODE_IDENTITY_H_
+#define HOLDFAST_ENGINE_NODE_IDENTITY_H_
+
+#include <cstdint>
+#include <memory>
+#include <string>
+
+#include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+#include "engine/base/buffer.h"
+#include "engine/base/callback_scope.h"
+#include "engine/base/types.h"
+#include "engine/env/completion.h"
+#include "engine/env/disk.h"
+
+namespace holdfast {
+
+// Whose data directory this is. Kept in the file `identity`, replaced as a
+// whole by rename.
+struct Identity {
+  ServerId id;
+  // Drawn once, when the directory is made, and durable before the first
+  // hello: a wiped disk under the same id comes back with another one.
+  Incarnation incarnation;
+  // Starts of a process on this directory; 1 for the first.
+  uint64_t boot_count = 0;
+  // 0 until the cluster is formed; then the chained hash of its first entry.
+  ClusterId cluster_id;
+  // The operators' name of the cluster, the one in the certificates.
+  std::string cluster_name;
+
+  bool operator==(const Identity&) const = default;
+};
+
+// The file's bytes: magic, version, the fields, CRC32C.
+Buffer EncodeIdentity(const Identity& identity);
+// DATA_LOSS when the bytes aren't an intact identity.
+absl::StatusOr<Identity> DecodeIdentity(absl::string_view bytes);
+
+// Reads and replaces the identity file of one data directory. Operations
+// must not overlap. Destroying it drops their completions.
+class IdentityFile {
+ public:
+  explicit IdentityFile(Disk* disk);
+  ~IdentityFile();
+
+  // NOT_FOUND in a new directory.
+  void Read(ResultFn<Identity> done);
+  // Done when the new identity is durable, data and name.
+  void Write(const Identity& identity, DoneFn done);
+
+ private:
+  void OnTemporaryOpened(absl::StatusOr<std::unique_ptr<File>> file,
+                         Buffer bytes);
+  void FinishWrite(absl::Status status);
+
+  Disk* const disk_;
+  std::unique_ptr<File> file_;
+  DoneFn write_done_;
+  CallbackScope scope_;
+};
+
+}  // namespace holdfast
+
+#endif  // HOLDFAST_ENGINE_NODE_IDENTITY_H_

@@ -1,0 +1,352 @@
+#include "engine/node/node.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "engine/base/check.h"
+
+namespace holdfast {
+
+Node::Node(const Env& env, NodeOptions options, NodeEvents* events)
+    : env_(env),
+      options_(std::move(options)),
+      events_(events),
+      identity_file_(env.disk),
+      peers_(env, options_.id, options_.cluster_name, options_.peers,
+             {.own_hello = [this] { return OwnHello(); },
+              .judge = [this](const Hello& h) { return JudgeHello(h); },
+              .on_hello = [this](const Hello& h) { OnHello(h); },
+              .on_message =
+                  [this](ServerId from, const MessageView& message) {
+                    OnMessage(from, message);
+                  },
+              .on_lost = [this](ServerId from) { Step(PeerLost{from}); },
+              .on_send_lost = [this](ServerId to) { Step(SendLost{to}); },
+              .on_client =
+                  [this](InboundStream client) {
+                    if (!stopped_) events_->OnClient(std::move(client));
+                  },
+              .log_line = [this](absl::string_view line) { LogLine(line); }}) {}
+
+Node::~Node() = default;
+
+void Node::LogLine(absl::string_view line) const {
+  if (env_.log_line != nullptr && *env_.log_line) (*env_.log_line)(line);
+}
+
+bool Node::is_leader() const {
+  return core_ != nullptr && !stopped_ && core_->role() == Role::kLeader;
+}
+
+ServerId Node::leader() const {
+  return core_ == nullptr || stopped_ ? ServerId() : core_->leader();
+}
+
+const Configuration* Node::configuration() const {
+  return core_ == nullptr ? nullptr : &core_->configuration();
+}
+
+Address Node::AddressOf(ServerId id) const {
+  const Configuration* c = configuration();
+  const Member* member = c == nullptr ? nullptr : c->Find(id);
+  return member == nullptr ? Address() : member->address;
+}
+
+void Node::Close(DoneFn done) {
+  stopped_ = true;
+  wake_.Cancel();
+  peers_.Close();
+  env_.loop->Post(scope_.Wrap(
+      [done = std::move(done)]() mutable { done(absl::OkStatus()); }));
+}
+
+void Node::Stop(absl::Status why) {
+  if (stopped_) return;
+  stopped_ = true;
+  wake_.Cancel();
+  LogLine(absl::StrCat("event=stopped why=\"", why.ToString(), "\""));
+  // Later: this may run within a stream's own callback.
+  env_.loop->Post(scope_.Wrap([this, why]() {
+    peers_.Close();
+    events_->OnStopped(why);
+  }));
+}
+
+// --- Into the core ---
+
+const EntryHeader& Node::Propose(EntryKind kind, uint32_t record_count,
+                                 Buffer payload) {
+  CHECK(is_leader());
+  Entry entry = tail_.Seal(core_->term(), kind, record_count,
+                           env_.loop->WallNow(), std::move(payload));
+  EntryMeta& meta = proposals_.emplace_back();
+  meta.kind = kind;
+  meta.size =
+      static_cast<uint32_t>(kEntryHeaderBytes) + entry.header.payload_size;
+  tail_.Append(entry);
+  proposed_.push_back(std::move(entry));
+  FlushSoon();
+  events_->OnEntry(proposed_.back());
+  return proposed_.back().header;
+}
+
+void Node::ReadIndex(ResultFn<Index> done) {
+  uint64_t id = next_read_++;
+  reads_[id] = std::move(done);
+  read_requests_.push_back(id);
+  FlushSoon();
+}
+
+void Node::FlushSoon() {
+  if (flush_posted_) return;
+  flush_posted_ = true;
+  env_.loop->Post(scope_.Wrap([this] {
+    flush_posted_ = false;
+    Flush();
+  }));
+}
+
+void Node::Flush() {
+  if (core_ == nullptr || stopped_) {
+    std::vector<uint64_t> requests = std::move(read_requests_);
+    read_requests_.clear();
+    for (uint64_t id : requests) {
+      auto node = reads_.extract(id);
+      node.mapped()(absl::UnavailableError("this server doesn't serve"));
+    }
+    return;
+  }
+  if (!proposals_.empty()) {
+    std::vector<EntryMeta> metas = std::move(proposals_);
+    std::vector<Entry> entries = std::move(proposed_);
+    proposals_.clear();
+    proposed_.clear();
+    Step(holdfast::Propose{std::move(metas)}, std::move(entries));
+    // The core leads until a step says otherwise, and each step flushes.
+    CHECK_EQ(output_.rejected_proposals, size_t{0});
+  }
+  while (!read_requests_.empty() && !stopped_) {
+    uint64_t id = read_requests_.back();
+    read_requests_.pop_back();
+    Step(ReadRequest{id});
+  }
+}
+
+void Node::OnMessage(ServerId from, const MessageView& message) {
+  if (core_ == nullptr || stopped_ || message.type != WireType::kRaft) return;
+  if (message.group != identity_.cluster_id.value()) return;
+  absl::StatusOr<ReceivedMessage> received =
+      DecodeRaftMessage(message.header, message.payload);
+  if (!received.ok()) {
+    return LogLine(absl::StrCat("event=bad_message peer=", from.value(),
+                                " why=\"", received.status().message(), "\""));
+  }
+  if (received->message.from != from || received->message.to != options_.id) {
+    return LogLine(
+        absl::StrCat("event=misaddressed_message peer=", from.value()));
+  }
+  Step(Receive{std::move(received->message)}, std::move(received->entries));
+}
+
+void Node::Step(InputEvent event, std::vector<Entry> entries) {
+  if (core_ == nullptr || stopped_) return;
+  if (!std::holds_alternative<holdfast::Propose>(event)) {
+    // Proposals were sealed against the log as it is.
+    if (!proposals_.empty()) Flush();
+  }
+  if (stopped_) return;
+  CHECK(!stepping_);
+  stepping_ = true;
+  core_->Step(RaftInput{env_.loop->Now(), std::move(event)}, &output_);
+  Carry(std::move(entries));
+  stepping_ = false;
+}
+
+// --- Out of the core ---
+
+void Node::Carry(std::vector<Entry> entries) {
+  if (output_.persist.has_value()) Persist(*output_.persist, &entries);
+  if (stopped_) return;
+  for (const Message& message : output_.messages) {
+    if (message.entries.empty()) {
+      Send(message, {});
+    } else {
+      SendAppend(message);
+    }
+  }
+  for (const RaftColdRead& cold : output_.cold_reads) StartColdRead(cold);
+  if (core_->commit() > tail_.committed().index) {
+    tail_.Commit(core_->commit());
+    events_->OnCommit(core_->commit());
+  }
+  if (output_.role_changed) {
+    LogLine(absl::StrCat("event=role role=", ToString(core_->role()),
+                         " term=", core_->term().value(),
+                         " leader=", core_->leader().value()));
+    events_->OnRole();
+  }
+  for (const ReadReady& ready : output_.reads_ready) {
+    CHECK_LE(ready.index, tail_.committed().index);
+    reads_.extract(ready.id).mapped()(ready.index);
+  }
+  for (uint64_t id : output_.reads_failed) {
+    reads_.extract(id).mapped()(
+        absl::UnavailableError("this server couldn't confirm that it leads"));
+  }
+  tail_.EvictBelow(core_->hot_first());
+  if (linked_.get() != &core_->configuration()) {
+    linked_ = core_->shared_configuration();
+    peers_.SetMembers(linked_->Everyone(), LinkKey());
+  }
+  if (output_.wake < wake_at_) {
+    wake_at_ = output_.wake;
+    wake_ = env_.loop->At(wake_at_, [this] {
+      wake_at_ = kNever;
+      Step(Tick{});
+    });
+  }
+}
+
+void Node::Persist(RaftPersist& persist, std::vector<Entry>* entries) {
+  WalWrite write;
+  write.sequence = persist.sequence;
+  write.hard_state = persist.hard_state;
+  if (persist.cut_from.has_value()) {
+    tail_.Cut(*persist.cut_from);
+    encoded_.clear();
+    events_->OnCut(*persist.cut_from);
+    write.cut_to = tail_.last();
+  }
+  for (const EntryMeta& meta : persist.entries) {
+    if (entries->empty()) {
+      // A new leader's own.
+      CHECK(meta.kind == EntryKind::kNoOp);
+      Entry entry =
+          tail_.Seal(meta.term, meta.kind, 0, env_.loop->WallNow(), Buffer());
+      CHECK(entry.header.index == meta.index);
+      tail_.Append(entry);
+      events_->OnEntry(entry);
+      write.entries.push_back(std::move(entry));
+      continue;
+    }
+    uint64_t at = meta.index - entries->front().header.index;
+    CHECK_LT(at, entries->size());
+    Entry& entry = (*entries)[at];
+    CHECK(entry.header.index == meta.index);
+    if (meta.index > tail_.last().index) {
+      if (!Continues(tail_.last(), entry.header)) {
+        return Stop(absl::DataLossError(absl::StrCat(
+            "entry ", meta.index.value(),
+            " from the leader doesn't continue this server's log, though "
+            "index and term fit: one of the two logs is damaged")));
+      }
+      tail_.Append(entry);
+      events_->OnEntry(entry);
+    }
+    CHECK(entry.header.term == meta.term);
+    write.entries.push_back(entry);
+  }
+  wal_->Write(std::move(write), core_->durable_commit());
+}
+
+void Node::Send(const Message& message, absl::Span<const Buffer> payload) {
+  std::string header = EncodeRaftHeader(message);
+  OutMessage out;
+  out.type = WireType::kRaft;
+  out.header = header;
+  out.payload = payload;
+  out.priority =
+      payload.empty() ? MessagePriority::kControl : MessagePriority::kBulk;
+  out.group = identity_.cluster_id.value();
+  // If it can't go, Raft sends what matters again.
+  peers_.Send(message.to, out);
+}
+
+void Node::SendAppend(const Message& message) {
+  Index first = message.entries.front().index;
+  Index last = message.entries.back().index;
+  if (encoded_.empty() || first != encoded_first_ || last != encoded_last_ ||
+      message.term != encoded_term_) {
+    std::vector<const Entry*> entries;
+    entries.reserve(message.entries.size());
+    for (const EntryMeta& meta : message.entries) {
+      const Entry* entry = tail_.Find(meta.index);
+      CHECK(entry != nullptr && entry->header.term == meta.term);
+      entries.push_back(entry);
+    }
+    encoded_ = EncodeEntries(entries);
+    encoded_first_ = first;
+    encoded_last_ = last;
+    encoded_term_ = message.term;
+  }
+  Send(message, encoded_);
+}
+
+void Node::StartColdRead(const RaftColdRead& cold) {
+  wal_->Read(
+      cold.first, cold.max_bytes,
+      scope_.Wrap([this, cold](absl::StatusOr<std::vector<Entry>> entries) {
+        OnColdRead(cold, std::move(entries));
+      }));
+}
+
+void Node::OnColdRead(const RaftColdRead& cold,
+                      absl::StatusOr<std::vector<Entry>> entries) {
+  if (stopped_) return;
+  if (absl::IsDataLoss(entries.status())) return Stop(entries.status());
+  if (!entries.ok()) return Step(ColdFailed{cold.to, cold.token});
+  std::vector<EntryMeta> metas;
+  std::vector<const Entry*> pointers;
+  uint64_t bytes = 0;
+  for (const Entry& entry : *entries) {
+    absl::StatusOr<EntryMeta> meta = MetaOf(entry);
+    CHECK(meta.ok());
+    bytes += meta->size;
+    metas.push_back(*std::move(meta));
+    pointers.push_back(&entry);
+  }
+  Index last = entries->back().header.index;
+  std::optional<Message> message = core_->ColdAppend(cold, std::move(metas));
+  if (!message.has_value()) return Step(ColdFailed{cold.to, cold.token});
+  Send(*message, EncodeEntries(pointers));
+  Step(ColdSent{cold.to, cold.token, last, bytes});
+}
+
+// --- Reading ---
+
+void Node::ReadEntries(Index first, size_t max_bytes,
+                       ResultFn<std::vector<Entry>> done) {
+  if (tail_.Find(first) == nullptr) {
+    return wal_->Read(
+        first, max_bytes,
+        scope_.Wrap([this, first, max_bytes, done = std::move(done)](
+                        absl::StatusOr<std::vector<Entry>> entries) mutable {
+          if (absl::IsAborted(entries.status())) {
+            return ReadEntries(first, max_bytes, std::move(done));
+          }
+          done(std::move(entries));
+        }));
+  }
+  std::vector<Entry> entries;
+  size_t bytes = 0;
+  for (Index i = first; bytes < max_bytes || entries.empty(); ++i) {
+    const Entry* entry = tail_.Find(i);
+    if (entry == nullptr) break;
+    bytes += kEntryHeaderBytes + entry->payload.size();
+    entries.push_back(*entry);
+  }
+  env_.loop->Post(scope_.Wrap(
+      [done = std::move(done), entries = std::move(entries)]() mutable {
+        done(std::move(entries));
+      }));
+}
+
+Index Node::FloorIndexOfOffset(Offset offset) const {
+  if (const Entry* entry = tail_.FindOffset(offset); entry != nullptr) {
+    return entry->header.index;
+  }
+  return wal_->FloorIndexOfOffset(offset);
+}
+
+}  // namespace holdfast

@@ -1,0 +1,199 @@
+#ifndef HOLDFAST_ENGINE_NODE_NODE_H_
+#define HOLDFAST_ENGINE_NODE_NODE_H_
+
+#include <cstddef>
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/strings/string_view.h"
+#include "absl/types/span.h"
+#include "engine/base/buffer.h"
+#include "engine/base/callback_scope.h"
+#include "engine/base/configuration.h"
+#include "engine/base/types.h"
+#include "engine/env/completion.h"
+#include "engine/env/env.h"
+#include "engine/env/loop.h"
+#include "engine/node/forming.h"
+#include "engine/node/identity.h"
+#include "engine/node/peers.h"
+#include "engine/node/raft_codec.h"
+#include "engine/node/startup.h"
+#include "engine/node/tail.h"
+#include "engine/raft/core.h"
+#include "engine/wal/wal.h"
+
+namespace holdfast {
+
+struct NodeOptions {
+  ServerId id;
+  // The operators' name of the cluster; in certificates and hellos.
+  std::string cluster_name;
+  // Where this server listens, and how the others reach it.
+  Address listen;
+  // The servers of a new cluster, this one among them, with incarnations 0;
+  // needed only until it is formed, harmless afterwards.
+  std::vector<Member> bootstrap;
+  RaftOptions raft;  // id, seed and boot count are filled in
+  WalOptions wal;
+  PeersOptions peers;
+};
+
+// What happens to a Node, in the order in which it happens. Called on the
+// Loop; may call the Node, but not destroy it.
+class NodeEvents {
+ public:
+  virtual ~NodeEvents() = default;
+  // An entry joined the end of this server's log: found at start, proposed
+  // here, or received. It may not be durable yet, and may yet be cut.
+  virtual void OnEntry(const Entry& entry) = 0;
+  // The entries from `from` on left the log. None of them was committed.
+  virtual void OnCut(Index from) = 0;
+  // Entries up to `commit` are committed.
+  virtual void OnCommit(Index commit) = 0;
+  // Role, term or known leader changed.
+  virtual void OnRole() = 0;
+  // A client connected and said a good hello.
+  virtual void OnClient(InboundStream client) = 0;
+  // The server can't go on: a disk error, say. Nothing follows.
+  virtual void OnStopped(absl::Status why) = 0;
+};
+
+// One server: runs the core's Outputs against the disk and the peers. All
+// order that matters between them is in the core (see RaftCore); this class
+// only carries.
+class Node {
+ public:
+  Node(const Env& env, NodeOptions options, NodeEvents* events);
+  // As a crash: drops all that is under way.
+  ~Node();
+
+  Node(const Node&) = delete;
+  Node& operator=(const Node&) = delete;
+
+  // Takes the directory, recovers the log (OnEntry for each entry), listens
+  // and dials. Done when it serves; it may not be formed yet. Once.
+  void Open(DoneFn done);
+
+  // Leaves the network and lets the disk finish what it has; done then.
+  void Close(DoneFn done);
+
+  // --- The leader's ---
+  // Appends an entry behind the log's end and replicates it. Needs
+  // is_leader(). Returns its header; whether it gets committed shows in
+  // OnCommit (its index reached in its term) or OnCut. Proposals of one task
+  // travel together.
+  const EntryHeader& Propose(EntryKind kind, uint32_t record_count,
+                             Buffer payload);
+  // An index such that a read of all entries up to it is linearizable; this
+  // server has committed it when `done` runs. UNAVAILABLE if leadership
+  // couldn't be confirmed.
+  void ReadIndex(ResultFn<Index> done);
+
+  // --- Anybody's ---
+  // At least one whole entry from `first` on, about max_bytes of them; also
+  // uncommitted ones. From memory if they are there.
+  void ReadEntries(Index first, size_t max_bytes,
+                   ResultFn<std::vector<Entry>> done);
+  // An entry at or shortly before the one that holds `offset`.
+  Index FloorIndexOfOffset(Offset offset) const;
+
+  bool formed() const { return core_ != nullptr; }
+  bool is_leader() const;
+  // 0: not known.
+  ServerId leader() const;
+  // Null when not formed.
+  const RaftCore* core() const { return core_.get(); }
+  const Wal* wal() const { return wal_.get(); }
+  const Tail& tail() const { return tail_; }
+  const Peers& peers() const { return peers_; }
+  const Identity& identity() const { return identity_; }
+  const NodeOptions& options() const { return options_; }
+  Index commit() const { return tail_.committed().index; }
+  // Where clients find `id`; empty if it isn't a member.
+  Address AddressOf(ServerId id) const;
+  // Null when not formed.
+  const Configuration* configuration() const;
+  // What stands in the way of forming, for status; OK when formed.
+  absl::Status forming_status() const;
+  // Where it listens, once open: with the actual port.
+  Address listen_address() const { return peers_.listen_address(); }
+
+ private:
+  // Opening, in order (node_open.cc).
+  void OnIdentity(absl::StatusOr<Identity> identity);
+  void OpenWal();
+  void OnReplayed(const Entry& entry, Index commit);
+  void OnWalOpen(absl::Status opened);
+  void Serve();
+  void TryToForm();
+  void OnFormed();
+  void StartCore();
+  void FinishOpen(absl::Status status);
+  Hello OwnHello() const;
+  HelloVerdict JudgeHello(const Hello& hello);
+  void OnHello(const Hello& hello);
+  DrawKey LinkKey() const;
+
+  void OnMessage(ServerId from, const MessageView& message);
+  // What was proposed or asked during a task goes into the core after it, or
+  // before the next input: proposals were sealed behind the log's end as it is
+  // now.
+  void FlushSoon();
+  void Flush();
+  void Step(InputEvent event, std::vector<Entry> entries = {});
+  // Does what the core says in output_.
+  void Carry(std::vector<Entry> entries);
+  void Persist(RaftPersist& persist, std::vector<Entry>* entries);
+  void Send(const Message& message, absl::Span<const Buffer> payload);
+  void SendAppend(const Message& message);
+  void StartColdRead(const RaftColdRead& cold);
+  void OnColdRead(const RaftColdRead& cold,
+                  absl::StatusOr<std::vector<Entry>> entries);
+  void Stop(absl::Status why);
+  void LogLine(absl::string_view line) const;
+
+  Env env_;
+  NodeOptions options_;
+  NodeEvents* const events_;
+  DoneFn open_done_;
+  Identity identity_;
+  Tail tail_;
+  RaftRecovered recovered_;
+  ClusterId first_chain_;  // the cluster's id, as the log says
+  std::unique_ptr<Startup> startup_;
+  std::unique_ptr<Forming> forming_;
+  std::optional<Entry> first_entry_;  // being written
+  IdentityFile identity_file_;
+  std::unique_ptr<Wal> wal_;
+  std::unique_ptr<RaftCore> core_;
+  RaftOutput output_;  // reused
+  Peers peers_;
+  std::shared_ptr<const Configuration> linked_;  // that peers_ has links to
+
+  std::vector<EntryMeta> proposals_;  // sealed and in tail_, not in the core
+  std::vector<Entry> proposed_;
+  std::vector<uint64_t> read_requests_;
+  bool flush_posted_ = false;
+  bool stepping_ = false;
+  bool stopped_ = false;
+  Instant wake_at_ = kNever;
+  Timer wake_;
+  uint64_t next_read_ = 1;
+  std::map<uint64_t, ResultFn<Index>> reads_;
+  // The last append's entries as encoded: followers often get the same ones.
+  Index encoded_first_;
+  Index encoded_last_;
+  Term encoded_term_;
+  Buffers encoded_;
+  CallbackScope scope_;
+};
+
+}  // namespace holdfast
+
+#endif  // HOLDFAST_ENGINE_NODE_NODE_H_

@@ -1,0 +1,229 @@
+// How a Node comes to serve: its directory, its log, its cluster.
+
+#include <algorithm>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "engine/base/check.h"
+#include "engine/node/node.h"
+
+namespace holdfast {
+
+void Node::Open(DoneFn done) {
+  CHECK(!open_done_ && startup_ == nullptr);
+  open_done_ = std::move(done);
+  startup_ =
+      std::make_unique<Startup>(env_, options_.id, options_.cluster_name);
+  startup_->Run([this](absl::StatusOr<Identity> identity) {
+    OnIdentity(std::move(identity));
+  });
+}
+
+void Node::OnIdentity(absl::StatusOr<Identity> identity) {
+  if (!identity.ok()) return FinishOpen(identity.status());
+  identity_ = *std::move(identity);
+  Wal::Events events;
+  events.on_persisted = [this](uint64_t sequence) {
+    if (core_ == nullptr) return OnFormed();
+    Step(Persisted{sequence});
+  };
+  events.on_failed = [this](absl::Status why) { Stop(std::move(why)); };
+  wal_ = std::make_unique<Wal>(env_.loop, env_.disk, identity_.incarnation,
+                               options_.wal, std::move(events));
+  wal_->Open(
+      [this](const Entry& entry, Index commit) { OnReplayed(entry, commit); },
+      [this](absl::Status opened) { OnWalOpen(std::move(opened)); });
+}
+
+void Node::OnReplayed(const Entry& entry, Index commit) {
+  absl::StatusOr<EntryMeta> meta = MetaOf(entry);
+  CHECK(meta.ok());
+  if (entry.header.index == Index(1)) {
+    first_chain_ = ClusterId(entry.header.chain);
+    // The first entry is the same wherever it is: committed from the start.
+    commit = std::max(commit, Index(1));
+  }
+  tail_.Append(entry);
+  events_->OnEntry(entry);
+  if (commit > tail_.committed().index) tail_.Commit(commit);
+  recovered_.trail.Append(*meta);
+  recovered_.trail.Evict(options_.raft.hot_bytes, entry.header.index);
+  tail_.EvictBelow(recovered_.trail.hot_first());
+}
+
+void Node::OnWalOpen(absl::Status opened) {
+  if (!opened.ok()) return FinishOpen(std::move(opened));
+  if (wal_->last_index() == Index(0)) {
+    if (identity_.cluster_id.value() != 0) {
+      return FinishOpen(absl::DataLossError(
+          "this directory belongs to a formed cluster, but its log is gone; "
+          "clear it and let the server join anew"));
+    }
+    return Serve();
+  }
+  if (identity_.cluster_id.value() != 0 &&
+      identity_.cluster_id != first_chain_) {
+    return FinishOpen(absl::DataLossError(
+        "the log isn't the one of this directory's cluster; restore it, or "
+        "clear the directory and let the server join anew"));
+  }
+  recovered_.hard_state = wal_->hard_state();
+  recovered_.commit_hint = tail_.committed().index;
+  if (identity_.cluster_id.value() != 0) return Serve();
+  // It died between its first entry and the note of it.
+  identity_.cluster_id = first_chain_;
+  identity_file_.Write(identity_, [this](absl::Status written) {
+    if (!written.ok()) return FinishOpen(std::move(written));
+    Serve();
+  });
+}
+
+DrawKey Node::LinkKey() const {
+  return DrawKey{.seed = env_.seed,
+                 .site = 0,
+                 .actor = Actor(options_.id.value(), identity_.boot_count)};
+}
+
+void Node::Serve() {
+  if (absl::Status listening = peers_.Listen(options_.listen);
+      !listening.ok()) {
+    return FinishOpen(std::move(listening));
+  }
+  if (identity_.cluster_id.value() != 0) {
+    StartCore();
+    return FinishOpen(absl::OkStatus());
+  }
+  auto self =
+      std::find_if(options_.bootstrap.begin(), options_.bootstrap.end(),
+                   [this](const Member& m) { return m.id == options_.id; });
+  if (self == options_.bootstrap.end()) {
+    return FinishOpen(absl::FailedPreconditionError(
+        options_.bootstrap.empty()
+            ? std::string("the data directory is new: expected --bootstrap "
+                          "with the servers of the new cluster")
+            : absl::StrCat("expected server ", options_.id.value(),
+                           " among the servers of --bootstrap")));
+  }
+  forming_ = std::make_unique<Forming>(options_.bootstrap, options_.id,
+                                       identity_.incarnation);
+  peers_.SetMembers(options_.bootstrap, LinkKey());
+  FinishOpen(absl::OkStatus());
+  TryToForm();
+}
+
+void Node::FinishOpen(absl::Status status) {
+  DoneFn done = std::move(open_done_);
+  // Later: this may run within a completion of the startup's own, and `done`
+  // may destroy this object.
+  env_.loop->Post(scope_.Wrap(
+      [done = std::move(done), status]() mutable { done(status); }));
+}
+
+// --- Forming the cluster ---
+
+Hello Node::OwnHello() const {
+  Hello hello;
+  hello.kind = StreamKind::kRaft;
+  hello.cluster_name = options_.cluster_name;
+  hello.cluster_id = identity_.cluster_id;
+  hello.server_id = options_.id;
+  hello.incarnation = identity_.incarnation;
+  hello.boot_count = identity_.boot_count;
+  return hello;
+}
+
+HelloVerdict Node::JudgeHello(const Hello& hello) {
+  Hello own = OwnHello();
+  own.kind = hello.kind;
+  if (hello.cluster_id.value() != 0 && own.cluster_id.value() != 0 &&
+      hello.cluster_id != own.cluster_id) {
+    return Refusal{RefusalReason::kCluster,
+                   absl::StrCat("expected a member of this cluster, found one "
+                                "of another cluster of the same name")};
+  }
+  if (hello.kind == StreamKind::kClient) return own;
+  if (forming_ != nullptr || configuration() == nullptr) {
+    bool named = std::any_of(
+        options_.bootstrap.begin(), options_.bootstrap.end(),
+        [&hello](const Member& m) { return m.id == hello.server_id; });
+    if (named) return own;
+    return Refusal{RefusalReason::kNotMember,
+                   absl::StrCat("server ", hello.server_id.value(),
+                                " isn't named by this server's --bootstrap")};
+  }
+  const Member* member = configuration()->Find(hello.server_id);
+  if (member == nullptr) {
+    return Refusal{RefusalReason::kNotMember,
+                   absl::StrCat("server ", hello.server_id.value(),
+                                " is not a member of this cluster")};
+  }
+  if (member->incarnation != hello.incarnation) {
+    return Refusal{
+        RefusalReason::kIncarnation,
+        absl::StrCat("server ", hello.server_id.value(),
+                     " is a member with another data directory: it must not "
+                     "vote as the old one, and has to join anew")};
+  }
+  return own;
+}
+
+void Node::OnHello(const Hello& hello) {
+  if (forming_ == nullptr) return;
+  forming_->Heard(hello.server_id, hello.incarnation, hello.cluster_id);
+  TryToForm();
+}
+
+void Node::TryToForm() {
+  if (forming_ == nullptr || first_entry_.has_value() || stopped_) return;
+  first_entry_ = forming_->FirstEntry();
+  if (!first_entry_.has_value()) return;
+  WalWrite write;
+  write.sequence = 1;
+  write.hard_state = HardState{Term(1), ServerId()};
+  write.entries.push_back(*first_entry_);
+  wal_->Write(std::move(write), Index(1));
+}
+
+void Node::OnFormed() {
+  identity_.cluster_id = ClusterId(first_entry_->header.chain);
+  identity_file_.Write(identity_, [this](absl::Status written) {
+    if (!written.ok()) return Stop(std::move(written));
+    LogLine(absl::StrCat("event=formed cluster_id=",
+                         absl::Hex(identity_.cluster_id.value())));
+    forming_ = nullptr;
+    OnReplayed(*first_entry_, Index(1));
+    recovered_.hard_state = HardState{Term(1), ServerId()};
+    recovered_.commit_hint = Index(1);
+    StartCore();
+  });
+}
+
+absl::Status Node::forming_status() const {
+  if (formed()) return absl::OkStatus();
+  if (forming_ == nullptr) {
+    return absl::UnavailableError("this server is starting");
+  }
+  std::vector<ServerId> missing = forming_->Missing();
+  if (missing.empty()) return forming_->Obstacle();
+  return absl::UnavailableError(absl::StrCat(
+      "the cluster is not formed yet: waiting to hear from server ",
+      absl::StrJoin(missing, ", ", [](std::string* out, ServerId id) {
+        absl::StrAppend(out, id.value());
+      })));
+}
+
+void Node::StartCore() {
+  RaftOptions raft = options_.raft;
+  raft.id = options_.id;
+  raft.seed = env_.seed;
+  raft.boot_count = identity_.boot_count;
+  raft.no_op_size = kEntryHeaderBytes;
+  Index commit = tail_.committed().index;
+  core_ =
+      std::make_unique<RaftCore>(raft, std::move(recovered_), env_.loop->Now());
+  events_->OnCommit(commit);
+  Step(Tick{});
+}
+
+}  // namespace holdfast

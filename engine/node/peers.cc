@@ -1,0 +1,152 @@
+#include "engine/node/peers.h"
+
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "engine/base/check.h"
+
+namespace holdfast {
+namespace {
+
+AcceptorOptions WithName(AcceptorOptions options, const std::string& name) {
+  options.cluster_name = name;
+  return options;
+}
+
+}  // namespace
+
+PeersOptions::PeersOptions() {
+  // A peer's host may vanish without a word: either end of a stream notices.
+  link.stream.silence_max = 1500ms;
+  acceptor.raft_stream.silence_max = 1500ms;
+  acceptor.client_stream.silence_max = 30s;
+}
+
+Peers::Peers(const Env& env, ServerId self, std::string cluster_name,
+             PeersOptions options, Callbacks callbacks)
+    : env_(env),
+      self_(self),
+      options_(std::move(options)),
+      callbacks_(std::move(callbacks)),
+      acceptor_(
+          env.loop, env.network, env.security,
+          WithName(options_.acceptor, cluster_name),
+          {.judge = [this](const PeerIdentity&,
+                           const Hello& hello) -> HelloVerdict {
+             if (hello.kind == StreamKind::kRaft) callbacks_.on_hello(hello);
+             return callbacks_.judge(hello);
+           },
+           .on_raft =
+               [this](InboundStream inbound) {
+                 OnRaftStream(std::move(inbound));
+               },
+           .on_client =
+               [this](InboundStream inbound) {
+                 callbacks_.on_client(std::move(inbound));
+               },
+           .log_line =
+               [this](absl::string_view line) { callbacks_.log_line(line); }}) {
+}
+
+Peers::~Peers() = default;
+
+absl::Status Peers::Listen(const Address& address) {
+  absl::Status listening = acceptor_.Listen(address);
+  listening_ = listening.ok();
+  return listening;
+}
+
+void Peers::SetMembers(const std::vector<Member>& members, DrawKey key) {
+  std::map<ServerId, std::unique_ptr<PeerLink>> links;
+  for (const Member& member : members) {
+    if (member.id == self_) continue;
+    if (auto it = links_.find(member.id); it != links_.end()) {
+      it->second->SetAddress(member.address);
+      links[member.id] = std::move(it->second);
+    } else {
+      links[member.id] = MakeLink(member, key);
+    }
+  }
+  links_ = std::move(links);
+}
+
+std::unique_ptr<PeerLink> Peers::MakeLink(const Member& member, DrawKey key) {
+  ServerId id = member.id;
+  PeerLink::Callbacks callbacks;
+  callbacks.hello = [this] { return callbacks_.own_hello(); };
+  callbacks.judge = [this](const Hello& hello) {
+    callbacks_.on_hello(hello);
+    return absl::OkStatus();
+  };
+  callbacks.on_up = [this, id](const Hello&) {
+    callbacks_.log_line(absl::StrCat("event=peer_up peer=", id.value()));
+    // What was sent before this stream may be lost.
+    callbacks_.on_send_lost(id);
+  };
+  callbacks.on_down = [this, id](const absl::Status& why) {
+    callbacks_.log_line(absl::StrCat("event=peer_down peer=", id.value(),
+                                     " why=\"", why.message(), "\""));
+  };
+  callbacks.on_message = [](const MessageView&) {
+    // A server sends on the streams that it dialled.
+  };
+  return std::make_unique<PeerLink>(env_.loop, env_.network, env_.security, id,
+                                    member.address, key, options_.link,
+                                    std::move(callbacks));
+}
+
+void Peers::Close() {
+  links_.clear();
+  inbound_.clear();
+}
+
+bool Peers::Send(ServerId to, const OutMessage& message) {
+  auto it = links_.find(to);
+  return it != links_.end() && it->second->Send(message);
+}
+
+bool Peers::connected(ServerId id) const {
+  auto it = links_.find(id);
+  return it != links_.end() && it->second->up();
+}
+
+absl::Status Peers::last_error(ServerId id) const {
+  auto it = links_.find(id);
+  if (it == links_.end()) return absl::NotFoundError("no link to it");
+  return it->second->last_error();
+}
+
+void Peers::OnRaftStream(InboundStream inbound) {
+  ServerId from = inbound.hello.server_id;
+  std::vector<uint64_t> same;
+  for (const auto& [key, other] : inbound_) {
+    if (other.from == from) same.push_back(key);
+  }
+  // The oldest is surely dead, though nobody has told.
+  if (same.size() >= kInboundPerServerMax) inbound_.erase(same.front());
+  uint64_t key = next_inbound_++;
+  Inbound& entry = inbound_[key];
+  entry.from = from;
+  entry.stream = std::move(inbound.stream);
+  entry.stream->Start(
+      {.on_message =
+           [this, from](const MessageView& message) {
+             callbacks_.on_message(from, message);
+           },
+       .on_closed = [this, key](absl::Status) { OnInboundClosed(key); },
+       .on_bytes = nullptr,
+       .on_written = nullptr});
+}
+
+void Peers::OnInboundClosed(uint64_t key) {
+  auto it = inbound_.find(key);
+  CHECK(it != inbound_.end());
+  ServerId from = it->second.from;
+  inbound_.erase(it);
+  for (const auto& [other_key, other] : inbound_) {
+    if (other.from == from) return;
+  }
+  callbacks_.on_lost(from);
+}
+
+}  // namespace holdfast

@@ -1,0 +1,97 @@
+#ifndef HOLDFAST_ENGINE_NODE_PEERS_H_
+#define HOLDFAST_ENGINE_NODE_PEERS_H_
+
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/strings/string_view.h"
+#include "engine/base/callback_scope.h"
+#include "engine/base/configuration.h"
+#include "engine/base/types.h"
+#include "engine/env/env.h"
+#include "engine/env/network.h"
+#include "engine/peer/acceptor.h"
+#include "engine/peer/hello.h"
+#include "engine/peer/message_stream.h"
+#include "engine/peer/peer_link.h"
+
+namespace holdfast {
+
+struct PeersOptions {
+  PeersOptions();
+
+  AcceptorOptions acceptor;  // its cluster_name is filled in
+  PeerLinkOptions link;
+};
+
+// A server's connections with the others: its port, a link to each of them on
+// which it sends, and the streams on which they send.
+class Peers {
+ public:
+  struct Callbacks {
+    InlineFunction<Hello()> own_hello;
+    // This server's answer to a hello that came in.
+    InlineFunction<HelloVerdict(const Hello&)> judge;
+    // A server's hello, on either kind of stream.
+    InlineFunction<void(const Hello&)> on_hello;
+    InlineFunction<void(ServerId from, const MessageView&)> on_message;
+    // The last stream on which that server sent is gone.
+    InlineFunction<void(ServerId from)> on_lost;
+    // What was sent to that server may not have arrived.
+    InlineFunction<void(ServerId to)> on_send_lost;
+    InboundFn on_client;
+    InlineFunction<void(absl::string_view line)> log_line;
+  };
+
+  Peers(const Env& env, ServerId self, std::string cluster_name,
+        PeersOptions options, Callbacks callbacks);
+  ~Peers();
+
+  // Once. Errors as Network::Listen.
+  absl::Status Listen(const Address& address);
+  Address listen_address() const { return acceptor_.address(); }
+  // Keeps links to just these servers (self is left out).
+  void SetMembers(const std::vector<Member>& members, DrawKey key);
+  // Closes the port and all streams.
+  void Close();
+
+  // False when it certainly wasn't sent.
+  bool Send(ServerId to, const OutMessage& message);
+
+  bool connected(ServerId id) const;
+  // Why there is no stream to it; OK if there is.
+  absl::Status last_error(ServerId id) const;
+  const AcceptorCounts& counts() const { return acceptor_.counts(); }
+
+ private:
+  struct Inbound {
+    ServerId from;
+    std::unique_ptr<MessageStream> stream;
+  };
+  // Streams that one server may have open to this one.
+  static constexpr size_t kInboundPerServerMax = 3;
+
+  std::unique_ptr<PeerLink> MakeLink(const Member& member, DrawKey key);
+  void OnRaftStream(InboundStream inbound);
+  void OnInboundClosed(uint64_t key);
+
+  const Env env_;
+  const ServerId self_;
+  const PeersOptions options_;
+  Callbacks callbacks_;
+  std::map<ServerId, std::unique_ptr<PeerLink>> links_;
+  // By arrival. A server may have several: an old one that nobody has noticed
+  // to be dead, and a new one.
+  std::map<uint64_t, Inbound> inbound_;
+  uint64_t next_inbound_ = 1;
+  Acceptor acceptor_;
+  bool listening_ = false;
+};
+
+}  // namespace holdfast
+
+#endif  // HOLDFAST_ENGINE_NODE_PEERS_H_

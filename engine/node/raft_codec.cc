@@ -1,0 +1,137 @@
+#include "engine/node/raft_codec.h"
+
+#include <memory>
+#include <utility>
+
+#include "absl/status/status.h"
+#include "absl/strings/str_cat.h"
+#include "engine/base/configuration.h"
+#include "engine/base/crc32c.h"
+#include "engine/node/raft.pb.h"
+
+namespace holdfast {
+namespace {
+
+// A larger payload is sent from where it lies; a smaller one is cheaper to
+// copy than to describe.
+constexpr size_t kShareBytesMin = 16 << 10;
+
+}  // namespace
+
+std::string EncodeRaftHeader(const Message& message) {
+  wire::RaftMessage proto;
+  proto.set_type(static_cast<uint32_t>(message.type));
+  proto.set_from(message.from.value());
+  proto.set_to(message.to.value());
+  proto.set_term(message.term.value());
+  proto.set_index(message.index.value());
+  proto.set_log_term(message.log_term.value());
+  proto.set_commit(message.commit.value());
+  proto.set_rejected(message.rejected);
+  proto.set_hint_index(message.hint_index.value());
+  proto.set_hint_term(message.hint_term.value());
+  proto.set_read_round(message.read_round);
+  proto.set_entry_count(static_cast<uint32_t>(message.entries.size()));
+  return proto.SerializeAsString();
+}
+
+Buffers EncodeEntries(const std::vector<const Entry*>& entries) {
+  size_t copied = 0;
+  for (const Entry* e : entries) {
+    copied += kEntryHeaderBytes;
+    if (e->payload.size() < kShareBytesMin) copied += e->payload.size();
+  }
+  Buffer gathered = Buffer::Uninitialized(copied);
+  char* to = gathered.data_mutable();
+  size_t filled = 0;
+  // Runs of `gathered` up to each shared payload; sliced once it is written.
+  std::vector<std::pair<size_t, const Entry*>> shared;
+  for (const Entry* e : entries) {
+    EncodeEntryHeader(e->header, to + filled);
+    filled += kEntryHeaderBytes;
+    if (e->payload.size() >= kShareBytesMin) {
+      shared.emplace_back(filled, e);
+    } else if (!e->payload.empty()) {
+      std::memcpy(to + filled, e->payload.data(), e->payload.size());
+      filled += e->payload.size();
+    }
+  }
+  Buffers buffers;
+  size_t from = 0;
+  for (const auto& [end, entry] : shared) {
+    buffers.push_back(gathered.Slice(from, end - from));
+    buffers.push_back(entry->payload);
+    from = end;
+  }
+  if (from < copied) buffers.push_back(gathered.SliceFrom(from));
+  return buffers;
+}
+
+absl::StatusOr<EntryMeta> MetaOf(const Entry& entry) {
+  EntryMeta meta;
+  meta.index = entry.header.index;
+  meta.term = entry.header.term;
+  meta.size =
+      static_cast<uint32_t>(kEntryHeaderBytes) + entry.header.payload_size;
+  meta.kind = entry.header.kind;
+  if (meta.kind == EntryKind::kConfiguration) {
+    absl::StatusOr<Configuration> c = DecodeConfiguration(entry.payload.view());
+    if (!c.ok()) return c.status();
+    meta.configuration = std::make_shared<const Configuration>(*std::move(c));
+  }
+  return meta;
+}
+
+absl::StatusOr<ReceivedMessage> DecodeRaftMessage(absl::string_view header,
+                                                  const Buffer& payload) {
+  wire::RaftMessage proto;
+  if (!proto.ParseFromArray(header.data(), static_cast<int>(header.size()))) {
+    return absl::InvalidArgumentError("Raft message: its header can't be read");
+  }
+  if (proto.type() > 255) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("Raft message: unknown type ", proto.type()));
+  }
+  ReceivedMessage received;
+  Message& m = received.message;
+  m.type = static_cast<MessageType>(proto.type());
+  m.from = ServerId(proto.from());
+  m.to = ServerId(proto.to());
+  m.term = Term(proto.term());
+  m.index = Index(proto.index());
+  m.log_term = Term(proto.log_term());
+  m.commit = Index(proto.commit());
+  m.rejected = proto.rejected();
+  m.hint_index = Index(proto.hint_index());
+  m.hint_term = Term(proto.hint_term());
+  m.read_round = proto.read_round();
+  size_t at = 0;
+  if (proto.entry_count() > payload.size() / kEntryHeaderBytes) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("Raft message: ", proto.entry_count(), " entries in ",
+                     payload.size(), " bytes"));
+  }
+  m.entries.reserve(proto.entry_count());
+  received.entries.reserve(proto.entry_count());
+  for (uint32_t i = 0; i < proto.entry_count(); ++i) {
+    absl::StatusOr<Entry> entry = DecodeEntry(payload.SliceFrom(at));
+    if (!entry.ok()) return entry.status();
+    if (Crc32c(entry->payload.view()) != entry->header.payload_crc) {
+      return absl::DataLossError(absl::StrCat(
+          "Raft message: the payload of entry ", entry->header.index.value(),
+          " doesn't match its checksum"));
+    }
+    at += kEntryHeaderBytes + entry->payload.size();
+    absl::StatusOr<EntryMeta> meta = MetaOf(*entry);
+    if (!meta.ok()) return meta.status();
+    m.entries.push_back(*std::move(meta));
+    received.entries.push_back(*std::move(entry));
+  }
+  if (at != payload.size()) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        "Raft message: ", payload.size() - at, " bytes behind its last entry"));
+  }
+  return received;
+}
+
+}  // namespace holdfast

@@ -1,0 +1,82 @@
+#include "engine/node/startup.h"
+
+#include <utility>
+#include <vector>
+
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include "engine/base/random.h"
+
+namespace holdfast {
+
+Startup::Startup(const Env& env, ServerId id, std::string cluster_name)
+    : env_(env),
+      id_(id),
+      cluster_name_(std::move(cluster_name)),
+      file_(env.disk) {}
+
+void Startup::Run(ResultFn<Identity> done) {
+  done_ = std::move(done);
+  env_.disk->Lock(scope_.Wrap([this](absl::Status locked) {
+    if (!locked.ok()) return Finish(std::move(locked));
+    file_.Read(
+        [this](absl::StatusOr<Identity> found) { OnRead(std::move(found)); });
+  }));
+}
+
+void Startup::OnRead(absl::StatusOr<Identity> found) {
+  if (absl::IsNotFound(found.status())) return MakeNew();
+  if (!found.ok()) return Finish(found.status());
+  identity_ = *std::move(found);
+  if (identity_.id != id_) {
+    return Finish(absl::FailedPreconditionError(
+        absl::StrCat("the data directory belongs to server ",
+                     identity_.id.value(), ", not to server ", id_.value(),
+                     "; give this server its own directory or its own id")));
+  }
+  if (identity_.cluster_name != cluster_name_) {
+    return Finish(absl::FailedPreconditionError(absl::StrCat(
+        "the data directory belongs to cluster \"", identity_.cluster_name,
+        "\", not to \"", cluster_name_,
+        "\"; give the directory or the certificates of the same cluster")));
+  }
+  Save();
+}
+
+void Startup::MakeNew() {
+  env_.disk->List(
+      scope_.Wrap([this](absl::StatusOr<std::vector<FileInfo>> files) {
+        if (!files.ok()) return Finish(files.status());
+        for (const FileInfo& file : *files) {
+          if (!absl::EndsWith(file.name, ".segment") &&
+              !absl::StartsWith(file.name, "hardstate")) {
+            continue;
+          }
+          return Finish(absl::FailedPreconditionError(absl::StrCat(
+              "the data directory has a log (", file.name,
+              ") but no file identity; restore it, or clear the directory and "
+              "let the server join anew")));
+        }
+        identity_.id = id_;
+        identity_.cluster_name = cluster_name_;
+        uint64_t drawn = Draw(DrawKey{.seed = env_.seed,
+                                      .site = Site("incarnation"),
+                                      .actor = Actor(id_.value(), 0)},
+                              0);
+        identity_.incarnation = Incarnation(drawn == 0 ? 1 : drawn);
+        Save();
+      }));
+}
+
+void Startup::Save() {
+  ++identity_.boot_count;
+  file_.Write(identity_, [this](absl::Status s) { Finish(std::move(s)); });
+}
+
+void Startup::Finish(absl::Status status) {
+  ResultFn<Identity> done = std::move(done_);
+  if (!status.ok()) return done(std::move(status));
+  done(identity_);
+}
+
+}  // namespace holdfast

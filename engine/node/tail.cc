@@ -1,0 +1,66 @@
+#include "engine/node/tail.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "engine/base/check.h"
+#include "engine/base/crc32c.h"
+
+namespace holdfast {
+
+Entry Tail::Seal(Term term, EntryKind kind, uint32_t record_count, WallTime now,
+                 Buffer payload) const {
+  Entry entry;
+  EntryHeader& h = entry.header;
+  h.index = last().index + 1;
+  h.term = term;
+  h.kind = kind;
+  h.base_offset = last().next_offset;
+  h.count = record_count;
+  h.log_time = std::max(last().log_time, now);
+  h.payload_size = static_cast<uint32_t>(payload.size());
+  h.payload_crc = Crc32c(payload.view());
+  h.chain = ChainHash(last().chain, h);
+  entry.payload = std::move(payload);
+  return entry;
+}
+
+void Tail::Append(const Entry& entry) {
+  CHECK(Continues(last(), entry.header));
+  points_.push_back(PointAfter(entry.header));
+  hot_.push_back(entry);
+}
+
+void Tail::Cut(Index from) {
+  CHECK_LT(committed().index, from);
+  while (last().index >= from) {
+    points_.pop_back();
+    if (!hot_.empty()) hot_.pop_back();
+  }
+}
+
+void Tail::Commit(Index commit) {
+  CHECK_LE(committed().index, commit);
+  CHECK_LE(commit, last().index);
+  while (committed().index < commit) points_.pop_front();
+}
+
+void Tail::EvictBelow(Index first) {
+  while (!hot_.empty() && hot_.front().header.index < first) hot_.pop_front();
+}
+
+const Entry* Tail::Find(Index index) const {
+  if (index < hot_first() || index > last().index) return nullptr;
+  return &hot_[index - hot_first()];
+}
+
+const Entry* Tail::FindOffset(Offset offset) const {
+  if (hot_.empty() || offset < hot_.front().header.base_offset) return nullptr;
+  auto it =
+      std::partition_point(hot_.begin(), hot_.end(), [offset](const Entry& e) {
+        return e.header.base_offset + e.header.count <= offset;
+      });
+  return it == hot_.end() ? nullptr : &*it;
+}
+
+}  // namespace holdfast

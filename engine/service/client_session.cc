@@ -1,0 +1,403 @@
+#include "engine/service/client_session.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "engine/base/check.h"
+#include "engine/peer/batches.h"
+#include "engine/service/status.h"
+
+namespace holdfast {
+namespace {
+
+ClientRole RoleOf(const PeerIdentity& peer) {
+  switch (peer.kind) {
+    case PeerIdentity::Kind::kUnproved:
+      return ClientRole::kAdmin;  // plaintext: whoever reaches the port
+    case PeerIdentity::Kind::kServer:
+      return ClientRole::kRead;
+    case PeerIdentity::Kind::kClient:
+      return peer.role;
+  }
+  return ClientRole::kNone;
+}
+
+absl::string_view ToString(ClientRole role) {
+  switch (role) {
+    case ClientRole::kNone:
+      return "none";
+    case ClientRole::kRead:
+      return "read";
+    case ClientRole::kWrite:
+      return "write";
+    case ClientRole::kAdmin:
+      return "admin";
+  }
+  return "?";
+}
+
+wire::Code CodeOf(const absl::Status& status) {
+  if (status.ok()) return wire::CODE_OK;
+  if (absl::IsOutOfRange(status)) return wire::CODE_OUT_OF_RANGE;
+  if (absl::IsUnavailable(status)) return wire::CODE_UNAVAILABLE;
+  return wire::CODE_STOPPING;
+}
+
+std::string Text(const absl::Status& status) {
+  return std::string(status.message());
+}
+
+// The batches as sent, and their number of bytes.
+Buffers SentBatches(std::vector<Entry>& batches) {
+  Buffers payload;
+  for (Entry& entry : batches) {
+    AppendSentBatch(SentBatch{.log_time = entry.header.log_time,
+                              .base_offset = entry.header.base_offset,
+                              .bytes = std::move(entry.payload)},
+                    &payload);
+  }
+  return payload;
+}
+
+}  // namespace
+
+ClientSession::ClientSession(const Env& env, const ServiceOptions& options,
+                             DistributedLog* log, InboundStream inbound,
+                             Task on_gone)
+    : env_(env),
+      options_(options),
+      log_(log),
+      peer_(std::move(inbound.peer)),
+      role_(RoleOf(peer_)),
+      on_gone_(std::move(on_gone)),
+      stream_(std::move(inbound.stream)) {
+  stream_->Start({.on_message = [this](const MessageView& m) { OnMessage(m); },
+                  .on_closed =
+                      [this](absl::Status) {
+                        if (!std::exchange(ended_, true)) on_gone_();
+                      },
+                  .on_bytes = nullptr,
+                  .on_written = [this] { OnWritten(); }});
+}
+
+// --- Requests ---
+
+void ClientSession::OnMessage(const MessageView& message) {
+  if (ended_) return;
+  switch (message.type) {
+    case WireType::kRegisterSession:
+      return OnRegister(message);
+    case WireType::kAppend:
+      return OnAppend(message);
+    case WireType::kRead:
+      return OnRead(message);
+    case WireType::kTail:
+      return OnTail(message);
+    case WireType::kTailCredit:
+      return OnTailCredit(message);
+    case WireType::kStopTail:
+      return OnStopTail(message);
+    case WireType::kStatus:
+      return OnStatus(message);
+    default:
+      return End(absl::StrCat("not a request: message type ",
+                              static_cast<int>(message.type)));
+  }
+}
+
+template <typename Request>
+bool ClientSession::Parse(const MessageView& message, Request* request) {
+  if (request->ParseFromArray(message.header.data(),
+                              static_cast<int>(message.header.size()))) {
+    return true;
+  }
+  End("a request's header can't be read");
+  return false;
+}
+
+bool ClientSession::Allowed(uint64_t request, ClientRole needed,
+                            absl::string_view what) {
+  if (role_ >= needed) return true;
+  Refuse(request, wire::CODE_PERMISSION_DENIED,
+         absl::StrCat(what, " needs the role ", ToString(needed),
+                      "; the certificate of \"", peer_.name, "\" has the role ",
+                      ToString(role_)));
+  return false;
+}
+
+void ClientSession::OnRegister(const MessageView& message) {
+  wire::RegisterSession request;
+  if (!Parse(message, &request)) return;
+  uint64_t id = request.request_id();
+  if (!Allowed(id, ClientRole::kWrite, "registering a session")) return;
+  ++requests_;
+  log_->RegisterSession(scope_.Wrap([this,
+                                     id](absl::StatusOr<SessionId> session) {
+    wire::RegisterSessionAnswer answer;
+    answer.set_request_id(id);
+    if (session.ok()) {
+      answer.set_session_id(session->value());
+    } else {
+      bool leads = log_->node().is_leader();
+      answer.set_code(leads ? wire::CODE_UNAVAILABLE : wire::CODE_NOT_LEADER);
+      answer.set_text(Text(session.status()));
+      FillLeader(answer.mutable_leader());
+    }
+    Send(WireType::kRegisterSessionAnswer, answer);
+    RequestDone();
+  }));
+  Regulate();
+}
+
+void ClientSession::OnAppend(const MessageView& message) {
+  wire::Append request;
+  if (!Parse(message, &request)) return;
+  uint64_t id = request.request_id();
+  if (!Allowed(id, ClientRole::kWrite, "appending")) return;
+  AppendOptions options;
+  if (request.has_expected_offset()) {
+    options.expected_offset = Offset(request.expected_offset());
+  }
+  ++requests_;
+  log_->Append(message.payload, options,
+               scope_.Wrap([this, id](AppendOutcome outcome) {
+                 AnswerAppend(id, outcome);
+                 RequestDone();
+               }));
+  Regulate();
+}
+
+void ClientSession::AnswerAppend(uint64_t request,
+                                 const AppendOutcome& outcome) {
+  wire::AppendAnswer answer;
+  answer.set_request_id(request);
+  answer.set_result(static_cast<wire::AppendResult>(outcome.kind));
+  answer.set_reason(static_cast<wire::RejectReason>(outcome.reason));
+  answer.set_base_offset(outcome.offset.value());
+  answer.set_retry_after_ms(
+      static_cast<uint32_t>(ToMillis(outcome.retry_after)));
+  answer.set_final(outcome.final);
+  if (outcome.kind != AppendOutcome::Kind::kCommitted) {
+    answer.set_text(outcome.message);
+    FillLeader(answer.mutable_leader());
+  }
+  Send(WireType::kAppendAnswer, answer);
+}
+
+void ClientSession::OnRead(const MessageView& message) {
+  wire::Read request;
+  if (!Parse(message, &request)) return;
+  uint64_t id = request.request_id();
+  if (!Allowed(id, ClientRole::kRead, "reading")) return;
+  ReadMode mode;
+  if (request.mode() == wire::READ_MODE_LINEARIZABLE) {
+    mode = ReadMode::kLinearizable;
+  } else if (request.mode() == wire::READ_MODE_LOCAL) {
+    mode = ReadMode::kLocal;
+  } else {
+    return Refuse(id, wire::CODE_MALFORMED, "unknown mode of reading");
+  }
+  ++requests_;
+  log_->Read(Offset(request.from_offset()),
+             std::min(request.max_bytes(), options_.read_bytes_max), mode,
+             scope_.Wrap([this, id](absl::StatusOr<ReadResult> result) {
+               AnswerRead(id, std::move(result));
+               RequestDone();
+             }));
+  Regulate();
+}
+
+void ClientSession::AnswerRead(uint64_t request,
+                               absl::StatusOr<ReadResult> result) {
+  wire::ReadAnswer answer;
+  answer.set_request_id(request);
+  answer.set_first_offset(log_->first_offset().value());
+  if (!result.ok()) {
+    bool elsewhere =
+        absl::IsUnavailable(result.status()) && !log_->node().is_leader();
+    answer.set_code(elsewhere ? wire::CODE_NOT_LEADER
+                              : CodeOf(result.status()));
+    answer.set_text(Text(result.status()));
+    answer.set_committed_end(log_->committed_end().value());
+    FillLeader(answer.mutable_leader());
+    return Send(WireType::kReadAnswer, answer);
+  }
+  answer.set_batch_count(static_cast<uint32_t>(result->batches.size()));
+  answer.set_committed_end(result->committed_end.value());
+  Send(WireType::kReadAnswer, answer, SentBatches(result->batches));
+}
+
+// --- Tails ---
+
+void ClientSession::OnTail(const MessageView& message) {
+  wire::Tail request;
+  if (!Parse(message, &request)) return;
+  uint64_t id = request.request_id();
+  if (!Allowed(id, ClientRole::kRead, "tailing")) return;
+  if (tails_.contains(id) || tails_.size() >= options_.tails_per_client_max) {
+    return Refuse(
+        id, wire::CODE_MALFORMED,
+        absl::StrCat("expected at most ", options_.tails_per_client_max,
+                     " tails on one connection, each with an id of "
+                     "its own"));
+  }
+  TailState& tail = tails_[id];
+  tail.next = Offset(request.from_offset());
+  tail.credit =
+      static_cast<int64_t>(std::min<uint64_t>(request.credit_bytes(), 1 << 30));
+  PushTail(id);
+}
+
+void ClientSession::OnTailCredit(const MessageView& message) {
+  wire::TailCredit request;
+  if (!Parse(message, &request)) return;
+  auto it = tails_.find(request.request_id());
+  if (it == tails_.end()) return;  // it ended while this was on its way
+  it->second.credit +=
+      static_cast<int64_t>(std::min<uint64_t>(request.credit_bytes(), 1 << 30));
+  PushTail(request.request_id());
+}
+
+void ClientSession::OnStopTail(const MessageView& message) {
+  wire::StopTail request;
+  if (!Parse(message, &request)) return;
+  if (tails_.contains(request.request_id())) {
+    EndTail(request.request_id(), wire::CODE_OK, "");
+  }
+}
+
+void ClientSession::PushTail(uint64_t id) {
+  TailState& tail = tails_.at(id);
+  if (tail.waiting != nullptr || tail.credit <= 0 || full()) return;
+  size_t bytes = std::min<size_t>(static_cast<size_t>(tail.credit),
+                                  options_.read_bytes_max);
+  tail.waiting = log_->Tail(
+      tail.next, bytes, scope_.Wrap([this, id](absl::StatusOr<ReadResult> r) {
+        OnTailData(id, std::move(r));
+      }));
+}
+
+void ClientSession::OnTailData(uint64_t id, absl::StatusOr<ReadResult> result) {
+  TailState& tail = tails_.at(id);
+  tail.waiting = nullptr;
+  if (!result.ok()) {
+    return EndTail(id, CodeOf(result.status()), Text(result.status()));
+  }
+  if (!result->batches.empty()) {
+    const EntryHeader& last = result->batches.back().header;
+    tail.next = last.base_offset + last.count;
+  }
+  wire::TailData data;
+  data.set_request_id(id);
+  data.set_batch_count(static_cast<uint32_t>(result->batches.size()));
+  data.set_committed_end(result->committed_end.value());
+  Buffers payload = SentBatches(result->batches);
+  tail.credit -= static_cast<int64_t>(TotalSize(payload));
+  Send(WireType::kTailData, data, std::move(payload));
+  if (!ended_) PushTail(id);
+}
+
+void ClientSession::EndTail(uint64_t id, wire::Code code,
+                            absl::string_view text) {
+  tails_.erase(id);
+  wire::TailEnd end;
+  end.set_request_id(id);
+  end.set_code(code);
+  end.set_text(std::string(text));
+  FillLeader(end.mutable_leader());
+  Send(WireType::kTailEnd, end);
+}
+
+// --- The rest ---
+
+void ClientSession::OnStatus(const MessageView& message) {
+  wire::Status request;
+  if (!Parse(message, &request)) return;
+  wire::StatusAnswer answer = DescribeStatus(*log_);
+  answer.set_request_id(request.request_id());
+  answer.set_version(options_.version);
+  Send(WireType::kStatusAnswer, answer);
+}
+
+void ClientSession::FillLeader(wire::LeaderHint* hint) const {
+  ServerId leader = log_->node().leader();
+  if (leader.value() == 0) return;
+  hint->set_server_id(leader.value());
+  hint->set_address(log_->node().AddressOf(leader));
+}
+
+void ClientSession::Refuse(uint64_t request, wire::Code code,
+                           absl::string_view text) {
+  wire::RequestRefused refused;
+  refused.set_request_id(request);
+  refused.set_code(code);
+  refused.set_text(std::string(text));
+  Send(WireType::kRequestRefused, refused);
+}
+
+// --- Sending, and its bounds ---
+
+void ClientSession::GatherAnswers() {
+  if (gathering_) return;
+  gathering_ = true;
+  stream_->Cork();
+  env_.loop->Post(scope_.Wrap([this] {
+    gathering_ = false;
+    stream_->Uncork();
+  }));
+}
+
+template <typename Answer>
+void ClientSession::Send(WireType type, const Answer& answer, Buffers payload) {
+  if (ended_) return;
+  GatherAnswers();
+  MessagePriority priority =
+      payload.empty() ? MessagePriority::kControl : MessagePriority::kBulk;
+  if (!stream_->Send(type, answer, payload, priority)) {
+    return End("the client takes no answers");
+  }
+  Regulate();
+}
+
+bool ClientSession::full() const {
+  return stream_->bytes_queued() > options_.answer_bytes_per_client_max;
+}
+
+void ClientSession::RequestDone() {
+  --requests_;
+  Regulate();
+}
+
+void ClientSession::Regulate() {
+  if (ended_) return;
+  bool pause = requests_ >= options_.requests_per_client_max || full();
+  if (pause == paused_) return;
+  paused_ = pause;
+  if (pause) {
+    stream_->PauseReading();
+  } else {
+    stream_->ResumeReading();
+  }
+}
+
+void ClientSession::OnWritten() {
+  Regulate();
+  if (full()) return;
+  std::vector<uint64_t> ids;
+  for (const auto& [id, tail] : tails_) ids.push_back(id);
+  for (uint64_t id : ids) PushTail(id);
+}
+
+void ClientSession::End(absl::string_view why) {
+  if (std::exchange(ended_, true)) return;
+  if (env_.log_line != nullptr && *env_.log_line) {
+    (*env_.log_line)(absl::StrCat("event=client_dropped client=\"", peer_.name,
+                                  "\" from=", stream_->Describe(), " why=\"",
+                                  why, "\""));
+  }
+  // Later, since the caller is within one of this object's own functions.
+  env_.loop->Post(scope_.Wrap([this] { on_gone_(); }));
+}
+
+}  // namespace holdfast

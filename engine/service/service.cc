@@ -1,0 +1,37 @@
+#include "engine/service/service.h"
+
+#include <utility>
+
+#include "engine/service/client_session.h"
+
+namespace holdfast {
+
+Service::Service(const Env& env, ServiceOptions options)
+    : env_(env),
+      options_(std::move(options)),
+      log_(env, options_.log,
+           [this](InboundStream inbound) { OnClient(std::move(inbound)); }) {}
+
+Service::~Service() = default;
+
+void Service::Open(DoneFn done) { log_.Open(std::move(done)); }
+
+void Service::OnClient(InboundStream inbound) {
+  // Without an owner the connection ends.
+  if (closing_ || clients_.size() >= options_.clients_max) return;
+  uint64_t id = next_client_++;
+  clients_[id] = std::make_unique<ClientSession>(
+      env_, options_, &log_, std::move(inbound), [this, id] { Remove(id); });
+}
+
+void Service::Remove(uint64_t id) { clients_.erase(id); }
+
+void Service::Close(DoneFn done) {
+  closing_ = true;
+  log_.Close([this, done = std::move(done)](absl::Status closed) mutable {
+    clients_.clear();
+    done(std::move(closed));
+  });
+}
+
+}  // namespace holdfast
