@@ -1,0 +1,212 @@
+// Three whole servers and a client in one process, over real sockets, TLS and
+// files: the composition that production runs, without its processes.
+
+#include <stdlib.h>
+
+#include <filesystem>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "engine/client/client.h"
+#include "engine/service/service.h"
+#include "gtest/gtest.h"
+#include "transport/certs.h"
+#include "transport/epoll_loop.h"
+#include "transport/posix_disk.h"
+#include "transport/tcp.h"
+#include "transport/tls.h"
+
+namespace holdfast {
+namespace {
+
+// A test that hangs says where, instead of running into Bazel's limit.
+constexpr Duration kPatience = 60s;
+
+struct Server {
+  std::unique_ptr<TlsSecurity> security;
+  std::unique_ptr<PosixDisk> disk;
+  LogLineFn log_line;
+  std::unique_ptr<Service> service;
+};
+
+class ClusterTest : public testing::Test {
+ protected:
+  ClusterTest() : network_(&loop_) {
+    std::string pattern = testing::TempDir() + "/holdfast-cluster.XXXXXX";
+    directory_ = mkdtemp(pattern.data());
+    std::string certs = Path("certs");
+    EXPECT_TRUE(InitCa(certs, "test").ok());
+    for (uint64_t id = 1; id <= 3; ++id) {
+      EXPECT_TRUE(IssueServer(certs, ServerId(id), {"127.0.0.1"}, 24h).ok());
+    }
+    EXPECT_TRUE(IssueClient(certs, "app", ClientRole::kWrite, 24h).ok());
+    // Ports that are free now; each listener is closed again at once.
+    for (uint64_t id = 1; id <= 3; ++id) {
+      auto listener = network_.Listen("127.0.0.1:0", [](auto) {});
+      EXPECT_TRUE(listener.ok());
+      members_.push_back(Member{ServerId(id), {}, (*listener)->address()});
+      holding_.push_back(*std::move(listener));
+    }
+    holding_.clear();
+    servers_.resize(4);
+  }
+  ~ClusterTest() override {
+    client_.reset();
+    servers_.clear();
+    std::filesystem::remove_all(directory_);
+  }
+
+  std::string Path(const std::string& name) const {
+    return directory_ + "/" + name;
+  }
+
+  void Start(uint64_t id) {
+    Server& s = servers_[id];
+    auto credentials = LoadServer(Path("certs"), ServerId(id));
+    ASSERT_TRUE(credentials.ok()) << credentials.status();
+    auto security = TlsSecurity::Create(&loop_, *credentials);
+    ASSERT_TRUE(security.ok()) << security.status();
+    s.security = *std::move(security);
+    auto disk = PosixDisk::Open(&loop_, Path(absl::StrCat("data", id)));
+    ASSERT_TRUE(disk.ok()) << disk.status();
+    s.disk = *std::move(disk);
+    s.log_line = [this, id](absl::string_view line) {
+      absl::StrAppend(&log_, id, ": ", line, "\n");
+    };
+    ServiceOptions options;
+    options.log.node.id = ServerId(id);
+    options.log.node.cluster_name = "test";
+    options.log.node.listen = members_[id - 1].address;
+    options.log.node.bootstrap = members_;
+    options.log.node.wal.segment_bytes = 1 << 20;
+    s.service = std::make_unique<Service>(Env{.loop = &loop_,
+                                              .disk = s.disk.get(),
+                                              .network = &network_,
+                                              .security = s.security.get(),
+                                              .seed = id * 1000 + ++starts_,
+                                              .log_line = &s.log_line},
+                                          options);
+    absl::Status opened = absl::UnknownError("not opened");
+    s.service->Open([this, &opened](absl::Status status) {
+      opened = status;
+      loop_.Stop();
+    });
+    RunLoop();
+    ASSERT_TRUE(opened.ok()) << opened << log_;
+  }
+
+  void Kill(uint64_t id) { servers_[id] = Server(); }
+
+  void Connect() {
+    auto credentials = LoadClient(Path("certs"), "app");
+    ASSERT_TRUE(credentials.ok());
+    auto security = TlsSecurity::Create(&loop_, *credentials);
+    ASSERT_TRUE(security.ok()) << security.status();
+    client_security_ = *std::move(security);
+    ClientOptions options;
+    for (const Member& m : members_) options.servers.push_back(m.address);
+    options.name = "app";
+    client_ = std::make_unique<Client>(Env{.loop = &loop_,
+                                           .network = &network_,
+                                           .security = client_security_.get(),
+                                           .seed = 7},
+                                       options);
+  }
+
+  // Until somebody stops it; fails the test when nobody does.
+  void RunLoop() {
+    Timer patience = loop_.After(kPatience, [this] {
+      ADD_FAILURE() << "nothing happened for long\n" << log_;
+      loop_.Stop();
+    });
+    loop_.Run();
+  }
+
+  // Appends n records, many at once, and waits for all.
+  void Append(int n) {
+    int left = n;
+    for (int i = 0; i < n; ++i) {
+      std::string value = absl::StrCat("record ", appended_++);
+      BatchBuilder batch;
+      ASSERT_TRUE(batch.Add(value).ok());
+      absl::Status taken = client_->Append(
+          std::move(batch), {}, [this, &left, value](ClientOutcome outcome) {
+            EXPECT_EQ(outcome.kind, ClientOutcome::Kind::kCommitted)
+                << outcome.message;
+            expected_[outcome.offset.value()] = value;
+            if (--left == 0) loop_.Stop();
+          });
+      ASSERT_TRUE(taken.ok()) << taken;
+    }
+    RunLoop();
+    ASSERT_EQ(left, 0) << client_->Trouble() << log_;
+  }
+
+  void ExpectReadsBack(const ClientReadOptions& options) {
+    std::map<uint64_t, std::string> found;
+    Offset next(0);
+    bool more = true;
+    while (more && !HasFailure()) {
+      client_->Read(next, options,
+                    [&](absl::StatusOr<ClientReadResult> result) {
+                      loop_.Stop();
+                      more = result.ok() && !result->batches.empty();
+                      ASSERT_TRUE(result.ok()) << result.status() << log_;
+                      for (const LogBatch& batch : result->batches) {
+                        uint64_t offset = batch.from.value();
+                        RecordCursor records = batch.Records();
+                        RecordView record;
+                        while (records.Next(&record)) {
+                          found[offset++] = std::string(record.value());
+                        }
+                      }
+                      next = result->next;
+                    });
+      RunLoop();
+    }
+    EXPECT_EQ(found, expected_);
+  }
+
+  uint64_t Leader() {
+    for (uint64_t id = 1; id <= 3; ++id) {
+      if (servers_[id].service != nullptr &&
+          servers_[id].service->log().node().is_leader()) {
+        return id;
+      }
+    }
+    return 0;
+  }
+
+  EpollLoop loop_;
+  TcpNetwork network_;
+  std::string directory_;
+  std::vector<Member> members_;
+  std::vector<std::unique_ptr<Listener>> holding_;
+  std::vector<Server> servers_;
+  uint64_t starts_ = 0;
+  std::unique_ptr<TlsSecurity> client_security_;
+  std::unique_ptr<Client> client_;
+  std::map<uint64_t, std::string> expected_;
+  int appended_ = 0;
+  std::string log_;
+};
+
+TEST_F(ClusterTest, KeepsTheLogThroughTheLossOfItsLeaderAndARestart) {
+  for (uint64_t id = 1; id <= 3; ++id) ASSERT_NO_FATAL_FAILURE(Start(id));
+  ASSERT_NO_FATAL_FAILURE(Connect());
+  ASSERT_NO_FATAL_FAILURE(Append(500));
+  uint64_t leader = Leader();
+  ASSERT_NE(leader, 0u);
+  Kill(leader);
+  ASSERT_NO_FATAL_FAILURE(Append(500));
+  ASSERT_NO_FATAL_FAILURE(Start(leader));
+  ASSERT_NO_FATAL_FAILURE(Append(500));
+  ExpectReadsBack({.mode = ClientReadMode::kLinearizable});
+  EXPECT_EQ(expected_.size(), 1500u);
+  EXPECT_EQ(expected_.rbegin()->first, 1499u);
+}
+
+}  // namespace
+}  // namespace holdfast

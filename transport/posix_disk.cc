@@ -1,0 +1,247 @@
+#include "transport/posix_disk.h"
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <sys/statvfs.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "engine/base/check.h"
+#include "transport/posix_file.h"
+
+namespace holdfast {
+namespace {
+
+constexpr mode_t kDirectoryMode = 0750;
+constexpr mode_t kFileMode = 0640;
+constexpr size_t kZeroBytes = 1 << 20;
+constexpr char kLockName[] = "LOCK";
+
+absl::Status Zero(int fd, uint64_t size, const std::string& name) {
+  std::vector<char> zeroes(kZeroBytes, 0);
+  for (uint64_t at = 0; at < size;) {
+    size_t n = static_cast<size_t>(std::min<uint64_t>(kZeroBytes, size - at));
+    ssize_t written = pwrite(fd, zeroes.data(), n, static_cast<off_t>(at));
+    if (written < 0 && errno == EINTR) continue;
+    if (written < 0) return ErrnoStatus(errno, "allocate", name);
+    at += static_cast<uint64_t>(written);
+  }
+  if (fdatasync(fd) != 0) return ErrnoStatus(errno, "fdatasync", name);
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+struct PosixDisk::Directory {
+  ~Directory() {
+    if (lock_fd >= 0) close(lock_fd);
+    close(fd);
+  }
+  int fd = -1;
+  int lock_fd = -1;
+  std::string path;
+};
+
+absl::StatusOr<std::unique_ptr<PosixDisk>> PosixDisk::Open(
+    EpollLoop* loop, const std::string& path) {
+  // Parents too, as mkdir -p does.
+  for (size_t at = 1; at <= path.size(); ++at) {
+    if (at != path.size() && path[at] != '/') continue;
+    std::string parent = path.substr(0, at);
+    if (mkdir(parent.c_str(), kDirectoryMode) != 0 && errno != EEXIST) {
+      return ErrnoStatus(errno, "make directory", parent);
+    }
+  }
+  int fd = open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  if (fd < 0) return ErrnoStatus(errno, "open data directory", path);
+  auto directory = std::make_shared<Directory>();
+  directory->fd = fd;
+  directory->path = path;
+  if (faccessat(fd, ".", R_OK | W_OK | X_OK, 0) != 0) {
+    return ErrnoStatus(errno, "use data directory", path);
+  }
+  return std::unique_ptr<PosixDisk>(new PosixDisk(loop, std::move(directory)));
+}
+
+PosixDisk::PosixDisk(EpollLoop* loop, std::shared_ptr<Directory> directory)
+    : loop_(loop),
+      directory_(std::move(directory)),
+      writer_(Worker::Start()),
+      reader_(Worker::Start()),
+      background_(Worker::Start()) {}
+
+PosixDisk::~PosixDisk() {
+  writer_->Stop();
+  reader_->Stop();
+  background_->Stop();
+}
+
+template <typename Result>
+void PosixDisk::RunInBackground(InlineFunction<Result()> job,
+                                InlineFunction<void(Result)> done) {
+  background_->Run([inbox = loop_->inbox(), job = std::move(job),
+                    done = InlineFunction<void(Result)>(
+                        scope_.Wrap(std::move(done)))]() mutable {
+    Result result = job();
+    inbox->Run([done = std::move(done), result = std::move(result)]() mutable {
+      done(std::move(result));
+    });
+  });
+}
+
+namespace {
+
+// What a job opened; the File itself is made on the Loop.
+struct OpenedFile {
+  int fd = -1;
+  uint64_t size = 0;
+};
+
+}  // namespace
+
+void PosixDisk::Open(const std::string& name, OpenMode mode,
+                     ResultFn<std::unique_ptr<File>> done) {
+  RunInBackground<absl::StatusOr<OpenedFile>>(
+      [directory = directory_, name, mode]() -> absl::StatusOr<OpenedFile> {
+        int flags = O_RDWR | O_CLOEXEC;
+        if (mode == OpenMode::kCreateNew) flags |= O_CREAT | O_EXCL;
+        int fd = openat(directory->fd, name.c_str(), flags, kFileMode);
+        if (fd < 0) return ErrnoStatus(errno, "open", name);
+        struct stat info;
+        if (fstat(fd, &info) != 0) {
+          int error = errno;
+          close(fd);
+          return ErrnoStatus(error, "stat", name);
+        }
+        return OpenedFile{fd, static_cast<uint64_t>(info.st_size)};
+      },
+      [this, name,
+       done = std::move(done)](absl::StatusOr<OpenedFile> opened) mutable {
+        if (!opened.ok()) return done(opened.status());
+        done(std::make_unique<PosixFile>(loop_, writer_, reader_, opened->fd,
+                                         opened->size, name));
+      });
+}
+
+void PosixDisk::Allocate(const std::string& name, uint64_t size,
+                         ResultFn<std::unique_ptr<File>> done) {
+  RunInBackground<absl::StatusOr<OpenedFile>>(
+      [directory = directory_, name, size]() -> absl::StatusOr<OpenedFile> {
+        int fd = openat(directory->fd, name.c_str(),
+                        O_RDWR | O_CLOEXEC | O_CREAT | O_EXCL, kFileMode);
+        if (fd < 0) return ErrnoStatus(errno, "allocate", name);
+        if (absl::Status zeroed = Zero(fd, size, name); !zeroed.ok()) {
+          close(fd);
+          unlinkat(directory->fd, name.c_str(), 0);
+          return zeroed;
+        }
+        return OpenedFile{fd, size};
+      },
+      [this, name,
+       done = std::move(done)](absl::StatusOr<OpenedFile> opened) mutable {
+        if (!opened.ok()) return done(opened.status());
+        done(std::make_unique<PosixFile>(loop_, writer_, reader_, opened->fd,
+                                         opened->size, name));
+      });
+}
+
+void PosixDisk::List(ResultFn<std::vector<FileInfo>> done) {
+  RunInBackground<absl::StatusOr<std::vector<FileInfo>>>(
+      [directory = directory_]() -> absl::StatusOr<std::vector<FileInfo>> {
+        DIR* dir = opendir(directory->path.c_str());
+        if (dir == nullptr) return ErrnoStatus(errno, "list", directory->path);
+        std::vector<FileInfo> files;
+        while (dirent* entry = readdir(dir)) {
+          struct stat info;
+          if (fstatat(directory->fd, entry->d_name, &info, 0) != 0 ||
+              !S_ISREG(info.st_mode)) {
+            continue;
+          }
+          files.push_back({entry->d_name, static_cast<uint64_t>(info.st_size)});
+        }
+        closedir(dir);
+        std::sort(files.begin(), files.end(),
+                  [](const FileInfo& a, const FileInfo& b) {
+                    return a.name < b.name;
+                  });
+        return files;
+      },
+      std::move(done));
+}
+
+void PosixDisk::Rename(const std::string& from, const std::string& to,
+                       DoneFn done) {
+  RunInBackground<absl::Status>(
+      [directory = directory_, from, to]() -> absl::Status {
+        if (renameat(directory->fd, from.c_str(), directory->fd, to.c_str()) !=
+            0) {
+          return ErrnoStatus(errno, "rename", from);
+        }
+        return absl::OkStatus();
+      },
+      std::move(done));
+}
+
+void PosixDisk::Remove(const std::string& name, DoneFn done) {
+  RunInBackground<absl::Status>(
+      [directory = directory_, name]() -> absl::Status {
+        if (unlinkat(directory->fd, name.c_str(), 0) != 0) {
+          return ErrnoStatus(errno, "remove", name);
+        }
+        return absl::OkStatus();
+      },
+      std::move(done));
+}
+
+void PosixDisk::SyncDir(DoneFn done) {
+  RunInBackground<absl::Status>(
+      [directory = directory_]() -> absl::Status {
+        if (fsync(directory->fd) != 0) {
+          return ErrnoStatus(errno, "fsync directory", directory->path);
+        }
+        return absl::OkStatus();
+      },
+      std::move(done));
+}
+
+void PosixDisk::Lock(DoneFn done) {
+  RunInBackground<absl::Status>(
+      [directory = directory_]() -> absl::Status {
+        int fd = openat(directory->fd, kLockName, O_RDWR | O_CREAT | O_CLOEXEC,
+                        kFileMode);
+        if (fd < 0) return ErrnoStatus(errno, "lock", directory->path);
+        if (flock(fd, LOCK_EX | LOCK_NB) != 0) {
+          int error = errno;
+          close(fd);
+          if (error != EWOULDBLOCK) {
+            return ErrnoStatus(error, "lock", directory->path);
+          }
+          return absl::FailedPreconditionError(absl::StrCat(
+              "the data directory ", directory->path,
+              " is in use by another process; give this server its own"));
+        }
+        directory->lock_fd = fd;
+        return absl::OkStatus();
+      },
+      std::move(done));
+}
+
+void PosixDisk::FreeSpace(ResultFn<uint64_t> done) {
+  RunInBackground<absl::StatusOr<uint64_t>>(
+      [directory = directory_]() -> absl::StatusOr<uint64_t> {
+        struct statvfs info;
+        if (fstatvfs(directory->fd, &info) != 0) {
+          return ErrnoStatus(errno, "statvfs", directory->path);
+        }
+        return uint64_t{info.f_bavail} * info.f_frsize;
+      },
+      std::move(done));
+}
+
+}  // namespace holdfast

@@ -1,0 +1,66 @@
+#ifndef HOLDFAST_TRANSPORT_POSIX_DISK_H_
+#define HOLDFAST_TRANSPORT_POSIX_DISK_H_
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "engine/base/callback_scope.h"
+#include "engine/env/disk.h"
+#include "transport/epoll_loop.h"
+#include "transport/worker.h"
+
+namespace holdfast {
+
+// A Disk over a directory of a POSIX file system. Whatever may block runs on
+// helper threads: one for writes and syncs, in the order of submission, one
+// for reads, and one for what takes long (allocating a segment) and for names.
+// So a hung disk blocks neither the Loop nor closing.
+//
+// A thread that writes and then syncs was measured against io_uring with the
+// two linked (docs/ARCHITECTURE.md): the kernel hands a buffered fdatasync to
+// a thread of its own anyway, and the latencies are alike.
+class PosixDisk final : public Disk {
+ public:
+  // Makes the directory (mode 0750) if it isn't there. Errors: the path is
+  // not a directory, or can't be made, read or written.
+  static absl::StatusOr<std::unique_ptr<PosixDisk>> Open(
+      EpollLoop* loop, const std::string& path);
+  ~PosixDisk() override;
+
+  void Open(const std::string& name, OpenMode mode,
+            ResultFn<std::unique_ptr<File>> done) override;
+  void Allocate(const std::string& name, uint64_t size,
+                ResultFn<std::unique_ptr<File>> done) override;
+  void List(ResultFn<std::vector<FileInfo>> done) override;
+  void Rename(const std::string& from, const std::string& to,
+              DoneFn done) override;
+  void Remove(const std::string& name, DoneFn done) override;
+  void SyncDir(DoneFn done) override;
+  void Lock(DoneFn done) override;
+  void FreeSpace(ResultFn<uint64_t> done) override;
+
+ private:
+  struct Directory;
+
+  PosixDisk(EpollLoop* loop, std::shared_ptr<Directory> directory);
+
+  // Runs `job` on the background thread, and `done` with its result here.
+  template <typename Result>
+  void RunInBackground(InlineFunction<Result()> job,
+                       InlineFunction<void(Result)> done);
+
+  EpollLoop* const loop_;
+  std::shared_ptr<Directory> directory_;
+  // Threads may hang in the kernel for ever: they own all that they touch, and
+  // are left behind when this goes.
+  std::shared_ptr<Worker> writer_;
+  std::shared_ptr<Worker> reader_;
+  std::shared_ptr<Worker> background_;
+  CallbackScope scope_;
+};
+
+}  // namespace holdfast
+
+#endif  // HOLDFAST_TRANSPORT_POSIX_DISK_H_

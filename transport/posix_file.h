@@ -1,0 +1,71 @@
+#ifndef HOLDFAST_TRANSPORT_POSIX_FILE_H_
+#define HOLDFAST_TRANSPORT_POSIX_FILE_H_
+
+#include <atomic>
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/strings/string_view.h"
+#include "engine/env/disk.h"
+#include "transport/epoll_loop.h"
+#include "transport/worker.h"
+
+namespace holdfast {
+
+// What errno says of an operation on a file, as the Disk's errors (see
+// engine/env/disk.h).
+absl::Status ErrnoStatus(int error, absl::string_view operation,
+                         absl::string_view name);
+
+// A File of a PosixDisk.
+class PosixFile final : public File {
+ public:
+  // Takes `fd` over.
+  PosixFile(EpollLoop* loop, std::shared_ptr<Worker> writer,
+            std::shared_ptr<Worker> reader, int fd, uint64_t size,
+            std::string name);
+  ~PosixFile() override;
+
+  void Read(uint64_t at, size_t n, ResultFn<Buffer> done) override;
+  void Write(uint64_t at, Buffers data, DoneFn done) override;
+  void Sync(DoneFn done) override;
+  void Truncate(uint64_t size, DoneFn done) override;
+  uint64_t size() const override { return size_; }
+
+ private:
+  // Shared with the jobs under way.
+  struct Shared {
+    ~Shared();
+    std::shared_ptr<LoopInbox> inbox;
+    int fd = -1;
+    std::string name;
+    // The PosixFile, for completions; only the Loop looks at it.
+    PosixFile* file = nullptr;
+    // Of the writer's thread: the first failed write since the open.
+    absl::Status write_error;
+    // Jobs for the writer that haven't ended.
+    std::atomic<int> queued{0};
+  };
+  struct Range {
+    uint64_t begin;
+    uint64_t end;
+  };
+
+  // Runs `job` on the writer's thread, then `after` here if the file is
+  // still there.
+  void RunOnWriter(InlineFunction<absl::Status(Shared*), 96> job,
+                   InlineFunction<void(PosixFile*, absl::Status), 96> after);
+
+  std::shared_ptr<Worker> writer_;
+  std::shared_ptr<Worker> reader_;
+  std::shared_ptr<Shared> shared_;
+  uint64_t size_;
+  std::vector<Range> writing_;
+};
+
+}  // namespace holdfast
+
+#endif  // HOLDFAST_TRANSPORT_POSIX_FILE_H_
