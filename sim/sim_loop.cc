@@ -1,0 +1,49 @@
+#include "sim/sim_loop.h"
+
+namespace holdfast {
+namespace {
+
+constexpr int64_t kMillion = 1000000;
+// Nothing is simulated for longer (about 11 days); later Instants never come.
+constexpr int64_t kEndOfTimeNs = 1000000000000000;
+
+}  // namespace
+
+int64_t SimLoop::Drifted(int64_t true_ns) const {
+  if (clock_.drift_ppm == 0) return true_ns;
+  // In two parts, so that nothing overflows.
+  return true_ns + true_ns / kMillion * clock_.drift_ppm +
+         true_ns % kMillion * clock_.drift_ppm / kMillion;
+}
+
+Instant SimLoop::ToLocal(TrueTime time) const {
+  return clock_.at_zero + Duration(Drifted(time.time_since_epoch().count()));
+}
+
+TrueTime SimLoop::ToTrue(Instant when) const {
+  const int64_t local_ns = (when - clock_.at_zero).count();
+  if (clock_.drift_ppm == 0) return TrueTime(Duration(local_ns));
+  const int64_t rate = kMillion + clock_.drift_ppm;
+  int64_t true_ns =
+      local_ns / rate * kMillion + local_ns % rate * kMillion / rate;
+  while (Drifted(true_ns) >= local_ns) --true_ns;
+  while (Drifted(true_ns) < local_ns) ++true_ns;
+  return TrueTime(Duration(true_ns));
+}
+
+WallTime SimLoop::WallNow() const {
+  return clock_.wall_at_zero + (Now() - clock_.at_zero);
+}
+
+Timer SimLoop::At(Instant when, Task task) {
+  if (when > clock_.at_zero + Duration(kEndOfTimeNs)) return Timer(this, 0);
+  return Timer(this, scheduler_->At(ToTrue(when), actor_, EventKind::kTimer,
+                                    std::move(task)));
+}
+
+void SimLoop::Post(Task task) {
+  scheduler_->At(scheduler_->now(), actor_, EventKind::kPost,
+                 std::move(task));
+}
+
+}  // namespace holdfast

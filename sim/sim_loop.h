@@ -1,0 +1,55 @@
+#ifndef HOLDFAST_SIM_SIM_LOOP_H_
+#define HOLDFAST_SIM_SIM_LOOP_H_
+
+#include <cstdint>
+
+#include "engine/env/loop.h"
+#include "sim/scheduler.h"
+
+namespace holdfast {
+
+// How one process's clocks stand to the true time.
+struct ClockModel {
+  // Gains (or, negative, loses) so many microseconds a second.
+  int64_t drift_ppm = 0;
+  // What the monotonic clock shows at true time 0.
+  Instant at_zero = Instant(Duration(1000000000));
+  // What the wall clock shows then; 2020-01-01T00:00:00Z.
+  WallTime wall_at_zero = WallTime(Duration(1577836800000000000));
+};
+
+// The Loop of one simulated process: its clock drifts against the true time
+// (in integer arithmetic), and its events are the scheduler's events of its
+// actor, so they die with it. Instants that are less than a nanosecond of
+// true time apart count as one.
+class SimLoop final : public Loop {
+ public:
+  SimLoop(Scheduler* scheduler, ActorId actor, ClockModel clock)
+      : scheduler_(scheduler), actor_(actor), clock_(clock) {}
+
+  Instant Now() const override { return ToLocal(scheduler_->now()); }
+  Instant FreshNow() const override { return Now(); }
+  WallTime WallNow() const override;
+  Timer At(Instant when, Task task) override;
+  void Post(Task task) override;
+
+  // Moves the wall clock, and only that.
+  void JumpWall(Duration by) { clock_.wall_at_zero += by; }
+
+  Instant ToLocal(TrueTime time) const;
+  // The first true time at which the clock shows `when` or later.
+  TrueTime ToTrue(Instant when) const;
+
+ private:
+  void Cancel(uint64_t timer_id) override { scheduler_->Cancel(timer_id); }
+  // How far the clock has moved after `true_ns`.
+  int64_t Drifted(int64_t true_ns) const;
+
+  Scheduler* const scheduler_;
+  const ActorId actor_;
+  ClockModel clock_;
+};
+
+}  // namespace holdfast
+
+#endif  // HOLDFAST_SIM_SIM_LOOP_H_

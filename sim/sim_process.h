@@ -1,0 +1,83 @@
+#ifndef HOLDFAST_SIM_SIM_PROCESS_H_
+#define HOLDFAST_SIM_SIM_PROCESS_H_
+
+#include <cstdint>
+#include <utility>
+
+#include "sim/sim_loop.h"
+#include "sim/world.h"
+
+namespace holdfast {
+
+// One life of a process on a simulated machine: its Loop, and whether it
+// still lives. The engine's objects of the process, its Disk and its Network
+// are made on top of it and destroyed before it.
+//
+// Death has two steps. Kill() takes effect at once: no event of the process
+// runs any more, and whatever its code still submits (from destructors, or
+// from the rest of the task in whose midst it died) has no effect. Then the
+// owner destroys the objects, outside of their own code.
+class SimProcess {
+ public:
+  SimProcess(World* world, MachineId machine, uint32_t boot, ClockModel clock)
+      : world_(world),
+        machine_(machine),
+        boot_(boot),
+        actor_(world->scheduler.AddActor()),
+        loop_(&world->scheduler, actor_, clock) {}
+  ~SimProcess() { Kill(); }
+  SimProcess(const SimProcess&) = delete;
+  SimProcess& operator=(const SimProcess&) = delete;
+
+  World* world() const { return world_; }
+  SimLoop* loop() { return &loop_; }
+  ActorId actor() const { return actor_; }
+  MachineId machine() const { return machine_; }
+  // Which life of the machine's process this is, from 1.
+  uint32_t boot() const { return boot_; }
+  ChanceActor chance_actor() const { return {machine_, boot_}; }
+  bool alive() const { return alive_; }
+
+  void Kill() {
+    if (!alive_) return;
+    alive_ = false;
+    world_->scheduler.DropActor(actor_);
+  }
+
+  // The process dies just before its n-th disk or network operation from now
+  // (n >= 1), in the midst of the task that submits it. `on_death` runs when
+  // that task has ended, and is to do what a crash does.
+  void DieBeforeIo(uint64_t n, Task on_death) {
+    io_left_ = n;
+    on_death_ = std::move(on_death);
+  }
+
+  // The simulated Disk and Network call this for each operation that they are
+  // asked for. False: the process is dead, the operation has no effect.
+  bool BeginIo() {
+    if (!alive_) return false;
+    ++io_submitted_;
+    if (io_left_ > 0 && --io_left_ == 0) {
+      alive_ = false;
+      world_->scheduler.AfterThisEvent(std::move(on_death_));
+      return false;
+    }
+    return true;
+  }
+  uint64_t io_submitted() const { return io_submitted_; }
+
+ private:
+  World* const world_;
+  const MachineId machine_;
+  const uint32_t boot_;
+  const ActorId actor_;
+  SimLoop loop_;
+  bool alive_ = true;
+  uint64_t io_left_ = 0;  // 0: no wish
+  uint64_t io_submitted_ = 0;
+  Task on_death_;
+};
+
+}  // namespace holdfast
+
+#endif  // HOLDFAST_SIM_SIM_PROCESS_H_
