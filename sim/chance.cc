@@ -17,8 +17,7 @@ std::optional<uint64_t> Chance::Record(const ChanceSite& site,
 }
 
 std::optional<uint64_t> Chance::FromTape(const ChanceSite& site,
-                                         ChanceActor actor,
-                                         uint64_t ordinal) {
+                                         ChanceActor actor, uint64_t ordinal) {
   const auto it = replay_.find({site.name, actor, ordinal});
   if (it == replay_.end()) return std::nullopt;
   return Record(site, actor, ordinal, it->second);

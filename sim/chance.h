@@ -52,8 +52,7 @@ class Chance {
   // choice.
   std::optional<uint64_t> Fault(const ChanceSite& site, ChanceActor actor,
                                 uint64_t ordinal, uint64_t rate_ppm) {
-    return FaultWithPrefix(Prefix(site, actor), site, actor, ordinal,
-                           rate_ppm);
+    return FaultWithPrefix(Prefix(site, actor), site, actor, ordinal, rate_ppm);
   }
 
   // What went wrong so far.
@@ -122,8 +121,7 @@ class ChanceSource {
                      Below(static_cast<uint64_t>((high - low).count()) + 1)));
   }
   std::optional<uint64_t> Fault(uint64_t rate_ppm) {
-    return chance_->FaultWithPrefix(prefix_, site_, actor_, next_++,
-                                    rate_ppm);
+    return chance_->FaultWithPrefix(prefix_, site_, actor_, next_++, rate_ppm);
   }
 
  private:

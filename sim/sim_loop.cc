@@ -42,8 +42,7 @@ Timer SimLoop::At(Instant when, Task task) {
 }
 
 void SimLoop::Post(Task task) {
-  scheduler_->At(scheduler_->now(), actor_, EventKind::kPost,
-                 std::move(task));
+  scheduler_->At(scheduler_->now(), actor_, EventKind::kPost, std::move(task));
 }
 
 }  // namespace holdfast

@@ -15,8 +15,7 @@ bool ParseActor(absl::string_view text, ChanceActor* actor) {
          absl::SimpleAtoi(parts[1], &actor->boot);
 }
 
-bool ParseFault(const std::vector<absl::string_view>& words,
-                TapeEntry* entry) {
+bool ParseFault(const std::vector<absl::string_view>& words, TapeEntry* entry) {
   if (words.size() != 5) return false;
   entry->site = std::string(words[1]);
   return ParseActor(words[2], &entry->actor) &&
@@ -32,9 +31,9 @@ std::string Tape::ToText() const {
     absl::StrAppend(&text, "option ", name, " ", value, "\n");
   }
   for (const TapeEntry& e : entries) {
-    absl::StrAppend(&text, "fault ", e.site, " ", e.actor.id, ".",
-                    e.actor.boot, " ", e.ordinal, " 0x",
-                    absl::Hex(e.value, absl::kZeroPad16), "\n");
+    absl::StrAppend(&text, "fault ", e.site, " ", e.actor.id, ".", e.actor.boot,
+                    " ", e.ordinal, " 0x", absl::Hex(e.value, absl::kZeroPad16),
+                    "\n");
   }
   absl::StrAppend(&text, "end ", entries.size(), "\n");
   return text;
@@ -47,9 +46,9 @@ absl::StatusOr<Tape> Tape::FromText(const std::string& text) {
   for (absl::string_view line : absl::StrSplit(text, '\n')) {
     ++number;
     const auto bad = [&](absl::string_view wanted) {
-      return absl::InvalidArgumentError(absl::StrCat(
-          "line ", number, " of the tape: expected ", wanted, ", found \"",
-          line, "\""));
+      return absl::InvalidArgumentError(
+          absl::StrCat("line ", number, " of the tape: expected ", wanted,
+                       ", found \"", line, "\""));
     };
     if (number == 1) {
       if (line != kFirstLine) return bad(absl::StrCat("\"", kFirstLine, "\""));

@@ -56,13 +56,13 @@ void Trace::Note(TrueTime time, const std::string& text) {
   if (notes_.size() > kNotesKept) notes_.pop_front();
 }
 
-std::string Trace::Tail(
-    size_t max_events, const std::function<std::string(ActorId)>& name) const {
+std::string Trace::Tail(size_t max_events,
+                        const std::function<std::string(ActorId)>& name) const {
   std::string out = "what happened of note, latest last:\n";
   for (const std::string& note : notes_) out += "  " + note + "\n";
   const uint64_t kept = std::min<uint64_t>({events_, kKept, max_events});
-  out += "the last " + std::to_string(kept) + " of " +
-         std::to_string(events_) + " events:\n";
+  out += "the last " + std::to_string(kept) + " of " + std::to_string(events_) +
+         " events:\n";
   for (uint64_t i = events_ - kept; i < events_; ++i) {
     const Line& line = last_[i % kKept];
     out += "  " + FormatTrueTime(line.time) + " #" +

@@ -4,6 +4,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <optional>
+#include <utility>
 #include <vector>
 
 #include "absl/status/status.h"
@@ -135,8 +136,14 @@ class BatchBuilder {
  public:
   // `bytes_hint`: how much the records will take, if known.
   explicit BatchBuilder(size_t bytes_hint = 0);
-  BatchBuilder(BatchBuilder&&) = default;
-  BatchBuilder& operator=(BatchBuilder&&) = default;
+  // Leave the other one empty.
+  BatchBuilder(BatchBuilder&& other) noexcept { *this = std::move(other); }
+  BatchBuilder& operator=(BatchBuilder&& other) noexcept {
+    bytes_ = std::exchange(other.bytes_, Buffer());
+    size_ = std::exchange(other.size_, kBatchHeaderBytes);
+    record_count_ = std::exchange(other.record_count_, 0);
+    return *this;
+  }
 
   // INVALID_ARGUMENT, with nothing added, when the record is larger than
   // kRecordBytesMax or a header's name or their number beyond 65535;

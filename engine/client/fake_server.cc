@@ -21,8 +21,7 @@ Proto Parse(const MessageView& message) {
 
 FakeServer::FakeServer(Loop* loop, Network* network, Security* security,
                        FakeLog* log, Address address)
-    : loop_(loop),
-      log_(log),
+    : log_(log),
       address_(std::move(address)),
       acceptor_(
           loop, network, security, AcceptorOptions(),

@@ -83,7 +83,6 @@ class FakeServer {
   void FillHint(wire::LeaderHint* hint) const;
   bool leads() const { return log_->leader == address_; }
 
-  Loop* const loop_;
   FakeLog* const log_;
   const Address address_;
   Mode mode_ = Mode::kServe;

@@ -100,7 +100,6 @@ void Tailer::OnData(ServerConnection* server, const MessageView& message) {
     return Lose(absl::UnavailableError(
         absl::StrCat(server->address(), ": ", batches.status().message())));
   }
-  if (options_.server.empty()) cluster_->Confirmed(server);
   delivered_bytes_ += message.payload.size();
   // A callback may destroy this.
   const std::weak_ptr<int> alive = alive_;

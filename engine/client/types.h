@@ -125,8 +125,8 @@ struct ClientTailOptions {
 struct ClientTailCallbacks {
   // The next batches, without a gap; never empty.
   InlineFunction<void(std::vector<LogBatch>)> on_batches;
-  // Optional: all that was committed, as far as the server knew, was
-  // delivered; it ends at this offset. Again after each time it grew.
+  // Optional: with the batches just delivered, all that was committed, as far
+  // as the server knew, has been; it ends at this offset.
   InlineFunction<void(Offset)> on_caught_up;
   // It can't go on: OUT_OF_RANGE, PERMISSION_DENIED; with options.server also
   // that server's failure. Nothing follows.

@@ -115,6 +115,14 @@ class DistributedLog : private NodeEvents {
     uint64_t duplicates_forgotten = 0;
     uint64_t sequence_gaps = 0;
     uint64_t overloaded = 0;
+
+    template <typename Fn>  // fn(name, value)
+    void ForEach(Fn fn) const {
+      fn("log_duplicate_answered", duplicates_answered);
+      fn("log_duplicate_forgotten", duplicates_forgotten);
+      fn("log_sequence_gap", sequence_gaps);
+      fn("log_overloaded", overloaded);
+    }
   };
   const Stats& stats() const { return stats_; }
 

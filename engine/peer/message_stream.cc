@@ -23,6 +23,8 @@ constexpr size_t kBulkWriteBytes = 2 * kChunkBytes;
 // A received buffer that is mostly empty is copied, so that a small message
 // kept for long doesn't pin a large buffer.
 constexpr size_t kPinnedSlackBytes = 4096;
+// A link no slower than this isn't taken for a dead one.
+constexpr int64_t kSlowLinkBytesPerSecond = 256 << 10;
 
 }  // namespace
 
@@ -233,6 +235,7 @@ void MessageStream::Pump() {
   }
   writing_ = true;
   bytes_writing_ = TotalSize(data);
+  bytes_unheard_ += bytes_writing_;
   connection_->Write(std::move(data), [this](absl::Status status) {
     OnWritten(std::move(status));
   });
@@ -332,6 +335,7 @@ void MessageStream::OnRead(absl::StatusOr<Buffer> bytes) {
   }
   last_received_ = loop_->Now();
   heard_ = true;
+  bytes_unheard_ = 0;
   if (bytes->bytes_pinned() > 2 * bytes->size() + kPinnedSlackBytes) {
     *bytes = Buffer::Copy(bytes->view());
   }
@@ -394,6 +398,14 @@ void MessageStream::CheckSilenceLater() {
       loop_->After(options_.silence_max / 3, [this] { CheckSilence(); });
 }
 
+// Two, and as many more as a slow link may need for what was written before
+// the ping.
+int64_t MessageStream::SilencesAllowed() const {
+  const Duration behind = Duration(1s) * static_cast<int64_t>(bytes_unheard_) /
+                          kSlowLinkBytesPerSecond;
+  return 2 + behind / (options_.silence_max / 3);
+}
+
 void MessageStream::CheckSilence() {
   const Instant due = silence_checked_ + options_.silence_max / 3;
   // Late: this process was stopped for a while, and what came meanwhile isn't
@@ -402,7 +414,7 @@ void MessageStream::CheckSilence() {
   if (closed_ || callbacks_ == nullptr) return;
   if (std::exchange(heard_, false) || blind) {
     pings_unanswered_ = 0;
-  } else if (pings_unanswered_ < (bytes_queued_ > 0 ? 14 : 2)) {
+  } else if (pings_unanswered_ < SilencesAllowed()) {
     ++pings_unanswered_;
     OutMessage ping;
     ping.type = WireType::kPing;

@@ -33,8 +33,9 @@ struct MessageStreamOptions {
   // How much one read may bring.
   size_t read_bytes = 256 << 10;
   // Zero: none. Otherwise a peer from which no byte comes is pinged after a
-  // third of this, and given up after all of it (five times that while bytes
-  // are queued for it: its answer may be stuck behind them).
+  // third of this, and given up after all of it, plus the time that a slow link
+  // (256 KiB/s) takes for what was written since a byte came: the ping is
+  // behind that.
   Duration silence_max = Duration::zero();
 };
 
@@ -166,6 +167,7 @@ class MessageStream {
   bool TakePing(const MessageView& message);
   void CheckSilenceLater();
   void CheckSilence();
+  int64_t SilencesAllowed() const;
   void Close(absl::Status why);
   void ReportClosed();
 
@@ -194,7 +196,8 @@ class MessageStream {
   Instant last_received_;
   bool heard_ = false;  // anything, since the last check of the silence
   Instant silence_checked_;
-  int pings_unanswered_ = 0;
+  int64_t pings_unanswered_ = 0;
+  size_t bytes_unheard_ = 0;  // written since a byte came
   Timer deliver_;
   Timer silence_check_;
   std::unique_ptr<Connection> connection_;  // destroyed first

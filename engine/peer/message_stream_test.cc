@@ -289,6 +289,22 @@ TEST_F(MessageStreamTest, PingsKeepALivingPeerAndSilenceEndsADeadOne) {
   EXPECT_THAT(std::string(a_.closed->message()), HasSubstr("nothing came"));
 }
 
+TEST_F(MessageStreamTest, ASlowLinkIsntTakenForADeadOne) {
+  Open();
+  MessageStreamOptions options;
+  options.silence_max = 3s;
+  a_.stream->set_options(options);
+  a_.stream->Start(a_.Callbacks());
+  network_.set_capacity(8 << 20);
+  network_.set_black_hole(true);  // as if it were all still on its way
+  ASSERT_TRUE(a_.Send("", std::string(8 << 20, 'x'), MessagePriority::kBulk));
+  loop_.RunFor(10s);
+  EXPECT_FALSE(a_.closed.has_value());
+  network_.set_black_hole(false);
+  loop_.RunFor(10s);
+  EXPECT_FALSE(a_.closed.has_value());
+}
+
 TEST_F(MessageStreamTest, AStoppedProcessDoesntBlameItsPeer) {
   MessageStreamOptions options;
   options.silence_max = 3s;

@@ -58,8 +58,19 @@ void HardStateFile::ReadCopy(size_t which) {
         copy.sequence = r.Int<uint64_t>();
         copy.state.term = Term(r.Int<uint64_t>());
         copy.state.vote = ServerId(r.Int<uint64_t>());
-        copy.intact = r.ok() && magic == kMagic && version == kVersion &&
-                      owner == owner_.value() && crc == Checksum(bytes->view());
+        copy.intact =
+            r.ok() && magic == kMagic && crc == Checksum(bytes->view());
+        if (copy.intact && version != kVersion) {
+          return Finish(absl::FailedPreconditionError(absl::StrCat(
+              "file ", Name(which), ": expected format version ", kVersion,
+              ", found ", version, "; it was written by another release")));
+        }
+        if (copy.intact && owner != owner_.value()) {
+          return Finish(absl::FailedPreconditionError(
+              absl::StrCat("file ", Name(which),
+                           " belongs to another data directory; take it "
+                           "out, and put this directory's own back")));
+        }
         OpenCopy(which + 1);
       });
 }

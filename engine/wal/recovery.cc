@@ -19,6 +19,10 @@ absl::Status Rot(uint64_t segment, uint64_t position, absl::string_view what) {
       "clear it and let the server join anew"));
 }
 
+bool IsZero(absl::string_view bytes) {
+  return std::all_of(bytes.begin(), bytes.end(), [](char c) { return c == 0; });
+}
+
 }  // namespace
 
 WalRecovery::WalRecovery(Disk* disk, Incarnation owner,
@@ -83,53 +87,62 @@ void WalRecovery::ReadHeader(size_t i) {
 }
 
 void WalRecovery::JudgeHeaderless() {
-  for (size_t i = 0; i < candidates_.size(); ++i) {
-    Candidate& c = candidates_[i];
-    if (c.header.ok()) continue;
-    bool newest = std::all_of(
-        candidates_.begin() + static_cast<ptrdiff_t>(i), candidates_.end(),
-        [](const Candidate& later) { return !later.header.ok(); });
-    bool never_begun = absl::IsNotFound(c.header.status());
-    if (!newest && !never_begun) {
-      return Finish(Rot(c.id, 0, c.header.status().message()));
-    }
-    c.file->Read(0, c.bytes, [this](absl::StatusOr<Buffer> bytes) {
-      if (!bytes.ok()) return Finish(bytes.status());
-      OnHeaderlessRead(*bytes);
-    });
-    return;
+  auto damaged = [](const Candidate& c) {
+    return !c.is_void && !c.header.ok();
+  };
+  auto it = std::find_if(candidates_.begin(), candidates_.end(), damaged);
+  if (it == candidates_.end()) return JudgeNewest();
+  bool newest = std::all_of(it, candidates_.end(), damaged);
+  if (!newest && !absl::IsNotFound(it->header.status())) {
+    return Finish(Rot(it->id, 0, it->header.status().message()));
   }
-  Arrange();
+  it->file->Read(0, it->bytes,
+                 [this, it, newest](absl::StatusOr<Buffer> bytes) {
+                   if (!bytes.ok()) return Finish(bytes.status());
+                   OnHeaderlessRead(&*it, newest, bytes->view());
+                 });
 }
 
-void WalRecovery::OnHeaderlessRead(const Buffer& bytes) {
-  auto it = std::find_if(candidates_.begin(), candidates_.end(),
-                         [](const Candidate& c) { return !c.header.ok(); });
-  CHECK(it != candidates_.end());
-  for (uint64_t at = kSegmentHeaderBytes;
-       at + kLogFrameHeaderBytes <= bytes.size(); at += kFrameAlignment) {
-    std::optional<LogFrameHeader> frame =
-        DecodeLogFrameHeader(bytes.view().substr(at), it->id);
-    if (frame.has_value() && frame->synced_to > 0) {
-      return Finish(Rot(it->id, 0,
-                        "the header is damaged or gone, though frames say "
-                        "that it was synced"));
-    }
+void WalRecovery::OnHeaderlessRead(Candidate* c, bool newest,
+                                   absl::string_view bytes) {
+  if (newest && FindMarkedTo(bytes, kSegmentHeaderBytes, c->id) > 0) {
+    return Finish(Rot(c->id, 0,
+                      "the header is damaged or gone, though frames say that "
+                      "it was synced"));
   }
-  ++result_.stats.leftovers_removed;
-  leftovers_.push_back(SegmentName(it->id));
-  // This is a completion of the file's: it is closed at the end.
-  it->header = SegmentHeader{};
-  it->bytes = 0;
+  // Below a segment that was begun stand only those that were begun, too,
+  // and spare ones that were too small.
+  if (!newest && !IsZero(bytes)) {
+    return Finish(Rot(c->id, 0, "the header is gone"));
+  }
+  c->is_void = true;
   JudgeHeaderless();
+}
+
+void WalRecovery::JudgeNewest() {
+  auto it = std::find_if(candidates_.rbegin(), candidates_.rend(),
+                         [](const Candidate& c) { return !c.is_void; });
+  if (it == candidates_.rend()) return Arrange();
+  it->file->Read(0, it->bytes, [this, it](absl::StatusOr<Buffer> bytes) {
+    if (!bytes.ok()) return Finish(bytes.status());
+    SegmentScan scan = ScanSegment(bytes->view(), *it->header);
+    if (scan.frames.empty() && scan.marked_to == 0) {
+      // Of its beginning, which was one write, nothing but the header is
+      // left. What it was to replace stands; and it shows how far the log had
+      // come when it was begun.
+      it->is_void = true;
+      reached_ = it->header->previous.index;
+    }
+    *bytes = Buffer();
+    Arrange();
+  });
 }
 
 void WalRecovery::Arrange() {
   Index live_last(UINT64_MAX);
   bool newest = true;
   for (auto c = candidates_.rbegin(); c != candidates_.rend(); ++c) {
-    if (c->bytes == 0) continue;  // a leftover
-    began_ = true;
+    if (c->is_void) continue;
     c->newest = std::exchange(newest, false);
     c->live_last = live_last;
     live_last = std::min(live_last, c->header->first_index() - 1);
@@ -138,9 +151,9 @@ void WalRecovery::Arrange() {
 }
 
 void WalRecovery::ScanNext(size_t i) {
-  if (i == candidates_.size()) return RewriteTail();
+  if (i == candidates_.size()) return CheckReached();
   Candidate& c = candidates_[i];
-  if (c.bytes == 0) return ScanNext(i + 1);
+  if (c.is_void) return ScanNext(i + 1);
   if (c.header->first_index() > c.live_last) {
     leftovers_.push_back(SegmentName(c.id));
     return ScanNext(i + 1);
@@ -156,9 +169,6 @@ void WalRecovery::ScanNext(size_t i) {
 
 absl::Status WalRecovery::TakeSegment(const Candidate& c, const Buffer& bytes) {
   const SegmentHeader& header = *c.header;
-  if (result_.segments.empty() && result_.last == LogPoint{}) {
-    result_.last = header.previous;
-  }
   if (header.previous != result_.last) {
     return Rot(c.id, 0,
                absl::StrCat("the segment begins behind entry ",
@@ -172,11 +182,13 @@ absl::Status WalRecovery::TakeSegment(const Candidate& c, const Buffer& bytes) {
   LogSegment segment(c.id, c.file, header.first_index());
   uint64_t end = kSegmentHeaderBytes;
   for (const FoundFrame& frame : scan.frames) {
-    // Of the newest segment, what stands behind the last sync is rewritten.
-    bool tail = c.newest && frame.position >= scan.marked_to;
     uint64_t after = frame.position + FrameBytes(frame.header.body_size);
-    if (!tail) end = after;
-    if (frame.header.kind != FrameKind::kEntry) continue;
+    if (frame.header.kind == FrameKind::kMark) {
+      NoteCommit(frame.header.commit);
+      // Marks stay: they tell damage from a torn tail.
+      if (tail_.empty()) end = after;
+      continue;
+    }
     if (frame.header.index > c.live_last) break;
     absl::StatusOr<Entry> entry = DecodeEntry(bytes.Slice(
         frame.position + kLogFrameHeaderBytes, frame.header.body_size));
@@ -188,23 +200,23 @@ absl::Status WalRecovery::TakeSegment(const Candidate& c, const Buffer& bytes) {
     }
     // Not a slice: it would pin the whole segment's bytes.
     entry->payload = Buffer::Copy(entry->payload.view());
-    if (tail) {
+    // Of the newest segment, what stands behind the last sync is rewritten.
+    if (c.newest && frame.position >= scan.marked_to) {
       if (tail_.empty()) before_tail_ = result_.last;
       tail_.push_back(*entry);
     } else {
       segment.Note(entry->header, frame.position, frame.seed);
+      end = after;
     }
     result_.last = PointAfter(entry->header);
-    result_.commit = std::max(
-        result_.commit, std::min(frame.header.commit, result_.last.index));
+    NoteCommit(frame.header.commit);
     replay_(*entry, result_.commit);
   }
   segment.set_end(end);
   if (segment.last() >= segment.first()) {
     result_.segments.push_back(std::move(segment));
   } else if (!tail_.empty()) {
-    // All of it gets rewritten. (One that is merely empty stays: its header
-    // may have cut a suffix.)
+    // All of it gets rewritten.
     leftovers_.push_back(SegmentName(c.id));
   }
   return CheckEnd(c, scan, bytes.view());
@@ -227,16 +239,72 @@ absl::Status WalRecovery::CheckEnd(const Candidate& c, const SegmentScan& scan,
                      ", found them up to entry ", result_.last.index.value()));
   }
   absl::string_view rest = bytes.substr(std::min(scan.end, bytes.size()));
-  if (std::any_of(rest.begin(), rest.end(), [](char b) { return b != 0; })) {
-    ++result_.stats.torn_tails_cut;
-  }
+  if (!IsZero(rest)) ++result_.stats.torn_tails_cut;
   return absl::OkStatus();
 }
 
+void WalRecovery::NoteCommit(Index commit) {
+  result_.commit =
+      std::max(result_.commit, std::min(commit, result_.last.index));
+}
+
+void WalRecovery::CheckReached() {
+  if (result_.last.index < reached_) {
+    uint64_t id = result_.segments.empty() ? 0 : result_.segments.back().id();
+    return Finish(
+        Rot(id, 0,
+            absl::StrCat("expected entries up to ", reached_.value(),
+                         ", where a later segment was begun, found them up to ",
+                         result_.last.index.value())));
+  }
+  RecoverHardState();
+}
+
+void WalRecovery::RecoverHardState() {
+  // The hard state is written before the first segment is allocated.
+  hard_state_file_->Open(
+      !candidates_.empty(), [this](absl::StatusOr<HardStateFile::Found> found) {
+        if (!found.ok()) return Finish(found.status());
+        if (found->repaired) ++result_.stats.hard_states_repaired;
+        result_.hard_state = found->state.value_or(HardState{});
+        if (result_.last.term > result_.hard_state.term) {
+          return Finish(absl::DataLossError(absl::StrCat(
+              "expected the hard state of term ", result_.last.term.value(),
+              " or later, because the log has an entry of it, found term ",
+              result_.hard_state.term.value(),
+              " in hardstate-0 and hardstate-1: they are old copies, and this "
+              "server can't know how it voted; clear its directory and let it "
+              "join anew")));
+        }
+        RemoveVoid();
+      });
+}
+
+void WalRecovery::RemoveVoid() {
+  auto it = std::find_if(
+      candidates_.begin(), candidates_.end(),
+      [](const Candidate& c) { return c.is_void && c.file != nullptr; });
+  if (it == candidates_.end()) {
+    if (result_.stats.leftovers_removed == 0) return RewriteTail();
+    // Durably: below a segment that is begun later, one that has no intact
+    // header is taken for damage.
+    return disk_->SyncDir(scope_.Wrap([this](absl::Status synced) {
+      if (!synced.ok()) return Finish(std::move(synced));
+      RewriteTail();
+    }));
+  }
+  it->file = nullptr;
+  ++result_.stats.leftovers_removed;
+  disk_->Remove(SegmentName(it->id), scope_.Wrap([this](absl::Status removed) {
+    if (!removed.ok()) return Finish(std::move(removed));
+    RemoveVoid();
+  }));
+}
+
 void WalRecovery::RewriteTail() {
-  if (tail_.empty()) return RecoverHardState();
+  if (tail_.empty()) return Tidy();
   ++result_.stats.tails_rewritten;
-  uint64_t bytes = kSegmentHeaderBytes + kFrameAlignment * 2;  // and a mark
+  uint64_t bytes = kSegmentHeaderBytes;
   for (const Entry& e : tail_) {
     bytes += FrameBytes(kEntryHeaderBytes + e.payload.size());
   }
@@ -265,36 +333,39 @@ void WalRecovery::WriteTail(std::shared_ptr<File> file) {
     segment.Note(e.header, writer.position(), writer.seed());
     writer.AppendEntry(e, 0, result_.commit, &frames);
   }
-  // True whenever it counts, since the header becomes durable after it.
-  writer.AppendMark(writer.position(), result_.commit, &frames);
-  segment.set_end(writer.position());
-  // The header last: without it, the old tail still stands.
+  // The header follows when they are durable: without it, the old tail still
+  // stands. The mark comes last, since frames without a header must not say
+  // that they were synced.
   File* f = file.get();
-  f->Write(kSegmentHeaderBytes, std::move(frames), [](absl::Status) {});
-  f->Sync([this, f,
-           block = EncodeSegmentHeader(header)](absl::Status synced) mutable {
+  uint64_t end = writer.position();
+  Buffers mark;
+  writer.AppendMark(end, result_.commit, &mark);
+  segment.set_end(writer.position());
+  WriteAndSync(f, kSegmentHeaderBytes, std::move(frames),
+               [this, f, end, block = EncodeSegmentHeader(header),
+                mark = std::move(mark)]() mutable {
+                 WriteAndSync(f, 0, {std::move(block)},
+                              [this, f, end, mark = std::move(mark)]() mutable {
+                                WriteAndSync(f, end, std::move(mark),
+                                             [this] { Tidy(); });
+                              });
+               });
+}
+
+void WalRecovery::WriteAndSync(File* file, uint64_t at, Buffers data,
+                               Task then) {
+  file->Write(at, std::move(data), [](absl::Status) {
+    // A failed write fails the Sync.
+  });
+  file->Sync([this, then = std::move(then)](absl::Status synced) mutable {
     if (!synced.ok()) return Finish(std::move(synced));
-    f->Write(0, {std::move(block)}, [](absl::Status) {});
-    f->Sync([this](absl::Status s) {
-      if (!s.ok()) return Finish(std::move(s));
-      RecoverHardState();
-    });
+    then();
   });
 }
 
-void WalRecovery::RecoverHardState() {
-  hard_state_file_->Open(
-      began_, [this](absl::StatusOr<HardStateFile::Found> found) {
-        if (!found.ok()) return Finish(found.status());
-        if (found->repaired) ++result_.stats.hard_states_repaired;
-        result_.hard_state = found->state.value_or(HardState{});
-        // An entry of a term proves that the term has been.
-        if (result_.last.term > result_.hard_state.term) {
-          result_.hard_state = HardState{result_.last.term, ServerId()};
-        }
-        TrimSegments();
-        RemoveLeftovers();
-      });
+void WalRecovery::Tidy() {
+  TrimSegments();
+  RemoveLeftovers();
 }
 
 void WalRecovery::TrimSegments() {
@@ -312,6 +383,7 @@ void WalRecovery::RemoveLeftovers() {
   if (leftovers_.empty()) return Finish(absl::OkStatus());
   std::string name = std::move(leftovers_.back());
   leftovers_.pop_back();
+  ++result_.stats.leftovers_removed;
   disk_->Remove(name, scope_.Wrap([this](absl::Status removed) {
     if (!removed.ok() && !absl::IsNotFound(removed)) {
       return Finish(std::move(removed));

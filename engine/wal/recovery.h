@@ -15,6 +15,7 @@
 #include "engine/base/types.h"
 #include "engine/env/completion.h"
 #include "engine/env/disk.h"
+#include "engine/env/loop.h"
 #include "engine/wal/entry.h"
 #include "engine/wal/hard_state_file.h"
 #include "engine/wal/segment.h"
@@ -33,8 +34,9 @@ struct RecoveredWal {
 
 // What Wal::Open does; the rules stand at Wal. Steps: list the files and read
 // all segments' headers; decide which entries of which segment are live; scan
-// the live segments in order, from the first; write what was perhaps never
-// synced to a new segment; recover the hard state; remove what is left over.
+// the live segments in order, from the first; recover the hard state; remove
+// what began and never counted; write what was perhaps never synced to a new
+// segment; remove what was replaced. Up to the hard state nothing is changed.
 class WalRecovery {
  public:
   using ReplayFn = InlineFunction<void(const Entry& entry, Index commit)>;
@@ -50,6 +52,9 @@ class WalRecovery {
     uint64_t bytes = 0;
     std::shared_ptr<File> file;
     absl::StatusOr<SegmentHeader> header = absl::UnknownError("not read");
+    // What a beginning that was cut short leaves, or a spare one: holds
+    // nothing that counts.
+    bool is_void = false;
     // The last of its entries that no later segment replaces.
     Index live_last;
     bool newest = false;
@@ -60,15 +65,23 @@ class WalRecovery {
   // A file without an intact header: what a segment's beginning leaves
   // behind, unless its frames say that it was synced.
   void JudgeHeaderless();
-  void OnHeaderlessRead(const Buffer& bytes);
+  void OnHeaderlessRead(Candidate* c, bool newest, absl::string_view bytes);
+  // Likewise for a segment with a header only.
+  void JudgeNewest();
+  // Decides which entries of which segment are live.
   void Arrange();
   void ScanNext(size_t i);
   absl::Status TakeSegment(const Candidate& candidate, const Buffer& bytes);
   absl::Status CheckEnd(const Candidate& candidate, const SegmentScan& scan,
                         absl::string_view bytes);
+  void NoteCommit(Index commit);
+  void CheckReached();
+  void RecoverHardState();
+  void RemoveVoid();
   void RewriteTail();
   void WriteTail(std::shared_ptr<File> file);
-  void RecoverHardState();
+  void WriteAndSync(File* file, uint64_t at, Buffers data, Task then);
+  void Tidy();
   void TrimSegments();
   void RemoveLeftovers();
   void Finish(absl::Status status);
@@ -81,7 +94,7 @@ class WalRecovery {
 
   std::vector<Candidate> candidates_;  // by id
   std::vector<std::string> leftovers_;
-  bool began_ = false;  // some segment was begun: there is a log
+  Index reached_;  // the log had come so far, says a void segment
   // Intact entries that were perhaps never synced, and the point before.
   std::vector<Entry> tail_;
   LogPoint before_tail_;

@@ -193,15 +193,28 @@ SegmentScan ScanSegment(absl::string_view bytes, const SegmentHeader& header) {
   }
   // Behind the first frame that isn't intact: only headers count, for what
   // they say of the bytes before them.
-  for (uint64_t at = scan.end; at + kLogFrameHeaderBytes <= bytes.size();
-       at += kFrameAlignment) {
-    std::optional<LogFrameHeader> found =
-        DecodeLogFrameHeader(bytes.substr(at), header.id);
-    if (!found.has_value()) continue;
-    ++scan.frames_behind_damage;
-    scan.marked_to = std::max<uint64_t>(scan.marked_to, found->synced_to);
-  }
+  scan.marked_to = std::max(
+      scan.marked_to,
+      FindMarkedTo(bytes, scan.end, header.id, &scan.frames_behind_damage));
   return scan;
+}
+
+uint64_t FindMarkedTo(absl::string_view bytes, uint64_t at, uint64_t segment,
+                      size_t* found) {
+  uint64_t marked_to = 0;
+  while (at + kLogFrameHeaderBytes <= bytes.size()) {
+    std::optional<LogFrameHeader> header =
+        DecodeLogFrameHeader(bytes.substr(at), segment);
+    // A frame says something of those before it only.
+    if (!header.has_value() || header->synced_to > at) {
+      at += kFrameAlignment;
+      continue;
+    }
+    marked_to = std::max<uint64_t>(marked_to, header->synced_to);
+    if (found != nullptr) ++*found;
+    at += FrameBytes(header->body_size);
+  }
+  return marked_to;
 }
 
 void LogSegment::Note(const EntryHeader& header, uint64_t position,

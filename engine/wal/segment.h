@@ -111,6 +111,11 @@ struct SegmentScan {
   size_t frames_behind_damage = 0;
   Index commit;
 };
+// Up to where frame headers from `at` on say that the segment was synced; the
+// number of them is added to `found`. What lies in the body of an intact
+// header's frame is skipped: a client chose those bytes.
+uint64_t FindMarkedTo(absl::string_view bytes, uint64_t at, uint64_t segment,
+                      size_t* found = nullptr);
 SegmentScan ScanSegment(absl::string_view bytes, const SegmentHeader& header);
 
 // Where a segment's live entries are: a sparse index, with a sample for each

@@ -42,6 +42,7 @@ void Wal::Open(ReplayFn replay, DoneFn done) {
         segments_ = std::move(found->segments);
         hard_state_ = found->hard_state;
         last_ = found->last;
+        durable_last_ = last_.index;
         commit_ = found->commit;
         next_id_ = found->next_id;
         stats_ = found->stats;
@@ -146,9 +147,10 @@ void Wal::WriteGroup() {
   file->Write(at, std::move(out), [](absl::Status) {
     // A failed write fails the Sync.
   });
-  file->Sync([this, end, sequence](absl::Status synced) {
+  // In the scope, since a file may outlive this for a moment (see OnRead).
+  file->Sync(scope_.Wrap([this, end, sequence](absl::Status synced) {
     OnGroupSynced(std::move(synced), end, sequence);
-  });
+  }));
 }
 
 uint64_t Wal::GatherFrames(Buffers* out) {
@@ -189,6 +191,7 @@ void Wal::OnGroupSynced(absl::Status status, uint64_t synced_to,
                         uint64_t sequence) {
   if (!status.ok()) return Fail(std::move(status));
   synced_to_ = synced_to;
+  durable_last_ = last_.index;
   busy_ = false;
   RemoveReplaced();
   if (sequence > 0) events_.on_persisted(sequence);
@@ -205,6 +208,7 @@ void Wal::CutTo(const LogPoint& point) {
   }
   if (!segments_.empty()) segments_.back().CutTo(point.index);
   last_ = point;
+  durable_last_ = point.index;
   begin_segment_ = true;
 }
 
@@ -300,9 +304,9 @@ void Wal::WriteMark() {
   busy_ = true;
   File* file = segments_.back().file().get();
   file->Write(at, std::move(out), [](absl::Status) {});
-  file->Sync([this, end = marked_at_](absl::Status synced) {
+  file->Sync(scope_.Wrap([this, end = marked_at_](absl::Status synced) {
     OnGroupSynced(std::move(synced), end, 0);
-  });
+  }));
 }
 
 void Wal::Fail(absl::Status status) {
@@ -321,10 +325,11 @@ void Wal::Read(Index first, size_t max_bytes,
   auto after = std::upper_bound(
       segments_.begin(), segments_.end(), first,
       [](Index index, const LogSegment& s) { return index < s.first(); });
-  if (after == segments_.begin() || first > std::prev(after)->last()) {
+  if (after == segments_.begin() || first > std::prev(after)->last() ||
+      first > durable_last_) {
     absl::Status out_of_range = absl::OutOfRangeError(absl::StrCat(
-        "entry ", first.value(), " is not in the log, which holds ",
-        first_index().value(), " to ", last_.index.value()));
+        "entry ", first.value(), " is not in the log, which durably holds ",
+        first_index().value(), " to ", durable_last_.value()));
     loop_->Post(scope_.Wrap(
         [done = std::move(done), status = std::move(out_of_range)]() mutable {
           done(std::move(status));
@@ -339,7 +344,7 @@ void Wal::Read(Index first, size_t max_bytes,
   job.from = segment.Floor(first);
   job.end = segment.end();
   job.first = first;
-  job.last = segment.last();
+  job.last = std::min(segment.last(), durable_last_);
   job.max_bytes = max_bytes;
   job.cuts = cuts_;
   job.done = std::move(done);
@@ -351,21 +356,20 @@ void Wal::ReadMore(uint64_t id, uint64_t length) {
   ReadJob& job = reads_.at(id);
   length = std::min(length, job.end - job.from.position);
   job.file->Read(job.from.position, length,
-                 [this, id](absl::StatusOr<Buffer> bytes) {
-                   OnRead(id, std::move(bytes));
-                 });
+                 scope_.Wrap([this, id, length](absl::StatusOr<Buffer> bytes) {
+                   OnRead(id, length, std::move(bytes));
+                 }));
 }
 
-void Wal::OnRead(uint64_t id, absl::StatusOr<Buffer> bytes) {
+void Wal::OnRead(uint64_t id, uint64_t asked, absl::StatusOr<Buffer> bytes) {
   ReadJob& job = reads_.at(id);
-  absl::StatusOr<std::vector<Entry>> entries = bytes.status();
+  absl::StatusOr<std::vector<Entry>> entries =
+      bytes.ok() ? TakeEntries(job, *bytes) : bytes.status();
   if (bytes.ok()) {
-    entries = TakeEntries(job, *bytes);
-    uint64_t length = bytes->size();
-    if (entries.ok() && entries->empty() &&
-        job.from.position + length < job.end) {
+    if (entries.ok() && entries->empty() && bytes->size() == asked &&
+        job.from.position + asked < job.end) {
       // A frame larger than what was read.
-      return ReadMore(id, length * 4);
+      return ReadMore(id, asked * 4);
     }
     if (entries.ok() && entries->empty()) {
       entries = absl::DataLossError(absl::StrCat(

@@ -103,9 +103,9 @@ class Wal {
   void Write(WalWrite write, Index commit);
   bool idle() const { return queue_.empty() && !busy_; }
 
-  // At least one entry from `first` on, about max_bytes of them. Only of
-  // entries that were reported durable. OUT_OF_RANGE: not in the log; ABORTED:
-  // the log was cut meanwhile; DATA_LOSS: damaged bytes.
+  // At least one entry from `first` on, about max_bytes of them. OUT_OF_RANGE:
+  // not in the log, or not durable yet; ABORTED: the log was cut meanwhile;
+  // DATA_LOSS: damaged bytes.
   void Read(Index first, size_t max_bytes, ResultFn<std::vector<Entry>> done);
 
   // An entry at or shortly before the one that holds `offset`, which must be
@@ -152,7 +152,7 @@ class Wal {
   void ArmMark();
   void WriteMark();
   void ReadMore(uint64_t id, uint64_t length);
-  void OnRead(uint64_t id, absl::StatusOr<Buffer> bytes);
+  void OnRead(uint64_t id, uint64_t asked, absl::StatusOr<Buffer> bytes);
   absl::StatusOr<std::vector<Entry>> TakeEntries(const ReadJob& job,
                                                  const Buffer& bytes);
   void Fail(absl::Status status);
@@ -174,6 +174,7 @@ class Wal {
   uint64_t synced_to_ = 0;
   uint64_t marked_at_ = 0;  // behind the last mark
   LogPoint last_;
+  Index durable_last_;
   Index commit_;
   uint64_t cuts_ = 0;
 

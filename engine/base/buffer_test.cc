@@ -1,0 +1,71 @@
+#include "engine/base/buffer.h"
+
+#include <string>
+#include <utility>
+
+#include "gtest/gtest.h"
+
+namespace holdfast {
+namespace {
+
+TEST(Buffer, CopiesShareTheirBytes) {
+  Buffer a = Buffer::Copy("holdfast");
+  Buffer b = a;
+  EXPECT_EQ(a.data(), b.data());
+  Buffer slice = b.Slice(4, 3);
+  EXPECT_EQ(slice.view(), "fas");
+  a = Buffer();
+  b = Buffer();
+  EXPECT_EQ(slice.view(), "fas");  // kept alive by the slice alone
+  EXPECT_EQ(slice.bytes_pinned(), 8u);
+  EXPECT_EQ(slice.SliceFrom(1).view(), "as");
+}
+
+TEST(Buffer, MovesLeaveAnEmptyOne) {
+  Buffer a = Buffer::Copy("x");
+  Buffer b = std::move(a);
+  EXPECT_TRUE(a.empty());  // NOLINT: that is what is tested
+  EXPECT_EQ(b.view(), "x");
+  b = b.Slice(0, 1);
+  EXPECT_EQ(b.view(), "x");
+}
+
+TEST(Buffer, EmptyOnesNeedNoMemory) {
+  EXPECT_EQ(Buffer::Copy("").data(), nullptr);
+  EXPECT_EQ(Buffer::Uninitialized(0).bytes_pinned(), 0u);
+  EXPECT_TRUE(Buffer().Slice(0, 0).empty());
+}
+
+TEST(Buffer, IsWrittenOnlyWhileUnshared) {
+  Buffer a = Buffer::Zeroes(4);
+  a.data_mutable()[0] = 'x';
+  EXPECT_EQ(a.view(), absl::string_view("x\0\0\0", 4));
+  Buffer b = a;
+  EXPECT_DEATH(a.data_mutable(), "CHECK failed");
+  b = Buffer();
+  a.data_mutable()[1] = 'y';
+}
+
+TEST(BufferDeathTest, SlicesStayWithin) {
+  const Buffer a = Buffer::Copy("abc");
+  EXPECT_DEATH(a.Slice(4, 0), "CHECK failed");
+  EXPECT_DEATH(a.Slice(1, 3), "CHECK failed");
+}
+
+TEST(Buffers, FlattenAndDropFront) {
+  Buffers buffers = {Buffer::Copy("ab"), Buffer(), Buffer::Copy("cde")};
+  EXPECT_EQ(TotalSize(buffers), 5u);
+  EXPECT_EQ(Flatten(buffers).view(), "abcde");
+  DropFront(&buffers, 1);
+  EXPECT_EQ(Flatten(buffers).view(), "bcde");
+  DropFront(&buffers, 2);
+  EXPECT_EQ(Flatten(buffers).view(), "de");
+  const Buffer only = buffers.back();
+  EXPECT_EQ(Flatten(buffers).data(), only.data());  // one is shared
+  DropFront(&buffers, 2);
+  EXPECT_TRUE(buffers.empty());
+  EXPECT_TRUE(Flatten(buffers).empty());
+}
+
+}  // namespace
+}  // namespace holdfast

@@ -1,0 +1,203 @@
+#include "engine/wal/testing/wal_run.h"
+
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "engine/base/check.h"
+#include "engine/base/crc32c.h"
+#include "engine/base/random.h"
+
+namespace holdfast {
+
+Entry NextEntry(const LogPoint& point, Term term, size_t size, uint64_t salt) {
+  Entry entry;
+  entry.payload = Buffer::Uninitialized(size);
+  uint64_t seed =
+      HashCombine(HashCombine(point.index.value(), salt), term.value());
+  for (size_t i = 0; i < size; ++i) {
+    if (i % 8 == 0) seed = Mix64(seed);
+    entry.payload.data_mutable()[i] =
+        static_cast<char>(seed >> (i % 8 * 8) & 0xff);
+  }
+  EntryHeader& h = entry.header;
+  h.index = point.index + 1;
+  h.term = term;
+  h.kind = size == 0 ? EntryKind::kNoOp : EntryKind::kBatch;
+  h.base_offset = point.next_offset;
+  h.count = size == 0 ? 0 : 1;
+  h.log_time = point.log_time + 1us;
+  h.payload_size = static_cast<uint32_t>(size);
+  h.payload_crc = Crc32c(entry.payload.view());
+  h.chain = ChainHash(point.chain, h);
+  return entry;
+}
+
+bool SameEntries(const std::vector<Entry>& a, const std::vector<Entry>& b) {
+  if (a.size() != b.size()) return false;
+  for (size_t i = 0; i < a.size(); ++i) {
+    if (a[i].header != b[i].header) return false;
+    if (a[i].payload.view() != b[i].payload.view()) return false;
+  }
+  return true;
+}
+
+WalOptions SmallWalOptions() {
+  WalOptions options;
+  options.segment_bytes = 16 << 10;
+  options.group_bytes_max = 8 << 10;
+  options.mark_every_bytes = 4 << 10;
+  return options;
+}
+
+WalRun::WalRun(WalOptions options)
+    : options_(options),
+      disk_(std::make_unique<MemoryDisk>(&loop_)),
+      states_(1) {}
+
+WalRun::WalRun(const WalRun& before, const MemoryDisk::Survives& survives)
+    : options_(before.options_),
+      disk_(before.disk_->AfterCrash(&loop_, survives)),
+      states_(1) {}
+
+WalRun::~WalRun() = default;
+
+absl::Status WalRun::Open() {
+  Wal::Events events;
+  events.on_persisted = [this](uint64_t sequence) {
+    CHECK_LT(persisted_, sequence);
+    CHECK(failure_.ok());
+    persisted_ = sequence;
+  };
+  events.on_failed = [this](absl::Status why) {
+    CHECK(failure_.ok());
+    failure_ = std::move(why);
+  };
+  opened_ = std::nullopt;
+  recovered_.clear();
+  max_commit_ = Index();
+  wal_ = std::make_unique<Wal>(&loop_, disk_.get(), Incarnation(kOwner),
+                               options_, std::move(events));
+  wal_->Open(
+      [this](const Entry& entry, Index commit) {
+        CHECK_LE(max_commit_, commit);
+        CHECK_LE(commit, entry.header.index);
+        max_commit_ = commit;
+        recovered_.push_back(entry);
+      },
+      [this](absl::Status status) {
+        CHECK(!opened_.has_value());
+        opened_ = std::move(status);
+      });
+  loop_.RunUntilIdle();
+  if (!opened_.has_value()) return absl::UnavailableError("it hangs");
+  if (!opened_->ok()) return *opened_;
+  CHECK_EQ(wal_->last_index().value(), uint64_t{recovered_.size()});
+  // What stands now is where the next writes start from.
+  states_ = {State{recovered_, wal_->hard_state()}};
+  state_of_sequence_ = {0};
+  next_sequence_ = 1;
+  persisted_ = 0;
+  return absl::OkStatus();
+}
+
+absl::Status WalRun::Reopen() {
+  wal_ = nullptr;
+  failure_ = absl::OkStatus();
+  return Open();
+}
+
+LogPoint WalRun::last() const {
+  return log().empty() ? LogPoint() : PointAfter(log().back().header);
+}
+
+LogPoint WalRun::PointAt(Index index) const {
+  if (index == Index(0)) return LogPoint();
+  return PointAfter(log()[index.value() - 1].header);
+}
+
+void WalRun::Append(Term term, std::vector<size_t> sizes) {
+  Issue(std::nullopt, std::nullopt, term, sizes);
+}
+
+void WalRun::CutAndAppend(Index last_kept, Term term,
+                          std::vector<size_t> sizes) {
+  Issue(std::nullopt, PointAt(last_kept), term, sizes);
+}
+
+void WalRun::SetHardState(HardState state) {
+  Issue(state, std::nullopt, Term(), {});
+}
+
+void WalRun::SetHardStateAndAppend(HardState state, std::vector<size_t> sizes) {
+  Issue(state, std::nullopt, state.term, sizes);
+}
+
+void WalRun::Issue(std::optional<HardState> state,
+                   std::optional<LogPoint> cut_to, Term term,
+                   const std::vector<size_t>& sizes) {
+  WalWrite write;
+  write.sequence = next_sequence_++;
+  Index commit = cut_to.has_value() ? cut_to->index : last().index;
+  if (state.has_value()) {
+    write.hard_state = state;
+    State next = states_.back();
+    next.hard_state = *state;
+    states_.push_back(std::move(next));
+  }
+  LogPoint point = cut_to.value_or(last());
+  write.cut_to = cut_to;
+  std::vector<Entry> kept = log();
+  kept.resize(point.index.value());
+  for (size_t size : sizes) {
+    Entry entry = NextEntry(point, term, size, states_.size());
+    point = PointAfter(entry.header);
+    kept.push_back(entry);
+    states_.push_back(State{kept, states_.back().hard_state});
+    write.entries.push_back(std::move(entry));
+  }
+  state_of_sequence_.push_back(states_.size() - 1);
+  wal_->Write(std::move(write), commit);
+}
+
+void WalRun::RunTasks(size_t tasks) {
+  for (size_t i = 0; i < tasks && loop_.RunOne(); ++i) {
+  }
+}
+
+absl::StatusOr<std::vector<Entry>> WalRun::Read(Index first, size_t max_bytes) {
+  std::optional<absl::StatusOr<std::vector<Entry>>> result;
+  wal_->Read(first, max_bytes,
+             [&result](absl::StatusOr<std::vector<Entry>> entries) {
+               result = std::move(entries);
+             });
+  while (!result.has_value() && loop_.RunOne()) {
+  }
+  CHECK(result.has_value());
+  return *std::move(result);
+}
+
+std::string WalRun::WhyNotFrom(const WalRun& before) const {
+  HardState hard_state = wal_->hard_state();
+  for (size_t i = before.state_of_sequence_[before.persisted_];
+       i < before.states_.size(); ++i) {
+    const State& state = before.states_[i];
+    if (SameEntries(recovered_, state.log) && hard_state == state.hard_state) {
+      return "";
+    }
+  }
+  const State& promised =
+      before.states_[before.state_of_sequence_[before.persisted_]];
+  const State& asked = before.states_.back();
+  return absl::StrCat(
+      "recovered ", recovered_.size(), " entries of term ",
+      recovered_.empty() ? 0 : recovered_.back().header.term.value(),
+      ", hard state term ", hard_state.term.value(), " vote ",
+      hard_state.vote.value(), "; promised ", promised.log.size(),
+      " entries of term ",
+      promised.log.empty() ? 0 : promised.log.back().header.term.value(),
+      ", hard state term ", promised.hard_state.term.value(), " vote ",
+      promised.hard_state.vote.value(), "; asked for ", asked.log.size(),
+      " entries, hard state term ", asked.hard_state.term.value());
+}
+
+}  // namespace holdfast

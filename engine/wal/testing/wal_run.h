@@ -1,0 +1,101 @@
+#ifndef HOLDFAST_ENGINE_WAL_TESTING_WAL_RUN_H_
+#define HOLDFAST_ENGINE_WAL_TESTING_WAL_RUN_H_
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "engine/wal/testing/memory_disk.h"
+#include "engine/wal/testing/memory_loop.h"
+#include "engine/wal/wal.h"
+
+namespace holdfast {
+
+// The entry behind `point`, with `size` bytes of payload that depend on the
+// point, the term and `salt`. An empty one is a no-op, others hold one record.
+Entry NextEntry(const LogPoint& point, Term term, size_t size,
+                uint64_t salt = 0);
+bool SameEntries(const std::vector<Entry>& a, const std::vector<Entry>& b);
+
+// 16 KiB segments, groups of 8 KiB, a mark each 4 KiB.
+WalOptions SmallWalOptions();
+
+// One life of a Wal on a MemoryDisk, and a model of what it was asked to hold.
+class WalRun {
+ public:
+  static constexpr uint64_t kOwner = 77;
+
+  // An empty disk.
+  explicit WalRun(WalOptions options = SmallWalOptions());
+  // What `before`'s power failure at this moment leaves of its disk.
+  WalRun(const WalRun& before, const MemoryDisk::Survives& survives);
+  ~WalRun();
+
+  MemoryLoop& loop() { return loop_; }
+  MemoryDisk& disk() { return *disk_; }
+  Wal& wal() { return *wal_; }
+
+  // Makes a Wal and has it recover, until nothing is left to do.
+  absl::Status Open();
+  // The process dies and another one starts; the power stays on.
+  absl::Status Reopen();
+
+  // What to write next. Each is one Write, issued at once.
+  void Append(Term term, std::vector<size_t> sizes);
+  void CutAndAppend(Index last_kept, Term term, std::vector<size_t> sizes);
+  void SetHardState(HardState state);
+  void SetHardStateAndAppend(HardState state, std::vector<size_t> sizes);
+
+  // Runs `tasks` tasks of the loop at most.
+  void RunTasks(size_t tasks);
+  void RunUntilIdle() { loop_.RunUntilIdle(); }
+
+  // A read, to its end.
+  absl::StatusOr<std::vector<Entry>> Read(Index first, size_t max_bytes);
+
+  const std::vector<Entry>& recovered() const { return recovered_; }
+  // What was asked for, and what the last report covers.
+  const std::vector<Entry>& log() const { return states_.back().log; }
+  LogPoint last() const;
+  LogPoint PointAt(Index index) const;
+  uint64_t persisted() const { return persisted_; }
+  bool all_persisted() const { return persisted_ == next_sequence_ - 1; }
+  const absl::Status& failure() const { return failure_; }
+
+  // Whether what `after` recovered is one of the states that this run may
+  // leave behind: all that was reported durable, and then any prefix of what
+  // was asked for. Empty if so, else what is wrong.
+  std::string WhyNotFrom(const WalRun& before) const;
+
+ private:
+  struct State {
+    std::vector<Entry> log;
+    HardState hard_state;
+  };
+  void Issue(std::optional<HardState> state, std::optional<LogPoint> cut_to,
+             Term term, const std::vector<size_t>& sizes);
+
+  const WalOptions options_;
+  MemoryLoop loop_;
+  std::unique_ptr<MemoryDisk> disk_;
+  std::unique_ptr<Wal> wal_;
+  std::optional<absl::Status> opened_;
+  std::vector<Entry> recovered_;
+  Index max_commit_;
+
+  // After each thing asked for, and those that sequences stand behind.
+  std::vector<State> states_;
+  std::vector<size_t> state_of_sequence_{0};
+  uint64_t next_sequence_ = 1;
+  uint64_t persisted_ = 0;
+  absl::Status failure_;
+};
+
+}  // namespace holdfast
+
+#endif  // HOLDFAST_ENGINE_WAL_TESTING_WAL_RUN_H_

@@ -1,0 +1,198 @@
+// Power failures at every point of a workload, and of the recovery from them.
+
+#include <algorithm>
+#include <cstdint>
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "engine/base/random.h"
+#include "engine/wal/testing/wal_run.h"
+#include "engine/wal/wal.h"
+#include "gtest/gtest.h"
+
+namespace holdfast {
+namespace {
+
+struct Choice {
+  std::string name;
+  MemoryDisk::Survives survives;
+};
+
+// None, all, each single one, all but each single one, and sectors by chance.
+std::vector<Choice> Choices(size_t ops, uint64_t seed, size_t random) {
+  std::vector<Choice> choices;
+  choices.push_back({"none", [](size_t, size_t) { return false; }});
+  if (ops == 0) return choices;
+  choices.push_back({"all", [](size_t, size_t) { return true; }});
+  for (size_t i = 0; ops > 1 && i < ops; ++i) {
+    choices.push_back(
+        {absl::StrCat("only ", i), [i](size_t op, size_t) { return op == i; }});
+    choices.push_back({absl::StrCat("all but ", i),
+                       [i](size_t op, size_t) { return op != i; }});
+  }
+  for (size_t i = 0; i < random; ++i) {
+    DrawKey key{.seed = seed, .site = Site("survives"), .actor = i};
+    choices.push_back(
+        {absl::StrCat("random ", i), [key](size_t op, size_t sector) {
+           return DrawBelow(key, op << 20 | sector, 2) == 1;
+         }});
+    // Sparse ones: one sector in sixteen is lost.
+    choices.push_back(
+        {absl::StrCat("dense ", i), [key](size_t op, size_t sector) {
+           return DrawBelow(key, op << 20 | sector, 16) != 1;
+         }});
+  }
+  return choices;
+}
+
+// Issues the workload while the loop runs along; some steps come one right
+// behind the other, others find the log at rest.
+void RunWorkload(WalRun* run, uint64_t seed) {
+  uint64_t ordinal = 0;
+  auto draw = [&](uint64_t bound) {
+    DrawKey key{.seed = seed, .site = Site("workload")};
+    return DrawBelow(key, ordinal++, bound);
+  };
+  Term term(run->wal().hard_state().term + 1);
+  run->SetHardState({term, ServerId(1)});
+  for (int step = 0; step < 22; ++step) {
+    switch (draw(8)) {
+      case 0:
+        ++term;
+        run->SetHardStateAndAppend({term, ServerId(draw(4))}, {0});
+        break;
+      case 1:
+      case 2: {
+        uint64_t length = run->last().index.value();
+        if (length < 2) break;
+        uint64_t back = 1 + draw(std::min<uint64_t>(length, 8));
+        ++term;
+        run->SetHardState({term, ServerId(0)});
+        std::vector<size_t> sizes(1 + draw(3), draw(3000));
+        run->CutAndAppend(Index(length - back), term, sizes);
+        break;
+      }
+      case 3:
+        run->Append(term, {9000});
+        break;
+      case 4:
+        run->Append(term, {20000 + draw(3) * 4096});  // oversize
+        break;
+      default: {
+        std::vector<size_t> sizes;
+        for (uint64_t n = 1 + draw(5); n > 0; --n) {
+          sizes.push_back(draw(2500));
+        }
+        run->Append(term, sizes);
+      }
+    }
+    uint64_t pause = draw(12);
+    if (pause == 0) {
+      run->RunUntilIdle();
+    } else {
+      run->RunTasks(pause);
+    }
+  }
+  run->RunUntilIdle();
+}
+
+void ExpectRecovered(WalRun* after, const WalRun& before) {
+  absl::Status opened = after->Open();
+  ASSERT_TRUE(opened.ok()) << opened;
+  ASSERT_EQ(after->WhyNotFrom(before), "");
+}
+
+// Recovers, and crashes at each point of the recovery, too.
+void CrashDuringRecovery(const WalRun& before,
+                         const MemoryDisk::Survives& survives, uint64_t seed) {
+  for (uint64_t stop = 0;; ++stop) {
+    WalRun interrupted(before, survives);
+    interrupted.disk().StopAfter(stop);
+    bool complete = interrupted.Open().ok();
+    for (const Choice& choice :
+         Choices(interrupted.disk().unsynced_ops(), seed + stop, 1)) {
+      SCOPED_TRACE(absl::StrCat("recovery stopped after ", stop,
+                                ", then survives: ", choice.name));
+      WalRun again(interrupted, choice.survives);
+      ASSERT_NO_FATAL_FAILURE(ExpectRecovered(&again, before));
+    }
+    if (complete && interrupted.disk().completions() < stop) break;
+  }
+}
+
+void CrashEverywhere(uint64_t seed, bool during_recovery) {
+  for (uint64_t stop = 0;; ++stop) {
+    WalRun run;
+    ASSERT_TRUE(run.Open().ok());
+    uint64_t started = run.disk().completions();
+    run.disk().StopAfter(started + stop);
+    RunWorkload(&run, seed);
+    std::vector<Choice> choices =
+        Choices(run.disk().unsynced_ops(), seed + stop, 3);
+    for (size_t i = 0; i < choices.size(); ++i) {
+      SCOPED_TRACE(absl::StrCat("seed ", seed, ", stopped after ", stop,
+                                ", survives: ", choices[i].name));
+      if (during_recovery) {
+        if ((i + stop) % 5 != 0) continue;
+        ASSERT_NO_FATAL_FAILURE(
+            CrashDuringRecovery(run, choices[i].survives, seed));
+        continue;
+      }
+      WalRun after(run, choices[i].survives);
+      ASSERT_NO_FATAL_FAILURE(ExpectRecovered(&after, run));
+      // It goes on from there, and crashes once more.
+      uint64_t later = (stop * 7 + i * 13) % 60;
+      after.disk().StopAfter(after.disk().completions() + later);
+      RunWorkload(&after, seed + 1);
+      for (const Choice& choice :
+           Choices(after.disk().unsynced_ops(), seed + later, 1)) {
+        SCOPED_TRACE(absl::StrCat("then stopped after ", later,
+                                  ", survives: ", choice.name));
+        WalRun last(after, choice.survives);
+        ASSERT_NO_FATAL_FAILURE(ExpectRecovered(&last, after));
+      }
+    }
+    if (run.disk().completions() < started + stop) break;
+  }
+}
+
+class WalCrashTest : public testing::TestWithParam<uint64_t> {};
+
+TEST_P(WalCrashTest, AnywhereAndThenAnywhere) {
+  CrashEverywhere(GetParam(), false);
+}
+
+TEST_P(WalCrashTest, AnywhereAndDuringRecovery) {
+  CrashEverywhere(GetParam(), true);
+}
+
+INSTANTIATE_TEST_SUITE_P(Seeds, WalCrashTest,
+                         testing::Range(uint64_t{1}, uint64_t{4}));
+
+// The process dies alone: all that was written can still be read, and the
+// power fails later.
+TEST(WalRestartTest, ThenPowerFailure) {
+  for (uint64_t stop = 0;; ++stop) {
+    WalRun run;
+    ASSERT_TRUE(run.Open().ok());
+    uint64_t started = run.disk().completions();
+    run.disk().StopAfter(started + stop);
+    RunWorkload(&run, 5);
+    bool complete = run.disk().completions() < started + stop;
+    run.disk().StopAfter(UINT64_MAX);
+    SCOPED_TRACE(absl::StrCat("stopped after ", stop));
+    // What the new process recovers is what it may tell others.
+    ASSERT_TRUE(run.Reopen().ok());
+    for (const Choice& choice : Choices(run.disk().unsynced_ops(), stop, 3)) {
+      SCOPED_TRACE(absl::StrCat("survives: ", choice.name));
+      WalRun after(run, choice.survives);
+      ASSERT_NO_FATAL_FAILURE(ExpectRecovered(&after, run));
+    }
+    if (complete) break;
+  }
+}
+
+}  // namespace
+}  // namespace holdfast

@@ -1,0 +1,384 @@
+#include "engine/wal/wal.h"
+
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "engine/wal/testing/wal_run.h"
+#include "gtest/gtest.h"
+
+namespace holdfast {
+namespace {
+
+constexpr Term kTerm(1);
+
+// With the hard state that an entry of kTerm needs.
+void OpenNew(WalRun* run) {
+  ASSERT_TRUE(run->Open().ok());
+  run->SetHardState({kTerm, ServerId(1)});
+  run->RunUntilIdle();
+  ASSERT_TRUE(run->all_persisted());
+}
+
+bool Everything(size_t, size_t) { return true; }
+bool Nothing(size_t, size_t) { return false; }
+
+TEST(WalTest, NewDirectoryIsEmpty) {
+  WalRun run;
+  ASSERT_TRUE(run.Open().ok());
+  EXPECT_EQ(run.wal().first_index(), Index(1));
+  EXPECT_EQ(run.wal().last_index(), Index(0));
+  EXPECT_EQ(run.wal().hard_state(), HardState());
+  ASSERT_TRUE(run.Reopen().ok());
+  EXPECT_TRUE(run.recovered().empty());
+}
+
+TEST(WalTest, KeepsEntriesAndHardState) {
+  WalRun run;
+  OpenNew(&run);
+  run.Append(kTerm, {0, 100, 5000});
+  run.SetHardStateAndAppend({Term(3), ServerId(2)}, {0});
+  run.RunUntilIdle();
+  EXPECT_TRUE(run.all_persisted());
+  WalRun after(run, Nothing);
+  ASSERT_TRUE(after.Open().ok());
+  EXPECT_TRUE(SameEntries(after.recovered(), run.log()));
+  EXPECT_EQ(after.wal().hard_state(), (HardState{Term(3), ServerId(2)}));
+  EXPECT_EQ(after.wal().last_term(), Term(3));
+}
+
+TEST(WalTest, ReportsNothingInsideWriteAndNothingBeforeItsSync) {
+  WalRun run;
+  OpenNew(&run);
+  uint64_t before = run.persisted();
+  run.Append(kTerm, {10});
+  EXPECT_EQ(run.persisted(), before);
+  run.RunTasks(2);  // the next spare segment, the write
+  EXPECT_EQ(run.persisted(), before);
+  run.RunTasks(1);  // the sync
+  EXPECT_TRUE(run.all_persisted());
+}
+
+TEST(WalTest, WhatQueuesUpGoesOutTogether) {
+  WalRun run;
+  OpenNew(&run);
+  uint64_t groups = run.wal().stats().groups;
+  for (int i = 0; i < 20; ++i) run.Append(kTerm, {10});
+  run.RunUntilIdle();
+  EXPECT_TRUE(run.all_persisted());
+  EXPECT_EQ(run.wal().stats().groups, groups + 2);
+}
+
+TEST(WalTest, GroupsAreBounded) {
+  WalRun run;
+  OpenNew(&run);
+  for (int i = 0; i < 9; ++i) run.Append(kTerm, {3000});
+  run.RunUntilIdle();
+  EXPECT_TRUE(run.all_persisted());
+  EXPECT_GE(run.wal().stats().groups, 5u);
+}
+
+TEST(WalTest, RollsSegments) {
+  WalRun run;
+  OpenNew(&run);
+  for (int i = 0; i < 60; ++i) run.Append(kTerm, {size_t(i) * 50});
+  run.RunUntilIdle();
+  EXPECT_TRUE(run.all_persisted());
+  EXPECT_GE(run.wal().stats().segments_begun, 6u);
+  WalRun after(run, Nothing);
+  ASSERT_TRUE(after.Open().ok());
+  EXPECT_TRUE(SameEntries(after.recovered(), run.log()));
+}
+
+TEST(WalTest, OversizeEntryGetsItsOwnSegment) {
+  WalRun run;
+  OpenNew(&run);
+  run.Append(kTerm, {100});
+  run.Append(kTerm, {100000});
+  run.Append(kTerm, {100, 12000, 12160, 12161});
+  run.RunUntilIdle();
+  EXPECT_TRUE(run.all_persisted());
+  EXPECT_EQ(run.wal().stats().oversize_segments, 2u);
+  for (uint64_t i = 1; i <= 6; ++i) {
+    auto entries = run.Read(Index(i), 1);
+    ASSERT_TRUE(entries.ok()) << entries.status();
+    EXPECT_EQ(entries->at(0).header, run.log()[i - 1].header);
+  }
+  WalRun after(run, Nothing);
+  ASSERT_TRUE(after.Open().ok());
+  EXPECT_TRUE(SameEntries(after.recovered(), run.log()));
+}
+
+TEST(WalTest, CutsASuffix) {
+  for (uint64_t keep : {0u, 1u, 10u, 19u}) {
+    WalRun run;
+    OpenNew(&run);
+    run.Append(kTerm, std::vector<size_t>(20, 1500));
+    run.RunUntilIdle();
+    run.SetHardState({Term(2), ServerId()});
+    run.CutAndAppend(Index(keep), Term(2), {100, 0, 7000});
+    run.RunUntilIdle();
+    EXPECT_TRUE(run.all_persisted());
+    EXPECT_EQ(run.wal().last_index(), Index(keep + 3));
+    EXPECT_EQ(run.Read(Index(keep + 4), 1).status().code(),
+              absl::StatusCode::kOutOfRange);
+    auto entries = run.Read(Index(keep + 1), 100000);
+    ASSERT_TRUE(entries.ok());
+    EXPECT_EQ(entries->at(0).header, run.log()[keep].header);
+    for (const auto& survives : {Nothing, Everything}) {
+      WalRun after(run, survives);
+      ASSERT_TRUE(after.Open().ok());
+      EXPECT_TRUE(SameEntries(after.recovered(), run.log()));
+    }
+  }
+}
+
+TEST(WalTest, CutsInOneQueue) {
+  WalRun run;
+  OpenNew(&run);
+  run.Append(kTerm, {10, 20, 30, 40});
+  run.SetHardState({Term(2), ServerId()});
+  run.CutAndAppend(Index(2), Term(2), {50, 60});
+  run.SetHardState({Term(3), ServerId()});
+  run.CutAndAppend(Index(3), Term(3), {70});
+  run.CutAndAppend(Index(1), Term(3), {80, 90});
+  run.RunUntilIdle();
+  EXPECT_TRUE(run.all_persisted());
+  WalRun after(run, Nothing);
+  ASSERT_TRUE(after.Open().ok());
+  EXPECT_TRUE(SameEntries(after.recovered(), run.log()));
+}
+
+TEST(WalTest, ReadsFromAnywhere) {
+  WalRun run;
+  OpenNew(&run);
+  for (int i = 0; i < 80; ++i) run.Append(kTerm, {size_t(i % 7) * 400});
+  run.RunUntilIdle();
+  for (int life = 0; life < 2; ++life) {
+    for (uint64_t first = 1; first <= 80; ++first) {
+      for (size_t max : {size_t{0}, size_t{1000}, SIZE_MAX}) {
+        auto entries = run.Read(Index(first), max);
+        ASSERT_TRUE(entries.ok()) << entries.status();
+        ASSERT_FALSE(entries->empty());
+        size_t bytes = 0;
+        for (size_t i = 0; i < entries->size(); ++i) {
+          const Entry& expected = run.log()[first - 1 + i];
+          EXPECT_EQ(entries->at(i).header, expected.header);
+          EXPECT_EQ(entries->at(i).payload.view(), expected.payload.view());
+          EXPECT_TRUE(i == 0 || bytes < max);
+          bytes += expected.payload.size();
+        }
+      }
+    }
+    EXPECT_EQ(run.Read(Index(0), 1).status().code(),
+              absl::StatusCode::kOutOfRange);
+    EXPECT_EQ(run.Read(Index(81), 1).status().code(),
+              absl::StatusCode::kOutOfRange);
+    ASSERT_TRUE(run.Reopen().ok());
+  }
+}
+
+TEST(WalTest, ReadSeesNothingThatIsNotDurable) {
+  WalRun run;
+  OpenNew(&run);
+  run.Append(kTerm, {100});
+  run.RunUntilIdle();
+  run.Append(kTerm, {100});  // its write is under way
+  auto entries = run.Read(Index(1), 100000);
+  ASSERT_TRUE(entries.ok());
+  EXPECT_EQ(entries->size(), 1u);
+
+  run.RunUntilIdle();
+  run.Append(kTerm, {100});
+  EXPECT_EQ(run.Read(Index(3), 1).status().code(),
+            absl::StatusCode::kOutOfRange);
+  run.RunUntilIdle();
+  EXPECT_TRUE(run.Read(Index(3), 1).ok());
+}
+
+TEST(WalTest, ReadAcrossACutIsAborted) {
+  WalRun run;
+  OpenNew(&run);
+  run.Append(kTerm, {100, 100, 100});
+  run.RunUntilIdle();
+  absl::Status status;
+  run.wal().Read(Index(2), 1000, [&](absl::StatusOr<std::vector<Entry>> got) {
+    status = got.status();
+  });
+  run.SetHardState({Term(2), ServerId()});
+  run.CutAndAppend(Index(1), Term(2), {200});
+  run.RunUntilIdle();
+  // Either it was done before the cut, or it noticed.
+  EXPECT_TRUE(status.ok() || absl::IsAborted(status)) << status;
+  auto entries = run.Read(Index(1), 1000);
+  ASSERT_TRUE(entries.ok());
+  EXPECT_EQ(entries->size(), 1u);  // a segment's end
+}
+
+TEST(WalTest, ReadOfATruncatedFileFails) {
+  WalRun run;
+  OpenNew(&run);
+  run.Append(kTerm, {3000, 3000});
+  run.RunUntilIdle();
+  std::string name = SegmentName(1);
+  std::optional<std::unique_ptr<File>> file;
+  run.disk().Open(name, OpenMode::kExisting,
+                  [&](absl::StatusOr<std::unique_ptr<File>> opened) {
+                    file = *std::move(opened);
+                  });
+  run.RunUntilIdle();
+  (*file)->Truncate(kSegmentHeaderBytes, [](absl::Status) {});
+  EXPECT_EQ(run.Read(Index(2), 1).status().code(), absl::StatusCode::kDataLoss);
+  (*file)->Truncate(kSegmentHeaderBytes + 3500, [](absl::Status) {});
+  EXPECT_EQ(run.Read(Index(2), 1).status().code(), absl::StatusCode::kDataLoss);
+}
+
+TEST(WalTest, FindsOffsets) {
+  WalRun run;
+  OpenNew(&run);
+  for (int i = 0; i < 200; ++i) run.Append(kTerm, {size_t(i % 3) * 700});
+  run.RunUntilIdle();
+  uint64_t records = run.last().next_offset.value();
+  for (uint64_t offset = 0; offset < records; ++offset) {
+    Index floor = run.wal().FloorIndexOfOffset(Offset(offset));
+    const EntryHeader& header = run.log()[floor.value() - 1].header;
+    EXPECT_LE(header.base_offset, Offset(offset));
+    EXPECT_LE(offset - header.base_offset.value(), 60u);
+  }
+}
+
+TEST(WalTest, MarksARestingTail) {
+  WalRun run;
+  OpenNew(&run);
+  run.Append(kTerm, {100, 100});
+  run.RunUntilIdle();
+  EXPECT_EQ(run.wal().stats().marks, 1u);
+  run.RunUntilIdle();
+  EXPECT_EQ(run.wal().stats().marks, 1u);  // once
+  // All of it is known to have been synced: nothing is written again.
+  WalRun after(run, Nothing);
+  ASSERT_TRUE(after.Open().ok());
+  EXPECT_EQ(after.wal().stats().tails_rewritten, 0u);
+  EXPECT_EQ(after.wal().commit_hint(), Index(0));
+}
+
+TEST(WalTest, MarkSurvivesARestart) {
+  WalRun run;
+  OpenNew(&run);
+  run.Append(kTerm, {100, 100});
+  run.RunUntilIdle();
+  ASSERT_TRUE(run.Reopen().ok());
+  WalRun after(run, Everything);  // with the truncation of the restart
+  ASSERT_TRUE(after.Open().ok());
+  EXPECT_EQ(after.wal().stats().tails_rewritten, 0u);
+  // And so damage is still told from a torn tail.
+  std::string bytes = after.disk().Contents(SegmentName(1));
+  bytes[kSegmentHeaderBytes + 70] ^= 1;
+  after.disk().SetContents(SegmentName(1), bytes);
+  EXPECT_EQ(after.Reopen().code(), absl::StatusCode::kDataLoss);
+}
+
+TEST(WalTest, RewrittenTailIsMarked) {
+  WalRun run;
+  OpenNew(&run);
+  run.Append(kTerm, {100, 100});
+  while (!run.all_persisted()) run.RunTasks(1);  // and no mark
+  WalRun second(run, Nothing);
+  ASSERT_TRUE(second.Open().ok());
+  EXPECT_EQ(second.wal().stats().tails_rewritten, 1u);
+  WalRun third(second, Nothing);
+  ASSERT_TRUE(third.Open().ok());
+  EXPECT_EQ(third.wal().stats().tails_rewritten, 0u);
+  EXPECT_TRUE(SameEntries(third.recovered(), run.log()));
+}
+
+TEST(WalTest, CommitHintComesBackFromMarks) {
+  WalRun run;
+  OpenNew(&run);
+  run.Append(kTerm, {100, 100});
+  while (!run.all_persisted()) run.RunTasks(1);
+  // Says that all so far is committed, before the mark is written.
+  run.SetHardState({Term(2), ServerId()});
+  run.RunUntilIdle();
+  WalRun after(run, Nothing);
+  ASSERT_TRUE(after.Open().ok());
+  EXPECT_EQ(after.wal().commit_hint(), Index(2));
+}
+
+TEST(WalTest, WriteErrorIsFinal) {
+  WalRun run;
+  OpenNew(&run);
+  run.Append(kTerm, {100});
+  run.RunUntilIdle();
+  uint64_t persisted = run.persisted();
+  run.disk().FailAt(run.disk().completions() + 1);  // the write
+  run.Append(kTerm, {100});
+  run.RunUntilIdle();
+  EXPECT_FALSE(run.failure().ok());
+  EXPECT_EQ(run.persisted(), persisted);
+  run.Append(kTerm, {100});
+  run.SetHardState({Term(9), ServerId()});
+  run.RunUntilIdle();
+  EXPECT_EQ(run.persisted(), persisted);
+}
+
+// After a failed sync the pages may be clean, readable, and not on the disk.
+TEST(WalTest, TrustsNothingAfterAFailedSync) {
+  WalRun run;
+  OpenNew(&run);
+  run.Append(kTerm, {100});
+  run.RunUntilIdle();
+  run.disk().FailAt(run.disk().completions() + 2);
+  run.Append(kTerm, {100, 200});
+  run.RunUntilIdle();
+  ASSERT_FALSE(run.failure().ok());
+  std::vector<Entry> asked = run.log();
+  // Another process finds them in the page cache, and so it may use them ...
+  ASSERT_TRUE(run.Reopen().ok());
+  EXPECT_TRUE(SameEntries(run.recovered(), asked));
+  run.Append(kTerm, {300});
+  run.RunUntilIdle();
+  ASSERT_TRUE(run.all_persisted());
+  // ... and must have made them durable elsewhere.
+  WalRun after(run, Nothing);
+  ASSERT_TRUE(after.Open().ok());
+  EXPECT_TRUE(SameEntries(after.recovered(), run.log()));
+}
+
+TEST(WalTest, FullDiskFailsWhenASegmentIsNeeded) {
+  WalRun run;
+  OpenNew(&run);
+  run.Append(kTerm, {100});
+  run.RunUntilIdle();
+  run.disk().set_full(true);
+  for (int i = 0; i < 30; ++i) run.Append(kTerm, {3000});
+  run.RunUntilIdle();
+  EXPECT_EQ(run.failure().code(), absl::StatusCode::kResourceExhausted);
+  EXPECT_FALSE(run.all_persisted());
+  run.disk().set_full(false);
+  uint64_t persisted = run.persisted();
+  WalRun after(run, Everything);
+  ASSERT_TRUE(after.Open().ok());
+  EXPECT_EQ(after.WhyNotFrom(run), "");
+  EXPECT_GT(persisted, 3u);
+}
+
+TEST(WalTest, DestructionDropsEverything) {
+  for (size_t tasks = 0; tasks < 40; ++tasks) {
+    auto run = std::make_unique<WalRun>();
+    OpenNew(run.get());
+    for (int i = 0; i < 10; ++i) run->Append(kTerm, {3000});
+    for (int i = 0; i < 3; ++i) {
+      run->wal().Read(Index(1), 1000,
+                      [](absl::StatusOr<std::vector<Entry>>) {});
+    }
+    run->RunTasks(tasks);
+    run->wal().Read(Index(1), 1000, [](absl::StatusOr<std::vector<Entry>>) {});
+    ASSERT_TRUE(run->Reopen().ok());
+    run->RunUntilIdle();
+  }
+}
+
+}  // namespace
+}  // namespace holdfast

@@ -1,0 +1,235 @@
+#include "sim/fault_schedule.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "engine/base/random.h"
+
+namespace holdfast {
+namespace {
+
+constexpr ChanceSite kSwarm("fault/swarm");
+constexpr ChanceSite kCrash("fault/crash");
+constexpr ChanceSite kPowerLoss("fault/power_loss");
+constexpr ChanceSite kCrashInIo("fault/crash_in_io");
+constexpr ChanceSite kClusterPowerLoss("fault/cluster_power_loss");
+constexpr ChanceSite kClientCrash("fault/client_crash");
+constexpr ChanceSite kIsolate("fault/isolate");
+constexpr ChanceSite kSplit("fault/split");
+constexpr ChanceSite kOneWay("fault/one_way");
+constexpr ChanceSite kSlowLink("fault/slow_link");
+
+// A length of time from a fault's value: mostly short, now and then long.
+Duration LengthOf(uint64_t value, Duration max) {
+  uint64_t bits = Mix64(value + 1);
+  uint64_t scale = Below(Mix64(value + 2), 4) == 0 ? 1 : 8;
+  return Duration(static_cast<int64_t>(
+      Below(bits, static_cast<uint64_t>(max.count()) / scale)));
+}
+
+}  // namespace
+
+FaultRates FaultRates::Swarm(Chance* chance) {
+  uint64_t ordinal = 0;
+  // Off half the time; else between a tenth of `max` and `max`.
+  auto rate = [&](uint64_t max) -> uint64_t {
+    uint64_t bits = chance->Bits(kSwarm, ChanceActor{}, ordinal++);
+    if ((bits & 1) != 0) return 0;
+    return max / 10 + Below(Mix64(bits), max - max / 10);
+  };
+  FaultRates rates;
+  rates.crash_ppm = rate(30000);
+  rates.power_loss_ppm = rate(30000);
+  rates.crash_in_io_ppm = rate(40000);
+  rates.cluster_power_loss_ppm = rate(8000);
+  rates.client_crash_ppm = rate(20000);
+  rates.isolate_ppm = rate(40000);
+  rates.split_ppm = rate(60000);
+  rates.one_way_ppm = rate(60000);
+  rates.slow_link_ppm = rate(60000);
+  rates.reset_ppm = rate(1500);
+  rates.slow_disk_ppm = rate(3000);
+  rates.drift_ppm_max = static_cast<int64_t>(rate(20000));
+  return rates;
+}
+
+FaultSchedule::FaultSchedule(World* world, NetworkFabric* fabric,
+                             std::vector<SimServer*> servers,
+                             std::vector<SimClient*> clients, FaultRates rates)
+    : world_(world),
+      fabric_(fabric),
+      servers_(std::move(servers)),
+      clients_(std::move(clients)),
+      rates_(rates) {}
+
+void FaultSchedule::After(Duration delay, Task task) {
+  world_->scheduler.At(world_->now() + delay, kWorldActor, EventKind::kFault,
+                       std::move(task));
+}
+
+void FaultSchedule::Start() {
+  running_ = true;
+  After(kWindow, [this] { OnWindow(); });
+}
+
+void FaultSchedule::Stop() {
+  running_ = false;
+  fabric_->HealAll();
+  for (SimServer* server : servers_) {
+    if (!server->running()) server->Start();
+  }
+  for (SimClient* client : clients_) {
+    if (!client->running()) client->Start();
+  }
+}
+
+bool FaultSchedule::Happens(const ChanceSite& site, uint32_t id,
+                            uint64_t rate_ppm, uint64_t* value) {
+  std::optional<uint64_t> fault =
+      world_->chance.Fault(site, ChanceActor{id, 0}, window_, rate_ppm);
+  if (fault.has_value()) *value = *fault;
+  return fault.has_value();
+}
+
+void FaultSchedule::OnWindow() {
+  if (!running_) return;
+  ++window_;
+  uint64_t value = 0;
+  for (SimServer* server : servers_) {
+    MachineId m = server->machine();
+    if (Happens(kCrash, m, rates_.crash_ppm, &value)) {
+      CrashLater(server, value, false);
+    }
+    if (Happens(kPowerLoss, m, rates_.power_loss_ppm, &value)) {
+      CrashLater(server, value, true);
+    }
+    if (Happens(kCrashInIo, m, rates_.crash_in_io_ppm, &value)) {
+      CrashInIo(server, value);
+    }
+    if (Happens(kIsolate, m, rates_.isolate_ppm, &value)) Isolate(m, value);
+  }
+  if (Happens(kClusterPowerLoss, 0, rates_.cluster_power_loss_ppm, &value)) {
+    for (SimServer* server : servers_) Crash(server, value, true);
+  }
+  for (size_t i = 0; i < clients_.size(); ++i) {
+    if (Happens(kClientCrash, static_cast<uint32_t>(i), rates_.client_crash_ppm,
+                &value)) {
+      CrashClient(clients_[i], value);
+    }
+  }
+  if (Happens(kSplit, 0, rates_.split_ppm, &value)) Split(value);
+  if (Happens(kOneWay, 0, rates_.one_way_ppm, &value)) CutOneWay(value);
+  if (Happens(kSlowLink, 0, rates_.slow_link_ppm, &value)) SlowLink(value);
+  After(kWindow, [this] { OnWindow(); });
+}
+
+// --- Processes ---
+
+void FaultSchedule::CrashLater(SimServer* server, uint64_t value,
+                               bool power_lost) {
+  if (!server->running()) return;
+  // Right after one of its next events, whichever that is.
+  uint64_t events = 1 + Below(Mix64(value + 3), 200);
+  world_->scheduler.AfterEventsOf(
+      server->process()->actor(), events,
+      [this, server, value, power_lost] { Crash(server, value, power_lost); });
+}
+
+void FaultSchedule::CrashInIo(SimServer* server, uint64_t value) {
+  if (!server->running()) return;
+  // In the midst of a task, before one of its next operations.
+  uint64_t operations = 1 + Below(Mix64(value + 4), 100);
+  bool power_lost = (value & 1) != 0;
+  server->process()->DieBeforeIo(operations, [this, server, value, power_lost] {
+    Crash(server, value, power_lost);
+  });
+}
+
+void FaultSchedule::Crash(SimServer* server, uint64_t value, bool power_lost) {
+  if (!server->running() || !running_) {
+    // A process that has died by itself is started again by Stop.
+    if (server->running() && !server->process()->alive()) {
+      server->Crash(power_lost);
+      server->Start();
+    }
+    return;
+  }
+  server->Crash(power_lost);
+  ++(power_lost ? counts_.power_losses : counts_.crashes);
+  world_->Note(absl::StrCat("server ", server->machine(),
+                            power_lost ? " loses power" : " crashes"));
+  After(1ms + LengthOf(value, 8s), [this, server] {
+    if (server->running() || !running_) return;
+    world_->Note(absl::StrCat("server ", server->machine(), " starts"));
+    server->Start();
+  });
+}
+
+void FaultSchedule::CrashClient(SimClient* client, uint64_t value) {
+  if (!client->running()) return;
+  ++counts_.client_crashes;
+  client->Crash();
+  After(1ms + LengthOf(value, 4s), [this, client] {
+    if (!client->running() && running_) client->Start();
+  });
+}
+
+// --- Links ---
+
+void FaultSchedule::CutFor(std::vector<std::pair<MachineId, MachineId>> links,
+                           Duration length) {
+  ++counts_.partitions;
+  for (const auto& [from, to] : links) fabric_->SetCut(from, to, true);
+  // A later cut of the same link may end with this one: partitions overlap.
+  After(length, [this, links = std::move(links)] {
+    for (const auto& [from, to] : links) fabric_->SetCut(from, to, false);
+  });
+}
+
+void FaultSchedule::Isolate(MachineId machine, uint64_t value) {
+  std::vector<std::pair<MachineId, MachineId>> links;
+  for (SimServer* other : servers_) {
+    if (other->machine() == machine) continue;
+    links.emplace_back(machine, other->machine());
+    links.emplace_back(other->machine(), machine);
+  }
+  world_->Note(absl::StrCat("server ", machine, " is isolated"));
+  CutFor(std::move(links), LengthOf(value, 6s));
+}
+
+void FaultSchedule::Split(uint64_t value) {
+  std::vector<std::pair<MachineId, MachineId>> links;
+  for (SimServer* a : servers_) {
+    for (SimServer* b : servers_) {
+      bool side_a = (value >> a->machine() & 1) != 0;
+      bool side_b = (value >> b->machine() & 1) != 0;
+      if (side_a != side_b) links.emplace_back(a->machine(), b->machine());
+    }
+  }
+  if (links.empty()) return;
+  world_->Note("the servers are split in two groups");
+  CutFor(std::move(links), LengthOf(value, 6s));
+}
+
+void FaultSchedule::CutOneWay(uint64_t value) {
+  size_t n = servers_.size();
+  MachineId from = servers_[Below(Mix64(value + 5), n)]->machine();
+  MachineId to = servers_[Below(Mix64(value + 6), n)]->machine();
+  if (from == to) return;
+  world_->Note(absl::StrCat("nothing gets from server ", from, " to ", to));
+  CutFor({{from, to}}, LengthOf(value, 6s));
+}
+
+void FaultSchedule::SlowLink(uint64_t value) {
+  size_t n = servers_.size();
+  MachineId from = servers_[Below(Mix64(value + 7), n)]->machine();
+  MachineId to = servers_[Below(Mix64(value + 8), n)]->machine();
+  if (from == to) return;
+  ++counts_.slow_links;
+  fabric_->SetSlow(from, to, 1ms + LengthOf(Mix64(value), 400ms));
+  After(LengthOf(value, 6s),
+        [this, from, to] { fabric_->SetSlow(from, to, Duration::zero()); });
+}
+
+}  // namespace holdfast

@@ -1,0 +1,87 @@
+#ifndef HOLDFAST_SIM_FAULT_SCHEDULE_H_
+#define HOLDFAST_SIM_FAULT_SCHEDULE_H_
+
+#include <cstdint>
+#include <map>
+#include <string>
+#include <vector>
+
+#include "sim/server.h"
+#include "sim/sim_client.h"
+#include "sim/sim_network.h"
+#include "sim/world.h"
+
+namespace holdfast {
+
+// How often each kind of fault happens: so many of a million windows, for each
+// machine or link. 0: never. Drawn by seed (Swarm), each kind off with
+// probability one half ("Swarm Testing", ISSTA 2012).
+struct FaultRates {
+  uint64_t crash_ppm = 0;
+  uint64_t power_loss_ppm = 0;
+  uint64_t crash_in_io_ppm = 0;
+  uint64_t cluster_power_loss_ppm = 0;
+  uint64_t client_crash_ppm = 0;
+  uint64_t isolate_ppm = 0;  // one machine from all others
+  uint64_t split_ppm = 0;    // two groups
+  uint64_t one_way_ppm = 0;  // one link, one direction
+  uint64_t slow_link_ppm = 0;
+  uint64_t reset_ppm = 0;      // of writes
+  uint64_t slow_disk_ppm = 0;  // of operations
+  int64_t drift_ppm_max = 0;
+
+  static FaultRates Swarm(Chance* chance);
+};
+
+// What was done, for the run's summary.
+struct FaultCounts {
+  uint64_t crashes = 0;
+  uint64_t power_losses = 0;
+  uint64_t client_crashes = 0;
+  uint64_t partitions = 0;
+  uint64_t slow_links = 0;
+};
+
+// Does to a cluster what its rates say, window by window, until it is stopped.
+class FaultSchedule {
+ public:
+  static constexpr Duration kWindow = 250ms;
+
+  FaultSchedule(World* world, NetworkFabric* fabric,
+                std::vector<SimServer*> servers,
+                std::vector<SimClient*> clients, FaultRates rates);
+
+  void Start();
+  // No more faults; what is broken is mended, what is down is started.
+  void Stop();
+  const FaultCounts& counts() const { return counts_; }
+
+ private:
+  void OnWindow();
+  bool Happens(const ChanceSite& site, uint32_t id, uint64_t rate_ppm,
+               uint64_t* value);
+  void CrashLater(SimServer* server, uint64_t value, bool power_lost);
+  void CrashInIo(SimServer* server, uint64_t value);
+  void Crash(SimServer* server, uint64_t value, bool power_lost);
+  void CrashClient(SimClient* client, uint64_t value);
+  void Isolate(MachineId machine, uint64_t value);
+  void Split(uint64_t value);
+  void CutOneWay(uint64_t value);
+  void SlowLink(uint64_t value);
+  void CutFor(std::vector<std::pair<MachineId, MachineId>> links,
+              Duration length);
+  void After(Duration delay, Task task);
+
+  World* const world_;
+  NetworkFabric* const fabric_;
+  const std::vector<SimServer*> servers_;
+  const std::vector<SimClient*> clients_;
+  const FaultRates rates_;
+  bool running_ = false;
+  uint64_t window_ = 0;
+  FaultCounts counts_;
+};
+
+}  // namespace holdfast
+
+#endif  // HOLDFAST_SIM_FAULT_SCHEDULE_H_

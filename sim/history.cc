@@ -1,0 +1,82 @@
+#include "sim/history.h"
+
+#include <algorithm>
+
+#include "absl/strings/str_cat.h"
+
+namespace holdfast {
+
+void History::AppendInvoked(const std::string& record) {
+  records_[record].invoked = true;
+}
+
+void History::Place(const std::string& record, Offset at,
+                    const std::string& who) {
+  Record& r = records_[record];
+  if (!r.invoked) {
+    return verdict_->Violate(absl::StrCat(who, " saw at offset ", at.value(),
+                                          " a record that nobody appended: \"",
+                                          record.substr(0, 40), "\""));
+  }
+  if (r.rejected) {
+    return verdict_->Violate(absl::StrCat(
+        who, " saw record \"", record.substr(0, 40), "\" at offset ",
+        at.value(), ", though its append had been rejected"));
+  }
+  if (r.placed && r.at != at) {
+    return verdict_->Violate(absl::StrCat(
+        "record \"", record.substr(0, 40), "\" is in the log twice: at offset ",
+        r.at.value(), ", and ", who, " found it at ", at.value()));
+  }
+  r.placed = true;
+  r.at = at;
+  auto [it, first] = places_.emplace(at.value(), record);
+  if (!first && it->second != record) {
+    verdict_->Violate(absl::StrCat(
+        "offset ", at.value(), " held \"", it->second.substr(0, 40), "\", and ",
+        who, " found \"", record.substr(0, 40), "\" there"));
+  }
+}
+
+void History::AppendCommitted(const std::string& record, Offset at,
+                              Offset noted, const std::string& who) {
+  ++acknowledged_;
+  Place(record, at, who);
+  committed_[at.value()] = record;
+  if (at < noted) {
+    verdict_->Violate(absl::StrCat(
+        "linearizability: ", who, "'s append got offset ", at.value(),
+        ", but when it began the log was known to reach up to ",
+        noted.value()));
+  }
+  established_ = std::max(established_, at + 1);
+}
+
+void History::AppendRejected(const std::string& record,
+                             const std::string& who) {
+  Record& r = records_[record];
+  r.rejected = true;
+  if (r.placed) {
+    verdict_->Violate(absl::StrCat(
+        who, "'s append of \"", record.substr(0, 40),
+        "\" was rejected, though the record is at offset ", r.at.value()));
+  }
+}
+
+void History::Saw(absl::string_view record, Offset at, const std::string& who) {
+  ++reads_;
+  Place(std::string(record), at, who);
+}
+
+void History::LinearizableEnd(Offset end, Offset noted,
+                              const std::string& who) {
+  if (end < noted) {
+    verdict_->Violate(absl::StrCat(
+        "linearizability: ", who, " read the log to end at ", end.value(),
+        ", but when it began the log was known to reach up to ",
+        noted.value()));
+  }
+  established_ = std::max(established_, end);
+}
+
+}  // namespace holdfast

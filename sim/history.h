@@ -1,0 +1,73 @@
+#ifndef HOLDFAST_SIM_HISTORY_H_
+#define HOLDFAST_SIM_HISTORY_H_
+
+#include <cstdint>
+#include <map>
+#include <string>
+#include <vector>
+
+#include "absl/strings/string_view.h"
+#include "engine/base/types.h"
+#include "sim/violation.h"
+
+namespace holdfast {
+
+// What clients did and saw, checked as it happens, in O(1) an operation.
+//
+// Every record is unlike every other. The log is a register of records by
+// offset: a function, injective, that is never unlearned; so all that is left
+// of linearizability is order in time. `established` is the largest length of
+// the log that a completed operation has shown. It is noted when an operation
+// is invoked; an append at [s, e) then needs noted <= s, a linearizable read
+// that saw the log end at n needs noted <= n. Completions raise it.
+class History {
+ public:
+  explicit History(Verdict* verdict) : verdict_(verdict) {}
+
+  // An operation begins; give what this returns back when it completes.
+  Offset Invoke() const { return established_; }
+
+  // The record will be appended; it may be in the log from now on.
+  void AppendInvoked(const std::string& record);
+  void AppendCommitted(const std::string& record, Offset at, Offset noted,
+                       const std::string& who);
+  // It must never be seen.
+  void AppendRejected(const std::string& record, const std::string& who);
+  void AppendUnknown() { ++unknown_; }
+
+  // Somebody read this record there, in whatever way.
+  void Saw(absl::string_view record, Offset at, const std::string& who);
+  // A linearizable read found the log to end at `end`.
+  void LinearizableEnd(Offset end, Offset noted, const std::string& who);
+
+  uint64_t acknowledged() const { return acknowledged_; }
+  uint64_t unknown() const { return unknown_; }
+  uint64_t reads() const { return reads_; }
+  Offset established() const { return established_; }
+  // All records that were acknowledged, by offset.
+  const std::map<uint64_t, std::string>& committed() const {
+    return committed_;
+  }
+
+ private:
+  struct Record {
+    bool invoked = false;
+    bool rejected = false;
+    bool placed = false;
+    Offset at;
+  };
+  void Place(const std::string& record, Offset at, const std::string& who);
+
+  Verdict* const verdict_;
+  Offset established_;
+  std::map<std::string, Record> records_;
+  std::map<uint64_t, std::string> places_;
+  std::map<uint64_t, std::string> committed_;
+  uint64_t acknowledged_ = 0;
+  uint64_t unknown_ = 0;
+  uint64_t reads_ = 0;
+};
+
+}  // namespace holdfast
+
+#endif  // HOLDFAST_SIM_HISTORY_H_

@@ -1,0 +1,88 @@
+#include "sim/server.h"
+
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "engine/base/random.h"
+
+namespace holdfast {
+
+SimServer::SimServer(World* world, NetworkFabric* fabric, MachineId machine,
+                     std::vector<Member> members, ServiceOptions options,
+                     SimDiskOptions disk_options)
+    : world_(world),
+      fabric_(fabric),
+      machine_(machine),
+      options_(std::move(options)),
+      image_(world, machine, disk_options) {
+  NodeOptions& node = options_.log.node;
+  node.id = ServerId(machine);
+  node.cluster_name = "sim";
+  node.listen = NetworkFabric::AddressOf(machine);
+  node.bootstrap = std::move(members);
+  fabric_->SetMachineUp(machine, false);
+}
+
+SimServer::~SimServer() {
+  if (running()) Crash(true);
+}
+
+void SimServer::Start() {
+  CHECK(!running());
+  ++boots_;
+  failure_ = absl::OkStatus();
+  fabric_->SetMachineUp(machine_, true);
+  ClockModel clock;
+  clock.drift_ppm = drift_ppm_;
+  life_ = std::make_unique<Life>(world_, machine_, boots_, clock);
+  Life& life = *life_;
+  life.disk = std::make_unique<SimDisk>(&life.process, &image_);
+  life.network = std::make_unique<SimNetwork>(&life.process, fabric_);
+  life.log_line = [this](absl::string_view line) {
+    if (on_log_line_) on_log_line_(machine_, line);
+  };
+  uint64_t seed =
+      HashCombine(HashCombine(world_->chance.seed(), machine_), boots_);
+  life.service = std::make_unique<Service>(Env{.loop = life.process.loop(),
+                                               .disk = life.disk.get(),
+                                               .network = life.network.get(),
+                                               .security = &life.security,
+                                               .seed = seed,
+                                               .log_line = &life.log_line},
+                                           options_);
+  auto fail = [this](absl::Status why) {
+    if (!why.ok()) failure_ = std::move(why);
+  };
+  life.service->OnFatal(fail);
+  life.service->Open(fail);
+}
+
+void SimServer::Crash(bool power_lost) {
+  CHECK(running());
+  CollectStats(&past_stats_);
+  life_->process.Kill();
+  fabric_->ProcessDied(life_->process, power_lost);
+  image_.ProcessDied(life_->process);
+  if (power_lost) {
+    fabric_->SetMachineUp(machine_, false);
+    image_.PowerLost(boots_);
+  }
+  life_ = nullptr;
+}
+
+void SimServer::CollectStats(std::map<std::string, uint64_t>* totals) const {
+  auto add = [totals](const char* name, uint64_t value) {
+    (*totals)[name] += value;
+  };
+  const DistributedLog& log = life_->service->log();
+  if (log.node().core() != nullptr) log.node().core()->stats().ForEach(add);
+  if (log.node().wal() != nullptr) log.node().wal()->stats().ForEach(add);
+  log.stats().ForEach(add);
+}
+
+void SimServer::AddStats(std::map<std::string, uint64_t>* totals) const {
+  for (const auto& [name, value] : past_stats_) (*totals)[name] += value;
+  if (running()) CollectStats(totals);
+}
+
+}  // namespace holdfast

@@ -1,0 +1,88 @@
+#ifndef HOLDFAST_SIM_SERVER_H_
+#define HOLDFAST_SIM_SERVER_H_
+
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "engine/base/configuration.h"
+#include "engine/peer/plaintext.h"
+#include "engine/service/service.h"
+#include "sim/sim_disk.h"
+#include "sim/sim_network.h"
+#include "sim/sim_process.h"
+#include "sim/world.h"
+
+namespace holdfast {
+
+// A machine with a disk, and on it, as long as it runs, a server: the very
+// objects that production runs, over a simulated loop, disk and network.
+class SimServer {
+ public:
+  // `options`: of the service; id, addresses and cluster are filled in.
+  // `members`: the cluster's first servers; machine N runs server N.
+  SimServer(World* world, NetworkFabric* fabric, MachineId machine,
+            std::vector<Member> members, ServiceOptions options,
+            SimDiskOptions disk_options);
+  ~SimServer();
+
+  void Start();
+  // The process ends within whatever it is doing; its machine's kernel keeps
+  // what was written, or with `power_lost` only what was synced, and perhaps
+  // some of the rest. Call it outside of the process's own code.
+  void Crash(bool power_lost);
+
+  bool running() const { return life_ != nullptr; }
+  MachineId machine() const { return machine_; }
+  ServerId id() const { return ServerId(machine_); }
+  // Need running().
+  SimProcess* process() { return &life_->process; }
+  const DistributedLog& log() const { return life_->service->log(); }
+  const Node& node() const { return log().node(); }
+  DiskImage* disk() { return &image_; }
+  // Starts so far.
+  uint32_t boots() const { return boots_; }
+  // Why the server stopped by itself or couldn't start; OK otherwise.
+  const absl::Status& failure() const { return failure_; }
+  // Clock of the lives to come.
+  void set_drift_ppm(int64_t drift_ppm) { drift_ppm_ = drift_ppm; }
+  void set_log_line(std::function<void(MachineId, absl::string_view)> fn) {
+    on_log_line_ = std::move(fn);
+  }
+  // Adds what the engine counted, by name, lives that ended included.
+  void AddStats(std::map<std::string, uint64_t>* totals) const;
+
+ private:
+  struct Life {
+    Life(World* world, MachineId machine, uint32_t boot, ClockModel clock)
+        : process(world, machine, boot, clock), security(process.loop()) {}
+    SimProcess process;
+    Plaintext security;
+    std::unique_ptr<SimDisk> disk;
+    std::unique_ptr<SimNetwork> network;
+    LogLineFn log_line;
+    std::unique_ptr<Service> service;
+  };
+
+  void CollectStats(std::map<std::string, uint64_t>* totals) const;
+
+  World* const world_;
+  NetworkFabric* const fabric_;
+  const MachineId machine_;
+  ServiceOptions options_;
+  DiskImage image_;
+  int64_t drift_ppm_ = 0;
+  uint32_t boots_ = 0;
+  absl::Status failure_;
+  std::function<void(MachineId, absl::string_view)> on_log_line_;
+  std::map<std::string, uint64_t> past_stats_;
+  std::unique_ptr<Life> life_;
+};
+
+}  // namespace holdfast
+
+#endif  // HOLDFAST_SIM_SERVER_H_

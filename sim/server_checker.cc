@@ -1,0 +1,112 @@
+#include "sim/server_checker.h"
+
+#include "absl/strings/str_cat.h"
+
+namespace holdfast {
+
+void ServerChecker::Check(const SimServer& server) {
+  if (!server.running() || !server.node().formed()) return;
+  Seen& seen = seen_[server.machine()];
+  if (seen.boot != server.boots()) {
+    seen = Seen{};
+    seen.boot = server.boots();
+  }
+  CheckInvariants(*server.node().core());
+  CheckEntries(server, &seen);
+  CheckCommit(server, &seen);
+  CheckLeader(server, &seen);
+}
+
+void ServerChecker::CheckLeader(const SimServer& server, Seen* seen) {
+  const RaftCore& core = *server.node().core();
+  if (core.role() != Role::kLeader || core.term() == seen->led) return;
+  seen->led = core.term();
+  auto [it, first] = leaders_.emplace(core.term(), server.id());
+  if (!first) {
+    // In another life too: the term's vote was durable.
+    return verdict_->Violate(
+        absl::StrCat("election safety: term ", core.term().value(),
+                     " has two leaders, server ", it->second.value(),
+                     " and server ", server.id().value()));
+  }
+  // Leader completeness, for what was committed in earlier terms (a leader
+  // may be elected late, when a later term's has committed more already), at
+  // the last such entry: its hash covers all before it.
+  auto mark = commits_.rbegin();
+  while (mark != commits_.rend() && mark->second >= core.term()) ++mark;
+  if (mark == commits_.rend()) return;
+  Index committed = mark->first;
+  const Tail& tail = server.node().tail();
+  if (tail.last().index < committed) {
+    return verdict_->Violate(
+        absl::StrCat("leader completeness: server ", server.id().value(),
+                     " leads term ", core.term().value(), " with a log up to ",
+                     tail.last().index.value(), ", but entries up to ",
+                     committed.value(), " were committed in earlier terms"));
+  }
+  const Entry* entry = tail.Find(committed);
+  uint64_t chain = committed_[committed.value() - 1];
+  if (entry != nullptr && entry->header.chain != chain) {
+    verdict_->Violate(absl::StrCat(
+        "leader completeness: server ", server.id().value(), " leads term ",
+        core.term().value(), " with another entry ", committed.value(),
+        " than the committed one"));
+  }
+}
+
+void ServerChecker::CheckEntries(const SimServer& server, Seen* seen) {
+  const Tail& tail = server.node().tail();
+  if (tail.last() == seen->last) return;
+  // From where the log was known, or from the last committed entry if that
+  // was cut.
+  Index from = seen->last.index + 1;
+  const Entry* known = tail.Find(seen->last.index);
+  if (known == nullptr || known->header.chain != seen->last.chain) {
+    from = tail.committed().index + 1;
+  }
+  for (Index i = std::max(from, tail.hot_first()); i <= tail.last().index;
+       ++i) {
+    const EntryHeader& h = tail.Find(i)->header;
+    if (entries_.size() < i.value()) entries_.resize(i.value());
+    auto [it, first] = entries_[i.value() - 1].emplace(h.term, h.chain);
+    if (!first && it->second != h.chain) {
+      verdict_->Violate(
+          absl::StrCat("log matching: server ", server.id().value(),
+                       " has an entry ", i.value(), " of term ", h.term.value(),
+                       " behind another log than the same entry elsewhere"));
+    }
+  }
+  seen->last = tail.last();
+}
+
+void ServerChecker::CheckCommit(const SimServer& server, Seen* seen) {
+  const Tail& tail = server.node().tail();
+  Index commit = tail.committed().index;
+  if (commit == seen->commit) return;
+  if (commit < seen->commit) {
+    verdict_->Violate(absl::StrCat(
+        "server ", server.id().value(), " took back its commit index from ",
+        seen->commit.value(), " to ", commit.value()));
+  }
+  if (committed_.size() < commit.value()) {
+    committed_.resize(commit.value());
+    // The term in which it was committed is this one or an earlier one.
+    commits_.emplace_back(commit, server.node().core()->term());
+  }
+  auto check = [&](Index i, uint64_t chain) {
+    uint64_t& known = committed_[i.value() - 1];
+    if (known == 0) known = chain;
+    if (known == chain) return;
+    verdict_->Violate(absl::StrCat("state-machine safety: server ",
+                                   server.id().value(), " takes another entry ",
+                                   i.value(), " for committed than before"));
+  };
+  for (Index i = std::max(seen->commit + 1, tail.hot_first()); i < commit;
+       ++i) {
+    check(i, tail.Find(i)->header.chain);
+  }
+  check(commit, tail.committed().chain);
+  seen->commit = commit;
+}
+
+}  // namespace holdfast

@@ -1,0 +1,58 @@
+#ifndef HOLDFAST_SIM_SERVER_CHECKER_H_
+#define HOLDFAST_SIM_SERVER_CHECKER_H_
+
+#include <cstdint>
+#include <map>
+#include <utility>
+#include <vector>
+
+#include "engine/base/types.h"
+#include "sim/server.h"
+#include "sim/violation.h"
+
+namespace holdfast {
+
+// Raft's safety properties (Raft, figure 3), over all servers and their lives,
+// checked after each event of a server, at a cost that goes with what changed:
+// - election safety: one leader a term;
+// - log matching: entries with the same index and term have the same chained
+//   hash, so equal logs before them;
+// - leader completeness: a new leader's log has every committed entry;
+// - state-machine safety, and a committed prefix that never changes: whatever
+//   any server takes for committed at an index has one chained hash for ever.
+class ServerChecker {
+ public:
+  explicit ServerChecker(Verdict* verdict) : verdict_(verdict) {}
+
+  void Check(const SimServer& server);
+
+  Index committed() const { return Index(committed_.size()); }
+  uint64_t elections() const { return leaders_.size(); }
+
+ private:
+  // What was seen of a server in one of its lives.
+  struct Seen {
+    uint32_t boot = 0;
+    Index commit;
+    LogPoint last;
+    Term led;
+  };
+
+  void CheckLeader(const SimServer& server, Seen* seen);
+  void CheckEntries(const SimServer& server, Seen* seen);
+  void CheckCommit(const SimServer& server, Seen* seen);
+
+  Verdict* const verdict_;
+  std::map<MachineId, Seen> seen_;
+  std::map<Term, ServerId> leaders_;
+  // By index - 1: the chained hash of what is committed; 0: not seen.
+  std::vector<uint64_t> committed_;
+  // Each new end of the committed log, and a term by which it was committed.
+  std::vector<std::pair<Index, Term>> commits_;
+  // By index - 1: the terms that were seen there, and their chained hashes.
+  std::vector<std::map<Term, uint64_t>> entries_;
+};
+
+}  // namespace holdfast
+
+#endif  // HOLDFAST_SIM_SERVER_CHECKER_H_

@@ -1,0 +1,188 @@
+#include "sim/sim_client.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "engine/base/check.h"
+
+namespace holdfast {
+namespace {
+
+constexpr ChanceSite kPause("client/pause");
+constexpr ChanceSite kWhat("client/what");
+constexpr ChanceSite kRecords("client/records");
+constexpr ChanceSite kSize("client/size");
+constexpr ChanceSite kReadFrom("client/read_from");
+
+// An outcome comes within this, or the append is taken for unknown.
+constexpr Duration kAppendTimeout = 20s;
+constexpr Duration kLastAppendTimeout = 600s;
+
+}  // namespace
+
+SimClient::SimClient(World* world, NetworkFabric* fabric, MachineId machine,
+                     History* history, SimClientOptions options)
+    : world_(world),
+      fabric_(fabric),
+      machine_(machine),
+      history_(history),
+      options_(std::move(options)),
+      name_(absl::StrCat("client ", machine)) {}
+
+SimClient::~SimClient() {
+  if (running()) Crash();
+}
+
+void SimClient::Start() {
+  CHECK(!running());
+  ++boots_;
+  life_ = std::make_unique<Life>(world_, machine_, boots_);
+  Life& life = *life_;
+  life.network = std::make_unique<SimNetwork>(&life.process, fabric_);
+  ClientOptions options;
+  options.servers = options_.servers;
+  options.name = absl::StrCat("c", machine_);
+  options.cluster_name = "sim";
+  life.client = std::make_unique<Client>(
+      Env{.loop = life.process.loop(),
+          .network = life.network.get(),
+          .security = &life.security,
+          .seed = HashCombine(HashCombine(world_->chance.seed(), machine_),
+                              boots_)},
+      options);
+  ActLater();
+}
+
+void SimClient::Crash() {
+  life_->process.Kill();
+  fabric_->ProcessDied(life_->process, false);
+  for (; outstanding_ > 0; --outstanding_) history_->AppendUnknown();
+  life_ = nullptr;
+}
+
+void SimClient::ActLater() {
+  uint64_t span = static_cast<uint64_t>(options_.pause_max.count());
+  Duration pause(static_cast<int64_t>(world_->chance.Below(
+      kPause, life_->process.chance_actor(), draws_++, span)));
+  life_->next = life_->process.loop()->After(pause, [this] { Act(); });
+}
+
+void SimClient::Act() {
+  if (quiet_) return;
+  uint64_t what =
+      world_->chance.Below(kWhat, life_->process.chance_actor(), draws_++, 100);
+  if (options_.reads && what < 15) {
+    Read();
+  } else if (options_.tails && what < 20) {
+    StartTail();
+  } else if (outstanding_ < options_.appends_outstanding_max) {
+    Append(false);
+  }
+  ActLater();
+}
+
+void SimClient::Append(bool last) {
+  ChanceActor actor = life_->process.chance_actor();
+  uint64_t count = 1 + world_->chance.Below(kRecords, actor, draws_++,
+                                            options_.records_per_batch_max);
+  BatchBuilder batch;
+  auto records = std::make_shared<std::vector<std::string>>();
+  for (uint64_t i = 0; i < count; ++i) {
+    std::string record =
+        absl::StrCat("m", machine_, "-", boots_, "-", appended_++, "-");
+    uint64_t size = world_->chance.Below(kSize, actor, draws_++,
+                                         options_.record_bytes_max + 1);
+    record.resize(std::max<size_t>(record.size(), size), 'x');
+    CHECK(batch.Add(record).ok());
+    history_->AppendInvoked(record);
+    records->push_back(std::move(record));
+  }
+  Offset noted = history_->Invoke();
+  ClientAppendOptions options;
+  options.timeout = last ? kLastAppendTimeout : kAppendTimeout;
+  ++outstanding_;
+  absl::Status taken = life_->client->Append(
+      std::move(batch), options,
+      [this, records, noted, last](ClientOutcome outcome) {
+        --outstanding_;
+        switch (outcome.kind) {
+          case ClientOutcome::Kind::kCommitted:
+            if (last) settled_ = true;
+            for (size_t i = 0; i < records->size(); ++i) {
+              history_->AppendCommitted((*records)[i], outcome.offset + i,
+                                        noted, name_);
+            }
+            return;
+          case ClientOutcome::Kind::kRejected:
+            for (const std::string& r : *records) {
+              history_->AppendRejected(r, name_);
+            }
+            return;
+          case ClientOutcome::Kind::kUnknown:
+            return history_->AppendUnknown();
+        }
+      });
+  if (!taken.ok()) {
+    --outstanding_;
+    for (const std::string& r : *records) history_->AppendRejected(r, name_);
+  }
+}
+
+void SimClient::SawBatches(const std::vector<LogBatch>& batches) {
+  for (const LogBatch& batch : batches) {
+    Offset at = batch.from;
+    RecordCursor cursor = batch.Records();
+    RecordView record;
+    while (cursor.Next(&record)) {
+      history_->Saw(record.value(), at, name_);
+      ++at;
+    }
+  }
+}
+
+void SimClient::Read() {
+  uint64_t end = history_->established().value();
+  uint64_t from = world_->chance.Below(kReadFrom, life_->process.chance_actor(),
+                                       draws_++, end + 1);
+  Offset noted = history_->Invoke();
+  ClientReadOptions options;
+  options.timeout = 10s;
+  life_->client->Read(Offset(from), options,
+                      [this, noted](absl::StatusOr<ClientReadResult> result) {
+                        if (!result.ok()) {
+                          // The log is known to reach beyond where it was to be
+                          // read.
+                          CHECK(!absl::IsOutOfRange(result.status()));
+                          return;
+                        }
+                        SawBatches(result->batches);
+                        history_->LinearizableEnd(result->committed_end, noted,
+                                                  name_);
+                      });
+}
+
+void SimClient::StartTail() {
+  ClientTailCallbacks callbacks;
+  callbacks.on_batches = [this](std::vector<LogBatch> batches) {
+    SawBatches(batches);
+  };
+  callbacks.on_end = [](absl::Status) {};
+  uint64_t end = history_->established().value();
+  // From near the end, as most do.
+  Offset from(end > 20 ? end - 20 : 0);
+  life_->tail = life_->client->Tail(from, {}, std::move(callbacks));
+}
+
+void SimClient::Settle() {
+  settled_ = false;
+  Append(true);
+}
+
+std::string SimClient::Describe() const {
+  return absl::StrCat(
+      name_, ": ", outstanding_, " appends outstanding; ",
+      life_ == nullptr ? "not running" : life_->client->Trouble());
+}
+
+}  // namespace holdfast

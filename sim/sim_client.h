@@ -1,0 +1,87 @@
+#ifndef HOLDFAST_SIM_SIM_CLIENT_H_
+#define HOLDFAST_SIM_SIM_CLIENT_H_
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "engine/client/client.h"
+#include "engine/peer/plaintext.h"
+#include "sim/history.h"
+#include "sim/sim_network.h"
+#include "sim/sim_process.h"
+#include "sim/world.h"
+
+namespace holdfast {
+
+struct SimClientOptions {
+  std::vector<Address> servers;
+  // Between two operations, up to this long (drawn).
+  Duration pause_max = 20ms;
+  size_t appends_outstanding_max = 8;
+  uint32_t records_per_batch_max = 3;
+  size_t record_bytes_max = 200;
+  bool reads = true;
+  bool tails = true;
+};
+
+// A simulated client process: the product's own client, which appends, reads
+// and tails with retries, and tells the History what it did and saw.
+class SimClient {
+ public:
+  SimClient(World* world, NetworkFabric* fabric, MachineId machine,
+            History* history, SimClientOptions options);
+  ~SimClient();
+
+  void Start();
+  // As kill -9: what was in flight is unknown for ever.
+  void Crash();
+  bool running() const { return life_ != nullptr; }
+  SimProcess* process() { return &life_->process; }
+
+  // From now on only what Settle asks for.
+  void Quiesce() { quiet_ = true; }
+  // Appends once more; settled() when that, and all before, is done.
+  void Settle();
+  bool settled() const { return settled_ && outstanding_ == 0; }
+  std::string Describe() const;
+
+ private:
+  struct Life {
+    Life(World* world, MachineId machine, uint32_t boot)
+        : process(world, machine, boot, ClockModel{}),
+          security(process.loop()) {}
+    SimProcess process;
+    Plaintext security;
+    std::unique_ptr<SimNetwork> network;
+    std::unique_ptr<Client> client;
+    std::unique_ptr<ClientTail> tail;
+    Timer next;
+  };
+
+  void ActLater();
+  void Act();
+  void Append(bool last);
+  void Read();
+  void StartTail();
+  void SawBatches(const std::vector<LogBatch>& batches);
+
+  World* const world_;
+  NetworkFabric* const fabric_;
+  const MachineId machine_;
+  History* const history_;
+  const SimClientOptions options_;
+  const std::string name_;
+  uint32_t boots_ = 0;
+  uint64_t draws_ = 0;
+  uint64_t appended_ = 0;
+  size_t outstanding_ = 0;
+  bool quiet_ = false;
+  bool settled_ = false;
+  std::unique_ptr<Life> life_;
+};
+
+}  // namespace holdfast
+
+#endif  // HOLDFAST_SIM_SIM_CLIENT_H_

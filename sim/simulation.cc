@@ -1,0 +1,309 @@
+#include "sim/simulation.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "engine/base/batch.h"
+#include "engine/base/check.h"
+
+namespace holdfast {
+namespace {
+
+constexpr ChanceSite kNodes("setup/nodes");
+constexpr ChanceSite kClients("setup/clients");
+constexpr ChanceSite kSegmentBytes("setup/segment_bytes");
+constexpr ChanceSite kHotBytes("setup/hot_bytes");
+constexpr ChanceSite kDrift("setup/drift");
+constexpr ChanceSite kRecordBytes("setup/record_bytes");
+constexpr ChanceSite kPause("setup/pause");
+
+// Clients' machines are numbered from here, servers' from 1.
+constexpr MachineId kFirstClient = 101;
+
+uint64_t Drawn(Chance* chance, const ChanceSite& site, uint32_t id,
+               uint64_t bound) {
+  return chance->Below(site, ChanceActor{id, 0}, 0, bound);
+}
+
+}  // namespace
+
+SimulationOptions Simulation::Draw(SimulationOptions options, Chance* chance) {
+  if (options.nodes == 0) {
+    // Three and five mostly, the others now and then.
+    constexpr uint32_t kSizes[] = {3, 3, 3, 5, 5, 1, 2, 4, 7};
+    options.nodes = kSizes[Drawn(chance, kNodes, 0, std::size(kSizes))];
+  }
+  if (options.clients == 0) {
+    options.clients = 1 + static_cast<uint32_t>(Drawn(chance, kClients, 0, 3));
+  }
+  if (!options.rates.has_value()) options.rates = FaultRates::Swarm(chance);
+  return options;
+}
+
+Simulation::Simulation(const SimulationOptions& options)
+    : world_(options.seed),
+      options_(Draw(options, &world_.chance)),
+      fabric_(&world_,
+              SimNetworkOptions{.reset_ppm = options_.rates->reset_ppm}),
+      checker_(&verdict_),
+      history_(&verdict_) {
+  Chance* chance = &world_.chance;
+  std::vector<Member> members;
+  for (MachineId m = 1; m <= options_.nodes; ++m) {
+    members.push_back(
+        Member{ServerId(m), Incarnation(), NetworkFabric::AddressOf(m)});
+  }
+  ServiceOptions service;
+  // Small, so that segments roll and entries go cold all the time.
+  service.log.node.wal.segment_bytes = uint64_t{8 << 10}
+                                       << Drawn(chance, kSegmentBytes, 0, 4);
+  service.log.node.wal.mark_every_bytes = 4 << 10;
+  service.log.node.raft.hot_bytes = uint64_t{4 << 10}
+                                    << Drawn(chance, kHotBytes, 0, 8);
+  service.log.node.raft.max_append_bytes = 16 << 10;
+  service.log.node.raft.max_bytes_in_flight = 64 << 10;
+  for (MachineId m = 1; m <= options_.nodes; ++m) {
+    servers_.push_back(std::make_unique<SimServer>(
+        &world_, &fabric_, m, members, service,
+        SimDiskOptions{.slow_ppm = options_.rates->slow_disk_ppm}));
+    int64_t most = options_.rates->drift_ppm_max;
+    int64_t drift =
+        static_cast<int64_t>(
+            Drawn(chance, kDrift, m, static_cast<uint64_t>(2 * most + 1))) -
+        most;
+    servers_.back()->set_drift_ppm(drift);
+    servers_.back()->set_log_line(
+        [this](MachineId machine, absl::string_view line) {
+          world_.Note(absl::StrCat("server ", machine, ": ", line));
+        });
+  }
+  SimClientOptions client;
+  for (const Member& m : members) client.servers.push_back(m.address);
+  client.reads = options_.reads;
+  client.tails = options_.tails;
+  for (uint32_t i = 0; i < options_.clients; ++i) {
+    client.record_bytes_max = size_t{30} << Drawn(chance, kRecordBytes, i, 8);
+    client.pause_max = Duration(2ms) * (1 << Drawn(chance, kPause, i, 7));
+    clients_.push_back(std::make_unique<SimClient>(
+        &world_, &fabric_, kFirstClient + i, &history_, client));
+  }
+}
+
+Simulation::~Simulation() {
+  schedule_ = nullptr;
+  clients_.clear();
+  servers_.clear();
+}
+
+void Simulation::StartServers() {
+  for (auto& server : servers_) server->Start();
+}
+
+void Simulation::StartClients() {
+  for (auto& client : clients_) client->Start();
+}
+
+void Simulation::CheckLastActor() {
+  ActorId actor = world_.scheduler.last_actor();
+  for (auto& server : servers_) {
+    if (!server->running()) continue;
+    if (server->process()->actor() != actor) continue;
+    checker_.Check(*server);
+    if (!server->failure().ok()) {
+      // Nothing is injected that a server must not survive.
+      verdict_.Violate(absl::StrCat("server ", server->machine(), " stopped: ",
+                                    server->failure().ToString()));
+    }
+  }
+}
+
+bool Simulation::Step(TrueTime limit) {
+  if (!world_.scheduler.StepUntil(limit)) return false;
+  CheckLastActor();
+  return true;
+}
+
+bool Simulation::RunFor(Duration length) {
+  TrueTime limit = world_.now() + length;
+  while (verdict_.ok() && Step(limit)) {
+  }
+  return verdict_.ok();
+}
+
+bool Simulation::RunUntil(const std::function<bool()>& done, Duration limit) {
+  TrueTime end = world_.now() + limit;
+  uint64_t steps = 0;
+  while (verdict_.ok()) {
+    if (steps++ % 64 == 0 && done()) return true;
+    if (!Step(end)) return verdict_.ok() && done();
+  }
+  return false;
+}
+
+SimServer* Simulation::Leader() {
+  SimServer* leader = nullptr;
+  for (auto& server : servers_) {
+    if (!server->running() || !server->node().is_leader()) continue;
+    if (leader == nullptr ||
+        server->node().core()->term() > leader->node().core()->term()) {
+      leader = server.get();
+    }
+  }
+  return leader;
+}
+
+bool Simulation::LogsEqual() {
+  if (Leader() == nullptr) return false;
+  for (auto& server : servers_) {
+    if (!server->running() || !server->node().formed()) return false;
+    const Tail& tail = server->node().tail();
+    if (tail.last() != servers_[0]->node().tail().last()) return false;
+    if (tail.committed().index != tail.last().index) return false;
+  }
+  return true;
+}
+
+void Simulation::Settle() {
+  world_.Note("faults stop");
+  if (schedule_ != nullptr) schedule_->Stop();
+  fabric_.HealAll();
+  fabric_.set_options(SimNetworkOptions{});
+  for (auto& server : servers_) server->disk()->set_options(SimDiskOptions{});
+  TrueTime start = world_.now();
+  for (auto& client : clients_) client->Quiesce();
+  for (auto& client : clients_) client->Settle();
+  auto settled = [this] {
+    for (auto& client : clients_) {
+      if (!client->settled()) return false;
+    }
+    return LogsEqual();
+  };
+  if (!RunUntil(settled, options_.settle_max)) {
+    std::string why =
+        absl::StrCat("not settled within ", ToMillis(options_.settle_max),
+                     " ms after the last fault:");
+    for (auto& client : clients_) {
+      if (!client->settled()) absl::StrAppend(&why, " ", client->Describe());
+    }
+    for (auto& server : servers_) {
+      absl::StrAppend(&why, "; server ", server->machine());
+      if (!server->running()) {
+        absl::StrAppend(&why, " is down");
+      } else if (!server->node().formed()) {
+        absl::StrAppend(
+            &why, " isn't formed: ", server->node().forming_status().message());
+      } else {
+        const RaftCore& core = *server->node().core();
+        absl::StrAppend(&why, " ", ToString(core.role()), " term ",
+                        core.term().value(), " last ",
+                        core.last_index().value(), " commit ",
+                        core.commit().value());
+      }
+    }
+    return verdict_.NotLive(std::move(why));
+  }
+  settle_time_ = world_.now() - start;
+  CompareLogs();
+}
+
+// Reads each server's whole log through its own face, and compares it with
+// all that was ever acknowledged.
+void Simulation::CompareLogs() {
+  for (auto& server : servers_) {
+    const auto& committed = history_.committed();
+    uint64_t found = 0;
+    bool done = false;
+    Offset next(0);
+    std::string who = absl::StrCat("server ", server->machine());
+    DistributedLog& log = const_cast<DistributedLog&>(server->log());
+    std::function<void(absl::StatusOr<ReadResult>)> on_read;
+    auto read = [&] {
+      log.Read(next, 256 << 10, ReadMode::kLocal,
+               [&](absl::StatusOr<ReadResult> r) { on_read(std::move(r)); });
+    };
+    on_read = [&](absl::StatusOr<ReadResult> result) {
+      if (!result.ok()) {
+        done = true;
+        return verdict_.Violate(absl::StrCat(
+            who, " can't read its log: ", result.status().ToString()));
+      }
+      for (const Entry& entry : result->batches) {
+        absl::StatusOr<BatchView> batch = BatchView::Parse(entry.payload);
+        if (!batch.ok() || entry.header.base_offset != next) {
+          done = true;
+          return verdict_.Violate(absl::StrCat(
+              who, " has no intact batch at offset ", next.value()));
+        }
+        RecordCursor cursor = batch->Records();
+        RecordView record;
+        while (cursor.Next(&record)) {
+          history_.Saw(record.value(), next, who);
+          found += committed.count(next.value());
+          ++next;
+        }
+      }
+      done = result->batches.empty();
+      if (!done) read();
+    };
+    read();
+    if (!RunUntil([&] { return done; }, 60s)) {
+      return verdict_.NotLive(absl::StrCat(who, " doesn't read its log"));
+    }
+    if (verdict_.ok() && found != committed.size()) {
+      verdict_.Violate(absl::StrCat(who, " has ", found, " of the ",
+                                    committed.size(), " acknowledged records"));
+    }
+  }
+}
+
+SimulationResult Simulation::Run() {
+  StartServers();
+  StartClients();
+  std::vector<SimServer*> servers;
+  for (auto& s : servers_) servers.push_back(s.get());
+  std::vector<SimClient*> clients;
+  for (auto& c : clients_) clients.push_back(c.get());
+  schedule_ =
+      std::make_unique<FaultSchedule>(&world_, &fabric_, std::move(servers),
+                                      std::move(clients), *options_.rates);
+  schedule_->Start();
+  if (RunFor(options_.duration)) Settle();
+  return Result();
+}
+
+SimulationResult Simulation::Result() {
+  SimulationResult r;
+  r.verdict = verdict_;
+  r.trace_hash = world_.trace.hash();
+  r.events = world_.trace.events();
+  r.simulated_ms = ToMillis(world_.now().time_since_epoch());
+  r.elections = checker_.elections();
+  if (schedule_ != nullptr) r.faults = schedule_->counts();
+  r.network = fabric_.counts();
+  for (auto& server : servers_) {
+    r.lost_writes += server->disk()->counts().lost_writes;
+    r.torn_writes += server->disk()->counts().torn_writes;
+    server->AddStats(&r.stats);
+  }
+  r.acknowledged = history_.acknowledged();
+  r.unknown = history_.unknown();
+  r.reads = history_.reads();
+  r.settle_ms = ToMillis(settle_time_);
+  r.nodes = options_.nodes;
+  return r;
+}
+
+std::string Simulation::Report(size_t events) const {
+  return world_.trace.Tail(events, [this](ActorId actor) -> std::string {
+    if (actor == kWorldActor) return "world";
+    for (const auto& s : servers_) {
+      if (s->running() && s->process()->actor() == actor) {
+        return absl::StrCat("server ", s->machine());
+      }
+    }
+    return absl::StrCat("actor ", actor);
+  });
+}
+
+}  // namespace holdfast

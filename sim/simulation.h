@@ -1,0 +1,123 @@
+#ifndef HOLDFAST_SIM_SIMULATION_H_
+#define HOLDFAST_SIM_SIMULATION_H_
+
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "sim/fault_schedule.h"
+#include "sim/history.h"
+#include "sim/server.h"
+#include "sim/server_checker.h"
+#include "sim/sim_client.h"
+#include "sim/sim_network.h"
+#include "sim/violation.h"
+#include "sim/world.h"
+
+namespace holdfast {
+
+struct SimulationOptions {
+  uint64_t seed = 1;
+  // 0: drawn by the seed, 1 to 7 servers.
+  uint32_t nodes = 0;
+  uint32_t clients = 0;  // 0: drawn, 1 to 3
+  // Of simulated time, with faults.
+  Duration duration = 60s;
+  // Without faults: a leader, an append of each client, equal logs within
+  // this. It covers the back-off and time-outs of all layers.
+  Duration settle_max = 30s;
+  // Nothing: drawn by the seed.
+  std::optional<FaultRates> rates;
+  bool tails = true;
+  bool reads = true;
+};
+
+struct SimulationResult {
+  Verdict verdict;
+  uint64_t trace_hash = 0;
+  uint64_t events = 0;
+  int64_t simulated_ms = 0;
+  uint64_t elections = 0;
+  FaultCounts faults;
+  SimNetworkCounts network;
+  uint64_t lost_writes = 0;
+  uint64_t torn_writes = 0;
+  uint64_t acknowledged = 0;
+  uint64_t unknown = 0;
+  uint64_t reads = 0;
+  int64_t settle_ms = 0;
+  uint32_t nodes = 0;
+  // What the engine's layers counted, by name.
+  std::map<std::string, uint64_t> stats;
+};
+
+// A whole simulated world: servers, clients, faults and checkers. A run is a
+// function of its options.
+//
+//   Simulation simulation(options);
+//   SimulationResult result = simulation.Run();
+//
+// Scenarios (scenarios_test.cc) drive one by hand instead: Start, RunFor,
+// RunUntil, and the servers and the network directly.
+class Simulation {
+ public:
+  explicit Simulation(const SimulationOptions& options);
+  ~Simulation();
+
+  // All of it: faults for options.duration, then the settling, then the
+  // comparison of all logs.
+  SimulationResult Run();
+
+  // --- By hand ---
+  void StartServers();
+  void StartClients();
+  // False: a property was broken, see verdict().
+  bool RunFor(Duration length);
+  // Runs until `done` says so; false if it doesn't within `limit`, or a
+  // property was broken.
+  bool RunUntil(const std::function<bool()>& done, Duration limit);
+  // Faults stop, and all servers have a leader, an append of each client, and
+  // equal logs; broken promises show in the verdict.
+  void Settle();
+  SimulationResult Result();
+
+  World* world() { return &world_; }
+  NetworkFabric* network() { return &fabric_; }
+  SimServer* server(MachineId machine) { return servers_[machine - 1].get(); }
+  SimClient* client(size_t i) { return clients_[i].get(); }
+  size_t server_count() const { return servers_.size(); }
+  // The running leader of the highest term; null if there is none.
+  SimServer* Leader();
+  const Verdict& verdict() const { return verdict_; }
+  const History& history() const { return history_; }
+  const ServerChecker& checker() const { return checker_; }
+  const Tape& tape() const { return world_.chance.tape(); }
+  // The last events and notes.
+  std::string Report(size_t events) const;
+
+ private:
+  static SimulationOptions Draw(SimulationOptions options, Chance* chance);
+  bool Step(TrueTime limit);
+  void CheckLastActor();
+  bool LogsEqual();
+  void CompareLogs();
+
+  World world_;
+  const SimulationOptions options_;
+  Verdict verdict_;
+  NetworkFabric fabric_;
+  ServerChecker checker_;
+  History history_;
+  std::vector<std::unique_ptr<SimServer>> servers_;
+  std::vector<std::unique_ptr<SimClient>> clients_;
+  std::unique_ptr<FaultSchedule> schedule_;
+  Duration settle_time_ = Duration::zero();
+};
+
+}  // namespace holdfast
+
+#endif  // HOLDFAST_SIM_SIMULATION_H_
