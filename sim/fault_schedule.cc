@@ -77,7 +77,11 @@ void FaultSchedule::Stop() {
   running_ = false;
   fabric_->HealAll();
   for (SimServer* server : servers_) {
-    if (!server->running()) server->Start();
+    if (server->running()) {
+      server->process()->DieBeforeIo(0, nullptr);  // no more
+    } else {
+      server->Start();
+    }
   }
   for (SimClient* client : clients_) {
     if (!client->running()) client->Start();

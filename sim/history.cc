@@ -30,10 +30,12 @@ void History::Place(const std::string& record, Offset at,
   }
   r.placed = true;
   r.at = at;
-  auto [it, first] = places_.emplace(at.value(), record);
-  if (!first && it->second != record) {
+  const std::string* other = places_.Find(at.value());
+  if (other == nullptr) {
+    places_.Set(at.value(), record);
+  } else if (*other != record) {
     verdict_->Violate(absl::StrCat(
-        "offset ", at.value(), " held \"", it->second.substr(0, 40), "\", and ",
+        "offset ", at.value(), " held \"", other->substr(0, 40), "\", and ",
         who, " found \"", record.substr(0, 40), "\" there"));
   }
 }

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "absl/strings/string_view.h"
+#include "engine/base/lookup_map.h"
 #include "engine/base/types.h"
 #include "sim/violation.h"
 
@@ -60,8 +61,8 @@ class History {
 
   Verdict* const verdict_;
   Offset established_;
-  std::map<std::string, Record> records_;
-  std::map<uint64_t, std::string> places_;
+  LookupMap<std::string, Record> records_;
+  LookupMap<uint64_t, std::string> places_;
   std::map<uint64_t, std::string> committed_;
   uint64_t acknowledged_ = 0;
   uint64_t unknown_ = 0;

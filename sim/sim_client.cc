@@ -18,6 +18,7 @@ constexpr ChanceSite kReadFrom("client/read_from");
 // An outcome comes within this, or the append is taken for unknown.
 constexpr Duration kAppendTimeout = 20s;
 constexpr Duration kLastAppendTimeout = 600s;
+constexpr uint32_t kReadBytes = 4 << 10;
 
 }  // namespace
 
@@ -148,6 +149,7 @@ void SimClient::Read() {
   Offset noted = history_->Invoke();
   ClientReadOptions options;
   options.timeout = 10s;
+  options.max_bytes = kReadBytes;
   life_->client->Read(Offset(from), options,
                       [this, noted](absl::StatusOr<ClientReadResult> result) {
                         if (!result.ok()) {

@@ -1,7 +1,7 @@
 #include "sim/sim_disk.h"
 
 #include <algorithm>
-#include <cstring>
+#include <type_traits>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -17,20 +17,240 @@ constexpr ChanceSite kReadLatency("disk/read_latency");
 constexpr ChanceSite kNameLatency("disk/name_latency");
 constexpr ChanceSite kSlow("disk/slow");
 constexpr ChanceSite kDropInFlight("disk/drop_in_flight");
+constexpr ChanceSite kCutInFlight("disk/cut_in_flight");
 constexpr ChanceSite kLoseWrite("disk/lose_write");
 constexpr ChanceSite kTear("disk/tear");
 constexpr ChanceSite kLoseName("disk/lose_name");
 
 // Of each unsynced write, name, and operation under way.
 constexpr uint64_t kHalf_ppm = 500000;
-constexpr uint64_t kTearOften_ppm = 300000;
-constexpr uint64_t kFreeBytes = uint64_t{1} << 40;
+constexpr uint64_t kThird_ppm = 333333;
 
-absl::Status NotThere(const std::string& name) {
-  return absl::NotFoundError(absl::StrCat("open ", name, ": no such file"));
+}  // namespace
+
+// An operation from its submission to its completion.
+class DiskOperation {
+ public:
+  explicit DiskOperation(const void* owner_object) : owner(owner_object) {}
+  virtual ~DiskOperation() = default;
+
+  // What it does to the images.
+  virtual void TakeEffect() = 0;
+  // As far as it came when its process died.
+  virtual void TakeEffectInPart(uint64_t /*how_far*/) { TakeEffect(); }
+  virtual bool may_happen_in_part() const { return false; }
+  // Calls its completion, once it has taken effect.
+  virtual void Complete() = 0;
+  virtual void DropCompletion() = 0;
+
+  uint64_t id = 0;
+  TrueTime when{};
+  const void* owner;  // whose destruction drops the completion
+  // A write's file and range; null: not a write.
+  const FileImage* writes = nullptr;
+  uint64_t from = 0;
+  uint64_t to = 0;
+};
+
+namespace {
+
+// An operation made of two lambdas: the effect's result is what the completion
+// is given.
+template <typename Effect, typename Done>
+class SimpleOperation final : public DiskOperation {
+ public:
+  SimpleOperation(const void* owner_object, Effect effect, Done done)
+      : DiskOperation(owner_object),
+        effect_(std::move(effect)),
+        done_(std::move(done)) {}
+
+  void TakeEffect() override { result_.emplace(effect_(id)); }
+  void Complete() override {
+    Done done = std::move(done_);
+    auto result = std::move(*result_);
+    done(std::move(result));
+  }
+  void DropCompletion() override { Done dropped = std::move(done_); }
+
+ private:
+  Effect effect_;
+  Done done_;
+  std::optional<std::invoke_result_t<Effect&, uint64_t>> result_;
+};
+
+template <typename Effect, typename Done>
+std::unique_ptr<DiskOperation> MakeOperation(const void* owner, Effect effect,
+                                             Done done) {
+  return std::make_unique<SimpleOperation<Effect, Done>>(
+      owner, std::move(effect), std::move(done));
+}
+
+absl::Status NotThere(absl::string_view what, const std::string& name) {
+  return absl::NotFoundError(
+      absl::StrCat(what, " ", name, ": there is no such file"));
+}
+
+// The first n bytes of all.
+Buffers Prefix(const Buffers& all, uint64_t n) {
+  Buffers prefix;
+  for (const Buffer& b : all) {
+    const uint64_t part = std::min<uint64_t>(n, b.size());
+    if (part > 0) prefix.push_back(b.Slice(0, part));
+    n -= part;
+  }
+  return prefix;
 }
 
 }  // namespace
+
+// --- SimFile ---
+
+class SimFile final : public File {
+ public:
+  SimFile(SimProcess* process, DiskImage* image, std::string name,
+          std::shared_ptr<FileImage> file)
+      : process_(process),
+        image_(image),
+        name_(std::move(name)),
+        file_(std::move(file)),
+        size_(file_->now().size()) {}
+  ~SimFile() override { image_->DropCompletions(this); }
+
+  void Read(uint64_t at, size_t n, ResultFn<Buffer> done) override;
+  void Write(uint64_t at, Buffers data, DoneFn done) override;
+  void Sync(DoneFn done) override;
+  void Truncate(uint64_t size, DoneFn done) override;
+  uint64_t size() const override { return size_; }
+
+ private:
+  class WriteOperation;
+
+  SimProcess* const process_;
+  DiskImage* const image_;
+  const std::string name_;
+  const std::shared_ptr<FileImage> file_;
+  uint64_t size_;
+  bool failed_ = false;  // a write did; syncs fail from then on
+};
+
+class SimFile::WriteOperation final : public DiskOperation {
+ public:
+  WriteOperation(SimFile* owner_file, uint64_t at, Buffers data, DoneFn done)
+      : DiskOperation(owner_file),
+        owner_file_(owner_file),
+        image_(owner_file->image_),
+        file_(owner_file->file_),
+        name_(owner_file->name_),
+        data_(std::move(data)),
+        done_(std::move(done)) {
+    writes = file_.get();
+    from = at;
+    to = at + TotalSize(data_);
+  }
+
+  void TakeEffect() override {
+    const uint64_t size = file_->now().size();
+    if (to > size &&
+        image_->used_bytes() + to - size > image_->options_.capacity_bytes) {
+      status_ = absl::ResourceExhaustedError(
+          absl::StrCat("write to ", name_, ": the disk is full"));
+      return;
+    }
+    file_->Write(id, from, std::move(data_));
+    ++image_->counts_.writes;
+  }
+  bool may_happen_in_part() const override { return to > from + 1; }
+  void TakeEffectInPart(uint64_t how_far) override {
+    file_->Write(id, from, Prefix(data_, 1 + Below(how_far, to - from - 1)));
+  }
+  void Complete() override {
+    if (status_.ok()) {
+      owner_file_->size_ = std::max(owner_file_->size_, to);
+    } else {
+      owner_file_->failed_ = true;
+    }
+    DoneFn done = std::move(done_);
+    done(status_);
+  }
+  void DropCompletion() override { DoneFn dropped = std::move(done_); }
+
+ private:
+  SimFile* const owner_file_;  // used only while the completion is wanted
+  DiskImage* const image_;
+  const std::shared_ptr<FileImage> file_;
+  const std::string name_;
+  Buffers data_;
+  DoneFn done_;
+  absl::Status status_;
+};
+
+void SimFile::Read(uint64_t at, size_t n, ResultFn<Buffer> done) {
+  if (!process_->BeginIo()) return;
+  const SimDiskOptions& o = image_->options_;
+  const Duration latency =
+      image_->Latency(kReadLatency, process_, o.read_min, o.read_max);
+  auto read = [file = file_, at, n](uint64_t) {
+    return file->now().Read(at, n);
+  };
+  image_->Submit(process_, latency, {},
+                 MakeOperation(this, std::move(read), std::move(done)));
+}
+
+void SimFile::Write(uint64_t at, Buffers data, DoneFn done) {
+  if (!process_->BeginIo()) return;
+  uint32_t crc = 0;
+  for (const Buffer& b : data) crc = ExtendCrc32c(crc, b.view());
+  const SimDiskOptions& o = image_->options_;
+  const Duration latency =
+      image_->Latency(kWriteLatency, process_, o.write_min, o.write_max);
+  auto op = std::make_unique<WriteOperation>(this, at, std::move(data),
+                                             std::move(done));
+  image_->CheckNoOverlap(file_.get(), op->from, op->to);
+  process_->world()->trace.Bytes(crc, op->to - op->from);
+  image_->Submit(process_, latency, {}, std::move(op));
+}
+
+void SimFile::Sync(DoneFn done) {
+  if (!process_->BeginIo()) return;
+  const SimDiskOptions& o = image_->options_;
+  const Duration latency =
+      image_->Latency(kSyncLatency, process_, o.sync_min, o.sync_max);
+  auto sync = [image = image_, file = file_](uint64_t id) {
+    file->SyncBefore(id);
+    ++image->counts_.syncs;
+    return absl::OkStatus();
+  };
+  auto after = [this, done = std::move(done)](absl::Status status) mutable {
+    if (failed_) {
+      status = absl::DataLossError(
+          absl::StrCat("sync of ", name_, ": an earlier write to it failed"));
+    }
+    done(std::move(status));
+  };
+  image_->Submit(process_, latency, image_->WritesDoneAt(this),
+                 MakeOperation(this, std::move(sync), std::move(after)));
+}
+
+void SimFile::Truncate(uint64_t size, DoneFn done) {
+  if (!process_->BeginIo()) return;
+  const SimDiskOptions& o = image_->options_;
+  const Duration latency =
+      image_->Latency(kWriteLatency, process_, o.write_min, o.write_max);
+  image_->CheckNoOverlap(file_.get(), size, UINT64_MAX);
+  auto cut = [file = file_, size](uint64_t id) {
+    file->Truncate(id, size);
+    return absl::OkStatus();
+  };
+  auto after = [this, size, done = std::move(done)](absl::Status s) mutable {
+    size_ = size;
+    done(std::move(s));
+  };
+  auto op = MakeOperation(this, std::move(cut), std::move(after));
+  op->writes = file_.get();
+  op->from = size;
+  op->to = UINT64_MAX;
+  image_->Submit(process_, latency, {}, std::move(op));
+}
 
 // --- DiskImage ---
 
@@ -39,407 +259,286 @@ DiskImage::DiskImage(World* world, MachineId machine, SimDiskOptions options)
 
 DiskImage::~DiskImage() = default;
 
-void DiskImage::Apply(std::string* bytes, const Change& change) {
-  if (change.truncate) {
-    bytes->resize(change.at);
-    return;
+void DiskImage::Submit(SimProcess* process, Duration latency,
+                       TrueTime not_before, std::unique_ptr<DiskOperation> op) {
+  const uint64_t id = next_op_++;
+  op->id = id;
+  op->when = std::max(world_->now(), not_before) + latency;
+  world_->scheduler.At(op->when, process->actor(), EventKind::kDisk,
+                       [this, id] { Run(id); });
+  in_flight_.push_back(std::move(op));
+}
+
+void DiskImage::Run(uint64_t id) {
+  const auto it = std::find_if(in_flight_.begin(), in_flight_.end(),
+                               [id](const auto& op) { return op->id == id; });
+  CHECK(it != in_flight_.end());
+  std::unique_ptr<DiskOperation> op = std::move(*it);
+  in_flight_.erase(it);
+  op->TakeEffect();
+  if (op->owner != nullptr) op->Complete();
+}
+
+void DiskImage::DropCompletions(const void* owner) {
+  for (size_t i = 0; i < in_flight_.size(); ++i) {
+    if (in_flight_[i]->owner != owner) continue;
+    in_flight_[i]->owner = nullptr;
+    in_flight_[i]->DropCompletion();
   }
-  if (bytes->size() < change.at + change.data.size()) {
-    bytes->resize(change.at + change.data.size());
+}
+
+TrueTime DiskImage::WritesDoneAt(const void* owner) const {
+  TrueTime latest{};
+  for (const auto& op : in_flight_) {
+    if (op->owner == owner && op->writes != nullptr) {
+      latest = std::max(latest, op->when);
+    }
   }
-  if (!change.data.empty()) {
-    std::memcpy(bytes->data() + change.at, change.data.data(),
-                change.data.size());
+  return latest;
+}
+
+void DiskImage::CheckNoOverlap(const FileImage* file, uint64_t from,
+                               uint64_t to) const {
+  for (const auto& op : in_flight_) {
+    CHECK(op->writes != file || to <= op->from || op->to <= from);
   }
-}
-
-void DiskImage::Write(FileImage* file, uint64_t at, const Buffer& data) {
-  Change change{.truncate = false, .at = at, .data = data};
-  Apply(&file->now, change);
-  file->unsynced.push_back(std::move(change));
-  ++counts_.writes;
-}
-
-void DiskImage::Sync(FileImage* file) {
-  for (const Change& change : file->unsynced) Apply(&file->durable, change);
-  file->unsynced.clear();
-  ++counts_.syncs;
-}
-
-void DiskImage::ApplyName(
-    std::map<std::string, std::shared_ptr<FileImage>>* names,
-    const NameChange& change) {
-  if (change.file == nullptr) {
-    names->erase(change.name);
-  } else {
-    (*names)[change.name] = change.file;
-  }
-  if (!change.renamed_from.empty()) names->erase(change.renamed_from);
-}
-
-void DiskImage::ChangeName(NameChange change) {
-  ApplyName(&names_, change);
-  unsynced_names_.push_back(std::move(change));
-}
-
-void DiskImage::SyncNames() {
-  durable_names_ = names_;
-  unsynced_names_.clear();
 }
 
 Duration DiskImage::Latency(const ChanceSite& site, SimProcess* process,
                             Duration min, Duration max) {
-  ChanceActor actor = process->chance_actor();
-  uint64_t ordinal = draws_++;
-  uint64_t span = static_cast<uint64_t>((max - min).count()) + 1;
-  Duration latency = min + Duration(static_cast<int64_t>(world_->chance.Below(
-                               site, actor, ordinal, span)));
-  std::optional<uint64_t> slow =
+  const ChanceActor actor = process->chance_actor();
+  const uint64_t ordinal = draws_++;
+  const uint64_t span = static_cast<uint64_t>((max - min).count()) + 1;
+  const uint64_t drawn = world_->chance.Below(site, actor, ordinal, span);
+  Duration latency = min + Duration(static_cast<int64_t>(drawn));
+  const std::optional<uint64_t> slow =
       world_->chance.Fault(kSlow, actor, ordinal, options_.slow_ppm);
   if (slow.has_value()) {
     ++counts_.slow;
-    latency += Duration(static_cast<int64_t>(
-        Below(*slow, static_cast<uint64_t>(options_.slow_max.count()))));
+    const auto most = static_cast<uint64_t>(options_.slow_max.count());
+    latency += Duration(static_cast<int64_t>(Below(*slow, most)));
   }
   return latency;
 }
 
+uint64_t DiskImage::used_bytes() const {
+  uint64_t used = 0;
+  for (const auto& [name, file] : names_.now()) used += file->now().size();
+  return used;
+}
+
+bool DiskImage::HasRoomFor(uint64_t bytes) const {
+  // Adding up many files for each write would show in the speed of it all.
+  return options_.capacity_bytes == SimDiskOptions::kAmple ||
+         used_bytes() + bytes <= options_.capacity_bytes;
+}
+
 void DiskImage::ProcessDied(const SimProcess& process) {
-  locked_ = false;
-  std::deque<InFlight> left = std::move(in_flight_);
+  lock_holder_ = nullptr;
+  const ChanceActor actor = process.chance_actor();
+  std::vector<std::unique_ptr<DiskOperation>> left = std::move(in_flight_);
   in_flight_.clear();
-  for (InFlight& op : left) {
-    uint64_t ordinal = draws_++;
-    bool dropped =
-        world_->chance
-            .Fault(kDropInFlight, process.chance_actor(), ordinal, kHalf_ppm)
-            .has_value();
-    if (!dropped) op.effect();
+  for (const auto& op : left) {
+    const uint64_t ordinal = draws_++;
+    if (world_->chance.Fault(kDropInFlight, actor, ordinal, kHalf_ppm)) {
+      ++counts_.dropped_in_flight;
+      continue;
+    }
+    std::optional<uint64_t> cut;
+    if (op->may_happen_in_part()) {
+      cut = world_->chance.Fault(kCutInFlight, actor, ordinal, kThird_ppm);
+    }
+    if (cut.has_value()) {
+      ++counts_.cut_in_flight;
+      op->TakeEffectInPart(*cut);
+    } else {
+      op->TakeEffect();
+    }
   }
-  busy_until_ = world_->now();
 }
 
 void DiskImage::PowerLost(uint32_t boot) {
-  ChanceActor actor{machine_, boot};
+  const ChanceActor actor{machine_, boot};
   Chance& chance = world_->chance;
-  // A file that only the volatile directory has is lost with its name.
-  std::map<std::string, std::shared_ptr<FileImage>> names = durable_names_;
-  for (const NameChange& change : unsynced_names_) {
-    uint64_t ordinal = draws_++;
-    if (chance.Fault(kLoseName, actor, ordinal, kHalf_ppm).has_value()) {
-      ++counts_.lost_names;
-      continue;
+  names_.LosePower([&] {
+    const uint64_t ordinal = draws_++;
+    const bool lost =
+        chance.Fault(kLoseName, actor, ordinal, kHalf_ppm).has_value();
+    if (lost) ++counts_.lost_names;
+    return lost;
+  });
+  const auto fate = [&](bool truncation) {
+    FileImage::Fate f;
+    const uint64_t ordinal = draws_++;
+    if (chance.Fault(kLoseWrite, actor, ordinal, kHalf_ppm).has_value()) {
+      ++counts_.lost_writes;
+      f.lost = true;
+      return f;
     }
-    ApplyName(&names, change);
-  }
-  for (auto& [name, file] : names) {
-    for (const Change& change : file->unsynced) {
-      uint64_t ordinal = draws_++;
-      if (chance.Fault(kLoseWrite, actor, ordinal, kHalf_ppm).has_value()) {
-        ++counts_.lost_writes;
-        continue;
-      }
-      std::optional<uint64_t> tear =
-          chance.Fault(kTear, actor, ordinal, kTearOften_ppm);
-      if (change.truncate || !tear.has_value()) {
-        Apply(&file->durable, change);
-        continue;
-      }
-      // Some of its sectors only.
+    if (truncation) return f;
+    const std::optional<uint64_t> tear =
+        chance.Fault(kTear, actor, ordinal, kHalf_ppm);
+    if (tear.has_value()) {
       ++counts_.torn_writes;
-      for (uint64_t from = 0; from < change.data.size();) {
-        uint64_t at = change.at + from;
-        uint64_t n = std::min<uint64_t>(kSector - at % kSector,
-                                        change.data.size() - from);
-        if ((HashCombine(*tear, from) & 1) != 0) {
-          Apply(&file->durable, Change{.truncate = false,
-                                       .at = at,
-                                       .data = change.data.Slice(from, n)});
-        }
-        from += n;
-      }
+      f.keeps_sector = [bits = *tear](uint64_t sector) {
+        return (HashCombine(bits, sector) & 1) != 0;
+      };
+      f.keeps_length = (HashCombine(*tear, UINT64_MAX) & 1) != 0;
     }
-    file->unsynced.clear();
-    file->now = file->durable;
-  }
-  names_ = names;
-  durable_names_ = std::move(names);
-  unsynced_names_.clear();
+    return f;
+  };
+  for (const auto& [name, file] : names_.now()) file->LosePower(fate);
 }
-
-// --- SimFile ---
-
-class SimFile final : public File {
- public:
-  SimFile(SimDisk* disk, std::shared_ptr<DiskImage::FileImage> image)
-      : disk_(disk),
-        disk_alive_(disk->alive_),
-        image_(std::move(image)),
-        size_(image_->now.size()) {}
-
-  void Read(uint64_t at, size_t n, ResultFn<Buffer> done) override {
-    if (!Begin()) return;
-    Duration latency = Latency(kReadLatency);
-    auto result = std::make_shared<Buffer>();
-    disk_->Submit(
-        latency, false,
-        [image = image_, result, at, n] {
-          if (at >= image->now.size()) return;
-          *result = Buffer::Copy(absl::string_view(image->now).substr(at, n));
-        },
-        Guard([result, done = std::move(done)]() mutable {
-          done(std::move(*result));
-        }));
-  }
-
-  void Write(uint64_t at, Buffers data, DoneFn done) override {
-    if (!Begin()) return;
-    Buffer bytes = Flatten(data);
-    uint64_t end = at + bytes.size();
-    for (const auto& [other_begin, other_end] : *writing_) {
-      CHECK(end <= other_begin || other_end <= at);
-    }
-    writing_->emplace_back(at, end);
-    disk_->process_->world()->trace.Bytes(Crc32c(bytes.view()), bytes.size());
-    Duration latency = Latency(kWriteLatency);
-    DiskImage* image = disk_->image_;
-    disk_->Submit(
-        latency, true,
-        [image, file = image_, at, bytes, writing = writing_] {
-          image->Write(file.get(), at, bytes);
-          auto it = std::find_if(writing->begin(), writing->end(),
-                                 [at](const auto& r) { return r.first == at; });
-          writing->erase(it);
-        },
-        Guard([this, end, done = std::move(done)]() mutable {
-          size_ = std::max(size_, end);
-          done(absl::OkStatus());
-        }));
-  }
-
-  void Sync(DoneFn done) override {
-    if (!Begin()) return;
-    Duration latency = Latency(kSyncLatency);
-    DiskImage* image = disk_->image_;
-    disk_->Submit(
-        latency, true, [image, file = image_] { image->Sync(file.get()); },
-        Guard([done = std::move(done)]() mutable { done(absl::OkStatus()); }));
-  }
-
-  void Truncate(uint64_t size, DoneFn done) override {
-    if (!Begin()) return;
-    Duration latency = Latency(kWriteLatency);
-    disk_->Submit(
-        latency, true,
-        [file = image_, size] {
-          DiskImage::Change change{.truncate = true, .at = size, .data = {}};
-          DiskImage::Apply(&file->now, change);
-          file->unsynced.push_back(std::move(change));
-        },
-        Guard([this, size, done = std::move(done)]() mutable {
-          size_ = size;
-          done(absl::OkStatus());
-        }));
-  }
-
-  uint64_t size() const override { return size_; }
-
- private:
-  bool Begin() { return !disk_alive_.expired() && disk_->process_->BeginIo(); }
-
-  Duration Latency(const ChanceSite& site) {
-    const SimDiskOptions& o = disk_->image_->options_;
-    if (&site == &kReadLatency) {
-      return disk_->image_->Latency(site, disk_->process_, o.read_min,
-                                    o.read_max);
-    }
-    if (&site == &kSyncLatency) {
-      return disk_->image_->Latency(site, disk_->process_, o.sync_min,
-                                    o.sync_max);
-    }
-    return disk_->image_->Latency(site, disk_->process_, o.write_min,
-                                  o.write_max);
-  }
-
-  template <typename F>
-  Task Guard(F f) {
-    return [alive = std::weak_ptr<int>(alive_), f = std::move(f)]() mutable {
-      if (!alive.expired()) f();
-    };
-  }
-
-  SimDisk* const disk_;
-  const std::weak_ptr<int> disk_alive_;
-  const std::shared_ptr<DiskImage::FileImage> image_;
-  uint64_t size_;
-  std::shared_ptr<std::vector<std::pair<uint64_t, uint64_t>>> writing_ =
-      std::make_shared<std::vector<std::pair<uint64_t, uint64_t>>>();
-  std::shared_ptr<int> alive_ = std::make_shared<int>(0);
-};
 
 // --- SimDisk ---
 
-SimDisk::SimDisk(SimProcess* process, DiskImage* image)
-    : process_(process), image_(image) {}
+SimDisk::~SimDisk() {
+  image_->DropCompletions(this);
+  if (image_->lock_holder_ == this) image_->lock_holder_ = nullptr;
+}
 
-SimDisk::~SimDisk() = default;
+template <typename Effect, typename Done>
+void SimDisk::Start(Duration latency, Effect effect, Done done) {
+  image_->Submit(process_, latency, {},
+                 MakeOperation(this, std::move(effect), std::move(done)));
+}
 
-void SimDisk::Submit(Duration latency, bool in_order,
-                     InlineFunction<void(), 96> effect, Task after) {
-  World* world = process_->world();
-  TrueTime when = world->now() + latency;
-  if (in_order) {
-    // One after the other, as a single device does it.
-    when = std::max(image_->busy_until_, world->now()) + latency;
-    image_->busy_until_ = when;
-  }
-  uint64_t id = image_->next_op_++;
-  image_->in_flight_.push_back(DiskImage::InFlight{id, std::move(effect)});
-  world->scheduler.At(
-      when, process_->actor(), EventKind::kDisk,
-      [this, id, after = std::move(after)]() mutable {
-        auto it = std::find_if(
-            image_->in_flight_.begin(), image_->in_flight_.end(),
-            [id](const DiskImage::InFlight& op) { return op.id == id; });
-        CHECK(it != image_->in_flight_.end());
-        InlineFunction<void(), 96> happens = std::move(it->effect);
-        image_->in_flight_.erase(it);
-        happens();
-        after();
-      });
+Duration SimDisk::NameLatency() {
+  return image_->Latency(kNameLatency, process_, 10us, 60us);
 }
 
 void SimDisk::Open(const std::string& name, OpenMode mode,
                    ResultFn<std::unique_ptr<File>> done) {
   if (!process_->BeginIo()) return;
-  Duration latency = image_->Latency(kNameLatency, process_, 10us, 60us);
-  auto opened = std::make_shared<std::shared_ptr<DiskImage::FileImage>>();
-  auto status = std::make_shared<absl::Status>();
-  Submit(
-      latency, false,
-      [image = image_, name, mode, opened, status] {
-        auto it = image->names_.find(name);
+  using Result = absl::StatusOr<std::shared_ptr<FileImage>>;
+  Start(
+      NameLatency(),
+      [image = image_, name, mode](uint64_t id) -> Result {
+        std::shared_ptr<FileImage> file = image->names_.Find(name);
         if (mode == OpenMode::kExisting) {
-          if (it == image->names_.end()) {
-            *status = NotThere(name);
-          } else {
-            *opened = it->second;
-          }
-        } else if (it != image->names_.end()) {
-          *status = absl::AlreadyExistsError(
-              absl::StrCat("open ", name, ": it is there already"));
-        } else {
-          *opened = std::make_shared<DiskImage::FileImage>();
-          image->ChangeName({name, *opened, ""});
+          if (file == nullptr) return NotThere("open", name);
+          return file;
         }
+        if (file != nullptr) {
+          return absl::AlreadyExistsError(
+              absl::StrCat("create ", name, ": it is there already"));
+        }
+        file = std::make_shared<FileImage>(0);
+        image->names_.Add(id, name, file);
+        return file;
       },
-      [this, opened, status, done = std::move(done)]() mutable {
-        if (!status->ok()) return done(*status);
-        done(std::make_unique<SimFile>(this, *opened));
+      [process = process_, image = image_, name,
+       done = std::move(done)](Result file) mutable {
+        if (!file.ok()) return done(file.status());
+        done(std::make_unique<SimFile>(process, image, name, *std::move(file)));
       });
 }
 
 void SimDisk::Allocate(const std::string& name, uint64_t size,
                        ResultFn<std::unique_ptr<File>> done) {
   if (!process_->BeginIo()) return;
-  Duration latency = image_->Latency(kNameLatency, process_, 500us, 3ms);
-  auto opened = std::make_shared<std::shared_ptr<DiskImage::FileImage>>();
-  Submit(
-      latency, false,
-      [image = image_, name, size, opened] {
-        if (image->names_.contains(name)) return;
-        *opened = std::make_shared<DiskImage::FileImage>();
-        (*opened)->now.assign(size, '\0');
-        (*opened)->durable.assign(size, '\0');
-        image->ChangeName({name, *opened, ""});
-      },
-      [this, name, opened, done = std::move(done)]() mutable {
-        if (*opened == nullptr) {
-          return done(absl::AlreadyExistsError(
-              absl::StrCat("allocate ", name, ": it is there already")));
+  using Result = absl::StatusOr<std::shared_ptr<FileImage>>;
+  Start(
+      image_->Latency(kNameLatency, process_, 500us, 3ms),
+      [image = image_, name, size](uint64_t id) -> Result {
+        if (image->names_.Find(name) != nullptr) {
+          return absl::AlreadyExistsError(
+              absl::StrCat("allocate ", name, ": it is there already"));
         }
-        done(std::make_unique<SimFile>(this, *opened));
+        if (!image->HasRoomFor(size)) {
+          return absl::ResourceExhaustedError(
+              absl::StrCat("allocate ", name, ": the disk is full"));
+        }
+        auto file = std::make_shared<FileImage>(size);
+        image->names_.Add(id, name, file);
+        return file;
+      },
+      [process = process_, image = image_, name,
+       done = std::move(done)](Result file) mutable {
+        if (!file.ok()) return done(file.status());
+        done(std::make_unique<SimFile>(process, image, name, *std::move(file)));
       });
 }
 
 void SimDisk::List(ResultFn<std::vector<FileInfo>> done) {
   if (!process_->BeginIo()) return;
-  Duration latency = image_->Latency(kNameLatency, process_, 10us, 60us);
-  Submit(
-      latency, false, [] {},
-      [this, done = std::move(done)]() mutable {
+  Start(
+      NameLatency(),
+      [image = image_](uint64_t) {
         std::vector<FileInfo> files;
-        for (const auto& [name, file] : image_->names_) {
-          files.push_back(FileInfo{name, file->now.size()});
+        for (const auto& [name, file] : image->names_.now()) {
+          files.push_back({name, file->now().size()});
         }
-        done(std::move(files));
-      });
+        return files;
+      },
+      std::move(done));
 }
 
 void SimDisk::Rename(const std::string& from, const std::string& to,
                      DoneFn done) {
   if (!process_->BeginIo()) return;
-  Duration latency = image_->Latency(kNameLatency, process_, 10us, 60us);
-  auto status = std::make_shared<absl::Status>();
-  Submit(
-      latency, false,
-      [image = image_, from, to, status] {
-        auto it = image->names_.find(from);
-        if (it == image->names_.end()) {
-          *status = NotThere(from);
-          return;
+  Start(
+      NameLatency(),
+      [image = image_, from, to](uint64_t id) {
+        if (image->names_.Find(from) == nullptr) {
+          return NotThere("rename", from);
         }
-        image->ChangeName({to, it->second, from});
+        image->names_.Rename(id, from, to);
+        return absl::OkStatus();
       },
-      [status, done = std::move(done)]() mutable { done(*status); });
+      std::move(done));
 }
 
 void SimDisk::Remove(const std::string& name, DoneFn done) {
   if (!process_->BeginIo()) return;
-  Duration latency = image_->Latency(kNameLatency, process_, 10us, 60us);
-  auto status = std::make_shared<absl::Status>();
-  Submit(
-      latency, false,
-      [image = image_, name, status] {
-        if (!image->names_.contains(name)) {
-          *status = NotThere(name);
-          return;
+  Start(
+      NameLatency(),
+      [image = image_, name](uint64_t id) {
+        if (image->names_.Find(name) == nullptr) {
+          return NotThere("remove", name);
         }
-        image->ChangeName({name, nullptr, ""});
+        image->names_.Remove(id, name);
+        return absl::OkStatus();
       },
-      [status, done = std::move(done)]() mutable { done(*status); });
+      std::move(done));
 }
 
 void SimDisk::SyncDir(DoneFn done) {
   if (!process_->BeginIo()) return;
   const SimDiskOptions& o = image_->options_;
-  Duration latency =
-      image_->Latency(kSyncLatency, process_, o.sync_min, o.sync_max);
-  Submit(
-      latency, false, [image = image_] { image->SyncNames(); },
-      [done = std::move(done)]() mutable { done(absl::OkStatus()); });
+  Start(
+      image_->Latency(kSyncLatency, process_, o.sync_min, o.sync_max),
+      [image = image_](uint64_t id) {
+        image->names_.SyncBefore(id);
+        return absl::OkStatus();
+      },
+      std::move(done));
 }
 
 void SimDisk::Lock(DoneFn done) {
   if (!process_->BeginIo()) return;
-  auto status = std::make_shared<absl::Status>();
-  Submit(
-      10us, false,
-      [image = image_, status] {
-        if (image->locked_) {
-          *status = absl::FailedPreconditionError(
+  Start(
+      10us,
+      [image = image_, self = static_cast<const void*>(this)](uint64_t) {
+        if (image->lock_holder_ != nullptr && image->lock_holder_ != self) {
+          return absl::FailedPreconditionError(
               "the data directory is in use by another process");
         }
-        image->locked_ = true;
+        image->lock_holder_ = self;
+        return absl::OkStatus();
       },
-      [status, done = std::move(done)]() mutable { done(*status); });
+      std::move(done));
 }
 
 void SimDisk::FreeSpace(ResultFn<uint64_t> done) {
   if (!process_->BeginIo()) return;
-  Submit(
-      10us, false, [] {},
-      [done = std::move(done)]() mutable { done(kFreeBytes); });
+  Start(
+      10us,
+      [image = image_](uint64_t) {
+        const uint64_t capacity = image->options_.capacity_bytes;
+        return capacity - std::min(capacity, image->used_bytes());
+      },
+      std::move(done));
 }
 
 }  // namespace holdfast

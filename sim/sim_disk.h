@@ -2,13 +2,12 @@
 #define HOLDFAST_SIM_SIM_DISK_H_
 
 #include <cstdint>
-#include <deque>
-#include <map>
 #include <memory>
 #include <string>
 #include <vector>
 
 #include "engine/env/disk.h"
+#include "sim/file_image.h"
 #include "sim/sim_process.h"
 #include "sim/world.h"
 
@@ -24,21 +23,30 @@ struct SimDiskOptions {
   // A tail of slow operations: so often, and up to this long.
   uint64_t slow_ppm = 0;
   Duration slow_max = 100ms;
+  // All files together; writes beyond it are RESOURCE_EXHAUSTED.
+  static constexpr uint64_t kAmple = uint64_t{1} << 40;
+  uint64_t capacity_bytes = kAmple;
 };
 
 // What happened to a disk, for the run's summary.
 struct SimDiskCounts {
   uint64_t writes = 0;
   uint64_t syncs = 0;
-  uint64_t lost_writes = 0;  // unsynced, dropped by a power loss
+  uint64_t dropped_in_flight = 0;  // never happened: the process died
+  uint64_t cut_in_flight = 0;      // happened in part, likewise
+  uint64_t lost_writes = 0;        // unsynced, dropped by a power loss
   uint64_t torn_writes = 0;
   uint64_t lost_names = 0;  // directory changes dropped likewise
   uint64_t slow = 0;
 };
 
-// A machine's disk: survives the lives of its processes. Each file has a
-// volatile image, what any process reads, and a durable one, what a power
-// loss leaves; each unsynced write stands between the two.
+class DiskOperation;
+
+// A machine's disk: survives the lives of its processes. It holds the images
+// of its files (sim/file_image.h) and the operations under way. Each of those
+// takes effect at a drawn moment, whatever its order of submission (but for a
+// Sync, which waits for the writes before it), and completes in the same
+// event.
 class DiskImage {
  public:
   DiskImage(World* world, MachineId machine, SimDiskOptions options);
@@ -46,72 +54,57 @@ class DiskImage {
   DiskImage(const DiskImage&) = delete;
   DiskImage& operator=(const DiskImage&) = delete;
 
-  // The process that used it is gone; what it had submitted may still happen,
-  // each operation by chance. The kernel keeps all that was written.
+  // The process that used it is gone; what it had submitted happens, happens
+  // in part or doesn't, each operation by chance. The kernel keeps all that
+  // was written, still unsynced.
   void ProcessDied(const SimProcess& process);
-  // After ProcessDied: of the unsynced writes any subset is kept, in sectors
-  // of 512 bytes; of unsynced directory changes likewise.
+  // After ProcessDied, if there was one: of the unsynced writes any subset is
+  // kept, in sectors of 512 bytes; of unsynced directory changes likewise.
   void PowerLost(uint32_t boot);
 
   const SimDiskCounts& counts() const { return counts_; }
   void set_options(const SimDiskOptions& options) { options_ = options; }
 
+  // For tests: the images as they are.
+  const NameTable& names() const { return names_; }
+
  private:
   friend class SimDisk;
   friend class SimFile;
 
-  static constexpr uint64_t kSector = 512;
-
-  struct Change {  // of a file, since its last sync
-    bool truncate = false;
-    uint64_t at = 0;  // or the new size
-    Buffer data;
-  };
-  struct FileImage {
-    std::string now;
-    std::string durable;
-    std::vector<Change> unsynced;
-  };
-  struct NameChange {
-    std::string name;
-    std::shared_ptr<FileImage> file;  // null: removed
-    std::string renamed_from;         // goes in the same step; empty: none
-  };
-  // An operation that was submitted and hasn't taken effect.
-  struct InFlight {
-    uint64_t id = 0;
-    InlineFunction<void(), 96> effect;
-  };
-
-  static void Apply(std::string* bytes, const Change& change);
-  void Write(FileImage* file, uint64_t at, const Buffer& data);
-  void Sync(FileImage* file);
-  static void ApplyName(
-      std::map<std::string, std::shared_ptr<FileImage>>* names,
-      const NameChange& change);
-  void ChangeName(NameChange change);
-  void SyncNames();
+  // Runs the operation after `latency`, and not before `not_before`. Its
+  // completion is dropped with DropCompletions(op->owner).
+  void Submit(SimProcess* process, Duration latency, TrueTime not_before,
+              std::unique_ptr<DiskOperation> op);
+  void Run(uint64_t id);
+  void DropCompletions(const void* owner);
+  // When the owner's writes to that file that are under way will have
+  // happened.
+  TrueTime WritesDoneAt(const void* owner) const;
+  // CHECKs that no write to the file under way meets [from, to).
+  void CheckNoOverlap(const FileImage* file, uint64_t from, uint64_t to) const;
   Duration Latency(const ChanceSite& site, SimProcess* process, Duration min,
                    Duration max);
+  uint64_t used_bytes() const;
+  bool HasRoomFor(uint64_t bytes) const;
 
   World* const world_;
   const MachineId machine_;
   SimDiskOptions options_;
-  std::map<std::string, std::shared_ptr<FileImage>> names_;
-  std::map<std::string, std::shared_ptr<FileImage>> durable_names_;
-  std::vector<NameChange> unsynced_names_;
-  std::deque<InFlight> in_flight_;  // in the order of submission
+  NameTable names_;
+  // In the order of submission; few.
+  std::vector<std::unique_ptr<DiskOperation>> in_flight_;
   uint64_t next_op_ = 1;
   uint64_t draws_ = 0;
-  TrueTime busy_until_{};  // of the writes and syncs
-  bool locked_ = false;
+  const void* lock_holder_ = nullptr;
   SimDiskCounts counts_;
 };
 
-// The Disk of one process.
+// The Disk of one process. The image must outlive it; its files may.
 class SimDisk final : public Disk {
  public:
-  SimDisk(SimProcess* process, DiskImage* image);
+  SimDisk(SimProcess* process, DiskImage* image)
+      : process_(process), image_(image) {}
   ~SimDisk() override;
 
   void Open(const std::string& name, OpenMode mode,
@@ -127,15 +120,12 @@ class SimDisk final : public Disk {
   void FreeSpace(ResultFn<uint64_t> done) override;
 
  private:
-  friend class SimFile;
-  // Lets `effect` happen after `latency`, then runs `after` unless the disk is
-  // gone. In-order operations wait for those before them.
-  void Submit(Duration latency, bool in_order,
-              InlineFunction<void(), 96> effect, Task after);
+  template <typename Effect, typename Done>
+  void Start(Duration latency, Effect effect, Done done);
+  Duration NameLatency();
 
   SimProcess* const process_;
   DiskImage* const image_;
-  std::shared_ptr<int> alive_ = std::make_shared<int>(0);
 };
 
 }  // namespace holdfast

@@ -39,13 +39,15 @@ class SimProcess {
   bool alive() const { return alive_; }
 
   void Kill() {
-    if (!alive_) return;
+    // Also one that died before an I/O: its events are still there.
     alive_ = false;
-    world_->scheduler.DropActor(actor_);
+    if (!world_->scheduler.dropped(actor_)) {
+      world_->scheduler.DropActor(actor_);
+    }
   }
 
   // The process dies just before its n-th disk or network operation from now
-  // (n >= 1), in the midst of the task that submits it. `on_death` runs when
+  // (n >= 1; 0 takes the wish back), in the midst of the task that submits it. `on_death` runs when
   // that task has ended, and is to do what a crash does.
   void DieBeforeIo(uint64_t n, Task on_death) {
     io_left_ = n;

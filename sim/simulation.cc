@@ -17,6 +17,7 @@ constexpr ChanceSite kHotBytes("setup/hot_bytes");
 constexpr ChanceSite kDrift("setup/drift");
 constexpr ChanceSite kRecordBytes("setup/record_bytes");
 constexpr ChanceSite kPause("setup/pause");
+constexpr ChanceSite kSync("setup/sync");
 
 // Clients' machines are numbered from here, servers' from 1.
 constexpr MachineId kFirstClient = 101;
@@ -66,7 +67,9 @@ Simulation::Simulation(const SimulationOptions& options)
   for (MachineId m = 1; m <= options_.nodes; ++m) {
     servers_.push_back(std::make_unique<SimServer>(
         &world_, &fabric_, m, members, service,
-        SimDiskOptions{.slow_ppm = options_.rates->slow_disk_ppm}));
+        SimDiskOptions{
+            .sync_max = Duration(600us) * (1 << Drawn(chance, kSync, m, 6)),
+            .slow_ppm = options_.rates->slow_disk_ppm}));
     int64_t most = options_.rates->drift_ppm_max;
     int64_t drift =
         static_cast<int64_t>(

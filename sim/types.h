@@ -14,7 +14,7 @@ struct TrueTag {
   using rep = int64_t;
   using period = std::nano;
   using duration = Duration;
-  using time_point = std::chrono::time_point<TrueTag>;
+  using time_point = std::chrono::time_point<TrueTag, Duration>;
 };
 using TrueTime = std::chrono::time_point<TrueTag, Duration>;
 

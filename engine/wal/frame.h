@@ -32,7 +32,8 @@ namespace holdfast {
 //
 // The body of an entry's frame is the entry (engine/wal/entry.h). The body of
 // a mark is the terms of all of the segment's entries so far, as runs: the
-// second place for the index and term of each of them.
+// second place for the index and term of each of them. It is a count (u32),
+// the runs (first index and term, u64 each), and zeroes.
 enum class FrameKind : uint8_t { kEntry = 1, kMark = 2 };
 
 inline constexpr size_t kLogFrameHeaderBytes = 64;

@@ -132,6 +132,7 @@ void WalRecovery::JudgeNewest() {
       // come when it was begun.
       it->is_void = true;
       reached_ = it->header->previous.index;
+      reached_by_ = it->id;
     }
     *bytes = Buffer();
     Arrange();
@@ -250,12 +251,11 @@ void WalRecovery::NoteCommit(Index commit) {
 
 void WalRecovery::CheckReached() {
   if (result_.last.index < reached_) {
-    uint64_t id = result_.segments.empty() ? 0 : result_.segments.back().id();
-    return Finish(
-        Rot(id, 0,
-            absl::StrCat("expected entries up to ", reached_.value(),
-                         ", where a later segment was begun, found them up to ",
-                         result_.last.index.value())));
+    return Finish(Rot(
+        reached_by_, 0,
+        absl::StrCat("the segment was begun behind entry ", reached_.value(),
+                     ", but the segments before it end at entry ",
+                     result_.last.index.value())));
   }
   RecoverHardState();
 }
@@ -304,7 +304,7 @@ void WalRecovery::RemoveVoid() {
 void WalRecovery::RewriteTail() {
   if (tail_.empty()) return Tidy();
   ++result_.stats.tails_rewritten;
-  uint64_t bytes = kSegmentHeaderBytes;
+  uint64_t bytes = kSegmentHeaderBytes + 2 * kBlockBytes;  // and the marks
   for (const Entry& e : tail_) {
     bytes += FrameBytes(kEntryHeaderBytes + e.payload.size());
   }
@@ -339,7 +339,7 @@ void WalRecovery::WriteTail(std::shared_ptr<File> file) {
   File* f = file.get();
   uint64_t end = writer.position();
   Buffers mark;
-  writer.AppendMark(end, result_.commit, &mark);
+  writer.AppendRestingMarks(end, result_.commit, &mark);
   segment.set_end(writer.position());
   WriteAndSync(f, kSegmentHeaderBytes, std::move(frames),
                [this, f, end, block = EncodeSegmentHeader(header),

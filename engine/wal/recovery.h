@@ -94,7 +94,9 @@ class WalRecovery {
 
   std::vector<Candidate> candidates_;  // by id
   std::vector<std::string> leftovers_;
-  Index reached_;  // the log had come so far, says a void segment
+  // The log had come so far, says the header of this void segment.
+  Index reached_;
+  uint64_t reached_by_ = 0;
   // Intact entries that were perhaps never synced, and the point before.
   std::vector<Entry> tail_;
   LogPoint before_tail_;

@@ -128,6 +128,22 @@ void FrameWriter::AppendEntry(const Entry& entry, uint64_t synced_to,
 }
 
 void FrameWriter::AppendMark(uint64_t synced_to, Index commit, Buffers* out) {
+  AppendMark(synced_to, commit, EncodeTermRuns(runs_), out);
+}
+
+void FrameWriter::AppendRestingMarks(uint64_t synced_to, Index commit,
+                                     Buffers* out) {
+  std::string body = EncodeTermRuns(runs_);
+  uint64_t end = position_ + FrameBytes(body.size());
+  uint64_t gap = (kBlockBytes - end % kBlockBytes) % kBlockBytes;
+  std::string padded = body;
+  padded.resize(FrameBytes(body.size()) - kLogFrameHeaderBytes + gap);
+  AppendMark(synced_to, commit, std::move(padded), out);
+  AppendMark(synced_to, commit, std::move(body), out);
+}
+
+void FrameWriter::AppendMark(uint64_t synced_to, Index commit, std::string body,
+                             Buffers* out) {
   LogFrameHeader header;
   header.kind = FrameKind::kMark;
   header.index = last_index_;
@@ -135,7 +151,7 @@ void FrameWriter::AppendMark(uint64_t synced_to, Index commit, Buffers* out) {
   header.prev_term = last_term_;
   header.commit = commit;
   header.synced_to = static_cast<uint32_t>(synced_to);
-  AppendFrame(header, EncodeTermRuns(runs_), Buffer(), out);
+  AppendFrame(header, body, Buffer(), out);
 }
 
 void FrameWriter::AppendFrame(LogFrameHeader header, absl::string_view head,

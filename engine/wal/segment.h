@@ -36,7 +36,8 @@ namespace holdfast {
 // 4092  crc              u32   CRC32C of the bytes before
 //
 // The header becomes durable together with the segment's first frames, or
-// after them; a segment without an intact one holds nothing that counts.
+// after them; a segment without an intact header, or without an intact first
+// frame, holds nothing that counts.
 inline constexpr size_t kSegmentHeaderBytes = 4096;
 
 struct SegmentHeader {
@@ -59,6 +60,9 @@ absl::StatusOr<SegmentHeader> DecodeSegmentHeader(absl::string_view block);
 // What the first frame's body checksum is seeded by.
 uint32_t FirstSeed(const SegmentHeader& header);
 
+// What a disk writes and loses as a whole, at most.
+inline constexpr uint64_t kBlockBytes = 4096;
+
 // Turns entries into frames, one behind the other in a segment.
 class FrameWriter {
  public:
@@ -73,8 +77,13 @@ class FrameWriter {
   void AppendEntry(const Entry& entry, uint64_t synced_to, Index commit,
                    Buffers* out);
   void AppendMark(uint64_t synced_to, Index commit, Buffers* out);
+  // For a tail at rest: one right here, and one at the next block's start,
+  // so that no block that decays takes the last entry and all marks of it.
+  void AppendRestingMarks(uint64_t synced_to, Index commit, Buffers* out);
 
  private:
+  void AppendMark(uint64_t synced_to, Index commit, std::string body,
+                  Buffers* out);
   void AppendFrame(LogFrameHeader header, absl::string_view head,
                    const Buffer& tail, Buffers* out);
 

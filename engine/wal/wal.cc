@@ -104,6 +104,7 @@ void Wal::Pump() {
       queue_.pop_front();
       busy_ = true;
       loop_->Post(scope_.Wrap([this, sequence] {
+        if (failed_) return;
         busy_ = false;
         events_.on_persisted(sequence);
         Pump();
@@ -118,6 +119,7 @@ void Wal::WriteHardState() {
   HardState state = queue_.front().hard_state;
   queue_.pop_front();
   hard_state_file_.Write(state, [this, state](absl::Status written) {
+    if (failed_) return;
     if (!written.ok()) return Fail(std::move(written));
     hard_state_ = state;
     busy_ = false;
@@ -189,6 +191,7 @@ uint64_t Wal::GatherFrames(Buffers* out) {
 
 void Wal::OnGroupSynced(absl::Status status, uint64_t synced_to,
                         uint64_t sequence) {
+  if (failed_) return;
   if (!status.ok()) return Fail(std::move(status));
   synced_to_ = synced_to;
   durable_last_ = last_.index;
@@ -297,7 +300,7 @@ void Wal::WriteMark() {
   if (busy_ || failed_ || begin_segment_) return;
   Buffers out;
   uint64_t at = writer_.position();
-  writer_.AppendMark(synced_to_, commit_, &out);
+  writer_.AppendRestingMarks(synced_to_, commit_, &out);
   marked_at_ = writer_.position();
   segments_.back().set_end(marked_at_);
   ++stats_.marks;

@@ -57,9 +57,10 @@ struct WalWrite {
 // - A suffix is cut by beginning a new segment whose header says from which
 //   index on it replaces what older segments hold. Header and first frames go
 //   out in one write and one sync: before it, the old suffix stands; after
-//   it, the new one.
+//   it, the new one; in between, the new one as soon as an entry of it is
+//   intact.
 // - Frames carry up to where their segment had been synced when they were
-//   written, and a resting tail gets a mark that says so. Damage beyond that
+//   written, and a resting tail gets marks that say so. Damage beyond that
 //   is a torn tail and is cut; damage below it is rot, and Open refuses.
 // - What stands intact beyond that was perhaps never synced, or is in the
 //   page cache only, after a failed fsync even as a lie: Open writes it to a

@@ -98,15 +98,18 @@ void RunWorkload(WalRun* run, uint64_t seed) {
   run->RunUntilIdle();
 }
 
-void ExpectRecovered(WalRun* after, const WalRun& before) {
+using Outcomes = std::vector<WalRun::State>;
+
+void ExpectRecovered(WalRun* after, const Outcomes& before) {
   absl::Status opened = after->Open();
   ASSERT_TRUE(opened.ok()) << opened;
-  ASSERT_EQ(after->WhyNotFrom(before), "");
+  ASSERT_EQ(after->WhyNotOf(before), "");
 }
 
 // Recovers, and crashes at each point of the recovery, too.
 void CrashDuringRecovery(const WalRun& before,
                          const MemoryDisk::Survives& survives, uint64_t seed) {
+  Outcomes outcomes = before.Outcomes();
   for (uint64_t stop = 0;; ++stop) {
     WalRun interrupted(before, survives);
     interrupted.disk().StopAfter(stop);
@@ -116,7 +119,7 @@ void CrashDuringRecovery(const WalRun& before,
       SCOPED_TRACE(absl::StrCat("recovery stopped after ", stop,
                                 ", then survives: ", choice.name));
       WalRun again(interrupted, choice.survives);
-      ASSERT_NO_FATAL_FAILURE(ExpectRecovered(&again, before));
+      ASSERT_NO_FATAL_FAILURE(ExpectRecovered(&again, outcomes));
     }
     if (complete && interrupted.disk().completions() < stop) break;
   }
@@ -129,6 +132,7 @@ void CrashEverywhere(uint64_t seed, bool during_recovery) {
     uint64_t started = run.disk().completions();
     run.disk().StopAfter(started + stop);
     RunWorkload(&run, seed);
+    Outcomes outcomes = run.Outcomes();
     std::vector<Choice> choices =
         Choices(run.disk().unsynced_ops(), seed + stop, 3);
     for (size_t i = 0; i < choices.size(); ++i) {
@@ -141,17 +145,18 @@ void CrashEverywhere(uint64_t seed, bool during_recovery) {
         continue;
       }
       WalRun after(run, choices[i].survives);
-      ASSERT_NO_FATAL_FAILURE(ExpectRecovered(&after, run));
+      ASSERT_NO_FATAL_FAILURE(ExpectRecovered(&after, outcomes));
       // It goes on from there, and crashes once more.
       uint64_t later = (stop * 7 + i * 13) % 60;
       after.disk().StopAfter(after.disk().completions() + later);
       RunWorkload(&after, seed + 1);
+      Outcomes later_outcomes = after.Outcomes();
       for (const Choice& choice :
            Choices(after.disk().unsynced_ops(), seed + later, 1)) {
         SCOPED_TRACE(absl::StrCat("then stopped after ", later,
                                   ", survives: ", choice.name));
         WalRun last(after, choice.survives);
-        ASSERT_NO_FATAL_FAILURE(ExpectRecovered(&last, after));
+        ASSERT_NO_FATAL_FAILURE(ExpectRecovered(&last, later_outcomes));
       }
     }
     if (run.disk().completions() < started + stop) break;
@@ -173,7 +178,22 @@ INSTANTIATE_TEST_SUITE_P(Seeds, WalCrashTest,
 
 // The process dies alone: all that was written can still be read, and the
 // power fails later.
-TEST(WalRestartTest, ThenPowerFailure) {
+void RestartThenPowerFailure(WalRun* run, uint64_t seed) {
+  Outcomes outcomes = run->Outcomes();
+  run->disk().FailAt(0);
+  absl::Status opened = run->Reopen();
+  ASSERT_TRUE(opened.ok()) << opened;
+  ASSERT_EQ(run->WhyNotOf(outcomes), "");
+  // What the new process recovers is what it may tell others.
+  outcomes = run->Outcomes();
+  for (const Choice& choice : Choices(run->disk().unsynced_ops(), seed, 3)) {
+    SCOPED_TRACE(absl::StrCat("survives: ", choice.name));
+    WalRun after(*run, choice.survives);
+    ASSERT_NO_FATAL_FAILURE(ExpectRecovered(&after, outcomes));
+  }
+}
+
+TEST(WalRestartTest, AnywhereThenPowerFailure) {
   for (uint64_t stop = 0;; ++stop) {
     WalRun run;
     ASSERT_TRUE(run.Open().ok());
@@ -183,12 +203,49 @@ TEST(WalRestartTest, ThenPowerFailure) {
     bool complete = run.disk().completions() < started + stop;
     run.disk().StopAfter(UINT64_MAX);
     SCOPED_TRACE(absl::StrCat("stopped after ", stop));
-    // What the new process recovers is what it may tell others.
-    ASSERT_TRUE(run.Reopen().ok());
-    for (const Choice& choice : Choices(run.disk().unsynced_ops(), stop, 3)) {
-      SCOPED_TRACE(absl::StrCat("survives: ", choice.name));
-      WalRun after(run, choice.survives);
-      ASSERT_NO_FATAL_FAILURE(ExpectRecovered(&after, run));
+    ASSERT_NO_FATAL_FAILURE(RestartThenPowerFailure(&run, stop));
+    if (complete) break;
+  }
+}
+
+// Each operation fails once. After a failed sync the data can be read, but no
+// later sync makes it durable.
+TEST(WalRestartTest, AfterAnErrorThenPowerFailure) {
+  for (uint64_t seed = 6; seed < 9; ++seed) {
+    for (uint64_t failing = 1;; ++failing) {
+      WalRun run;
+      ASSERT_TRUE(run.Open().ok());
+      uint64_t started = run.disk().completions();
+      run.disk().FailAt(started + failing);
+      RunWorkload(&run, seed);
+      bool complete = run.disk().completions() < started + failing;
+      SCOPED_TRACE(absl::StrCat("seed ", seed, ", failing ", failing));
+      ASSERT_NO_FATAL_FAILURE(RestartThenPowerFailure(&run, failing));
+      if (complete) break;
+    }
+  }
+}
+
+// Recovery's own operations fail: it says so, and the next one succeeds.
+TEST(WalRestartTest, AfterAnErrorOfRecovery) {
+  WalRun run;
+  ASSERT_TRUE(run.Open().ok());
+  run.disk().StopAfter(run.disk().completions() + 40);
+  RunWorkload(&run, 9);
+  Outcomes outcomes = run.Outcomes();
+  for (uint64_t failing = 1;; ++failing) {
+    SCOPED_TRACE(absl::StrCat("failing ", failing));
+    WalRun after(run, [](size_t op, size_t) { return op % 2 == 0; });
+    after.disk().FailAt(failing);
+    bool opened = after.Open().ok();
+    bool complete = after.disk().completions() < failing;
+    if (opened) {
+      ASSERT_NO_FATAL_FAILURE(RestartThenPowerFailure(&after, failing));
+    } else {
+      absl::Status again = after.Reopen();
+      ASSERT_TRUE(again.ok()) << again;
+      ASSERT_EQ(after.WhyNotOf(outcomes), "");
+      ASSERT_NO_FATAL_FAILURE(RestartThenPowerFailure(&after, failing));
     }
     if (complete) break;
   }

@@ -360,7 +360,7 @@ TEST(WalTest, FullDiskFailsWhenASegmentIsNeeded) {
   uint64_t persisted = run.persisted();
   WalRun after(run, Everything);
   ASSERT_TRUE(after.Open().ok());
-  EXPECT_EQ(after.WhyNotFrom(run), "");
+  EXPECT_EQ(after.WhyNotOf(run.Outcomes()), "");
   EXPECT_GT(persisted, 3u);
 }
 

@@ -176,28 +176,28 @@ absl::StatusOr<std::vector<Entry>> WalRun::Read(Index first, size_t max_bytes) {
   return *std::move(result);
 }
 
-std::string WalRun::WhyNotFrom(const WalRun& before) const {
-  HardState hard_state = wal_->hard_state();
-  for (size_t i = before.state_of_sequence_[before.persisted_];
-       i < before.states_.size(); ++i) {
-    const State& state = before.states_[i];
-    if (SameEntries(recovered_, state.log) && hard_state == state.hard_state) {
+std::vector<WalRun::State> WalRun::Outcomes() const {
+  size_t promised = state_of_sequence_[persisted_];
+  return {states_.begin() + static_cast<ptrdiff_t>(promised), states_.end()};
+}
+
+std::string WalRun::WhyNotOf(const std::vector<State>& outcomes) const {
+  auto describe = [](const State& state) {
+    Term term = state.log.empty() ? Term() : state.log.back().header.term;
+    return absl::StrCat(state.log.size(), " entries of term ", term.value(),
+                        ", hard state term ", state.hard_state.term.value(),
+                        " vote ", state.hard_state.vote.value());
+  };
+  State found{recovered_, wal_->hard_state()};
+  for (const State& state : outcomes) {
+    if (SameEntries(found.log, state.log) &&
+        found.hard_state == state.hard_state) {
       return "";
     }
   }
-  const State& promised =
-      before.states_[before.state_of_sequence_[before.persisted_]];
-  const State& asked = before.states_.back();
-  return absl::StrCat(
-      "recovered ", recovered_.size(), " entries of term ",
-      recovered_.empty() ? 0 : recovered_.back().header.term.value(),
-      ", hard state term ", hard_state.term.value(), " vote ",
-      hard_state.vote.value(), "; promised ", promised.log.size(),
-      " entries of term ",
-      promised.log.empty() ? 0 : promised.log.back().header.term.value(),
-      ", hard state term ", promised.hard_state.term.value(), " vote ",
-      promised.hard_state.vote.value(), "; asked for ", asked.log.size(),
-      " entries, hard state term ", asked.hard_state.term.value());
+  return absl::StrCat("found ", describe(found), "; promised ",
+                      describe(outcomes.front()), "; asked for ",
+                      describe(outcomes.back()));
 }
 
 }  // namespace holdfast

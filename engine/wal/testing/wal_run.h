@@ -67,16 +67,18 @@ class WalRun {
   bool all_persisted() const { return persisted_ == next_sequence_ - 1; }
   const absl::Status& failure() const { return failure_; }
 
-  // Whether what `after` recovered is one of the states that this run may
-  // leave behind: all that was reported durable, and then any prefix of what
-  // was asked for. Empty if so, else what is wrong.
-  std::string WhyNotFrom(const WalRun& before) const;
-
- private:
   struct State {
     std::vector<Entry> log;
     HardState hard_state;
   };
+  // The states that this life may leave behind: all that was reported
+  // durable, and then any prefix of what was asked for.
+  std::vector<State> Outcomes() const;
+  // Whether what was recovered is one of them. Empty if so, else what is
+  // wrong.
+  std::string WhyNotOf(const std::vector<State>& outcomes) const;
+
+ private:
   void Issue(std::optional<HardState> state, std::optional<LogPoint> cut_to,
              Term term, const std::vector<size_t>& sizes);
 

@@ -1,0 +1,276 @@
+// Damage of a disk, as opposed to what a crash leaves: what was synced and
+// marked is there, or Open says where it isn't.
+
+#include <algorithm>
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include "engine/base/crc32c.h"
+#include "engine/wal/testing/wal_run.h"
+#include "engine/wal/wal.h"
+#include "gtest/gtest.h"
+
+namespace holdfast {
+namespace {
+
+bool Everything(size_t, size_t) { return true; }
+
+// A log of several segments with a cut, a restart and a marked tail.
+void WriteLog(WalRun* run) {
+  ASSERT_TRUE(run->Open().ok());
+  run->SetHardStateAndAppend({Term(1), ServerId(1)}, {0, 100, 3000});
+  run->RunUntilIdle();
+  run->Append(Term(1), {2000, 2000, 2000, 4000, 900});
+  run->RunUntilIdle();
+  run->SetHardState({Term(2), ServerId(3)});
+  run->CutAndAppend(Index(5), Term(2), {10, 700});
+  run->RunUntilIdle();
+  ASSERT_TRUE(run->Reopen().ok());
+  run->SetHardStateAndAppend({Term(4), ServerId(2)}, {0, 300, 1000});
+  run->RunUntilIdle();
+  run->Append(Term(4), {50});
+  run->RunUntilIdle();
+  ASSERT_TRUE(run->all_persisted());
+}
+
+class WalRotTest : public testing::Test {
+ protected:
+  void SetUp() override {
+    WriteLog(&run_);
+    for (const std::string& name : run_.disk().Names()) {
+      files_.push_back({name, run_.disk().Contents(name)});
+    }
+    ASSERT_GE(files_.size(), 5u);
+  }
+
+  struct NamedFile {
+    std::string name;
+    std::string bytes;
+  };
+
+  // Opens the log with one file replaced: it refuses and says where, or has
+  // all of it.
+  void ExpectNoHarm(const std::string& name, const std::string& bytes) {
+    WalRun after(run_, Everything);
+    after.disk().SetContents(name, bytes);
+    absl::Status opened = after.Open();
+    if (!opened.ok()) {
+      ++refused_;
+      ASSERT_EQ(opened.code(), absl::StatusCode::kDataLoss) << opened;
+      ASSERT_TRUE(absl::StrContains(opened.message(), "file ")) << opened;
+      ASSERT_TRUE(absl::StrContains(opened.message(), "position ")) << opened;
+      // It changed nothing; so the repaired file is accepted.
+      for (const NamedFile& file : files_) {
+        if (file.name == name) after.disk().SetContents(name, file.bytes);
+      }
+      ASSERT_TRUE(after.Reopen().ok());
+    } else {
+      ++recovered_;
+    }
+    ASSERT_TRUE(SameEntries(after.recovered(), run_.log()));
+    ASSERT_EQ(after.wal().hard_state(), run_.wal().hard_state());
+  }
+
+  WalRun run_;
+  std::vector<NamedFile> files_;
+  int refused_ = 0;
+  int recovered_ = 0;
+};
+
+TEST_F(WalRotTest, AnyByte) {
+  for (const NamedFile& file : files_) {
+    size_t used = file.bytes.find_last_not_of('\0') + 1;
+    for (size_t at = 0; at < std::min(used + 200, file.bytes.size()); ++at) {
+      SCOPED_TRACE(absl::StrCat(file.name, " at ", at));
+      std::string bytes = file.bytes;
+      bytes[at] = static_cast<char>(bytes[at] ^ (1 << at % 8));
+      ASSERT_NO_FATAL_FAILURE(ExpectNoHarm(file.name, bytes));
+    }
+  }
+  EXPECT_GT(refused_, 10000);
+  EXPECT_GT(recovered_, 100);
+}
+
+TEST_F(WalRotTest, AnyBlock) {
+  for (size_t block : {512, 4096}) {
+    for (const NamedFile& file : files_) {
+      for (size_t at = 0; at < file.bytes.size(); at += block) {
+        for (char fill : {'\0', '\xff', 'x'}) {
+          SCOPED_TRACE(absl::StrCat(file.name, " at ", at, " of ", block));
+          std::string bytes = file.bytes;
+          size_t n = std::min(block, bytes.size() - at);
+          bytes.replace(at, n, n, fill);
+          ASSERT_NO_FATAL_FAILURE(ExpectNoHarm(file.name, bytes));
+        }
+      }
+    }
+  }
+  EXPECT_GT(refused_, 30);
+}
+
+// A block that holds what another place of the file holds, or used to hold.
+TEST_F(WalRotTest, MisdirectedBlocks) {
+  for (const NamedFile& file : files_) {
+    for (size_t to = 0; to + 512 <= file.bytes.size(); to += 512) {
+      for (size_t from = 0; from + 512 <= file.bytes.size(); from += 1536) {
+        SCOPED_TRACE(absl::StrCat(file.name, " from ", from, " to ", to));
+        std::string bytes = file.bytes;
+        bytes.replace(to, 512, file.bytes, from, 512);
+        ASSERT_NO_FATAL_FAILURE(ExpectNoHarm(file.name, bytes));
+      }
+    }
+  }
+}
+
+// Without its mark, an unsynced tail may be cut, but only from the damage on.
+TEST_F(WalRotTest, AnyByteOfATailThatIsNotMarked) {
+  WalRun run;
+  ASSERT_TRUE(run.Open().ok());
+  run.SetHardStateAndAppend({Term(1), ServerId(1)}, {0, 100, 500});
+  run.RunUntilIdle();
+  size_t marked = run.log().size();
+  run.Append(Term(1), {200, 300});
+  while (!run.all_persisted()) run.RunTasks(1);
+  std::string name = SegmentName(1);
+  std::string intact = run.disk().Contents(name);
+  size_t used = intact.find_last_not_of('\0') + 1;
+  size_t cut = 0;
+  for (size_t at = 0; at < used; ++at) {
+    SCOPED_TRACE(at);
+    WalRun after(run, Everything);
+    std::string bytes = intact;
+    bytes[at] ^= 4;
+    after.disk().SetContents(name, bytes);
+    if (!after.Open().ok()) continue;
+    ASSERT_GE(after.recovered().size(), marked);
+    std::vector<Entry> prefix = run.log();
+    prefix.resize(after.recovered().size());
+    ASSERT_TRUE(SameEntries(after.recovered(), prefix));
+    if (after.recovered().size() < run.log().size()) ++cut;
+  }
+  EXPECT_GT(cut, 300u);
+}
+
+TEST_F(WalRotTest, MissingFiles) {
+  std::vector<std::string> segments;
+  for (const NamedFile& file : files_) {
+    if (ParseSegmentName(file.name).has_value()) segments.push_back(file.name);
+  }
+  // The last one is the spare, and of the last but one nobody knows.
+  for (size_t i = 0; i + 2 < segments.size(); ++i) {
+    WalRun after(run_, Everything);
+    after.disk().Delete(segments[i]);
+    absl::Status opened = after.Open();
+    EXPECT_EQ(opened.code(), absl::StatusCode::kDataLoss) << segments[i];
+  }
+  for (int copies : {1, 2}) {
+    WalRun after(run_, Everything);
+    after.disk().Delete("hardstate-0");
+    if (copies == 2) after.disk().Delete("hardstate-1");
+    EXPECT_EQ(after.Open().ok(), copies == 1);
+  }
+}
+
+// The header of a segment whose first frame was torn says how far the log had
+// come, though no mark does.
+TEST_F(WalRotTest, ABeginningProvesWhatStoodBeforeIt) {
+  WalOptions options = SmallWalOptions();
+  options.mark_every_bytes = options.segment_bytes;
+  WalRun run(options);
+  ASSERT_TRUE(run.Open().ok());
+  run.SetHardStateAndAppend({Term(1), ServerId(1)}, {0, 5000, 5000});
+  run.Append(Term(1), {5000});
+  while (run.wal().stats().segments_begun < 2) run.RunTasks(1);
+  ASSERT_EQ(run.wal().stats().marks, 0u);
+  auto header_only = [](size_t, size_t sector) { return sector < 8; };
+  WalRun intact(run, header_only);
+  ASSERT_TRUE(intact.Open().ok());
+  EXPECT_EQ(intact.recovered().size(), 3u);
+  WalRun rotten(run, header_only);
+  std::string bytes = rotten.disk().Contents(SegmentName(1));
+  bytes[kSegmentHeaderBytes + 6000] ^= 1;
+  rotten.disk().SetContents(SegmentName(1), bytes);
+  EXPECT_EQ(rotten.Open().code(), absl::StatusCode::kDataLoss);
+}
+
+TEST_F(WalRotTest, OldHardStateIsRefused) {
+  WalRun young;
+  ASSERT_TRUE(young.Open().ok());
+  young.SetHardState({Term(3), ServerId(2)});
+  young.RunUntilIdle();
+  WalRun after(run_, Everything);
+  for (const char* name : {"hardstate-0", "hardstate-1"}) {
+    after.disk().SetContents(name, young.disk().Contents(name));
+  }
+  EXPECT_EQ(after.Open().code(), absl::StatusCode::kDataLoss);
+}
+
+TEST_F(WalRotTest, HardStateWithoutALogIsExpected) {
+  WalRun run;
+  ASSERT_TRUE(run.Open().ok());
+  run.SetHardState({Term(3), ServerId(2)});  // a vote before the first entry
+  run.RunUntilIdle();
+  WalRun after(run, Everything);
+  for (const char* name : {"hardstate-0", "hardstate-1"}) {
+    after.disk().SetContents(name, std::string(kHardStateBytes, 'x'));
+  }
+  EXPECT_EQ(after.Open().code(), absl::StatusCode::kDataLoss);
+}
+
+TEST_F(WalRotTest, AnotherDirectorysFilesAreRefused) {
+  WalOptions options = SmallWalOptions();
+  MemoryLoop loop;
+  for (const char* name : {"hardstate-0", "0000000000000001.segment"}) {
+    MemoryDisk disk(&loop);
+    disk.SetContents(name, run_.disk().Contents(name));
+    Wal wal(&loop, &disk, Incarnation(WalRun::kOwner + 1), options, {});
+    absl::Status opened;
+    wal.Open([](const Entry&, Index) {},
+             [&opened](absl::Status status) { opened = std::move(status); });
+    loop.RunUntilIdle();
+    EXPECT_EQ(opened.code(), absl::StatusCode::kFailedPrecondition) << name;
+  }
+}
+
+// A record may hold the very bytes of a frame that claims more than is true.
+TEST_F(WalRotTest, RecordsCannotPoseAsFrames) {
+  WalRun run;
+  ASSERT_TRUE(run.Open().ok());
+  run.SetHardStateAndAppend({Term(1), ServerId(1)}, {0});
+  run.RunUntilIdle();
+  LogPoint last = run.last();
+  uint64_t position =
+      kSegmentHeaderBytes +
+      run.disk().Contents(SegmentName(1)).substr(4096).find_last_not_of('\0');
+  Entry forged = NextEntry(last, Term(1), 3000);
+  Buffer payload = Buffer::Copy(forged.payload.view());
+  LogFrameHeader lie;
+  lie.segment = 1;
+  lie.kind = FrameKind::kMark;
+  lie.synced_to = static_cast<uint32_t>(position + 3000);
+  for (size_t at = 0; at + 64 <= payload.size(); at += 64) {
+    EncodeLogFrameHeader(lie, payload.data_mutable() + at);
+  }
+  forged.payload = payload;
+  EntryHeader& h = forged.header;
+  h.payload_crc = Crc32c(payload.view());
+  h.chain = ChainHash(last.chain, h);
+  WalWrite write;
+  write.sequence = 2;
+  write.entries.push_back(forged);
+  run.wal().Write(std::move(write), Index(1));
+  // Only the last of its sectors is lost.
+  WalRun after(run, [](size_t, size_t sector) { return sector < 5; });
+  absl::Status opened = after.Open();
+  EXPECT_TRUE(opened.ok()) << opened;
+  EXPECT_EQ(after.recovered().size(), 1u);
+}
+
+}  // namespace
+}  // namespace holdfast

@@ -1,0 +1,182 @@
+// Recovery over arbitrary bytes as files, and over a valid log with
+// mutations: it ends, it yields one well-formed log or refuses, and a valid
+// log's mutations never yield anything but a prefix of it. What it yields can
+// be written to and recovered again.
+
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/strings/string_view.h"
+#include "engine/base/bytes.h"
+#include "engine/base/check.h"
+#include "engine/base/crc32c.h"
+#include "engine/wal/testing/wal_run.h"
+#include "engine/wal/wal.h"
+
+namespace holdfast {
+namespace {
+
+bool Everything(size_t, size_t) { return true; }
+
+void CheckWellFormed(const std::vector<Entry>& log) {
+  LogPoint point;
+  for (const Entry& entry : log) {
+    CHECK(Continues(point, entry.header));
+    CHECK_EQ(Crc32c(entry.payload.view()), entry.header.payload_crc);
+    point = PointAfter(entry.header);
+  }
+}
+
+// Appends, restarts, and expects both what was there and what came.
+void UseFurther(WalRun* run) {
+  std::vector<Entry> recovered = run->recovered();
+  HardState state = run->wal().hard_state();
+  if (state.term.value() > 1000) return;  // no room for a next one, perhaps
+  run->SetHardStateAndAppend({state.term + 1, ServerId(1)}, {100, 0});
+  run->RunUntilIdle();
+  CHECK(run->all_persisted());
+  std::vector<Entry> expected = run->log();
+  WalRun after(*run, Everything);
+  CHECK(after.Open().ok());
+  CHECK(SameEntries(after.recovered(), expected));
+  if (!expected.empty()) {
+    auto first = after.Read(Index(1), 1);
+    CHECK(first.ok());
+  }
+}
+
+// The input: chunks of (file, length, bytes), as they are.
+void ArbitraryFiles(ByteReader r) {
+  WalRun run;
+  for (int file = 0; file < 4 && r.ok() && !r.rest().empty(); ++file) {
+    uint8_t which = r.Int<uint8_t>();
+    uint16_t length = r.Int<uint16_t>();
+    std::string bytes(r.Bytes(std::min<size_t>(length, r.rest().size())));
+    switch (which % 4) {
+      case 0:
+        run.disk().SetContents("hardstate-0", bytes);
+        break;
+      case 1:
+        run.disk().SetContents("hardstate-1", bytes);
+        break;
+      default: {
+        // With a header and frame checksums that are right, or it would end
+        // at once.
+        SegmentHeader header;
+        header.owner = Incarnation(WalRun::kOwner);
+        header.id = which % 8;
+        header.previous.index = Index(which / 64);
+        std::string all(EncodeSegmentHeader(header).view());
+        if (which % 3 == 0) all.assign(kSegmentHeaderBytes, '\0');
+        for (size_t at = 0; at + kLogFrameHeaderBytes <= bytes.size();
+             at += kFrameAlignment) {
+          if (static_cast<uint8_t>(bytes[at]) % 2 != 0) continue;
+          LogFrameHeader frame;
+          frame.segment = header.id;
+          frame.index = Index(static_cast<uint8_t>(bytes[at + 16]));
+          frame.synced_to = static_cast<uint8_t>(bytes[at + 48]) * uint32_t{64};
+          frame.body_size = static_cast<uint8_t>(bytes[at + 52]);
+          absl::string_view body = absl::string_view(bytes).substr(
+              std::min(bytes.size(), at + kLogFrameHeaderBytes),
+              frame.body_size);
+          frame.body_crc = ExtendCrc32c(FirstSeed(header), body);
+          EncodeLogFrameHeader(frame, bytes.data() + at);
+        }
+        run.disk().SetContents(SegmentName(header.id), all + bytes);
+      }
+    }
+  }
+  if (!run.Open().ok()) return;
+  CheckWellFormed(run.recovered());
+  UseFurther(&run);
+}
+
+// The input: mutations (kind, file, position, value).
+void MutatedLog(ByteReader r) {
+  WalRun run;
+  CHECK(run.Open().ok());
+  run.SetHardStateAndAppend({Term(1), ServerId(1)}, {0, 100, 3000});
+  run.RunUntilIdle();
+  run.Append(Term(1), {2000, 2000, 6000, 4000, 900});
+  run.RunUntilIdle();
+  run.SetHardState({Term(2), ServerId(3)});
+  run.CutAndAppend(Index(6), Term(2), {10, 700});
+  run.RunUntilIdle();
+  run.Append(Term(2), {300, 500});
+  while (!run.all_persisted()) run.RunTasks(1);
+  std::vector<Entry> written = run.log();
+
+  WalRun after(run, Everything);
+  std::vector<std::string> names = after.disk().Names();
+  int mutations = 0;
+  for (; mutations < 8 && r.ok() && !r.rest().empty(); ++mutations) {
+    uint8_t kind = r.Int<uint8_t>();
+    const std::string& name = names[r.Int<uint8_t>() % names.size()];
+    uint32_t at = r.Int<uint16_t>();
+    uint8_t value = r.Int<uint8_t>();
+    std::string bytes = after.disk().Contents(name);
+    if (bytes.empty()) continue;
+    at %= bytes.size();
+    size_t block = at / 512 * 512;
+    switch (kind % 6) {
+      case 0:
+        bytes[at] = static_cast<char>(value);
+        break;
+      case 1:
+        bytes[at] = static_cast<char>(bytes[at] ^ (1 << value % 8));
+        break;
+      case 2:
+        bytes.replace(block, 512, 512, '\0');
+        break;
+      case 3:
+        bytes.replace(block, 512, bytes, value * size_t{512} % bytes.size(),
+                      512);
+        break;
+      case 4:
+        bytes.resize(at);
+        break;
+      default:
+        bytes.append(at % 4096, static_cast<char>(value));
+    }
+    after.disk().SetContents(name, bytes);
+  }
+  absl::Status opened = after.Open();
+  if (!opened.ok()) {
+    CHECK(mutations > 0);
+    CHECK(!opened.message().empty());
+    return;
+  }
+  const std::vector<Entry>& found = after.recovered();
+  // Of what was written in its whole life, or its last state.
+  bool prefix = found.size() <= written.size();
+  if (prefix) {
+    std::vector<Entry> front(
+        written.begin(),
+        written.begin() + static_cast<ptrdiff_t>(found.size()));
+    prefix = SameEntries(found, front);
+  }
+  CheckWellFormed(found);
+  // Enough damage can bring back the suffix that was cut.
+  CHECK(prefix || (found.size() <= 8 && found.back().header.term == Term(1)));
+  UseFurther(&after);
+}
+
+}  // namespace
+}  // namespace holdfast
+
+extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
+  if (size > (64 << 10)) return 0;
+  holdfast::ByteReader r(
+      absl::string_view(reinterpret_cast<const char*>(data), size));
+  if (r.Int<uint8_t>() % 2 == 0) {
+    holdfast::MutatedLog(r);
+  } else {
+    holdfast::ArbitraryFiles(r);
+  }
+  return 0;
+}

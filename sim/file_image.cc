@@ -1,0 +1,199 @@
+#include "sim/file_image.h"
+
+#include <algorithm>
+#include <cstring>
+
+#include "engine/base/check.h"
+
+namespace holdfast {
+
+// --- SparseBytes ---
+
+Buffer SparseBytes::Read(uint64_t at, size_t n) const {
+  if (at >= size_) return Buffer();
+  n = std::min<uint64_t>(n, size_ - at);
+  Buffer out = Buffer::Uninitialized(n);
+  char* to = out.data_mutable();
+  while (n > 0) {
+    const size_t page = at / kPage;
+    const size_t offset = at % kPage;
+    const size_t part = std::min(n, kPage - offset);
+    if (page < pages_.size() && pages_[page] != nullptr) {
+      std::memcpy(to, pages_[page].get() + offset, part);
+    } else {
+      std::memset(to, 0, part);
+    }
+    to += part;
+    at += part;
+    n -= part;
+  }
+  return out;
+}
+
+void SparseBytes::Write(uint64_t at, const char* data, size_t n) {
+  size_ = std::max(size_, at + n);
+  while (n > 0) {
+    const size_t page = at / kPage;
+    const size_t offset = at % kPage;
+    const size_t part = std::min(n, kPage - offset);
+    if (page >= pages_.size()) pages_.resize(page + 1);
+    if (pages_[page] == nullptr) {
+      pages_[page] = std::make_unique<char[]>(kPage);  // zeroes
+    }
+    std::memcpy(pages_[page].get() + offset, data, part);
+    data += part;
+    at += part;
+    n -= part;
+  }
+}
+
+void SparseBytes::Resize(uint64_t size) {
+  if (size < size_) {
+    const size_t pages = (size + kPage - 1) / kPage;
+    if (pages_.size() > pages) pages_.resize(pages);
+    // What is cut reads as zeroes if the file grows again.
+    const size_t used = size % kPage;
+    if (used != 0 && pages_.size() == pages && pages_.back() != nullptr) {
+      std::memset(pages_.back().get() + used, 0, kPage - used);
+    }
+  }
+  size_ = size;
+}
+
+SparseBytes SparseBytes::Copy() const {
+  SparseBytes copy;
+  copy.size_ = size_;
+  copy.pages_.resize(pages_.size());
+  for (size_t i = 0; i < pages_.size(); ++i) {
+    if (pages_[i] == nullptr) continue;
+    copy.pages_[i] = std::make_unique<char[]>(kPage);
+    std::memcpy(copy.pages_[i].get(), pages_[i].get(), kPage);
+  }
+  return copy;
+}
+
+// --- FileImage ---
+
+FileImage::FileImage(uint64_t size) {
+  now_.Resize(size);
+  durable_.Resize(size);
+}
+
+void FileImage::Apply(const Change& change, SparseBytes* to) {
+  if (change.truncation) return to->Resize(change.at);
+  uint64_t at = change.at;
+  for (const Buffer& b : change.data) {
+    if (!b.empty()) to->Write(at, b.data(), b.size());
+    at += b.size();
+  }
+}
+
+void FileImage::ApplyTorn(const Change& change, const Fate& fate,
+                          SparseBytes* to) {
+  uint64_t at = change.at;
+  for (const Buffer& b : change.data) {
+    for (size_t from = 0; from < b.size();) {
+      const size_t part =
+          std::min<uint64_t>(kSector - at % kSector, b.size() - from);
+      const uint64_t sector = at / kSector - change.at / kSector;
+      if (fate.keeps_sector(sector)) to->Write(at, b.data() + from, part);
+      from += part;
+      at += part;
+    }
+  }
+  if (fate.keeps_length && to->size() < at) to->Resize(at);
+}
+
+void FileImage::Write(uint64_t number, uint64_t at, Buffers data) {
+  unsynced_.push_back({number, false, at, std::move(data)});
+  Apply(unsynced_.back(), &now_);
+}
+
+void FileImage::Truncate(uint64_t number, uint64_t size) {
+  unsynced_.push_back({number, true, size, {}});
+  Apply(unsynced_.back(), &now_);
+}
+
+void FileImage::SyncBefore(uint64_t number) {
+  auto kept = unsynced_.begin();
+  for (Change& change : unsynced_) {
+    if (change.number < number) {
+      Apply(change, &durable_);
+    } else {
+      Change later = std::move(change);
+      *kept++ = std::move(later);
+    }
+  }
+  unsynced_.erase(kept, unsynced_.end());
+}
+
+void FileImage::LosePower(const std::function<Fate(bool)>& fate) {
+  if (unsynced_.empty()) return;  // the images are alike
+  for (const Change& change : unsynced_) {
+    const Fate drawn = fate(change.truncation);
+    if (drawn.lost) continue;
+    if (drawn.keeps_sector == nullptr) {
+      Apply(change, &durable_);
+    } else {
+      ApplyTorn(change, drawn, &durable_);
+    }
+  }
+  unsynced_.clear();
+  now_ = durable_.Copy();
+}
+
+// --- NameTable ---
+
+std::shared_ptr<FileImage> NameTable::Find(const std::string& name) const {
+  const auto it = now_.find(name);
+  return it == now_.end() ? nullptr : it->second;
+}
+
+void NameTable::Apply(const Change& change, Files* to) {
+  if (change.file == nullptr) {
+    to->erase(change.name);
+    return;
+  }
+  (*to)[change.name] = change.file;
+  if (change.renamed_from.empty()) return;
+  const auto it = to->find(change.renamed_from);
+  if (it != to->end() && it->second == change.file) to->erase(it);
+}
+
+void NameTable::Make(Change change) {
+  Apply(change, &now_);
+  unsynced_.push_back(std::move(change));
+}
+
+void NameTable::Add(uint64_t number, const std::string& name,
+                    std::shared_ptr<FileImage> file) {
+  CHECK(!now_.contains(name));
+  Make({number, name, std::move(file), ""});
+}
+
+void NameTable::Remove(uint64_t number, const std::string& name) {
+  Make({number, name, nullptr, ""});
+}
+
+void NameTable::Rename(uint64_t number, const std::string& from,
+                       const std::string& to) {
+  Make({number, to, Find(from), from});
+}
+
+void NameTable::SyncBefore(uint64_t number) {
+  std::erase_if(unsynced_, [&](const Change& change) {
+    if (change.number >= number) return false;
+    Apply(change, &durable_);
+    return true;
+  });
+}
+
+void NameTable::LosePower(const std::function<bool()>& lost) {
+  for (const Change& change : unsynced_) {
+    if (!lost()) Apply(change, &durable_);
+  }
+  unsynced_.clear();
+  now_ = durable_;
+}
+
+}  // namespace holdfast

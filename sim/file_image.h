@@ -1,0 +1,119 @@
+#ifndef HOLDFAST_SIM_FILE_IMAGE_H_
+#define HOLDFAST_SIM_FILE_IMAGE_H_
+
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "engine/base/buffer.h"
+
+namespace holdfast {
+
+// Bytes in pages of 4 KiB; a page that was never written reads as zeroes and
+// takes no memory, so preallocated segments cost nothing.
+class SparseBytes {
+ public:
+  uint64_t size() const { return size_; }
+  // Up to n bytes from `at`; fewer where they end.
+  Buffer Read(uint64_t at, size_t n) const;
+  // Extends if need be.
+  void Write(uint64_t at, const char* data, size_t n);
+  // Cuts, or extends by zeroes.
+  void Resize(uint64_t size);
+  SparseBytes Copy() const;
+
+ private:
+  static constexpr size_t kPage = 4096;
+  uint64_t size_ = 0;
+  std::vector<std::unique_ptr<char[]>> pages_;
+};
+
+// A file on a simulated disk, in two images: the volatile one, which any
+// process reads, and the durable one, which a power loss leaves. Between the
+// two stand the changes since the last sync, numbered as they were submitted.
+class FileImage {
+ public:
+  static constexpr uint64_t kSector = 512;
+
+  // What a power loss does to one unsynced change.
+  struct Fate {
+    bool lost = false;
+    // Of a torn write, whether the i-th of its sectors is kept; and whether
+    // the file reaches to the write's end all the same.
+    std::function<bool(uint64_t)> keeps_sector;
+    bool keeps_length = false;
+  };
+
+  // A new file of `size` zeroes, durable as such.
+  explicit FileImage(uint64_t size);
+
+  const SparseBytes& now() const { return now_; }
+  const SparseBytes& durable() const { return durable_; }
+  size_t unsynced() const { return unsynced_.size(); }
+
+  void Write(uint64_t number, uint64_t at, Buffers data);
+  void Truncate(uint64_t number, uint64_t size);
+  // Makes durable what has a smaller number.
+  void SyncBefore(uint64_t number);
+  // Leaves the durable image and what `fate` spares of each unsynced change,
+  // in their order.
+  void LosePower(const std::function<Fate(bool truncation)>& fate);
+
+ private:
+  struct Change {
+    uint64_t number = 0;
+    bool truncation = false;
+    uint64_t at = 0;  // or the new size
+    Buffers data;
+  };
+  static void Apply(const Change& change, SparseBytes* to);
+  static void ApplyTorn(const Change& change, const Fate& fate,
+                        SparseBytes* to);
+
+  SparseBytes now_;
+  SparseBytes durable_;
+  std::vector<Change> unsynced_;
+};
+
+// The names of a directory, likewise in two images: changes are durable once
+// the directory was synced after them.
+class NameTable {
+ public:
+  using Files = std::map<std::string, std::shared_ptr<FileImage>>;
+
+  const Files& now() const { return now_; }
+  std::shared_ptr<FileImage> Find(const std::string& name) const;
+
+  void Add(uint64_t number, const std::string& name,
+           std::shared_ptr<FileImage> file);
+  void Remove(uint64_t number, const std::string& name);
+  // Atomic: after a power loss either both names have changed or none.
+  void Rename(uint64_t number, const std::string& from, const std::string& to);
+  void SyncBefore(uint64_t number);
+  // `lost` says of each unsynced change whether it is. Files that are left
+  // without a name are gone.
+  void LosePower(const std::function<bool()>& lost);
+
+ private:
+  struct Change {
+    uint64_t number = 0;
+    std::string name;
+    std::shared_ptr<FileImage> file;  // null: removed
+    std::string renamed_from;         // empty: not a rename
+  };
+  static void Apply(const Change& change, Files* to);
+  void Make(Change change);
+
+  Files now_;
+  Files durable_;
+  std::vector<Change> unsynced_;
+};
+
+}  // namespace holdfast
+
+#endif  // HOLDFAST_SIM_FILE_IMAGE_H_

@@ -1,0 +1,111 @@
+#include "sim/sim_loop.h"
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+#include "sim/sim_process.h"
+#include "sim/world.h"
+
+namespace holdfast {
+namespace {
+
+using ::testing::ElementsAre;
+using ::testing::IsEmpty;
+
+void RunAll(World* world) {
+  while (world->scheduler.Step()) {
+  }
+}
+
+TEST(SimLoopTest, TimersRunInOrderAndDieWhenDestroyed) {
+  World world(1);
+  SimProcess process(&world, 1, 1, ClockModel{});
+  Loop* loop = process.loop();
+  std::vector<std::string> ran;
+  Timer b = loop->After(2ms, [&] { ran.push_back("b"); });
+  Timer a = loop->After(1ms, [&] { ran.push_back("a"); });
+  { Timer dropped = loop->After(1ms, [&] { ran.push_back("dropped"); }); }
+  Timer never = loop->At(kNever, [&] { ran.push_back("never"); });
+  loop->Post([&] { ran.push_back("posted"); });
+  EXPECT_THAT(ran, IsEmpty());
+  RunAll(&world);
+  EXPECT_THAT(ran, ElementsAre("posted", "a", "b"));
+}
+
+TEST(SimLoopTest, AFastClockRingsEarlyByTrueTime) {
+  World world(1);
+  SimProcess fast(&world, 1, 1, ClockModel{.drift_ppm = 10000});
+  SimProcess slow(&world, 2, 1, ClockModel{.drift_ppm = -10000});
+  TrueTime fast_rang{};
+  TrueTime slow_rang{};
+  Timer a = fast.loop()->After(101ms, [&] { fast_rang = world.now(); });
+  Timer b = slow.loop()->After(99ms, [&] { slow_rang = world.now(); });
+  RunAll(&world);
+  EXPECT_EQ(fast_rang, TrueTime(100ms));
+  EXPECT_EQ(slow_rang, TrueTime(100ms));
+}
+
+TEST(SimLoopTest, ATimerNeverRingsBeforeItsInstant) {
+  for (int64_t drift : {-20000, -137, -1, 0, 1, 137, 20000}) {
+    World world(1);
+    SimProcess process(&world, 1, 1, ClockModel{.drift_ppm = drift});
+    SimLoop* loop = process.loop();
+    for (int64_t ns : {1, 999, 1000001, 123456789, 59999999999}) {
+      const Instant when = loop->ToLocal(TrueTime{}) + Duration(ns);
+      const TrueTime t = loop->ToTrue(when);
+      EXPECT_GE(loop->ToLocal(t), when) << drift << " " << ns;
+      EXPECT_LT(loop->ToLocal(t - 1ns), when) << drift << " " << ns;
+    }
+  }
+}
+
+TEST(SimLoopTest, OnlyTheWallClockJumps) {
+  World world(1);
+  SimProcess process(&world, 1, 1, ClockModel{});
+  const Instant now = process.loop()->Now();
+  const WallTime wall = process.loop()->WallNow();
+  process.loop()->JumpWall(-1h);
+  EXPECT_EQ(process.loop()->Now(), now);
+  EXPECT_EQ(process.loop()->WallNow(), wall - 1h);
+}
+
+TEST(SimProcessTest, AKilledProcessRunsNothing) {
+  World world(1);
+  auto process = std::make_unique<SimProcess>(&world, 1, 1, ClockModel{});
+  std::vector<std::string> ran;
+  process->loop()->Post([&] { ran.push_back("post"); });
+  Timer timer = process->loop()->After(1ms, [&] { ran.push_back("timer"); });
+  process->Kill();
+  EXPECT_FALSE(process->alive());
+  EXPECT_FALSE(process->BeginIo());
+  Timer late = process->loop()->After(1ms, [&] { ran.push_back("late"); });
+  RunAll(&world);
+  EXPECT_THAT(ran, IsEmpty());
+}
+
+TEST(SimProcessTest, DiesBeforeItsNthOperationAndTheTaskGoesOnWithoutEffect) {
+  World world(1);
+  SimProcess process(&world, 1, 1, ClockModel{});
+  std::vector<bool> began;
+  bool task_over = false;
+  bool died = false;
+  process.DieBeforeIo(3, [&] {
+    EXPECT_TRUE(task_over);
+    died = true;
+    process.Kill();
+  });
+  process.loop()->Post([&] {
+    for (int i = 0; i < 4; ++i) began.push_back(process.BeginIo());
+    task_over = true;
+  });
+  process.loop()->Post([&] { ADD_FAILURE() << "runs after its death"; });
+  RunAll(&world);
+  EXPECT_TRUE(died);
+  EXPECT_THAT(began, ElementsAre(true, true, false, false));
+}
+
+}  // namespace
+}  // namespace holdfast

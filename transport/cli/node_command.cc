@@ -1,0 +1,272 @@
+#include <signal.h>
+#include <stdlib.h>
+#include <time.h>
+
+#include <algorithm>
+#include <cstdio>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/strings/numbers.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_split.h"
+#include "engine/peer/plaintext.h"
+#include "engine/service/service.h"
+#include "transport/certs.h"
+#include "transport/cli/command.h"
+#include "transport/cli/connection.h"
+#include "transport/epoll_loop.h"
+#include "transport/posix_disk.h"
+#include "transport/tcp.h"
+#include "transport/tls.h"
+
+namespace holdfast {
+namespace {
+
+constexpr uint64_t kHotBytes = 32 << 20;
+constexpr char kDevAddress[] = "127.0.0.1:7400";
+
+struct NodeSettings {
+  ServiceOptions service;
+  std::string data_dir;
+  std::string certs;  // empty: plaintext
+  bool dev = false;
+};
+
+// "1=HOST:PORT,2=HOST:PORT".
+absl::StatusOr<std::vector<Member>> ParseBootstrap(const std::string& text) {
+  std::vector<Member> members;
+  for (absl::string_view part : absl::StrSplit(text, ',')) {
+    std::vector<std::string> halves =
+        absl::StrSplit(part, absl::MaxSplits('=', 1));
+    uint64_t id;
+    if (halves.size() != 2 || !absl::SimpleAtoi(halves[0], &id) || id == 0) {
+      return absl::InvalidArgumentError(absl::StrCat(
+          "--bootstrap: expected ID=HOST:PORT,..., found \"", part, "\""));
+    }
+    if (absl::StatusOr<HostPort> address = ParseAddress(halves[1]);
+        !address.ok()) {
+      return absl::InvalidArgumentError(
+          absl::StrCat("--bootstrap: ", address.status().message()));
+    }
+    for (const Member& m : members) {
+      if (m.id.value() == id || m.address == halves[1]) {
+        return absl::InvalidArgumentError(absl::StrCat(
+            "--bootstrap: an id or an address stands twice: \"", part, "\""));
+      }
+    }
+    members.push_back(Member{ServerId(id), Incarnation(), halves[1]});
+  }
+  std::sort(members.begin(), members.end(),
+            [](const Member& a, const Member& b) { return a.id < b.id; });
+  return members;
+}
+
+absl::StatusOr<NodeSettings> DevSettings() {
+  NodeSettings settings;
+  settings.dev = true;
+  const char* tmp = getenv("TMPDIR");
+  std::string pattern =
+      absl::StrCat(tmp == nullptr ? "/tmp" : tmp, "/holdfast-dev.XXXXXX");
+  if (mkdtemp(pattern.data()) == nullptr) {
+    return absl::PermissionDeniedError(
+        absl::StrCat("can't make a temporary directory ", pattern));
+  }
+  settings.data_dir = pattern;
+  NodeOptions& node = settings.service.log.node;
+  node.id = ServerId(1);
+  node.cluster_name = "dev";
+  node.listen = kDevAddress;
+  node.bootstrap = {Member{ServerId(1), Incarnation(), kDevAddress}};
+  return settings;
+}
+
+absl::StatusOr<NodeSettings> ParseSettings(const Args& args) {
+  NodeSettings settings;
+  if (args.Has("dev")) {
+    absl::StatusOr<NodeSettings> dev = DevSettings();
+    if (!dev.ok()) return dev.status();
+    settings = *std::move(dev);
+  } else if (absl::Status s = args.Require({"id", "listen", "data-dir"});
+             !s.ok()) {
+    return s;
+  }
+  NodeOptions& node = settings.service.log.node;
+  if (!settings.dev) {
+    absl::StatusOr<uint64_t> id = args.Number("id", 0, 1, UINT64_MAX);
+    if (!id.ok()) return id.status();
+    node.id = ServerId(*id);
+    node.listen = args.Text("listen");
+    settings.data_dir = args.Text("data-dir");
+    settings.certs = args.Text("certs");
+    if (args.Has("certs") == args.Has("insecure")) {
+      return absl::InvalidArgumentError(
+          "expected either --certs=DIR, or --insecure for plaintext");
+    }
+    node.cluster_name = args.Text("cluster", "holdfast");
+  }
+  if (absl::StatusOr<HostPort> listen = ParseAddress(node.listen);
+      !listen.ok()) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("--listen: ", listen.status().message()));
+  }
+  if (args.Has("bootstrap")) {
+    absl::StatusOr<std::vector<Member>> members =
+        ParseBootstrap(args.Text("bootstrap"));
+    if (!members.ok()) return members.status();
+    node.bootstrap = *std::move(members);
+  }
+  absl::StatusOr<Duration> heartbeat =
+      args.Time("heartbeat-interval", node.raft.heartbeat_interval);
+  if (!heartbeat.ok()) return heartbeat.status();
+  absl::StatusOr<Duration> election =
+      args.Time("election-timeout", node.raft.election_timeout_min);
+  if (!election.ok()) return election.status();
+  if (*heartbeat < 1ms || *election < *heartbeat * 3) {
+    return absl::InvalidArgumentError(
+        "expected --election-timeout of at least three times "
+        "--heartbeat-interval, which is at least 1ms");
+  }
+  node.raft.heartbeat_interval = *heartbeat;
+  node.raft.election_timeout_min = *election;
+  node.raft.election_timeout_max = *election * 2;
+  node.raft.hot_bytes = kHotBytes;
+  absl::StatusOr<uint64_t> segment = args.Number("segment-mib", 64, 1, 1024);
+  if (!segment.ok()) return segment.status();
+  node.wal.segment_bytes = *segment << 20;
+  settings.service.version = kVersion;
+  return settings;
+}
+
+void PrintLogLine(absl::string_view level, absl::string_view line) {
+  timespec now;
+  clock_gettime(CLOCK_REALTIME, &now);
+  tm utc;
+  gmtime_r(&now.tv_sec, &utc);
+  char time[32];
+  strftime(time, sizeof(time), "%Y-%m-%dT%H:%M:%S", &utc);
+  std::fprintf(stderr, "time=%s.%03ldZ level=%s %s\n", time,
+               now.tv_nsec / 1000000, std::string(level).c_str(),
+               std::string(line).c_str());
+}
+
+// A server with all that it stands on.
+class Server {
+ public:
+  explicit Server(NodeSettings settings) : settings_(std::move(settings)) {}
+
+  int Run() {
+    EpollLoop::BlockSignals({SIGTERM, SIGINT});
+    if (absl::Status s = MakeParts(); !s.ok()) return FailWith(s);
+    loop_->OnSignals({SIGTERM, SIGINT}, [this](int signal) {
+      PrintLogLine("info", absl::StrCat("event=closing signal=", signal));
+      service_->Close([this](absl::Status) { loop_->Stop(); });
+    });
+    service_->OnFatal([this](absl::Status why) { Stop(std::move(why)); });
+    service_->Open([this](absl::Status opened) {
+      if (!opened.ok()) return Stop(std::move(opened));
+      const Node& node = service_->log().node();
+      PrintLogLine("info",
+                   absl::StrCat("event=serving id=", node.options().id.value(),
+                                " address=", node.listen_address()));
+      if (settings_.dev) PrintDevHelp();
+    });
+    loop_->Run();
+    service_ = nullptr;
+    if (!status_.ok()) return Fail(kExitFailed, status_.message());
+    PrintLogLine("info", "event=closed");
+    return kExitDone;
+  }
+
+ private:
+  absl::Status MakeParts() {
+    loop_ = std::make_unique<EpollLoop>();
+    network_ = std::make_unique<TcpNetwork>(loop_.get());
+    NodeOptions& node = settings_.service.log.node;
+    if (settings_.certs.empty()) {
+      security_ = std::make_unique<Plaintext>(loop_.get());
+    } else {
+      absl::StatusOr<TlsCredentials> credentials =
+          LoadServer(settings_.certs, node.id);
+      if (!credentials.ok()) return credentials.status();
+      absl::StatusOr<std::unique_ptr<TlsSecurity>> tls =
+          TlsSecurity::Create(loop_.get(), *credentials);
+      if (!tls.ok()) return tls.status();
+      node.cluster_name = (*tls)->self().cluster;
+      security_ = *std::move(tls);
+    }
+    absl::StatusOr<std::unique_ptr<PosixDisk>> disk =
+        PosixDisk::Open(loop_.get(), settings_.data_dir);
+    if (!disk.ok()) {
+      return absl::FailedPreconditionError(disk.status().message());
+    }
+    disk_ = *std::move(disk);
+    log_line_ = [](absl::string_view line) { PrintLogLine("info", line); };
+    service_ = std::make_unique<Service>(Env{.loop = loop_.get(),
+                                             .disk = disk_.get(),
+                                             .network = network_.get(),
+                                             .security = security_.get(),
+                                             .seed = RandomSeed(),
+                                             .log_line = &log_line_},
+                                         settings_.service);
+    return absl::OkStatus();
+  }
+
+  void Stop(absl::Status why) {
+    status_ = std::move(why);
+    loop_->Stop();
+  }
+
+  void PrintDevHelp() {
+    std::string address = service_->log().node().listen_address();
+    std::printf(
+        "A server for trying out, without certificates, in %s.\n"
+        "In another terminal:\n"
+        "  echo hello | holdfast append --servers=%s --insecure "
+        "--print-offsets\n"
+        "  holdfast read --servers=%s --insecure\n",
+        settings_.data_dir.c_str(), address.c_str(), address.c_str());
+    std::fflush(stdout);
+  }
+
+  NodeSettings settings_;
+  std::unique_ptr<EpollLoop> loop_;
+  std::unique_ptr<TcpNetwork> network_;
+  std::unique_ptr<Security> security_;
+  std::unique_ptr<PosixDisk> disk_;
+  LogLineFn log_line_;
+  std::unique_ptr<Service> service_;
+  absl::Status status_;
+};
+
+int RunNode(const Args& args) {
+  absl::StatusOr<NodeSettings> settings = ParseSettings(args);
+  if (!settings.ok()) return FailWith(settings.status());
+  Server server(*std::move(settings));
+  return server.Run();
+}
+
+}  // namespace
+
+Command NodeCommand() {
+  return {"node",
+          "runs a server",
+          {{"id", "ID", "this server's id, a number above 0"},
+           {"listen", "HOST:PORT", "where it listens"},
+           {"data-dir", "DIR", "its directory; made if it isn't there"},
+           {"bootstrap", "ID=HOST:PORT,...",
+            "all servers of a new cluster; harmless afterwards"},
+           {"certs", "DIR", "directory with the certificates"},
+           {"insecure", nullptr, "plaintext, without certificates"},
+           {"cluster", "NAME", "the cluster's name, without certificates"},
+           {"heartbeat-interval", "TIME", "50ms; the same on all servers"},
+           {"election-timeout", "TIME",
+            "at least; up to twice as long: 250ms; the same on all servers"},
+           {"segment-mib", "N", "size of a segment file; 64"},
+           {"dev", nullptr, "one server on loopback, for a first try"},
+           {"flagfile", "FILE", "more flags, one a line"}},
+          RunNode};
+}
+
+}  // namespace holdfast
