@@ -72,8 +72,7 @@ TEST(ChanceTest, ReplayTakesFaultsFromTheTapeAlone) {
   shorter.entries.pop_back();
   Chance shrunk(5, &trace);
   shrunk.Replay(shorter);
-  EXPECT_FALSE(
-      shrunk.Fault(kBreak, removed.actor, removed.ordinal, 1000000));
+  EXPECT_FALSE(shrunk.Fault(kBreak, removed.actor, removed.ordinal, 1000000));
 }
 
 TEST(ChanceTest, ASourceNumbersItsDraws) {
@@ -109,8 +108,7 @@ TEST(TapeTest, SaysWhatIsWrongWithAText) {
   };
   EXPECT_THAT(problem(""), HasSubstr("line 1 of the tape"));
   EXPECT_THAT(problem("something else\n"), HasSubstr("holdfast-tape 1"));
-  EXPECT_THAT(problem(text.substr(0, text.rfind("end"))),
-              HasSubstr("cut off"));
+  EXPECT_THAT(problem(text.substr(0, text.rfind("end"))), HasSubstr("cut off"));
   EXPECT_THAT(problem("holdfast-tape 1\nfault net/tail 1 2 3\nend 1\n"),
               HasSubstr("ACTOR.BOOT"));
   EXPECT_THAT(problem("holdfast-tape 1\nend 3\n"), HasSubstr("\"end 0\""));

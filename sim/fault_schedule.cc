@@ -51,6 +51,8 @@ FaultRates FaultRates::Swarm(Chance* chance) {
   rates.reset_ppm = rate(1500);
   rates.slow_disk_ppm = rate(3000);
   rates.drift_ppm_max = static_cast<int64_t>(rate(20000));
+  rates.silence_ppm = rate(300);
+  rates.refuse_ppm = rate(200000);
   return rates;
 }
 

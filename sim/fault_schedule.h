@@ -29,6 +29,8 @@ struct FaultRates {
   uint64_t reset_ppm = 0;      // of writes
   uint64_t slow_disk_ppm = 0;  // of operations
   int64_t drift_ppm_max = 0;
+  uint64_t silence_ppm = 0;  // of writes
+  uint64_t refuse_ppm = 0;   // of dials
 
   static FaultRates Swarm(Chance* chance);
 };

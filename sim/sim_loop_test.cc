@@ -27,7 +27,9 @@ TEST(SimLoopTest, TimersRunInOrderAndDieWhenDestroyed) {
   std::vector<std::string> ran;
   Timer b = loop->After(2ms, [&] { ran.push_back("b"); });
   Timer a = loop->After(1ms, [&] { ran.push_back("a"); });
-  { Timer dropped = loop->After(1ms, [&] { ran.push_back("dropped"); }); }
+  {
+    Timer dropped = loop->After(1ms, [&] { ran.push_back("dropped"); });
+  }
   Timer never = loop->At(kNever, [&] { ran.push_back("never"); });
   loop->Post([&] { ran.push_back("posted"); });
   EXPECT_THAT(ran, IsEmpty());

@@ -28,6 +28,11 @@ struct SimNetworkOptions {
   size_t window_bytes = 256 << 10;
   // So many of a million writes end in a reset, in the midst of their bytes.
   uint64_t reset_ppm = 0;
+  // So many of a million writes are the last that gets through, either way,
+  // without a word to anybody (a middle box that forgot the stream).
+  uint64_t silence_ppm = 0;
+  // So many of a million dials are refused though somebody listens.
+  uint64_t refuse_ppm = 0;
   // So many of a million reads bring fewer bytes than are there.
   uint64_t short_read_ppm = 50000;
 };
@@ -36,7 +41,8 @@ struct SimNetworkCounts {
   uint64_t connections = 0;
   uint64_t segments = 0;
   uint64_t resets = 0;
-  uint64_t held = 0;  // segments that waited for a partition to end
+  uint64_t held = 0;     // directions that waited for a partition to end
+  uint64_t refused = 0;  // dials, by the fault
   uint64_t tails = 0;
   uint64_t short_reads = 0;
   uint64_t half_open = 0;  // ends whose peer vanished without a word
@@ -47,9 +53,11 @@ class SimListener;
 class SimDial;
 
 // All machines' network: who listens where, which links are cut or slow, and
-// the streams between processes. A stream keeps its order and loses nothing;
+// the streams between processes. A stream keeps its order and loses nothing:
 // across a cut link bytes wait, as TCP's retransmissions do, and arrive when
-// it heals, unless an end has given up meanwhile.
+// it heals, unless their sender has gone meanwhile. A reset is sent once: if
+// the link is cut, the other end never hears of it, and is left half open
+// until it sends something itself.
 class NetworkFabric {
  public:
   NetworkFabric(World* world, SimNetworkOptions options);
@@ -69,7 +77,7 @@ class NetworkFabric {
   // nobody tells the peers; otherwise its kernel resets the streams.
   void ProcessDied(const SimProcess& process, bool power_lost);
   // Whether the machine answers at all (with a reset, where nobody listens).
-  void SetMachineUp(MachineId machine, bool up) { up_[machine] = up; }
+  void SetMachineUp(MachineId machine, bool up);
 
   void set_options(const SimNetworkOptions& options) { options_ = options; }
   const SimNetworkCounts& counts() const { return counts_; }
@@ -85,6 +93,7 @@ class NetworkFabric {
   struct Segment {
     enum class Kind : uint8_t { kData, kEnd, kReset };
     Kind kind = Kind::kData;
+    TrueTime arrives{};
     Buffer data;
   };
   // One end of a stream, as its machine's kernel keeps it.
@@ -96,29 +105,43 @@ class NetworkFabric {
     size_t received_bytes = 0;
     bool end_received = false;
     absl::Status broken;
-    // What this end sent.
+    // What this end sent: on its way, in order, with one event for the first
+    // of them; or stalled, until the link heals.
+    std::deque<Segment> on_way;
+    bool stalled = false;
     TrueTime last_arrival{};
     size_t outstanding = 0;  // sent, and not read by the other end
-    std::deque<Segment> held;
+    size_t credit_held = 0;  // read, but the link back is cut
   };
   struct Stream {
     uint64_t id = 0;
     std::array<End, 2> ends;
-    uint64_t segments = 0;
+    bool silent = false;  // nothing gets through any more, and nobody is told
   };
   using StreamPtr = std::shared_ptr<Stream>;
 
   bool Cut(MachineId from, MachineId to) const {
-    return cuts_.contains(Link{from, to});
+    return !cuts_.empty() && cuts_.contains(Link{from, to});
+  }
+  bool Up(MachineId machine) const {
+    auto it = up_.find(machine);
+    return it == up_.end() || it->second;
   }
   Duration Delay(MachineId from, MachineId to, size_t bytes);
-  void Send(const StreamPtr& stream, int from, Segment segment);
+  void Send(const StreamPtr& stream, int from, Segment::Kind kind, Buffer data);
+  void DeliverAt(TrueTime when, const StreamPtr& stream, int from);
+  // What has arrived by now is delivered.
+  void Deliver(const StreamPtr& stream, int from);
   void Arrive(const StreamPtr& stream, int from, Segment segment);
+  // A stalled direction goes on.
+  void Resume(const StreamPtr& stream, int from);
   // The end learns that the stream is broken.
   void Break(const StreamPtr& stream, int end, absl::Status why);
   // The other end took bytes from what `from` had sent.
   void Credit(const StreamPtr& stream, int from, size_t bytes);
   void Leave(const StreamPtr& stream, int end);
+  // The streams that somebody still holds.
+  std::vector<StreamPtr> Streams();
 
   World* const world_;
   SimNetworkOptions options_;
@@ -128,6 +151,7 @@ class NetworkFabric {
   std::map<MachineId, bool> up_;
   std::map<uint64_t, std::weak_ptr<Stream>> streams_;
   uint64_t next_stream_ = 1;
+  uint32_t next_port_ = 49152;
   uint64_t draws_ = 0;
   SimNetworkCounts counts_;
 };

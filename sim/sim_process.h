@@ -47,8 +47,8 @@ class SimProcess {
   }
 
   // The process dies just before its n-th disk or network operation from now
-  // (n >= 1; 0 takes the wish back), in the midst of the task that submits it. `on_death` runs when
-  // that task has ended, and is to do what a crash does.
+  // (n >= 1; 0 takes the wish back), in the midst of the task that submits it.
+  // `on_death` runs when that task has ended, and is to do what a crash does.
   void DieBeforeIo(uint64_t n, Task on_death) {
     io_left_ = n;
     on_death_ = std::move(on_death);

@@ -46,7 +46,9 @@ Simulation::Simulation(const SimulationOptions& options)
     : world_(options.seed),
       options_(Draw(options, &world_.chance)),
       fabric_(&world_,
-              SimNetworkOptions{.reset_ppm = options_.rates->reset_ppm}),
+              SimNetworkOptions{.reset_ppm = options_.rates->reset_ppm,
+                                .silence_ppm = options_.rates->silence_ppm,
+                                .refuse_ppm = options_.rates->refuse_ppm}),
       checker_(&verdict_),
       history_(&verdict_) {
   Chance* chance = &world_.chance;
@@ -87,7 +89,7 @@ Simulation::Simulation(const SimulationOptions& options)
   client.tails = options_.tails;
   for (uint32_t i = 0; i < options_.clients; ++i) {
     client.record_bytes_max = size_t{30} << Drawn(chance, kRecordBytes, i, 8);
-    client.pause_max = Duration(2ms) * (1 << Drawn(chance, kPause, i, 7));
+    client.pause_max = Duration(50ms) * (1 << Drawn(chance, kPause, i, 5));
     clients_.push_back(std::make_unique<SimClient>(
         &world_, &fabric_, kFirstClient + i, &history_, client));
   }

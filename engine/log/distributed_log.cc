@@ -77,7 +77,7 @@ void DistributedLog::Append(Buffer batch, const AppendOptions& options,
     case Sessions::Verdict::kDuplicate: {
       ++stats_.duplicates_answered;
       PendingAppend pending;
-      pending.offset = answer.result.base_offset;
+      pending.outcome = AppendOutcome::Committed(answer.result.base_offset);
       pending.done = std::move(done);
       return AwaitCommit(answer.result.index, std::move(pending));
     }
@@ -98,12 +98,27 @@ void DistributedLog::Append(Buffer batch, const AppendOptions& options,
               absl::StrCat("expected sequence ", answer.expected.value(),
                            ", found ", view->sequence().value())));
     case Sessions::Verdict::kUnknownSession:
-      return Answer(std::move(done),
-                    AppendOutcome::Forgotten(absl::StrCat(
-                        "session ", view->session().value(),
-                        " isn't known here: it expired, or was registered in "
-                        "another log")));
+      return AnswerUnknownSession(view->session(), view->sequence(),
+                                  std::move(done));
   }
+}
+
+// A leader that has been replaced and doesn't know it yet may lack a
+// registration that its successor has: only a confirmed one may say that a
+// session isn't there.
+void DistributedLog::AnswerUnknownSession(SessionId session, Sequence sequence,
+                                          AppendFn done) {
+  node_.ReadIndex([this, session, sequence, done = std::move(done)](
+                      absl::StatusOr<Index> confirmed) mutable {
+    if (!confirmed.ok() || sessions_.Check(session, sequence).verdict !=
+                               Sessions::Verdict::kUnknownSession) {
+      return done(AppendOutcome::NotLeader(NotLeaderMessage()));
+    }
+    done(AppendOutcome::Forgotten(
+        absl::StrCat("session ", session.value(),
+                     " isn't known: it expired, or was registered in another "
+                     "log")));
+  });
 }
 
 void DistributedLog::AppendNew(uint32_t record_count, Buffer batch,
@@ -116,7 +131,11 @@ void DistributedLog::AppendNew(uint32_t record_count, Buffer batch,
                      options.expected_offset->value(), ", it ends at ",
                      end.value()));
     outcome.offset = end;
-    return Answer(std::move(done), std::move(outcome));
+    // True of the log once its end is committed, and not before.
+    PendingAppend pending;
+    pending.outcome = std::move(outcome);
+    pending.done = std::move(done);
+    return AwaitCommit(node_.tail().last().index, std::move(pending));
   }
   size_t bytes = batch.size();
   if (pending_bytes_ + bytes > options_.pending_bytes_max ||
@@ -134,15 +153,14 @@ void DistributedLog::AppendNew(uint32_t record_count, Buffer batch,
   pending.done = std::move(done);
   const EntryHeader& header =
       node_.Propose(EntryKind::kBatch, record_count, std::move(batch));
-  pending.offset = header.base_offset;
+  pending.outcome = AppendOutcome::Committed(header.base_offset);
   pending_bytes_ += bytes;
   pending_.emplace(header.index, std::move(pending));
 }
 
 void DistributedLog::AwaitCommit(Index index, PendingAppend pending) {
   if (index <= node_.commit()) {
-    return Answer(std::move(pending.done),
-                  AppendOutcome::Committed(pending.offset));
+    return Answer(std::move(pending.done), std::move(pending.outcome));
   }
   pending_.emplace(index, std::move(pending));
 }
@@ -206,7 +224,7 @@ void DistributedLog::OnCommit(Index commit) {
     PendingAppend& p = node.mapped();
     pending_bytes_ -= p.bytes;
     if (p.done) {
-      p.done(AppendOutcome::Committed(p.offset));
+      p.done(std::move(p.outcome));
     } else {
       p.session_done(SessionId(node.key().value()));
     }
@@ -219,6 +237,7 @@ void DistributedLog::OnRole() {
     FailPendingFrom(Index(0), "this server stopped leading before the commit");
   }
   TellLeaderWaiters();
+  if (role_changed_) role_changed_();
 }
 
 void DistributedLog::OnClient(InboundStream client) {

@@ -106,6 +106,8 @@ class DistributedLog : private NodeEvents {
   // Stops serving: what is in flight answers kUnknown, the log is synced.
   void Close(DoneFn done);
 
+  // Called whenever role, term or the known leader changed.
+  void OnRoleChanged(Task changed) { role_changed_ = std::move(changed); }
   // Called once when the server can't go on (its disk failed, say).
   void OnFatal(DoneFn fatal) { fatal_ = std::move(fatal); }
 
@@ -135,7 +137,9 @@ class DistributedLog : private NodeEvents {
  private:
   // Waits for the commit of an entry that is in this leader's log.
   struct PendingAppend {
-    Offset offset;
+    // What it will have been: committed, or refused for what that entry made
+    // of the log.
+    AppendOutcome outcome;
     size_t bytes = 0;                  // counted in pending_bytes_
     AppendFn done;                     // a batch,
     ResultFn<SessionId> session_done;  // or a registration
@@ -167,6 +171,8 @@ class DistributedLog : private NodeEvents {
                  const AppendOptions& options, AppendFn done);
   void AwaitCommit(Index index, PendingAppend pending);
   void FailPendingFrom(Index from, absl::string_view why);
+  void AnswerUnknownSession(SessionId session, Sequence sequence,
+                            AppendFn done);
   std::string NotLeaderMessage() const;
   void ReadCommitted(Offset from, size_t max_bytes, ReadFn done);
   void ScanFrom(Index index, Offset from, size_t max_bytes, ReadFn done);
@@ -178,6 +184,7 @@ class DistributedLog : private NodeEvents {
   LogOptions options_;
   InboundFn clients_;
   DoneFn fatal_;
+  Task role_changed_;
   Sessions sessions_;
   // In the order of index; a duplicate of a waiting append waits at its
   // index too.

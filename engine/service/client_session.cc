@@ -244,9 +244,21 @@ void ClientSession::OnTail(const MessageView& message) {
   }
   TailState& tail = tails_[id];
   tail.next = Offset(request.from_offset());
+  tail.leader_only = request.leader_only();
   tail.credit =
       static_cast<int64_t>(std::min<uint64_t>(request.credit_bytes(), 1 << 30));
+  if (tail.leader_only && !log_->node().is_leader()) return OnNotLeading();
   PushTail(id);
+}
+
+void ClientSession::OnNotLeading() {
+  std::vector<uint64_t> ids;
+  for (const auto& [id, tail] : tails_) {
+    if (tail.leader_only) ids.push_back(id);
+  }
+  for (uint64_t id : ids) {
+    EndTail(id, wire::CODE_NOT_LEADER, "this server doesn't lead");
+  }
 }
 
 void ClientSession::OnTailCredit(const MessageView& message) {

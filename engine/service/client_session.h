@@ -31,12 +31,16 @@ class ClientSession {
   ClientSession(const Env& env, const ServiceOptions& options,
                 DistributedLog* log, InboundStream inbound, Task on_gone);
 
+  // The server doesn't lead (any more): tails that want the leader end.
+  void OnNotLeading();
+
   ClientSession(const ClientSession&) = delete;
   ClientSession& operator=(const ClientSession&) = delete;
 
  private:
   struct TailState {
     Offset next;
+    bool leader_only = false;
     int64_t credit = 0;
     std::unique_ptr<PendingOp> waiting;
   };

@@ -10,7 +10,12 @@ Service::Service(const Env& env, ServiceOptions options)
     : env_(env),
       options_(std::move(options)),
       log_(env, options_.log,
-           [this](InboundStream inbound) { OnClient(std::move(inbound)); }) {}
+           [this](InboundStream inbound) { OnClient(std::move(inbound)); }) {
+  log_.OnRoleChanged([this] {
+    if (log_.node().is_leader()) return;
+    for (auto& [id, client] : clients_) client->OnNotLeading();
+  });
+}
 
 Service::~Service() = default;
 
