@@ -144,12 +144,16 @@ void FaultSchedule::CrashLater(SimServer* server, uint64_t value,
 
 void FaultSchedule::CrashInIo(SimServer* server, uint64_t value) {
   if (!server->running()) return;
-  // In the midst of a task, before one of its next operations.
-  uint64_t operations = 1 + Below(Mix64(value + 4), 100);
+  // In the midst of a task, before one of its next operations; those of the
+  // disk are few, so they have a chance of their own.
+  using Io = SimProcess::Io;
+  const Io kind = (value & 2) != 0 ? Io::kDisk : Io::kAny;
+  uint64_t operations =
+      1 + Below(Mix64(value + 4), kind == Io::kDisk ? 20 : 100);
   bool power_lost = (value & 1) != 0;
-  server->process()->DieBeforeIo(operations, [this, server, value, power_lost] {
-    Crash(server, value, power_lost);
-  });
+  server->process()->DieBeforeIo(
+      operations, kind,
+      [this, server, value, power_lost] { Crash(server, value, power_lost); });
 }
 
 void FaultSchedule::Crash(SimServer* server, uint64_t value, bool power_lost) {

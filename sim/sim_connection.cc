@@ -57,7 +57,7 @@ SimConnection::~SimConnection() {
 
 void SimConnection::Read(size_t max, ResultFn<Buffer> done) {
   CHECK_GT(max, size_t{0});
-  if (!process_->BeginIo()) return;
+  if (!process_->BeginIo(SimProcess::Io::kNetwork)) return;
   CHECK(!read_done_);
   read_max_ = max;
   read_done_ = std::move(done);
@@ -65,7 +65,7 @@ void SimConnection::Read(size_t max, ResultFn<Buffer> done) {
 }
 
 void SimConnection::Write(Buffers data, DoneFn done) {
-  if (!process_->BeginIo()) return;
+  if (!process_->BeginIo(SimProcess::Io::kNetwork)) return;
   CHECK(!write_done_);
   CHECK(!shut_down_);
   write_done_ = std::move(done);
@@ -75,7 +75,7 @@ void SimConnection::Write(Buffers data, DoneFn done) {
 }
 
 void SimConnection::Shutdown(DoneFn done) {
-  if (!process_->BeginIo()) return;
+  if (!process_->BeginIo(SimProcess::Io::kNetwork)) return;
   CHECK(!write_done_);
   shut_down_ = true;
   if (end().broken.ok()) {
@@ -88,7 +88,7 @@ void SimConnection::Shutdown(DoneFn done) {
 }
 
 void SimConnection::Abort() {
-  if (!process_->BeginIo()) return;
+  if (!process_->BeginIo(SimProcess::Io::kNetwork)) return;
   fabric_->Leave(stream_, side_);
   OnBroken(absl::CancelledError("the connection was aborted"));
 }

@@ -185,7 +185,7 @@ class SimFile::WriteOperation final : public DiskOperation {
 };
 
 void SimFile::Read(uint64_t at, size_t n, ResultFn<Buffer> done) {
-  if (!process_->BeginIo()) return;
+  if (!process_->BeginIo(SimProcess::Io::kDisk)) return;
   const SimDiskOptions& o = image_->options_;
   const Duration latency =
       image_->Latency(kReadLatency, process_, o.read_min, o.read_max);
@@ -197,7 +197,7 @@ void SimFile::Read(uint64_t at, size_t n, ResultFn<Buffer> done) {
 }
 
 void SimFile::Write(uint64_t at, Buffers data, DoneFn done) {
-  if (!process_->BeginIo()) return;
+  if (!process_->BeginIo(SimProcess::Io::kDisk)) return;
   uint32_t crc = 0;
   for (const Buffer& b : data) crc = ExtendCrc32c(crc, b.view());
   const SimDiskOptions& o = image_->options_;
@@ -211,7 +211,7 @@ void SimFile::Write(uint64_t at, Buffers data, DoneFn done) {
 }
 
 void SimFile::Sync(DoneFn done) {
-  if (!process_->BeginIo()) return;
+  if (!process_->BeginIo(SimProcess::Io::kDisk)) return;
   const SimDiskOptions& o = image_->options_;
   const Duration latency =
       image_->Latency(kSyncLatency, process_, o.sync_min, o.sync_max);
@@ -232,7 +232,7 @@ void SimFile::Sync(DoneFn done) {
 }
 
 void SimFile::Truncate(uint64_t size, DoneFn done) {
-  if (!process_->BeginIo()) return;
+  if (!process_->BeginIo(SimProcess::Io::kDisk)) return;
   const SimDiskOptions& o = image_->options_;
   const Duration latency =
       image_->Latency(kWriteLatency, process_, o.write_min, o.write_max);
@@ -409,7 +409,7 @@ Duration SimDisk::NameLatency() {
 
 void SimDisk::Open(const std::string& name, OpenMode mode,
                    ResultFn<std::unique_ptr<File>> done) {
-  if (!process_->BeginIo()) return;
+  if (!process_->BeginIo(SimProcess::Io::kDisk)) return;
   using Result = absl::StatusOr<std::shared_ptr<FileImage>>;
   Start(
       NameLatency(),
@@ -436,7 +436,7 @@ void SimDisk::Open(const std::string& name, OpenMode mode,
 
 void SimDisk::Allocate(const std::string& name, uint64_t size,
                        ResultFn<std::unique_ptr<File>> done) {
-  if (!process_->BeginIo()) return;
+  if (!process_->BeginIo(SimProcess::Io::kDisk)) return;
   using Result = absl::StatusOr<std::shared_ptr<FileImage>>;
   Start(
       image_->Latency(kNameLatency, process_, 500us, 3ms),
@@ -461,7 +461,7 @@ void SimDisk::Allocate(const std::string& name, uint64_t size,
 }
 
 void SimDisk::List(ResultFn<std::vector<FileInfo>> done) {
-  if (!process_->BeginIo()) return;
+  if (!process_->BeginIo(SimProcess::Io::kDisk)) return;
   Start(
       NameLatency(),
       [image = image_](uint64_t) {
@@ -476,7 +476,7 @@ void SimDisk::List(ResultFn<std::vector<FileInfo>> done) {
 
 void SimDisk::Rename(const std::string& from, const std::string& to,
                      DoneFn done) {
-  if (!process_->BeginIo()) return;
+  if (!process_->BeginIo(SimProcess::Io::kDisk)) return;
   Start(
       NameLatency(),
       [image = image_, from, to](uint64_t id) {
@@ -490,7 +490,7 @@ void SimDisk::Rename(const std::string& from, const std::string& to,
 }
 
 void SimDisk::Remove(const std::string& name, DoneFn done) {
-  if (!process_->BeginIo()) return;
+  if (!process_->BeginIo(SimProcess::Io::kDisk)) return;
   Start(
       NameLatency(),
       [image = image_, name](uint64_t id) {
@@ -504,7 +504,7 @@ void SimDisk::Remove(const std::string& name, DoneFn done) {
 }
 
 void SimDisk::SyncDir(DoneFn done) {
-  if (!process_->BeginIo()) return;
+  if (!process_->BeginIo(SimProcess::Io::kDisk)) return;
   const SimDiskOptions& o = image_->options_;
   Start(
       image_->Latency(kSyncLatency, process_, o.sync_min, o.sync_max),
@@ -516,7 +516,7 @@ void SimDisk::SyncDir(DoneFn done) {
 }
 
 void SimDisk::Lock(DoneFn done) {
-  if (!process_->BeginIo()) return;
+  if (!process_->BeginIo(SimProcess::Io::kDisk)) return;
   Start(
       10us,
       [image = image_, self = static_cast<const void*>(this)](uint64_t) {
@@ -531,7 +531,7 @@ void SimDisk::Lock(DoneFn done) {
 }
 
 void SimDisk::FreeSpace(ResultFn<uint64_t> done) {
-  if (!process_->BeginIo()) return;
+  if (!process_->BeginIo(SimProcess::Io::kDisk)) return;
   Start(
       10us,
       [image = image_](uint64_t) {

@@ -82,7 +82,7 @@ TEST(SimProcessTest, AKilledProcessRunsNothing) {
   Timer timer = process->loop()->After(1ms, [&] { ran.push_back("timer"); });
   process->Kill();
   EXPECT_FALSE(process->alive());
-  EXPECT_FALSE(process->BeginIo());
+  EXPECT_FALSE(process->BeginIo(SimProcess::Io::kDisk));
   Timer late = process->loop()->After(1ms, [&] { ran.push_back("late"); });
   RunAll(&world);
   EXPECT_THAT(ran, IsEmpty());
@@ -94,19 +94,29 @@ TEST(SimProcessTest, DiesBeforeItsNthOperationAndTheTaskGoesOnWithoutEffect) {
   std::vector<bool> began;
   bool task_over = false;
   bool died = false;
-  process.DieBeforeIo(3, [&] {
+  process.DieBeforeIo(3, SimProcess::Io::kAny, [&] {
     EXPECT_TRUE(task_over);
     died = true;
     process.Kill();
   });
   process.loop()->Post([&] {
-    for (int i = 0; i < 4; ++i) began.push_back(process.BeginIo());
+    for (int i = 0; i < 4; ++i)
+      began.push_back(process.BeginIo(SimProcess::Io::kDisk));
     task_over = true;
   });
   process.loop()->Post([&] { ADD_FAILURE() << "runs after its death"; });
   RunAll(&world);
   EXPECT_TRUE(died);
   EXPECT_THAT(began, ElementsAre(true, true, false, false));
+}
+
+TEST(SimProcessTest, DiesBeforeAnOperationOfOneKind) {
+  World world(1);
+  SimProcess process(&world, 1, 1, ClockModel{});
+  process.DieBeforeIo(1, SimProcess::Io::kDisk, [] {});
+  EXPECT_TRUE(process.BeginIo(SimProcess::Io::kNetwork));
+  EXPECT_FALSE(process.BeginIo(SimProcess::Io::kDisk));
+  EXPECT_FALSE(process.BeginIo(SimProcess::Io::kNetwork));
 }
 
 }  // namespace

@@ -247,7 +247,8 @@ void NetworkFabric::HealAll() {
 
 absl::StatusOr<std::unique_ptr<Listener>> SimNetwork::Listen(
     const Address& address, AcceptFn accept) {
-  if (!process_->BeginIo()) return absl::UnavailableError("the process died");
+  if (!process_->BeginIo(SimProcess::Io::kNetwork))
+    return absl::UnavailableError("the process died");
   if (MachineOfAddress(address) != process_->machine()) {
     return absl::InvalidArgumentError(absl::StrCat(
         "listen on ", address, ": expected m", process_->machine(), ":PORT"));
@@ -268,7 +269,8 @@ absl::StatusOr<std::unique_ptr<Listener>> SimNetwork::Listen(
 std::unique_ptr<PendingOp> SimNetwork::Dial(const Address& address,
                                             ConnectDone done) {
   // Dead: an operation that never completes.
-  if (!process_->BeginIo()) return std::make_unique<PendingOp>();
+  if (!process_->BeginIo(SimProcess::Io::kNetwork))
+    return std::make_unique<PendingOp>();
   return std::make_unique<SimDial>(fabric_, process_, address, std::move(done));
 }
 

@@ -46,20 +46,24 @@ class SimProcess {
     }
   }
 
-  // The process dies just before its n-th disk or network operation from now
-  // (n >= 1; 0 takes the wish back), in the midst of the task that submits it.
-  // `on_death` runs when that task has ended, and is to do what a crash does.
-  void DieBeforeIo(uint64_t n, Task on_death) {
+  enum class Io { kAny, kDisk, kNetwork };
+
+  // The process dies just before its n-th operation of that kind from now
+  // (n >= 1), in the midst of the task that submits it. `on_death` runs when
+  // that task has ended, and is to do what a crash does.
+  void DieBeforeIo(uint64_t n, Io kind, Task on_death) {
     io_left_ = n;
+    io_kind_ = kind;
     on_death_ = std::move(on_death);
   }
 
   // The simulated Disk and Network call this for each operation that they are
   // asked for. False: the process is dead, the operation has no effect.
-  bool BeginIo() {
+  bool BeginIo(Io kind) {
     if (!alive_) return false;
     ++io_submitted_;
-    if (io_left_ > 0 && --io_left_ == 0) {
+    if (io_left_ > 0 && (io_kind_ == Io::kAny || io_kind_ == kind) &&
+        --io_left_ == 0) {
       alive_ = false;
       world_->scheduler.AfterThisEvent(std::move(on_death_));
       return false;
@@ -76,6 +80,7 @@ class SimProcess {
   SimLoop loop_;
   bool alive_ = true;
   uint64_t io_left_ = 0;  // 0: no wish
+  Io io_kind_ = Io::kAny;
   uint64_t io_submitted_ = 0;
   Task on_death_;
 };

@@ -17,7 +17,12 @@ namespace holdfast {
 using Address = std::string;
 
 // What a client's certificate allows. Each includes the ones before it.
-enum class ClientRole : uint8_t { kNone = 0, kRead = 1, kWrite = 2, kAdmin = 3 };
+enum class ClientRole : uint8_t {
+  kNone = 0,
+  kRead = 1,
+  kWrite = 2,
+  kAdmin = 3
+};
 
 // Who is at the other end, as proved by its certificate.
 struct PeerIdentity {
@@ -25,8 +30,8 @@ struct PeerIdentity {
   // kUnproved: plaintext; what the peer says of itself in its hello is taken
   // as it is.
   Kind kind = Kind::kUnproved;
-  std::string cluster;      // the certificates' cluster name
-  std::string name;         // a server's id in decimal, or a client's name
+  std::string cluster;  // the certificates' cluster name
+  std::string name;     // a server's id in decimal, or a client's name
   ClientRole role = ClientRole::kNone;  // a client's
 };
 

@@ -284,15 +284,9 @@ void WalRecovery::RemoveVoid() {
   auto it = std::find_if(
       candidates_.begin(), candidates_.end(),
       [](const Candidate& c) { return c.is_void && c.file != nullptr; });
-  if (it == candidates_.end()) {
-    if (result_.stats.leftovers_removed == 0) return RewriteTail();
-    // Durably: below a segment that is begun later, one that has no intact
-    // header is taken for damage.
-    return disk_->SyncDir(scope_.Wrap([this](absl::Status synced) {
-      if (!synced.ok()) return Finish(std::move(synced));
-      RewriteTail();
-    }));
-  }
+  // Durable with the directory's sync for whichever segment is begun next:
+  // below that one, a segment without an intact header is taken for damage.
+  if (it == candidates_.end()) return RewriteTail();
   it->file = nullptr;
   ++result_.stats.leftovers_removed;
   disk_->Remove(SegmentName(it->id), scope_.Wrap([this](absl::Status removed) {

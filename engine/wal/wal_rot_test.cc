@@ -253,7 +253,7 @@ TEST_F(WalRotTest, RecordsCannotPoseAsFrames) {
   LogFrameHeader lie;
   lie.segment = 1;
   lie.kind = FrameKind::kMark;
-  lie.synced_to = static_cast<uint32_t>(position + 3000);
+  lie.synced_to = static_cast<uint32_t>(position + 256);
   for (size_t at = 0; at + 64 <= payload.size(); at += 64) {
     EncodeLogFrameHeader(lie, payload.data_mutable() + at);
   }

@@ -97,7 +97,7 @@ class Solo {
   }
   // Wins an election with everybody's votes; its no-op is durable.
   void Lead() {
-    while (core_->role() != Role::kPreCandidate) Timeout();
+    while (core_->role() == Role::kFollower) Timeout();
     GetVotes(MessageType::kPreVoteAnswer, core_->term().value() + 1);
     Persist();
     GetVotes(MessageType::kVoteAnswer, core_->term().value());

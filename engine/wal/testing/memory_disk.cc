@@ -1,7 +1,7 @@
 #include "engine/wal/testing/memory_disk.h"
 
 #include <algorithm>
-#include <set>
+#include <map>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -103,38 +103,39 @@ class MemoryFile : public File {
 
 // --- Faults ---
 
-size_t MemoryDisk::unsynced_ops() const {
-  std::set<const Inode*> files;
-  for (const auto& [name, file] : names_) files.insert(file.get());
-  for (const auto& [name, file] : durable_names_) files.insert(file.get());
+std::map<uint64_t, std::shared_ptr<MemoryDisk::Inode>> MemoryDisk::Files()
+    const {
+  std::map<uint64_t, std::shared_ptr<Inode>> files;
+  for (const auto& [name, file] : names_) files[file->id] = file;
+  for (const auto& [name, file] : durable_names_) files[file->id] = file;
   for (const NameOp& op : unsynced_names_) {
-    if (op.file != nullptr) files.insert(op.file.get());
+    if (op.file != nullptr) files[op.file->id] = op.file;
   }
+  return files;
+}
+
+size_t MemoryDisk::unsynced_ops() const {
   size_t ops = unsynced_names_.size();
-  for (const Inode* file : files) ops += file->unsynced.size();
+  for (const auto& [id, file] : Files()) ops += file->unsynced.size();
   return ops;
 }
 
 std::unique_ptr<MemoryDisk> MemoryDisk::AfterCrash(
     Loop* loop, const Survives& survives) const {
+  std::map<uint64_t, std::shared_ptr<Inode>> files = Files();
   // All unsynced operations in the order of the calls, to number them.
   std::map<uint64_t, size_t> ordinals;
-  std::map<const Inode*, std::shared_ptr<Inode>> files;
-  auto add_file = [&](const std::shared_ptr<Inode>& file) {
-    if (file == nullptr || !files.emplace(file.get(), nullptr).second) return;
+  for (const NameOp& op : unsynced_names_) ordinals[op.number] = 0;
+  for (const auto& [id, file] : files) {
     for (const FileOp& op : file->unsynced) ordinals[op.number] = 0;
-  };
-  for (const auto& [name, file] : names_) add_file(file);
-  for (const auto& [name, file] : durable_names_) add_file(file);
-  for (const NameOp& op : unsynced_names_) {
-    add_file(op.file);
-    ordinals[op.number] = 0;
   }
   size_t next = 0;
   for (auto& [number, ordinal] : ordinals) ordinal = next++;
 
-  for (auto& [old, file] : files) {
-    file = std::make_shared<Inode>();
+  auto disk = std::make_unique<MemoryDisk>(loop);
+  for (auto& [id, file] : files) {
+    std::shared_ptr<Inode> old = std::move(file);
+    file = disk->NewFile();
     file->durable = old->durable;
     for (const FileOp& op : old->unsynced) {
       size_t ordinal = ordinals.at(op.number);
@@ -160,12 +161,17 @@ std::unique_ptr<MemoryDisk> MemoryDisk::AfterCrash(
   for (const NameOp& op : unsynced_names_) {
     if (survives(ordinals.at(op.number), 0)) Apply(op, &names);
   }
-  auto disk = std::make_unique<MemoryDisk>(loop);
   for (const auto& [name, file] : names) {
-    disk->names_[name] = files.at(file.get());
+    disk->names_[name] = files.at(file->id);
   }
   disk->durable_names_ = disk->names_;
   return disk;
+}
+
+std::shared_ptr<MemoryDisk::Inode> MemoryDisk::NewFile() {
+  auto file = std::make_shared<Inode>();
+  file->id = next_file_++;
+  return file;
 }
 
 void MemoryDisk::Apply(const FileOp& op, std::string* bytes) {
@@ -212,7 +218,7 @@ std::string MemoryDisk::Contents(const std::string& name) const {
 }
 
 void MemoryDisk::SetContents(const std::string& name, std::string bytes) {
-  auto file = std::make_shared<Inode>();
+  auto file = NewFile();
   file->durable = bytes;
   file->current = std::move(bytes);
   durable_names_[name] = names_[name] = file;
@@ -239,7 +245,7 @@ void MemoryDisk::Open(const std::string& name, OpenMode mode,
                  return done(absl::AlreadyExistsError(name));
                NameOp op;
                op.to = name;
-               op.file = std::make_shared<Inode>();
+               op.file = NewFile();
                ChangeNames(std::move(op));
              }
              done(std::make_unique<MemoryFile>(this, name, names_.at(name)));
@@ -249,7 +255,7 @@ void MemoryDisk::Open(const std::string& name, OpenMode mode,
 void MemoryDisk::Allocate(const std::string& name, uint64_t size,
                           ResultFn<std::unique_ptr<File>> done) {
   // The name may be there after a crash before the zeroes are.
-  auto file = std::make_shared<Inode>();
+  auto file = NewFile();
   bool exists = names_.contains(name);
   if (!exists && !full_) {
     NameOp op;

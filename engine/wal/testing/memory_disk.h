@@ -83,6 +83,7 @@ class MemoryDisk : public Disk {
     std::string bytes;
   };
   struct Inode {
+    uint64_t id = 0;
     std::string durable;
     std::string current;
     std::vector<FileOp> unsynced;
@@ -97,6 +98,9 @@ class MemoryDisk : public Disk {
 
   static void Apply(const FileOp& op, std::string* bytes);
   static void Apply(const NameOp& op, NameMap* names);
+  std::shared_ptr<Inode> NewFile();
+  // By id: all that have a name now or may have one after a crash.
+  std::map<uint64_t, std::shared_ptr<Inode>> Files() const;
   void ChangeNames(NameOp op);
   // Runs `run(failed)` as the next completion, unless `alive` is gone.
   void Complete(std::weak_ptr<void> alive, InlineFunction<void(bool)> run);
@@ -105,6 +109,7 @@ class MemoryDisk : public Disk {
   NameMap durable_names_;
   NameMap names_;
   std::vector<NameOp> unsynced_names_;
+  uint64_t next_file_ = 1;
   uint64_t next_op_ = 0;
   uint64_t completions_ = 0;
   uint64_t stop_after_ = UINT64_MAX;

@@ -1,0 +1,390 @@
+#!/usr/bin/env bash
+# Three real processes over mutual TLS on loopback: through kill -9 and SIGSTOP
+# of the leader, and against wrong certificates, garbage and bad command lines.
+# HOLDFAST_BIN: another binary than the one Bazel built.
+set -uo pipefail
+
+holdfast=${HOLDFAST_BIN:-$PWD/transport/holdfast}
+[ -x "$holdfast" ] || { echo "no binary at $holdfast" >&2; exit 1; }
+work=$(mktemp -d "${TEST_TMPDIR:-/tmp}/process.XXXXXX")
+case_name=setup
+declare -A pid=()
+extra_pids=()
+
+stop_all() {
+  trap - EXIT INT TERM
+  local p
+  for p in "${pid[@]}" ${extra_pids[@]+"${extra_pids[@]}"}; do
+    kill -KILL "$p" 2>/dev/null
+  done
+  wait 2>/dev/null
+  rm -rf "$work"
+}
+trap stop_all EXIT
+trap 'exit 130' INT
+trap 'exit 143' TERM
+
+# What was expected and what was found; the ends of all logs; the end.
+fail() {
+  {
+    echo "FAILED: $case_name: $*"
+    local log
+    for log in "$work"/*.log; do
+      [ -s "$log" ] || continue
+      echo "--- the end of $(basename "$log")"
+      tail -n 15 "$log" | cut -c 1-500
+    done
+  } >&2
+  exit 1
+}
+
+start_case() {
+  case_name=$1
+  echo "CASE: $case_name"
+}
+
+# The most that any one condition may take; only a failure gets there.
+patience=90
+
+# Until "$@" succeeds; what is missing after that is $1.
+await() {
+  local what=$1 deadline=$((SECONDS + patience))
+  shift
+  until "$@"; do
+    [ $SECONDS -lt $deadline ] || fail "expected $what within $patience s"
+    sleep 0.05
+  done
+}
+
+# Runs a command that must end by itself. Its stdout, stderr and code are in
+# $work/out, $work/err.log and $code.
+run() {
+  timeout -k 5 $patience "$@" > "$work/out" 2> "$work/err.log" < "${input:-/dev/null}"
+  code=$?
+}
+
+expect_code() {
+  [ "$code" = "$1" ] ||
+    fail "expected exit code $1, found $code: $(head -c 500 "$work/err.log")"
+}
+
+# One line on stderr, with this in it.
+expect_line() {
+  grep -Eiq -- "$1" "$work/err.log" ||
+    fail "expected a line with \"$1\", found: $(head -c 500 "$work/err.log")"
+  local n
+  n=$(grep -c '^holdfast: ' "$work/err.log")
+  [ "$n" = 1 ] || fail "expected one line \"holdfast: ...\", found $n"
+}
+
+# Ports that nobody listens on, below those that the system gives away.
+base=$((20000 + (RANDOM % 1000) * 10))
+taken() { (exec 3<> "/dev/tcp/127.0.0.1/$1") 2>/dev/null; }
+choose_ports() {
+  local tries n
+  for tries in $(seq 100); do
+    for n in 1 2 3 4 5; do
+      taken $((base + n)) && { base=$((20000 + (RANDOM % 1000) * 10)); continue 2; }
+    done
+    return
+  done
+  fail "expected five free ports, found none in 100 tries"
+}
+choose_ports
+address() { echo "127.0.0.1:$((base + $1))"; }
+servers=$(address 1),$(address 2),$(address 3)
+bootstrap=1=$(address 1),2=$(address 2),3=$(address 3)
+certs=$work/certs
+client=(--certs="$certs" --as=app)
+
+start() {
+  "$holdfast" node --id="$1" --listen="$(address "$1")" \
+    --data-dir="$work/data$1" --certs="$certs" --segment-mib=4 \
+    ${2-"--bootstrap=$bootstrap"} 2>> "$work/node$1.log" 4>&- &
+  pid[$1]=$!
+}
+
+status_line() {
+  timeout -k 5 20 "$holdfast" status --servers="$(address "$1")" "${client[@]}" \
+    --timeout=5s 2>/dev/null | head -n 1
+}
+
+# leader: the id that most of the servers "$@" name, and that says so itself.
+leader=
+find_leader() {
+  local id line
+  for id in "$@"; do
+    line=$(status_line "$id")
+    case $line in
+      *", leader, "*) leader=$id; return 0 ;;
+    esac
+  done
+  return 1
+}
+await_leader() { await "a leader among servers $*" find_leader "$@"; }
+
+# All that was ever appended, in order.
+: > "$work/all"
+
+# Appends n more lines and expects all of them acknowledged.
+batch=0
+append_lines() {
+  batch=$((batch + 1))
+  seq -f "batch $batch line %.0f" "$1" > "$work/input"
+  input=$work/input run "$holdfast" append --servers="$servers" \
+    "${client[@]}" --timeout=60s --print-offsets
+  expect_code 0
+  expect_offsets "$work/input" "$work/out"
+}
+
+# The offsets that append printed for the lines in $1 are $2; the lines are
+# part of the log from here on.
+expect_offsets() {
+  local before lines
+  before=$(wc -l < "$work/all")
+  lines=$(wc -l < "$1")
+  seq "$before" $((before + lines - 1)) > "$work/expected"
+  cmp -s "$work/expected" "$2" ||
+    fail "expected the offsets $before to $((before + lines - 1)), found" \
+      "$(wc -l < "$2") of them: $(head -n 1 "$2") to $(tail -n 1 "$2")"
+  cat "$1" >> "$work/all"
+}
+
+has_all() {
+  timeout -k 5 60 "$holdfast" read --servers="$(address "$1")" "${client[@]}" \
+    --local --from=0 --timeout=10s > "$work/read$1" 2> "$work/read$1.log" &&
+    [ "$(wc -l < "$work/read$1")" -ge "$(wc -l < "$work/all")" ]
+}
+
+# Every server has every line, and nothing else.
+expect_logs_equal() {
+  local id
+  for id in 1 2 3; do
+    await "$(wc -l < "$work/all") lines at server $id (has $(wc -l < "$work/read$id" 2>/dev/null))" has_all $id
+    cmp "$work/all" "$work/read$id" > "$work/cmp" 2>&1 ||
+      fail "expected all of the log at server $id, found: $(cat "$work/cmp")"
+  done
+}
+
+# The three processes of before run still, and serve.
+expect_servers_go_on() {
+  local id
+  for id in 1 2 3; do
+    kill -0 "${pid[$id]}" 2>/dev/null || fail "server $id has ended"
+  done
+  append_lines 5
+}
+
+# Ends server $1 properly.
+terminate() {
+  kill -TERM "${pid[$1]}"
+  await "the end of server $1 after SIGTERM" process_gone "${pid[$1]}"
+  wait "${pid[$1]}"
+  code=$?
+  [ $code = 0 ] || fail "expected exit code 0 of server $1 on SIGTERM, found $code"
+  grep -q 'event=closed' "$work/node$1.log" ||
+    fail "expected event=closed in the log of server $1"
+  unset "pid[$1]"
+}
+process_gone() {
+  [ ! -e "/proc/$1" ] || grep -q '^State:[[:space:]]*Z' "/proc/$1/status" 2>/dev/null
+}
+
+# --- The cases ---
+
+start_case "certificates and a first leader"
+"$holdfast" certs init --dir="$certs" --cluster=process > "$work/certs.log" 2>&1 ||
+  fail "certs init"
+for id in 1 2 3; do
+  "$holdfast" certs issue --dir="$certs" --node=$id --hosts=127.0.0.1 \
+    >> "$work/certs.log" 2>&1 || fail "certs issue --node=$id"
+done
+"$holdfast" certs issue --dir="$certs" --client=app >> "$work/certs.log" 2>&1 ||
+  fail "certs issue --client=app"
+for id in 1 2 3; do start $id; done
+await_leader 1 2 3
+
+start_case "appended lines are at every server"
+append_lines 1000
+expect_logs_equal
+
+start_case "a long line and an empty one come back as they were"
+{ head -c 300000 /dev/zero | tr '\0' x; echo; echo; } > "$work/input"
+input=$work/input run "$holdfast" append --servers="$servers" "${client[@]}" \
+  --timeout=60s --print-offsets
+expect_code 0
+expect_offsets "$work/input" "$work/out"
+expect_logs_equal
+
+# Appends go on while $1 happens to the leader: the first lines are under way
+# then, the others are given only afterwards.
+append_through() {
+  batch=$((batch + 1))
+  seq -f "batch $batch line %.0f" 20000 > "$work/through"
+  rm -f "$work/pipe"
+  mkfifo "$work/pipe"
+  : > "$work/offsets"
+  "$holdfast" append --servers="$servers" "${client[@]}" --timeout=80s \
+    --print-offsets --file="$work/pipe" > "$work/offsets" 2> "$work/append.log" &
+  append_pid=$!
+  extra_pids+=("$append_pid")
+  exec 4> "$work/pipe"
+  head -n 10000 "$work/through" >&4 &
+  local feeder=$!
+  await "the first acknowledgement" test -s "$work/offsets"
+  "$@"
+  wait "$feeder"
+  tail -n +10001 "$work/through" >&4 &
+  feeder=$!
+  wait "$feeder"
+  exec 4>&-
+  await "the end of append" process_gone "$append_pid"
+  wait "$append_pid"
+  code=$?
+  [ $code = 0 ] || fail "expected exit code 0 of append, found $code"
+  expect_offsets "$work/through" "$work/offsets"
+}
+others_of() {
+  local id
+  for id in 1 2 3; do [ $id = "$1" ] || printf '%s ' $id; done
+}
+
+start_case "kill -9 of the leader amid appends"
+await_leader 1 2 3
+old=$leader
+kill_leader() { kill -KILL "${pid[$old]}"; wait "${pid[$old]}" 2>/dev/null; }
+append_through kill_leader
+# shellcheck disable=SC2046
+await_leader $(others_of "$old")
+start "$old"
+expect_logs_equal
+
+start_case "SIGSTOP of the leader amid appends"
+await_leader 1 2 3
+old=$leader
+stop_leader() { kill -STOP "${pid[$old]}"; }
+append_through stop_leader
+# shellcheck disable=SC2046
+await_leader $(others_of "$old")
+[ "$leader" != "$old" ] || fail "expected another leader than $old"
+append_lines 10
+kill -CONT "${pid[$old]}"
+expect_logs_equal
+expect_servers_go_on
+
+start_case "a certificate of another CA"
+"$holdfast" certs init --dir="$work/foreign" --cluster=process > "$work/certs.log" 2>&1 &&
+  "$holdfast" certs issue --dir="$work/foreign" --client=app >> "$work/certs.log" 2>&1 ||
+  fail "certs of a second CA"
+echo no > "$work/no"
+input=$work/no run "$holdfast" append --servers="$servers" \
+  --certs="$work/foreign" --as=app --timeout=2s
+[ "$code" = 1 ] || [ "$code" = 3 ] || fail "expected exit code 1 or 3, found $code"
+expect_line 'certificate|CA'
+expect_servers_go_on
+
+start_case "a client's certificate used as a server's"
+mkdir "$work/posing"
+cp "$certs/ca.crt" "$work/posing/"
+cp "$certs/client-app.crt" "$work/posing/server-3.crt"
+cp "$certs/client-app.key" "$work/posing/server-3.key"
+run "$holdfast" node --id=3 --listen="$(address 4)" --data-dir="$work/posing-data" \
+  --bootstrap="$bootstrap" --certs="$work/posing"
+expect_code 1
+expect_line 'client'
+expect_servers_go_on
+
+start_case "garbage on the port"
+garbage() {
+  (
+    exec 3<> "/dev/tcp/127.0.0.1/$((base + $1))" || exit 0
+    { printf '%b' "$2"; head -c 100000 /dev/urandom; } >&3
+    # Until the server hangs up, or has not for a while.
+    timeout 20 cat <&3 > /dev/null
+  ) 2>/dev/null
+  return 0
+}
+for id in 1 2 3; do
+  for first in '' '\x01' '\x02' '\x16\x03\x01' 'GET / HTTP/1.1\r\n\r\n'; do
+    garbage $id "$first"
+  done
+done
+expect_servers_go_on
+
+start_case "plaintext on the TLS port"
+input=$work/no run "$holdfast" append --servers="$servers" --insecure --timeout=2s
+[ "$code" = 1 ] || [ "$code" = 3 ] || fail "expected exit code 1 or 3, found $code"
+expect_line .
+expect_servers_go_on
+
+start_case "a reader's certificate reads and can't append"
+"$holdfast" certs issue --dir="$certs" --client=reader --role=read \
+  >> "$work/certs.log" 2>&1 || fail "certs issue --role=read"
+input=$work/no run "$holdfast" append --servers="$servers" --certs="$certs" \
+  --as=reader --timeout=30s
+expect_code 1
+expect_line 'role|may not|allow|permi'
+run "$holdfast" read --servers="$servers" --certs="$certs" --as=reader \
+  --from=0 --count=1 --timeout=30s
+expect_code 0
+[ "$(cat "$work/out")" = "$(head -n 1 "$work/all")" ] ||
+  fail "expected the first line, found $(head -c 100 "$work/out")"
+expect_servers_go_on
+
+start_case "a port in use"
+run "$holdfast" node --id=3 --listen="$(address 1)" --data-dir="$work/other-data" \
+  --bootstrap="$bootstrap" --certs="$certs"
+expect_code 1
+expect_line 'in use'
+
+start_case "a data directory in use"
+run "$holdfast" node --id=1 --listen="$(address 4)" --data-dir="$work/data1" \
+  --bootstrap="$bootstrap" --certs="$certs"
+expect_code 1
+expect_line 'in use'
+expect_servers_go_on
+
+start_case "SIGTERM, a directory of another id, and bootstrap again"
+terminate 3
+run "$holdfast" node --id=2 --listen="$(address 4)" --data-dir="$work/data3" \
+  --bootstrap="$bootstrap" --certs="$certs"
+expect_code 1
+expect_line 'server 3|id 3|belongs|another'
+append_lines 5
+start 3
+expect_logs_equal
+expect_servers_go_on
+
+start_case "a restart of all, without bootstrap"
+for id in 1 2 3; do terminate $id; done
+for id in 1 2 3; do start $id ''; done
+await_leader 1 2 3
+expect_servers_go_on
+expect_logs_equal
+
+start_case "an unknown flag and other misuse"
+run "$holdfast" append --servers="$servers" "${client[@]}" --tiemout=1s
+expect_code 2
+expect_line 'did you mean --timeout'
+run "$holdfast" node --id=1 --listen=nonsense --data-dir="$work/none" --insecure
+expect_code 2
+expect_line 'HOST:PORT'
+run "$holdfast" frobnicate
+expect_code 2
+expect_line 'unknown command'
+
+start_case "no live server"
+input=$work/no run "$holdfast" append --servers="$(address 4),$(address 5)" \
+  "${client[@]}" --timeout=1s
+expect_code 3
+expect_line .
+run "$holdfast" read --servers="$(address 4)" "${client[@]}" --timeout=1s
+expect_code 3
+expect_line .
+run "$holdfast" status --servers="$(address 4)" "${client[@]}" --timeout=1s
+expect_code 3
+
+start_case "SIGTERM ends every server with 0"
+expect_logs_equal
+for id in 1 2 3; do terminate $id; done
+echo "all is well: $(wc -l < "$work/all") lines, $SECONDS s"
