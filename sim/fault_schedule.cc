@@ -80,7 +80,8 @@ void FaultSchedule::Stop() {
   fabric_->HealAll();
   for (SimServer* server : servers_) {
     if (server->running()) {
-      server->process()->DieBeforeIo(0, nullptr);  // no more
+      server->process()->DieBeforeIo(0, SimProcess::Io::kAny,
+                                     nullptr);  // no more
     } else {
       server->Start();
     }

@@ -50,7 +50,8 @@ class SimProcess {
 
   // The process dies just before its n-th operation of that kind from now
   // (n >= 1), in the midst of the task that submits it. `on_death` runs when
-  // that task has ended, and is to do what a crash does.
+  // that task has ended, and is to do what a crash does. n = 0 takes back an
+  // earlier wish.
   void DieBeforeIo(uint64_t n, Io kind, Task on_death) {
     io_left_ = n;
     io_kind_ = kind;

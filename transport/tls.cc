@@ -75,12 +75,20 @@ bssl::UniquePtr<T> ReadPem(const std::string& pem, ReadFn read) {
 }
 
 // Certificates are checked at the Loop's time. (BoringSSL's own clock only
-// ages sessions, which are off.)
+// ages sessions, which are off.) Why one isn't good goes to the int that is
+// the SSL's application data: there is no session yet to ask for it.
 int VerifyAtLoopTime(X509_STORE_CTX* store, void* context) {
   Duration now = static_cast<Loop*>(context)->WallNow().time_since_epoch();
   X509_STORE_CTX_set_time(
       store, 0, std::chrono::duration_cast<std::chrono::seconds>(now).count());
-  return X509_verify_cert(store);
+  int good = X509_verify_cert(store);
+  auto* ssl = static_cast<SSL*>(X509_STORE_CTX_get_ex_data(
+      store, SSL_get_ex_data_X509_STORE_CTX_idx()));
+  if (good != 1) {
+    *static_cast<int*>(SSL_get_app_data(ssl)) =
+        X509_STORE_CTX_get_error(store);
+  }
+  return good;
 }
 
 // --- The connection ---
@@ -318,6 +326,7 @@ class TlsHandshake final : public PendingOp {
         expected_server_(std::move(expected_server)),
         done_(std::move(done)),
         raw_(std::move(raw)) {
+    SSL_set_app_data(ssl_.get(), &verified_);
     if (client) {
       SSL_set_connect_state(ssl_.get());
       if (!preface.empty()) wire_->out.push_back(std::move(preface));
@@ -365,12 +374,11 @@ class TlsHandshake final : public PendingOp {
   }
 
   absl::Status Failure() {
-    long verified = SSL_get_verify_result(ssl_.get());  // NOLINT: its type
     std::string reason = LastError();
-    if (verified != X509_V_OK) {
+    if (verified_ != X509_V_OK) {
       return absl::UnauthenticatedError(
           absl::StrCat("the peer's certificate isn't good here: ",
-                       X509_verify_cert_error_string(verified),
+                       X509_verify_cert_error_string(verified_),
                        "; is it of this cluster's CA, and not expired?"));
     }
     if (wire_->in_ended) {
@@ -403,6 +411,7 @@ class TlsHandshake final : public PendingOp {
     }
     SecuredConnection secured;
     secured.peer = *std::move(peer);
+    SSL_set_app_data(ssl_.get(), nullptr);
     secured.connection = std::make_unique<TlsConnection>(
         loop_, std::move(raw_), std::move(wire_), std::move(ssl_));
     Finish(std::move(secured));
@@ -419,6 +428,7 @@ class TlsHandshake final : public PendingOp {
   const PeerIdentity self_;
   const std::string expected_server_;
   SecureDone done_;
+  int verified_ = X509_V_OK;
   bool finished_ = false;
   absl::Status failure_;
   std::unique_ptr<Connection> raw_;

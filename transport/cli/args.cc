@@ -64,7 +64,7 @@ absl::StatusOr<Duration> ParseDuration(absl::string_view text) {
     absl::string_view number = text;
     int64_t n;
     if (absl::ConsumeSuffix(&number, suffix) && absl::SimpleAtoi(number, &n) &&
-        n >= 0 && n <= 1000000000) {
+        n >= 0 && n <= Duration::max() / unit) {
       return n * unit;
     }
   }
@@ -95,9 +95,6 @@ absl::Status Args::Add(const std::vector<FlagSpec>& specs,
   bool has_value = equals != absl::string_view::npos;
   std::string name(rest.substr(0, equals));
   std::string value(has_value ? rest.substr(equals + 1) : "");
-  if (name == "flagfile" && Find(specs, name) != nullptr) {
-    return AddFile(specs, value, depth + 1);
-  }
   const FlagSpec* spec = Find(specs, name);
   if (spec == nullptr) return Unknown(specs, name);
   if (spec->value != nullptr && (!has_value || value.empty())) {
@@ -108,6 +105,7 @@ absl::Status Args::Add(const std::vector<FlagSpec>& specs,
     return absl::InvalidArgumentError(
         absl::StrCat("--", name, " takes no value, found \"", value, "\""));
   }
+  if (name == "flagfile") return AddFile(specs, value, depth + 1);
   if (!values_.emplace(name, value).second) {
     return absl::InvalidArgumentError(
         absl::StrCat("--", name, " is given twice"));

@@ -193,7 +193,14 @@ class Server {
       absl::StatusOr<std::unique_ptr<TlsSecurity>> tls =
           TlsSecurity::Create(loop_.get(), *credentials);
       if (!tls.ok()) return tls.status();
-      node.cluster_name = (*tls)->self().cluster;
+      const PeerIdentity& self = (*tls)->self();
+      if (self.kind != PeerIdentity::Kind::kServer ||
+          self.name != absl::StrCat(node.id.value())) {
+        return absl::FailedPreconditionError(absl::StrCat(
+            "expected the certificate of server ", node.id.value(), " in ",
+            settings_.certs, ", found that of ", FormatIdentityUri(self)));
+      }
+      node.cluster_name = self.cluster;
       security_ = *std::move(tls);
     }
     absl::StatusOr<std::unique_ptr<PosixDisk>> disk =
