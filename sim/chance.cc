@@ -9,18 +9,17 @@ void Chance::Replay(const Tape& tape) {
   }
 }
 
-std::optional<uint64_t> Chance::Record(const ChanceSite& site,
-                                       ChanceActor actor, uint64_t ordinal,
-                                       uint64_t value) {
+void Chance::Record(const ChanceSite& site, ChanceActor actor, uint64_t ordinal,
+                    uint64_t value) {
   tape_.entries.push_back({site.name, actor, ordinal, value});
-  return value;
 }
 
 std::optional<uint64_t> Chance::FromTape(const ChanceSite& site,
-                                         ChanceActor actor, uint64_t ordinal) {
+                                         ChanceActor actor,
+                                         uint64_t ordinal) const {
   const auto it = replay_.find({site.name, actor, ordinal});
   if (it == replay_.end()) return std::nullopt;
-  return Record(site, actor, ordinal, it->second);
+  return it->second;
 }
 
 }  // namespace holdfast

@@ -76,18 +76,26 @@ class Chance {
                                           const ChanceSite& site,
                                           ChanceActor actor, uint64_t ordinal,
                                           uint64_t rate_ppm) {
-    if (!replaying_) {
+    // The trace gets the outcome, not the bits: a replay, which doesn't draw
+    // them, is to have the same hash.
+    std::optional<uint64_t> value;
+    if (replaying_) {
+      value = FromTape(site, actor, ordinal);
+      if (rate_ppm == 0 && !value.has_value()) return std::nullopt;
+    } else {
       if (rate_ppm == 0) return std::nullopt;
-      const uint64_t bits = BitsWithPrefix(prefix, ordinal);
-      if (holdfast::Below(bits, 1000000) >= rate_ppm) return std::nullopt;
-      return Record(site, actor, ordinal, Mix64(bits));
+      const uint64_t bits = HashCombine(prefix, ordinal);
+      if (holdfast::Below(bits, 1000000) < rate_ppm) value = Mix64(bits);
     }
-    return FromTape(site, actor, ordinal);
+    trace_->Draw(value.value_or(0));
+    ++draws_;
+    if (value.has_value()) Record(site, actor, ordinal, *value);
+    return value;
   }
-  std::optional<uint64_t> Record(const ChanceSite& site, ChanceActor actor,
-                                 uint64_t ordinal, uint64_t value);
+  void Record(const ChanceSite& site, ChanceActor actor, uint64_t ordinal,
+              uint64_t value);
   std::optional<uint64_t> FromTape(const ChanceSite& site, ChanceActor actor,
-                                   uint64_t ordinal);
+                                   uint64_t ordinal) const;
 
   struct ReplayKey {
     std::string site;

@@ -14,7 +14,8 @@ SimServer::SimServer(World* world, NetworkFabric* fabric, MachineId machine,
       fabric_(fabric),
       machine_(machine),
       options_(std::move(options)),
-      image_(world, machine, disk_options) {
+      disk_options_(disk_options),
+      image_(std::make_unique<DiskImage>(world, machine, disk_options)) {
   NodeOptions& node = options_.log.node;
   node.id = ServerId(machine);
   node.cluster_name = "sim";
@@ -36,7 +37,7 @@ void SimServer::Start() {
   clock.drift_ppm = drift_ppm_;
   life_ = std::make_unique<Life>(world_, machine_, boots_, clock);
   Life& life = *life_;
-  life.disk = std::make_unique<SimDisk>(&life.process, &image_);
+  life.disk = std::make_unique<SimDisk>(&life.process, image_.get());
   life.network = std::make_unique<SimNetwork>(&life.process, fabric_);
   life.log_line = [this](absl::string_view line) {
     if (on_log_line_) on_log_line_(machine_, line);
@@ -62,12 +63,17 @@ void SimServer::Crash(bool power_lost) {
   CollectStats(&past_stats_);
   life_->process.Kill();
   fabric_->ProcessDied(life_->process, power_lost);
-  image_.ProcessDied(life_->process);
+  image_->ProcessDied(life_->process);
   if (power_lost) {
     fabric_->SetMachineUp(machine_, false);
-    image_.PowerLost(boots_);
+    image_->PowerLost(boots_);
   }
   life_ = nullptr;
+}
+
+void SimServer::WipeDisk() {
+  CHECK(!running());
+  image_ = std::make_unique<DiskImage>(world_, machine_, disk_options_);
 }
 
 void SimServer::CollectStats(std::map<std::string, uint64_t>* totals) const {

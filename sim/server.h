@@ -43,7 +43,9 @@ class SimServer {
   SimProcess* process() { return &life_->process; }
   const DistributedLog& log() const { return life_->service->log(); }
   const Node& node() const { return log().node(); }
-  DiskImage* disk() { return &image_; }
+  DiskImage* disk() { return image_.get(); }
+  // The machine gets a new, empty disk. Needs !running().
+  void WipeDisk();
   // Starts so far.
   uint32_t boots() const { return boots_; }
   // Why the server stopped by itself or couldn't start; OK otherwise.
@@ -74,7 +76,8 @@ class SimServer {
   NetworkFabric* const fabric_;
   const MachineId machine_;
   ServiceOptions options_;
-  DiskImage image_;
+  const SimDiskOptions disk_options_;
+  std::unique_ptr<DiskImage> image_;
   int64_t drift_ppm_ = 0;
   uint32_t boots_ = 0;
   absl::Status failure_;

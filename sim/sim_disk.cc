@@ -150,8 +150,7 @@ class SimFile::WriteOperation final : public DiskOperation {
 
   void TakeEffect() override {
     const uint64_t size = file_->now().size();
-    if (to > size &&
-        image_->used_bytes() + to - size > image_->options_.capacity_bytes) {
+    if (to > size && !image_->HasRoomFor(to - size)) {
       status_ = absl::ResourceExhaustedError(
           absl::StrCat("write to ", name_, ": the disk is full"));
       return;

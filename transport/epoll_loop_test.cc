@@ -3,7 +3,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include <atomic>
+#include <memory>
 #include <string>
 #include <thread>
 #include <utility>
@@ -13,6 +13,8 @@
 
 namespace holdfast {
 namespace {
+
+constexpr int kTasks = 10000;
 
 TEST(EpollLoopTest, RunsTimersInTheOrderOfTimeThenSubmission) {
   EpollLoop loop;
@@ -61,7 +63,9 @@ TEST(EpollLoopTest, CancelledTimersDontRun) {
   EpollLoop loop;
   bool ran = false;
   Timer cancelled = loop.After(1ms, [&] { ran = true; });
-  { Timer dropped = loop.After(1ms, [&] { ran = true; }); }
+  {
+    Timer dropped = loop.After(1ms, [&] { ran = true; });
+  }
   Timer replaced = loop.After(1ms, [&] { ran = true; });
   Timer last = loop.After(3ms, [&] { loop.Stop(); });
   replaced = loop.After(2ms, [] {});
@@ -148,7 +152,6 @@ TEST(EpollLoopTest, NowStandsStillWithinATask) {
 
 TEST(EpollLoopTest, TakesTasksFromAnotherThreadInItsOrder) {
   EpollLoop loop;
-  constexpr int kTasks = 10000;
   std::vector<int> order;
   std::thread::id here = std::this_thread::get_id();
   std::thread thread([&, inbox = loop.inbox()] {
@@ -227,8 +230,7 @@ TEST(EpollLoopTest, HandsOutADescriptorsEvents) {
   ASSERT_EQ(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, fds), 0);
   Reader reader(&loop, fds[0]);
   loop.Post([&] { EXPECT_EQ(write(fds[1], "hel", 3), 3); });
-  Timer later =
-      loop.After(1ms, [&] { EXPECT_EQ(write(fds[1], "lo", 2), 2); });
+  Timer later = loop.After(1ms, [&] { EXPECT_EQ(write(fds[1], "lo", 2), 2); });
   loop.Run();
   EXPECT_EQ(reader.got(), "hello");
   close(fds[1]);

@@ -17,10 +17,6 @@ namespace holdfast {
 // helper threads: one for writes and syncs, in the order of submission, one
 // for reads, and one for what takes long (allocating a segment) and for names.
 // So a hung disk blocks neither the Loop nor closing.
-//
-// A thread that writes and then syncs was measured against io_uring with the
-// two linked (docs/ARCHITECTURE.md): the kernel hands a buffered fdatasync to
-// a thread of its own anyway, and the latencies are alike.
 class PosixDisk final : public Disk {
  public:
   // Makes the directory (mode 0750) if it isn't there. Errors: the path is

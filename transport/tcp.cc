@@ -111,10 +111,10 @@ class TcpConnection final : public Connection, public EventHandler {
 
   void Abort() override {
     aborted_ = true;
-    // No lingering: the peer gets a reset.
-    linger hard{1, 0};
-    setsockopt(fd_, SOL_SOCKET, SO_LINGER, &hard, sizeof(hard));
-    shutdown(fd_, SHUT_RDWR);
+    // The peer gets a reset, at once: a shutdown would look like a proper end.
+    sockaddr nowhere{};
+    nowhere.sa_family = AF_UNSPEC;
+    connect(fd_, &nowhere, sizeof(nowhere));
     loop_->Post(scope_.Wrap([this] { OnEvents(EPOLLERR); }));
   }
 

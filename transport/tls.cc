@@ -82,11 +82,10 @@ int VerifyAtLoopTime(X509_STORE_CTX* store, void* context) {
   X509_STORE_CTX_set_time(
       store, 0, std::chrono::duration_cast<std::chrono::seconds>(now).count());
   int good = X509_verify_cert(store);
-  auto* ssl = static_cast<SSL*>(X509_STORE_CTX_get_ex_data(
-      store, SSL_get_ex_data_X509_STORE_CTX_idx()));
+  auto* ssl = static_cast<SSL*>(
+      X509_STORE_CTX_get_ex_data(store, SSL_get_ex_data_X509_STORE_CTX_idx()));
   if (good != 1) {
-    *static_cast<int*>(SSL_get_app_data(ssl)) =
-        X509_STORE_CTX_get_error(store);
+    *static_cast<int*>(SSL_get_app_data(ssl)) = X509_STORE_CTX_get_error(store);
   }
   return good;
 }

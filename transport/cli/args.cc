@@ -13,6 +13,8 @@ namespace holdfast {
 namespace {
 
 constexpr int kFlagfileDepthMax = 4;
+// So that a time added to it still fits into 64 bits of nanoseconds.
+constexpr Duration kLongest = 24h * 36500;
 
 const FlagSpec* Find(const std::vector<FlagSpec>& specs,
                      absl::string_view name) {
@@ -64,7 +66,7 @@ absl::StatusOr<Duration> ParseDuration(absl::string_view text) {
     absl::string_view number = text;
     int64_t n;
     if (absl::ConsumeSuffix(&number, suffix) && absl::SimpleAtoi(number, &n) &&
-        n >= 0 && n <= Duration::max() / unit) {
+        n >= 0 && n <= kLongest / unit) {
       return n * unit;
     }
   }

@@ -79,7 +79,8 @@ TEST(ArgsTest, RefusesBadForms) {
 }
 
 TEST(ArgsTest, NumbersKeepTheirRange) {
-  for (const char* bad : {"0", "11", "-1", "x", "1.5", "99999999999999999999"}) {
+  for (const char* bad :
+       {"0", "11", "-1", "x", "1.5", "99999999999999999999"}) {
     auto args = Parse({absl::StrCat("--count=", bad)});
     ASSERT_TRUE(args.ok());
     auto number = args->Number("count", 1, 1, 10);
@@ -98,8 +99,8 @@ TEST(ArgsTest, RequireNamesWhatIsMissing) {
 }
 
 TEST(ArgsTest, TakesMoreFlagsFromAFile) {
-  std::string path = WriteFile(
-      "flags", "# a comment\n\n  --timeout=2m  \n--local\n");
+  std::string path =
+      WriteFile("flags", "# a comment\n\n  --timeout=2m  \n--local\n");
   auto args = Parse({"--flagfile=" + path, "--count=3"});
   ASSERT_TRUE(args.ok()) << args.status();
   EXPECT_EQ(*args->Time("timeout", 1s), 120s);

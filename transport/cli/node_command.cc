@@ -1,5 +1,6 @@
 #include <signal.h>
 #include <stdlib.h>
+#include <sys/resource.h>
 #include <time.h>
 
 #include <algorithm>
@@ -151,6 +152,14 @@ void PrintLogLine(absl::string_view level, absl::string_view line) {
                std::string(line).c_str());
 }
 
+// Segments stay open, and clients are many: as many descriptors as may be.
+void RaiseDescriptorLimit() {
+  rlimit limit;
+  if (getrlimit(RLIMIT_NOFILE, &limit) != 0) return;
+  limit.rlim_cur = limit.rlim_max;
+  setrlimit(RLIMIT_NOFILE, &limit);
+}
+
 // A server with all that it stands on.
 class Server {
  public:
@@ -158,6 +167,7 @@ class Server {
 
   int Run() {
     EpollLoop::BlockSignals({SIGTERM, SIGINT});
+    RaiseDescriptorLimit();
     if (absl::Status s = MakeParts(); !s.ok()) return FailWith(s);
     loop_->OnSignals({SIGTERM, SIGINT}, [this](int signal) {
       PrintLogLine("info", absl::StrCat("event=closing signal=", signal));

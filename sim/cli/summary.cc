@@ -1,0 +1,113 @@
+#include "sim/cli/summary.h"
+
+#include <algorithm>
+#include <utility>
+#include <vector>
+
+#include "absl/strings/ascii.h"
+#include "absl/strings/numbers.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
+#include "absl/strings/str_split.h"
+
+namespace holdfast {
+
+void Summary::Add(const SimulationResult& r) {
+  counts_["seeds"] += 1;
+  counts_["events"] += r.events;
+  counts_["simulated_ms"] += static_cast<uint64_t>(r.simulated_ms);
+  counts_["elections"] += r.elections;
+  counts_["crashes"] += r.faults.crashes;
+  counts_["power_losses"] += r.faults.power_losses;
+  counts_["client_crashes"] += r.faults.client_crashes;
+  counts_["partitions"] += r.faults.partitions;
+  counts_["slow_links"] += r.faults.slow_links;
+  counts_["resets"] += r.network.resets;
+  counts_["half_open"] += r.network.half_open;
+  counts_["lost_writes"] += r.lost_writes;
+  counts_["torn_writes"] += r.torn_writes;
+  counts_["acknowledged_appends"] += r.acknowledged;
+  counts_["unknown_appends"] += r.unknown;
+  counts_["records_read"] += r.reads;
+  for (const auto& [name, value] : r.stats) paths_[name] += value;
+  settle_ms_max_ = std::max(settle_ms_max_, static_cast<uint64_t>(r.settle_ms));
+  hash_ += r.trace_hash;
+}
+
+std::string Summary::ToText() const {
+  std::string text;
+  for (const auto& [name, value] : counts_) {
+    absl::StrAppend(&text, "count ", name, " ", value, "\n");
+  }
+  for (const auto& [name, value] : paths_) {
+    absl::StrAppend(&text, "path ", name, " ", value, "\n");
+  }
+  absl::StrAppend(&text, "max settle ", settle_ms_max_, "\n");
+  absl::StrAppend(&text, "hash sum ", hash_, "\n");
+  return text;
+}
+
+absl::Status Summary::AddText(absl::string_view text) {
+  for (absl::string_view line : absl::StrSplit(text, '\n', absl::SkipEmpty())) {
+    const std::vector<std::string> words = absl::StrSplit(line, ' ');
+    uint64_t value = 0;
+    if (words.size() != 3 || !absl::SimpleAtoi(words[2], &value)) {
+      return absl::InvalidArgumentError(absl::StrCat(
+          "a job's summary: expected \"KIND NAME VALUE\", found \"", line,
+          "\""));
+    }
+    if (words[0] == "count") counts_[words[1]] += value;
+    if (words[0] == "path") paths_[words[1]] += value;
+    if (words[0] == "max") settle_ms_max_ = std::max(settle_ms_max_, value);
+    if (words[0] == "hash") hash_ += value;
+  }
+  return absl::OkStatus();
+}
+
+uint64_t Summary::count(const std::string& name) const {
+  const auto it = counts_.find(name);
+  return it == counts_.end() ? 0 : it->second;
+}
+
+std::string Summary::Line(bool json, uint64_t seed, absl::string_view verdict,
+                          int64_t wall_ms) const {
+  const std::string hash = absl::StrFormat("%016x", hash_);
+  if (json) {
+    std::string line =
+        absl::StrCat("{\"seed\":", seed, ",\"verdict\":\"", verdict,
+                     "\",\"wall_ms\":", wall_ms, ",\"trace_hash\":\"", hash,
+                     "\",\"settle_ms_max\":", settle_ms_max_);
+    for (const auto& [name, value] : counts_) {
+      absl::StrAppend(&line, ",\"", name, "\":", value);
+    }
+    return absl::StrCat(line, "}");
+  }
+  const auto wall = static_cast<uint64_t>(std::max<int64_t>(wall_ms, 1));
+  std::string line = absl::StrCat(
+      "seed ", seed, ", ", count("seeds"), " run(s): ", verdict, "; ",
+      count("events"), " events, ", count("simulated_ms") / 1000,
+      " s simulated in ", wall_ms, " ms (", count("events") * 1000 / wall,
+      " events/s), trace hash ", hash, ";");
+  for (const char* name : {"elections", "crashes", "power_losses", "partitions",
+                           "resets", "torn_writes", "acknowledged_appends",
+                           "unknown_appends", "records_read"}) {
+    std::string words = name;
+    std::replace(words.begin(), words.end(), '_', ' ');
+    absl::StrAppend(&line, " ", count(name), " ", words, ",");
+  }
+  return absl::StrCat(line, " settled within ", settle_ms_max_, " ms");
+}
+
+std::vector<std::string> Summary::NeverTaken(absl::string_view list) const {
+  std::vector<std::string> never;
+  for (absl::string_view line : absl::StrSplit(list, '\n')) {
+    const std::string name(
+        absl::StripAsciiWhitespace(line.substr(0, line.find('#'))));
+    if (name.empty()) continue;
+    const auto it = paths_.find(name);
+    if (it == paths_.end() || it->second == 0) never.push_back(name);
+  }
+  return never;
+}
+
+}  // namespace holdfast

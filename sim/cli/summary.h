@@ -1,0 +1,46 @@
+#ifndef HOLDFAST_SIM_CLI_SUMMARY_H_
+#define HOLDFAST_SIM_CLI_SUMMARY_H_
+
+#include <cstdint>
+#include <map>
+#include <string>
+
+#include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+#include "sim/simulation.h"
+
+namespace holdfast {
+
+// What a campaign came to: sums over its seeds, for the last line.
+class Summary {
+ public:
+  void Add(const SimulationResult& result);
+  // Of another process, as its ToText gave it; INVALID_ARGUMENT if it isn't
+  // that.
+  absl::Status AddText(absl::string_view text);
+  std::string ToText() const;
+
+  // The last line. `seed`: the first, or the one that failed.
+  std::string Line(bool json, uint64_t seed, absl::string_view verdict,
+                   int64_t wall_ms) const;
+
+  // What the engine's layers counted, by name.
+  const std::map<std::string, uint64_t>& paths() const { return paths_; }
+
+  // The names in a list of rare paths (a line each, '#' begins a comment) that
+  // were never taken.
+  std::vector<std::string> NeverTaken(absl::string_view list) const;
+
+ private:
+  uint64_t count(const std::string& name) const;
+
+  std::map<std::string, uint64_t> counts_;
+  std::map<std::string, uint64_t> paths_;
+  uint64_t settle_ms_max_ = 0;
+  // One seed's own; of several the sum, which is the same in any order.
+  uint64_t hash_ = 0;
+};
+
+}  // namespace holdfast
+
+#endif  // HOLDFAST_SIM_CLI_SUMMARY_H_
