@@ -18,6 +18,8 @@ constexpr ChanceSite kDrift("setup/drift");
 constexpr ChanceSite kRecordBytes("setup/record_bytes");
 constexpr ChanceSite kPause("setup/pause");
 constexpr ChanceSite kSync("setup/sync");
+constexpr ChanceSite kAppendBytes("setup/append_bytes");
+constexpr ChanceSite kInFlight("setup/in_flight");
 
 // Clients' machines are numbered from here, servers' from 1.
 constexpr MachineId kFirstClient = 101;
@@ -64,7 +66,14 @@ Simulation::Simulation(const SimulationOptions& options)
   service.log.node.wal.mark_every_bytes = 4 << 10;
   service.log.node.raft.hot_bytes = uint64_t{4 << 10}
                                     << Drawn(chance, kHotBytes, 0, 8);
-  service.log.node.raft.max_append_bytes = 16 << 10;
+  // Few and small messages under way split what a new leader sends: old
+  // entries are acknowledged apart from those of its own term.
+  service.log.node.raft.max_append_bytes = uint64_t{256}
+                                           << Drawn(chance, kAppendBytes, 0, 7);
+  service.log.node.raft.max_probe_bytes =
+      service.log.node.raft.max_append_bytes;
+  service.log.node.raft.max_messages_in_flight =
+      size_t{1} << Drawn(chance, kInFlight, 0, 5);
   service.log.node.raft.max_bytes_in_flight = 64 << 10;
   for (MachineId m = 1; m <= options_.nodes; ++m) {
     servers_.push_back(std::make_unique<SimServer>(
