@@ -145,10 +145,10 @@ void FaultSchedule::CrashLater(SimServer* server, uint64_t value,
 
 void FaultSchedule::CrashInIo(SimServer* server, uint64_t value) {
   if (!server->running()) return;
-  // In the midst of a task, before one of its next operations; those of the
-  // disk are few, so they have a chance of their own.
+  // In the midst of a task, before one of its next operations; mostly those of
+  // the disk, which are fewer, and between which there are unsynced writes.
   using Io = SimProcess::Io;
-  const Io kind = (value & 2) != 0 ? Io::kDisk : Io::kAny;
+  const Io kind = (value & 6) != 0 ? Io::kDisk : Io::kAny;
   uint64_t operations =
       1 + Below(Mix64(value + 4), kind == Io::kDisk ? 20 : 100);
   bool power_lost = (value & 1) != 0;

@@ -98,10 +98,15 @@ TEST_F(SchedulerTest, ADroppedActorsEventsAreGone) {
 
 TEST_F(SchedulerTest, DroppingATaskMayCancelAnother) {
   const ActorId actor = scheduler_.AddActor();
-  struct CancelsOther {
-    Scheduler* scheduler;
-    Scheduler::EventId other;
-    ~CancelsOther() { scheduler->Cancel(other); }
+  class CancelsOther {
+   public:
+    CancelsOther(Scheduler* scheduler, Scheduler::EventId other)
+        : scheduler_(scheduler), other_(other) {}
+    ~CancelsOther() { scheduler_->Cancel(other_); }
+
+   private:
+    Scheduler* scheduler_;
+    Scheduler::EventId other_;
   };
   const Scheduler::EventId other = In(1ms, "other", actor);
   auto cancels = std::make_shared<CancelsOther>(&scheduler_, other);

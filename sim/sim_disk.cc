@@ -23,8 +23,10 @@ constexpr ChanceSite kTear("disk/tear");
 constexpr ChanceSite kLoseName("disk/lose_name");
 
 // Of each unsynced write, name, and operation under way.
-constexpr uint64_t kHalf_ppm = 500000;
-constexpr uint64_t kThird_ppm = 333333;
+constexpr uint64_t kLost_ppm = 500000;
+constexpr uint64_t kTorn_ppm = 400000;
+constexpr uint64_t kDropped_ppm = 250000;
+constexpr uint64_t kCut_ppm = 333333;
 
 }  // namespace
 
@@ -339,13 +341,13 @@ void DiskImage::ProcessDied(const SimProcess& process) {
   in_flight_.clear();
   for (const auto& op : left) {
     const uint64_t ordinal = draws_++;
-    if (world_->chance.Fault(kDropInFlight, actor, ordinal, kHalf_ppm)) {
+    if (world_->chance.Fault(kDropInFlight, actor, ordinal, kDropped_ppm)) {
       ++counts_.dropped_in_flight;
       continue;
     }
     std::optional<uint64_t> cut;
     if (op->may_happen_in_part()) {
-      cut = world_->chance.Fault(kCutInFlight, actor, ordinal, kThird_ppm);
+      cut = world_->chance.Fault(kCutInFlight, actor, ordinal, kCut_ppm);
     }
     if (cut.has_value()) {
       ++counts_.cut_in_flight;
@@ -362,27 +364,24 @@ void DiskImage::PowerLost(uint32_t boot) {
   names_.LosePower([&] {
     const uint64_t ordinal = draws_++;
     const bool lost =
-        chance.Fault(kLoseName, actor, ordinal, kHalf_ppm).has_value();
+        chance.Fault(kLoseName, actor, ordinal, kLost_ppm).has_value();
     if (lost) ++counts_.lost_names;
     return lost;
   });
   const auto fate = [&](bool truncation) {
     FileImage::Fate f;
     const uint64_t ordinal = draws_++;
-    if (chance.Fault(kLoseWrite, actor, ordinal, kHalf_ppm).has_value()) {
-      ++counts_.lost_writes;
-      f.lost = true;
-      return f;
-    }
-    if (truncation) return f;
-    const std::optional<uint64_t> tear =
-        chance.Fault(kTear, actor, ordinal, kHalf_ppm);
+    std::optional<uint64_t> tear;
+    if (!truncation) tear = chance.Fault(kTear, actor, ordinal, kTorn_ppm);
     if (tear.has_value()) {
       ++counts_.torn_writes;
       f.keeps_sector = [bits = *tear](uint64_t sector) {
         return (HashCombine(bits, sector) & 1) != 0;
       };
       f.keeps_length = (HashCombine(*tear, UINT64_MAX) & 1) != 0;
+    } else if (chance.Fault(kLoseWrite, actor, ordinal, kLost_ppm)) {
+      ++counts_.lost_writes;
+      f.lost = true;
     }
     return f;
   };
