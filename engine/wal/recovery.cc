@@ -94,7 +94,7 @@ void WalRecovery::JudgeHeaderless() {
   if (it == candidates_.end()) return JudgeNewest();
   bool newest = std::all_of(it, candidates_.end(), damaged);
   if (!newest && !absl::IsNotFound(it->header.status())) {
-    return Finish(Rot(it->id, 0, it->header.status().message()));
+    return SetAside(&*it, it->header.status().message());
   }
   it->file->Read(0, it->bytes,
                  [this, it, newest](absl::StatusOr<Buffer> bytes) {
@@ -112,9 +112,18 @@ void WalRecovery::OnHeaderlessRead(Candidate* c, bool newest,
   }
   // Below a segment that was begun stand only those that were begun, too,
   // and spare ones that were too small.
-  if (!newest && !IsZero(bytes)) {
-    return Finish(Rot(c->id, 0, "the header is gone"));
-  }
+  if (!newest && !IsZero(bytes)) return SetAside(c, "the header is gone");
+  c->is_void = true;
+  JudgeHeaderless();
+}
+
+// A process may die before its segment's header is synced, the next one take
+// the header from the page cache and write the segment's entries anew, and
+// then the power fail: what was never synced is torn, below a segment that was.
+// If the others' entries join without it, nothing of it is needed; else the
+// damage is rot.
+void WalRecovery::SetAside(Candidate* c, absl::string_view what) {
+  if (suspect_.ok()) suspect_ = Rot(c->id, 0, what);
   c->is_void = true;
   JudgeHeaderless();
 }
@@ -171,6 +180,7 @@ void WalRecovery::ScanNext(size_t i) {
 absl::Status WalRecovery::TakeSegment(const Candidate& c, const Buffer& bytes) {
   const SegmentHeader& header = *c.header;
   if (header.previous != result_.last) {
+    if (!suspect_.ok()) return suspect_;
     return Rot(c.id, 0,
                absl::StrCat("the segment begins behind entry ",
                             header.previous.index.value(),

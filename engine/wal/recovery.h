@@ -65,6 +65,7 @@ class WalRecovery {
   // A file without an intact header: what a segment's beginning leaves
   // behind, unless its frames say that it was synced.
   void JudgeHeaderless();
+  void SetAside(Candidate* c, absl::string_view what);
   void OnHeaderlessRead(Candidate* c, bool newest, absl::string_view bytes);
   // Likewise for a segment with a header only.
   void JudgeNewest();
@@ -97,6 +98,8 @@ class WalRecovery {
   // The log had come so far, says the header of this void segment.
   Index reached_;
   uint64_t reached_by_ = 0;
+  // A damaged header that matters only if the log doesn't join without it.
+  absl::Status suspect_;
   // Intact entries that were perhaps never synced, and the point before.
   std::vector<Entry> tail_;
   LogPoint before_tail_;

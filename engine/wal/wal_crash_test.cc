@@ -208,6 +208,51 @@ TEST(WalRestartTest, AnywhereThenPowerFailure) {
   }
 }
 
+// The process dies, and the power fails while the next one recovers: what was
+// in the page cache only may be torn below what the recovery wrote already.
+void RestartAndFailDuringRecovery(const WalRun& before, uint64_t seed) {
+  Outcomes outcomes = before.Outcomes();
+  for (uint64_t stop = 0;; ++stop) {
+    WalRun interrupted(before);
+    interrupted.disk().StopAfter(stop);
+    bool complete = interrupted.Open().ok();
+    for (const Choice& choice :
+         Choices(interrupted.disk().unsynced_ops(), seed + stop, 1)) {
+      SCOPED_TRACE(absl::StrCat("recovery stopped after ", stop,
+                                ", then survives: ", choice.name));
+      WalRun again(interrupted, choice.survives);
+      ASSERT_NO_FATAL_FAILURE(ExpectRecovered(&again, outcomes));
+    }
+    if (complete && interrupted.disk().completions() < stop) break;
+  }
+}
+
+TEST(WalRestartTest, AnywhereThenPowerFailureDuringRecovery) {
+  for (uint64_t stop = 0;; ++stop) {
+    WalRun run;
+    ASSERT_TRUE(run.Open().ok());
+    uint64_t started = run.disk().completions();
+    run.disk().StopAfter(started + stop);
+    RunWorkload(&run, 10);
+    SCOPED_TRACE(absl::StrCat("stopped after ", stop));
+    ASSERT_NO_FATAL_FAILURE(RestartAndFailDuringRecovery(run, stop));
+    if (run.disk().completions() < started + stop) break;
+  }
+}
+
+TEST(WalRestartTest, AfterAnErrorThenPowerFailureDuringRecovery) {
+  for (uint64_t failing = 1;; ++failing) {
+    WalRun run;
+    ASSERT_TRUE(run.Open().ok());
+    uint64_t started = run.disk().completions();
+    run.disk().FailAt(started + failing);
+    RunWorkload(&run, 11);
+    SCOPED_TRACE(absl::StrCat("failing ", failing));
+    ASSERT_NO_FATAL_FAILURE(RestartAndFailDuringRecovery(run, failing));
+    if (run.disk().completions() < started + failing) break;
+  }
+}
+
 // Each operation fails once. After a failed sync the data can be read, but no
 // later sync makes it durable.
 TEST(WalRestartTest, AfterAnErrorThenPowerFailure) {

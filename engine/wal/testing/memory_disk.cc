@@ -168,6 +168,26 @@ std::unique_ptr<MemoryDisk> MemoryDisk::AfterCrash(
   return disk;
 }
 
+std::unique_ptr<MemoryDisk> MemoryDisk::AfterProcessDeath(Loop* loop) const {
+  auto disk = std::make_unique<MemoryDisk>(loop);
+  std::map<uint64_t, std::shared_ptr<Inode>> files = Files();
+  for (auto& [id, file] : files) file = std::make_shared<Inode>(*file);
+  auto copy = [&files](const NameMap& from) {
+    NameMap to;
+    for (const auto& [name, file] : from) to[name] = files.at(file->id);
+    return to;
+  };
+  disk->names_ = copy(names_);
+  disk->durable_names_ = copy(durable_names_);
+  disk->unsynced_names_ = unsynced_names_;
+  for (NameOp& op : disk->unsynced_names_) {
+    if (op.file != nullptr) op.file = files.at(op.file->id);
+  }
+  disk->next_file_ = next_file_;
+  disk->next_op_ = next_op_;
+  return disk;
+}
+
 std::shared_ptr<MemoryDisk::Inode> MemoryDisk::NewFile() {
   auto file = std::make_shared<Inode>();
   file->id = next_file_++;

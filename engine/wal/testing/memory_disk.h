@@ -38,6 +38,9 @@ class MemoryDisk : public Disk {
   // What the disk holds after a power failure at this moment.
   std::unique_ptr<MemoryDisk> AfterCrash(Loop* loop,
                                          const Survives& survives) const;
+  // What another process finds when this one died and the power stayed on:
+  // everything, what wasn't synced still unsynced.
+  std::unique_ptr<MemoryDisk> AfterProcessDeath(Loop* loop) const;
 
   // I/O completions so far.
   uint64_t completions() const { return completions_; }

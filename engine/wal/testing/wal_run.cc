@@ -59,6 +59,11 @@ WalRun::WalRun(const WalRun& before, const MemoryDisk::Survives& survives)
       disk_(before.disk_->AfterCrash(&loop_, survives)),
       states_(1) {}
 
+WalRun::WalRun(const WalRun& before)
+    : options_(before.options_),
+      disk_(before.disk_->AfterProcessDeath(&loop_)),
+      states_(1) {}
+
 WalRun::~WalRun() = default;
 
 absl::Status WalRun::Open() {

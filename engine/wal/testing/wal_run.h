@@ -34,6 +34,9 @@ class WalRun {
   explicit WalRun(WalOptions options = SmallWalOptions());
   // What `before`'s power failure at this moment leaves of its disk.
   WalRun(const WalRun& before, const MemoryDisk::Survives& survives);
+  // What another process finds after `before`'s death at this moment; the
+  // power stays on.
+  explicit WalRun(const WalRun& before);
   ~WalRun();
 
   MemoryLoop& loop() { return loop_; }
