@@ -76,13 +76,13 @@ void ReportRun(const SimulateFlags& flags, uint64_t seed,
   Tape tape = simulation.tape();
   WriteOptions(flags, seed, &tape);
   std::ofstream(path) << tape.ToText();
-  std::fprintf(stderr,
-               "%s\nseed %llu: %s\nrevision: %s\ntape: %s (%zu faults)\nshow "
-               "it again: %s --verbose\n",
-               simulation.Report(20).c_str(),
-               static_cast<unsigned long long>(seed), what.c_str(),
-               Revision().c_str(), path.c_str(), tape.entries.size(),
-               CommandFor(flags, seed).c_str());
+  std::fprintf(
+      stderr,
+      "%s\nseed %llu broke: %s\nrevision: %s\ntape: %s (%zu faults)\nshow "
+      "it again: %s --verbose\n",
+      simulation.Report(20).c_str(), static_cast<unsigned long long>(seed),
+      what.c_str(), Revision().c_str(), path.c_str(), tape.entries.size(),
+      CommandFor(flags, seed).c_str());
 }
 
 // Not async-signal-safe, and needn't be: CHECK aborts from ordinary code, and
@@ -190,7 +190,8 @@ Job StartJob(const SimulateFlags& flags, uint64_t number) {
   _exit(outcome.code);
 }
 
-// The seeds are dealt out to processes; the first failing one's verdict counts.
+// The seeds are dealt out to processes; the lowest failing seed's verdict
+// counts.
 Outcome RunJobs(const SimulateFlags& flags) {
   std::vector<Job> jobs;
   const uint64_t count = std::min(flags.jobs, flags.seeds);
@@ -208,11 +209,13 @@ Outcome RunJobs(const SimulateFlags& flags) {
     waitpid(job.pid, &status, 0);
     const int code = WIFEXITED(status) ? WEXITSTATUS(status) : kExitCrash;
     const size_t at = job.text.rfind("seed first ");
-    if (code != kExitOk && outcome.code == kExitOk) {
+    uint64_t seed = UINT64_MAX;  // unknown, of a crash
+    if (at != std::string::npos) {
+      seed = std::strtoull(job.text.c_str() + at + 11, nullptr, 10);
+    }
+    if (code != kExitOk && (outcome.code == kExitOk || seed < outcome.seed)) {
       outcome.code = code;
-      if (at != std::string::npos) {
-        outcome.seed = std::strtoull(job.text.c_str() + at + 11, nullptr, 10);
-      }
+      outcome.seed = seed == UINT64_MAX ? flags.seed : seed;
     }
     const absl::Status added =
         outcome.summary.AddText(absl::string_view(job.text).substr(0, at));

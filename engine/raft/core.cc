@@ -239,6 +239,11 @@ void RaftCore::SendAfter(uint64_t sequence, Message message) {
     output_->messages.push_back(std::move(message));
     return;
   }
+  if (withheld_.size() >= kWithheldMax) {
+    // The disk hangs. What is left out counts as lost on the way.
+    ++stats_.withheld_dropped;
+    return;
+  }
   if (!withheld_.empty()) {
     sequence = std::max(sequence, withheld_.back().sequence);
   }

@@ -149,6 +149,8 @@ class RaftCore {
  private:
   friend class InvariantChecker;
 
+  static constexpr size_t kWithheldMax = 1000;
+
   struct PendingPersist {
     uint64_t sequence;
     Instant since;

@@ -67,6 +67,7 @@ class InvariantChecker {
                             m.type == MessageType::kPreVoteAnswer;
       CHECK(m.term == c_.term() || (pre_vote && m.term > c_.term()));
     }
+    CHECK_LE(c_.withheld_.size(), RaftCore::kWithheldMax);
     CHECK_LE(c_.hard_state_sequence_, c_.sequence_);
   }
 

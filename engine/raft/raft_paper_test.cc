@@ -20,14 +20,6 @@ namespace {
 using ::testing::ElementsAre;
 using Terms = std::vector<uint64_t>;
 
-std::vector<Message> OfType(const RaftOutput& out, MessageType type) {
-  std::vector<Message> found;
-  for (const Message& m : out.messages) {
-    if (m.type == type) found.push_back(m);
-  }
-  return found;
-}
-
 // --- Section 5.1: terms -----------------------------------------------------
 
 TEST(RaftPaperTest, ServersStartAsFollowers) {

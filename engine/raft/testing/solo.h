@@ -6,6 +6,7 @@
 #include <utility>
 #include <vector>
 
+#include "engine/base/check.h"
 #include "engine/raft/core.h"
 #include "engine/raft/testing/cluster.h"
 
@@ -131,6 +132,49 @@ class Solo {
   std::unique_ptr<RaftCore> core_;
   RaftOutput out_;
 };
+
+// What came out, by type and by receiver.
+inline std::vector<Message> OfType(const RaftOutput& out, MessageType type) {
+  std::vector<Message> found;
+  for (const Message& m : out.messages) {
+    if (m.type == type) found.push_back(m);
+  }
+  return found;
+}
+
+inline std::vector<Message> AppendsTo(const RaftOutput& out, uint64_t to) {
+  std::vector<Message> found;
+  for (const Message& m : OfType(out, MessageType::kAppendRequest)) {
+    if (m.to == ServerId(to)) found.push_back(m);
+  }
+  return found;
+}
+
+inline Message HeartbeatAnswer(const Solo& s, uint64_t from, uint64_t last,
+                               uint64_t round = 0, bool lacking = false) {
+  Message m =
+      Solo::From(from, MessageType::kHeartbeatAnswer, s.core().term().value());
+  m.index = Index(last);
+  m.read_round = round;
+  m.rejected = lacking;
+  return m;
+}
+
+inline const Progress& ProgressOf(const Solo& s, uint64_t id) {
+  for (const Progress& p : s.core().progress()) {
+    if (p.id() == ServerId(id)) return p;
+  }
+  CHECK(false);
+  return s.core().progress().front();
+}
+
+// A leader of three whose peers have all it has, and hear of nothing more.
+inline Solo Leader(RaftOptions options = {}, uint64_t n = 3) {
+  Solo s(n, {1}, 1, {}, options);
+  s.Lead();
+  for (uint64_t id = 2; id <= n; ++id) s.Accept(id, 2);
+  return s;
+}
 
 }  // namespace holdfast
 
