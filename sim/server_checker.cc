@@ -1,6 +1,9 @@
 #include "sim/server_checker.h"
 
+#include <algorithm>
+
 #include "absl/strings/str_cat.h"
+#include "engine/raft/quorum.h"
 
 namespace holdfast {
 
@@ -10,9 +13,14 @@ void ServerChecker::Check(const SimServer& server) {
   if (seen.boot != server.boots()) {
     seen = Seen{};
     seen.boot = server.boots();
+    seen.server = &server;
   }
   CheckInvariants(*server.node().core());
   CheckEntries(server, &seen);
+  const RaftCore& core = *server.node().core();
+  seen.durable = core.durable();
+  seen.durable_term = core.trail().TermAt(seen.durable);
+  seen.configuration = core.shared_configuration();
   CheckCommit(server, &seen);
   CheckLeader(server, &seen);
 }
@@ -77,6 +85,9 @@ void ServerChecker::CheckEntries(const SimServer& server, Seen* seen) {
     }
   }
   seen->last = tail.last();
+  const Trail& trail = server.node().core()->trail();
+  seen->base = trail.base_index();
+  seen->runs = trail.runs();
 }
 
 void ServerChecker::CheckCommit(const SimServer& server, Seen* seen) {
@@ -107,6 +118,43 @@ void ServerChecker::CheckCommit(const SimServer& server, Seen* seen) {
   }
   check(commit, tail.committed().chain);
   seen->commit = commit;
+  if (commit.value() == committed_.size()) {
+    CheckKept(commit, tail.committed().term);
+  }
+}
+
+bool ServerChecker::Seen::Has(Index index, Term term) const {
+  if (index <= base) return true;
+  if (index > last.index) return false;
+  auto run = std::upper_bound(
+      runs.begin(), runs.end(), index,
+      [](Index i, const Trail::Run& r) { return i < r.first; });
+  return run != runs.begin() && std::prev(run)->term == term;
+}
+
+void ServerChecker::CheckKept(Index index, Term term) {
+  for (const auto& [machine, candidate] : seen_) {
+    if (candidate.configuration == nullptr || candidate.Has(index, term)) {
+      continue;
+    }
+    auto votes = [&](ServerId id) -> uint64_t {
+      auto it = seen_.find(static_cast<MachineId>(id.value()));
+      if (it == seen_.end()) return 0;
+      const Seen& voter = it->second;
+      // One that died in the midst of an event had perhaps more on disk than
+      // was seen after the event before, but not more than it had written.
+      const bool sure = voter.running();
+      const Term last_term = sure ? voter.durable_term : voter.last.term;
+      const Index last = sure ? voter.durable : voter.last.index;
+      return std::pair(candidate.last.term, candidate.last.index) >=
+             std::pair(last_term, last);
+    };
+    if (QuorumValue(*candidate.configuration, votes) == 0) continue;
+    verdict_->Violate(
+        absl::StrCat("entry ", index.value(), " of term ", term.value(),
+                     " is taken for committed, but server ", machine,
+                     " without it could be elected, and it be lost"));
+  }
 }
 
 }  // namespace holdfast

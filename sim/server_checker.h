@@ -3,10 +3,13 @@
 
 #include <cstdint>
 #include <map>
+#include <memory>
 #include <utility>
 #include <vector>
 
+#include "engine/base/configuration.h"
 #include "engine/base/types.h"
+#include "engine/raft/trail.h"
 #include "sim/server.h"
 #include "sim/violation.h"
 
@@ -19,7 +22,11 @@ namespace holdfast {
 //   hash, so equal logs before them;
 // - leader completeness: a new leader's log has every committed entry;
 // - state-machine safety, and a committed prefix that never changes: whatever
-//   any server takes for committed at an index has one chained hash for ever.
+//   any server takes for committed at an index has one chained hash for ever;
+// - what is committed can't be lost: no server without it could get the votes
+//   of a quorum, by the rule of section 5.4.1 and the logs as they are on the
+//   disks. It shows an entry that was taken for committed too early long
+//   before it is lost, if it ever is.
 class ServerChecker {
  public:
   explicit ServerChecker(Verdict* verdict) : verdict_(verdict) {}
@@ -36,11 +43,25 @@ class ServerChecker {
     Index commit;
     LogPoint last;
     Term led;
+    // Its log's terms, and what of it is on disk.
+    Index base;
+    std::vector<Trail::Run> runs;
+    Index durable;
+    Term durable_term;
+    std::shared_ptr<const Configuration> configuration;
+    const SimServer* server = nullptr;
+
+    bool running() const {
+      return server->running() && server->boots() == boot;
+    }
+    // Whether its log has this very entry.
+    bool Has(Index index, Term term) const;
   };
 
   void CheckLeader(const SimServer& server, Seen* seen);
   void CheckEntries(const SimServer& server, Seen* seen);
   void CheckCommit(const SimServer& server, Seen* seen);
+  void CheckKept(Index index, Term term);
 
   Verdict* const verdict_;
   std::map<MachineId, Seen> seen_;

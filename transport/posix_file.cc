@@ -188,4 +188,10 @@ void PosixFile::Truncate(uint64_t size, DoneFn done) {
       });
 }
 
+void PosixFile::DropCache() {
+  reader_->Run([shared = shared_] {
+    posix_fadvise(shared->fd, 0, 0, POSIX_FADV_DONTNEED);
+  });
+}
+
 }  // namespace holdfast

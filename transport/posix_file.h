@@ -33,6 +33,7 @@ class PosixFile final : public File {
   void Write(uint64_t at, Buffers data, DoneFn done) override;
   void Sync(DoneFn done) override;
   void Truncate(uint64_t size, DoneFn done) override;
+  void DropCache() override;
   uint64_t size() const override { return size_; }
 
  private:

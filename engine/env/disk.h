@@ -43,6 +43,10 @@ class File {
   // Cuts or zero-extends to `size`. Durable after the next Sync.
   virtual void Truncate(uint64_t size, DoneFn done) = 0;
 
+  // Advice: nobody is likely to read this file soon, so that what is durable of
+  // it needn't take up memory. Changes nothing that can be observed.
+  virtual void DropCache() {}
+
   // As the file was when opened, changed by this File's completed writes and
   // truncations.
   virtual uint64_t size() const = 0;

@@ -14,6 +14,10 @@ namespace {
 // A read asks for at least this much.
 constexpr uint64_t kReadBytesMin = 64 << 10;
 
+// The last segments, whose pages are left to the kernel: the one that is being
+// written, and the one before it.
+constexpr size_t kCachedSegments = 2;
+
 uint64_t FrameBytesOf(const Entry& entry) {
   return FrameBytes(kEntryHeaderBytes + entry.payload.size());
 }
@@ -286,6 +290,12 @@ void Wal::BeginSegment(Buffers* out) {
   ++stats_.segments_begun;
   segments_.emplace_back(spare_id_, std::move(spare_), header.first_index());
   spare_ = nullptr;
+  // Who reads what was just written finds it in memory; but a log that only
+  // grows would fill the page cache with what nobody reads, and writing to
+  // pages that the kernel has yet to find costs more than all the rest.
+  if (segments_.size() > kCachedSegments) {
+    segments_[segments_.size() - 1 - kCachedSegments].file()->DropCache();
+  }
   AllocateSpare(options_.segment_bytes);
 }
 
