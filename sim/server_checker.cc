@@ -22,7 +22,28 @@ void ServerChecker::Check(const SimServer& server) {
   seen.durable_term = core.trail().TermAt(seen.durable);
   seen.configuration = core.shared_configuration();
   CheckCommit(server, &seen);
+  CheckVotes(server, &seen);
   CheckLeader(server, &seen);
+}
+
+void ServerChecker::CheckVotes(const SimServer& server, Seen* seen) {
+  const RaftCore& core = *server.node().core();
+  if (core.role() != Role::kCandidate && core.role() != Role::kLeader) return;
+  if (core.term() != seen->stood) {
+    seen->stood = core.term();
+    seen->votes = 0;
+  }
+  for (; seen->votes < core.votes().size(); ++seen->votes) {
+    const auto& [voter, vote] = core.votes()[seen->votes];
+    if (vote != Vote::kGranted) continue;
+    auto [it, first] =
+        votes_.emplace(std::pair(core.term(), voter), server.id());
+    if (first || it->second == server.id()) continue;
+    verdict_->Violate(absl::StrCat("election safety: server ", voter.value(),
+                                   " votes in term ", core.term().value(),
+                                   " for server ", it->second.value(),
+                                   " and for server ", server.id().value()));
+  }
 }
 
 void ServerChecker::CheckLeader(const SimServer& server, Seen* seen) {
@@ -133,7 +154,8 @@ bool ServerChecker::Seen::Has(Index index, Term term) const {
 }
 
 void ServerChecker::CheckKept(Index index, Term term) {
-  for (const auto& [machine, candidate] : seen_) {
+  for (const auto& entry : seen_) {
+    const Seen& candidate = entry.second;
     if (candidate.configuration == nullptr || candidate.Has(index, term)) {
       continue;
     }
@@ -152,7 +174,7 @@ void ServerChecker::CheckKept(Index index, Term term) {
     if (QuorumValue(*candidate.configuration, votes) == 0) continue;
     verdict_->Violate(
         absl::StrCat("entry ", index.value(), " of term ", term.value(),
-                     " is taken for committed, but server ", machine,
+                     " is taken for committed, but server ", entry.first,
                      " without it could be elected, and it be lost"));
   }
 }

@@ -17,7 +17,8 @@ namespace holdfast {
 
 // Raft's safety properties (Raft, figure 3), over all servers and their lives,
 // checked after each event of a server, at a cost that goes with what changed:
-// - election safety: one leader a term;
+// - election safety: one leader a term; and one vote of each server a term,
+//   by the votes that candidates count;
 // - log matching: entries with the same index and term have the same chained
 //   hash, so equal logs before them;
 // - leader completeness: a new leader's log has every committed entry;
@@ -43,6 +44,9 @@ class ServerChecker {
     Index commit;
     LogPoint last;
     Term led;
+    // How many answers to its candidacy in that term were looked at.
+    Term stood;
+    size_t votes = 0;
     // Its log's terms, and what of it is on disk.
     Index base;
     std::vector<Trail::Run> runs;
@@ -58,6 +62,7 @@ class ServerChecker {
     bool Has(Index index, Term term) const;
   };
 
+  void CheckVotes(const SimServer& server, Seen* seen);
   void CheckLeader(const SimServer& server, Seen* seen);
   void CheckEntries(const SimServer& server, Seen* seen);
   void CheckCommit(const SimServer& server, Seen* seen);
@@ -66,6 +71,8 @@ class ServerChecker {
   Verdict* const verdict_;
   std::map<MachineId, Seen> seen_;
   std::map<Term, ServerId> leaders_;
+  // Whom a voter voted for in a term.
+  std::map<std::pair<Term, ServerId>, ServerId> votes_;
   // By index - 1: the chained hash of what is committed; 0: not seen.
   std::vector<uint64_t> committed_;
   // Each new end of the committed log, and a term by which it was committed.

@@ -137,6 +137,10 @@ class RaftCore {
   // that can be elected (thesis, section 4.2.2).
   bool may_stand() const;
 
+  // Of a candidate, with pre-votes apart, and of a leader: the answers that it
+  // got. Empty otherwise.
+  const std::vector<std::pair<ServerId, Vote>>& votes() const { return votes_; }
+
   // Of a leader: one per member, itself included, by id. Empty otherwise.
   const std::vector<Progress>& progress() const { return progress_; }
   size_t withheld_count() const { return withheld_.size(); }
@@ -282,7 +286,7 @@ class RaftCore {
   Duration election_timeout_ = Duration::zero();
   Instant election_at_;
   Instant leader_heard_;  // of leader_, while there is one
-  // Answers to this candidacy, by id.
+  // Answers to this candidacy, in the order in which they came.
   std::vector<std::pair<ServerId, Vote>> votes_;
 
   // Leader.

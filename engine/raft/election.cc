@@ -311,7 +311,6 @@ void RaftCore::BecomeLeader() {
   ++stats_.election_won;
   role_ = Role::kLeader;
   leader_ = id();
-  votes_.clear();
   term_start_ = last_index() + 1;
   read_round_done_ = read_round_;
   heartbeat_at_ = now_ + options_.heartbeat_interval;
