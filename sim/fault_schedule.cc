@@ -19,6 +19,7 @@ constexpr ChanceSite kIsolate("fault/isolate");
 constexpr ChanceSite kSplit("fault/split");
 constexpr ChanceSite kOneWay("fault/one_way");
 constexpr ChanceSite kSlowLink("fault/slow_link");
+constexpr ChanceSite kAmbush("fault/ambush");
 
 // A length of time from a fault's value: mostly short, now and then long.
 Duration LengthOf(uint64_t value, Duration max) {
@@ -53,6 +54,7 @@ FaultRates FaultRates::Swarm(Chance* chance) {
   rates.drift_ppm_max = static_cast<int64_t>(rate(20000));
   rates.silence_ppm = rate(300);
   rates.refuse_ppm = rate(200000);
+  rates.ambush_ppm = rate(60000);
   return rates;
 }
 
@@ -128,7 +130,19 @@ void FaultSchedule::OnWindow() {
   if (Happens(kSplit, 0, rates_.split_ppm, &value)) Split(value);
   if (Happens(kOneWay, 0, rates_.one_way_ppm, &value)) CutOneWay(value);
   if (Happens(kSlowLink, 0, rates_.slow_link_ppm, &value)) SlowLink(value);
+  if (Happens(kAmbush, 0, rates_.ambush_ppm, &value)) ambush_ = value;
   After(kWindow, [this] { OnWindow(); });
+}
+
+void FaultSchedule::OnElection() {
+  if (!running_ || !ambush_.has_value()) return;
+  // What voters promised moments ago is all in their disks' caches.
+  const uint64_t value = *ambush_;
+  ambush_.reset();
+  for (SimServer* server : servers_) {
+    const MachineId m = server->machine();
+    if ((value >> m & 1) != 0) Crash(server, Mix64(value + m), true);
+  }
 }
 
 // --- Processes ---

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <map>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -31,6 +32,8 @@ struct FaultRates {
   int64_t drift_ppm_max = 0;
   uint64_t silence_ppm = 0;  // of writes
   uint64_t refuse_ppm = 0;   // of dials
+  // Some of the servers lose power around the next election.
+  uint64_t ambush_ppm = 0;
 
   static FaultRates Swarm(Chance* chance);
 };
@@ -54,6 +57,8 @@ class FaultSchedule {
                 std::vector<SimClient*> clients, FaultRates rates);
 
   void Start();
+  // A server has won an election.
+  void OnElection();
   // No more faults; what is broken is mended, what is down is started.
   void Stop();
   const FaultCounts& counts() const { return counts_; }
@@ -81,6 +86,7 @@ class FaultSchedule {
   const FaultRates rates_;
   bool running_ = false;
   uint64_t window_ = 0;
+  std::optional<uint64_t> ambush_;  // the fault's value
   FaultCounts counts_;
 };
 

@@ -134,7 +134,11 @@ void Simulation::CheckLastActor() {
 
 bool Simulation::Step(TrueTime limit) {
   if (!world_.scheduler.StepUntil(limit)) return false;
+  const uint64_t elections = checker_.elections();
   CheckLastActor();
+  if (checker_.elections() != elections && schedule_ != nullptr) {
+    schedule_->OnElection();
+  }
   return true;
 }
 
