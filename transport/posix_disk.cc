@@ -13,7 +13,10 @@
 
 #include "absl/strings/str_cat.h"
 #include "engine/base/check.h"
+#include "transport/file_io.h"
+#include "transport/owned_fd.h"
 #include "transport/posix_file.h"
+#include "transport/uring_file.h"
 
 namespace holdfast {
 namespace {
@@ -39,17 +42,19 @@ absl::Status Zero(int fd, uint64_t size, const std::string& name) {
 }  // namespace
 
 struct PosixDisk::Directory {
-  ~Directory() {
-    if (lock_fd >= 0) close(lock_fd);
-    close(fd);
-  }
-  int fd = -1;
-  int lock_fd = -1;
+  OwnedFd fd;
+  OwnedFd lock;
   std::string path;
 };
 
+// What a job opened; the File itself is made on the Loop.
+struct PosixDisk::OpenedFile {
+  OwnedFd fd;
+  uint64_t size = 0;
+};
+
 absl::StatusOr<std::unique_ptr<PosixDisk>> PosixDisk::Open(
-    EpollLoop* loop, const std::string& path) {
+    EpollLoop* loop, const std::string& path, DiskBackend backend) {
   // Parents too, as mkdir -p does.
   for (size_t at = 1; at <= path.size(); ++at) {
     if (at != path.size() && path[at] != '/') continue;
@@ -58,28 +63,49 @@ absl::StatusOr<std::unique_ptr<PosixDisk>> PosixDisk::Open(
       return ErrnoStatus(errno, "make directory", parent);
     }
   }
-  int fd = open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-  if (fd < 0) return ErrnoStatus(errno, "open data directory", path);
   auto directory = std::make_shared<Directory>();
-  directory->fd = fd;
+  directory->fd =
+      OwnedFd(open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  if (directory->fd.get() < 0) {
+    return ErrnoStatus(errno, "open data directory", path);
+  }
   directory->path = path;
-  if (faccessat(fd, ".", R_OK | W_OK | X_OK, 0) != 0) {
+  if (faccessat(directory->fd.get(), ".", R_OK | W_OK | X_OK, 0) != 0) {
     return ErrnoStatus(errno, "use data directory", path);
   }
-  return std::unique_ptr<PosixDisk>(new PosixDisk(loop, std::move(directory)));
+  std::shared_ptr<Uring> uring;
+  if (backend != DiskBackend::kThreads) {
+    absl::StatusOr<std::shared_ptr<Uring>> made = Uring::Create(loop);
+    if (made.ok()) {
+      uring = *std::move(made);
+    } else if (backend == DiskBackend::kIoUring) {
+      return absl::FailedPreconditionError(
+          absl::StrCat("io_uring doesn't work here (", made.status().message(),
+                       "); threads do everywhere"));
+    }
+  }
+  return std::unique_ptr<PosixDisk>(
+      new PosixDisk(loop, std::move(directory), std::move(uring)));
 }
 
-PosixDisk::PosixDisk(EpollLoop* loop, std::shared_ptr<Directory> directory)
+PosixDisk::PosixDisk(EpollLoop* loop, std::shared_ptr<Directory> directory,
+                     std::shared_ptr<Uring> uring)
     : loop_(loop),
       directory_(std::move(directory)),
+      uring_(std::move(uring)),
       writer_(Worker::Start()),
-      reader_(Worker::Start()),
+      reader_(uring_ == nullptr ? Worker::Start() : nullptr),
       background_(Worker::Start()) {}
 
 PosixDisk::~PosixDisk() {
+  if (uring_ != nullptr) uring_->Stop();
   writer_->Stop();
-  reader_->Stop();
+  if (reader_ != nullptr) reader_->Stop();
   background_->Stop();
+}
+
+DiskBackend PosixDisk::backend() const {
+  return uring_ == nullptr ? DiskBackend::kThreads : DiskBackend::kIoUring;
 }
 
 template <typename Result>
@@ -95,15 +121,16 @@ void PosixDisk::RunInBackground(InlineFunction<Result()> job,
   });
 }
 
-namespace {
-
-// What a job opened; the File itself is made on the Loop.
-struct OpenedFile {
-  int fd = -1;
-  uint64_t size = 0;
-};
-
-}  // namespace
+absl::StatusOr<std::unique_ptr<File>> PosixDisk::MakeFile(
+    absl::StatusOr<OpenedFile> opened, const std::string& name) {
+  if (!opened.ok()) return opened.status();
+  if (uring_ != nullptr) {
+    return std::make_unique<UringFile>(
+        loop_, uring_, writer_, std::move(opened->fd), opened->size, name);
+  }
+  return std::make_unique<PosixFile>(loop_, writer_, reader_,
+                                     std::move(opened->fd), opened->size, name);
+}
 
 void PosixDisk::Open(const std::string& name, OpenMode mode,
                      ResultFn<std::unique_ptr<File>> done) {
@@ -111,21 +138,17 @@ void PosixDisk::Open(const std::string& name, OpenMode mode,
       [directory = directory_, name, mode]() -> absl::StatusOr<OpenedFile> {
         int flags = O_RDWR | O_CLOEXEC;
         if (mode == OpenMode::kCreateNew) flags |= O_CREAT | O_EXCL;
-        int fd = openat(directory->fd, name.c_str(), flags, kFileMode);
-        if (fd < 0) return ErrnoStatus(errno, "open", name);
+        OwnedFd fd(openat(directory->fd.get(), name.c_str(), flags, kFileMode));
+        if (fd.get() < 0) return ErrnoStatus(errno, "open", name);
         struct stat info;
-        if (fstat(fd, &info) != 0) {
-          int error = errno;
-          close(fd);
-          return ErrnoStatus(error, "stat", name);
+        if (fstat(fd.get(), &info) != 0) {
+          return ErrnoStatus(errno, "stat", name);
         }
-        return OpenedFile{fd, static_cast<uint64_t>(info.st_size)};
+        return OpenedFile{std::move(fd), static_cast<uint64_t>(info.st_size)};
       },
       [this, name,
        done = std::move(done)](absl::StatusOr<OpenedFile> opened) mutable {
-        if (!opened.ok()) return done(opened.status());
-        done(std::make_unique<PosixFile>(loop_, writer_, reader_, opened->fd,
-                                         opened->size, name));
+        done(MakeFile(std::move(opened), name));
       });
 }
 
@@ -133,21 +156,18 @@ void PosixDisk::Allocate(const std::string& name, uint64_t size,
                          ResultFn<std::unique_ptr<File>> done) {
   RunInBackground<absl::StatusOr<OpenedFile>>(
       [directory = directory_, name, size]() -> absl::StatusOr<OpenedFile> {
-        int fd = openat(directory->fd, name.c_str(),
-                        O_RDWR | O_CLOEXEC | O_CREAT | O_EXCL, kFileMode);
-        if (fd < 0) return ErrnoStatus(errno, "allocate", name);
-        if (absl::Status zeroed = Zero(fd, size, name); !zeroed.ok()) {
-          close(fd);
-          unlinkat(directory->fd, name.c_str(), 0);
+        OwnedFd fd(openat(directory->fd.get(), name.c_str(),
+                          O_RDWR | O_CLOEXEC | O_CREAT | O_EXCL, kFileMode));
+        if (fd.get() < 0) return ErrnoStatus(errno, "allocate", name);
+        if (absl::Status zeroed = Zero(fd.get(), size, name); !zeroed.ok()) {
+          unlinkat(directory->fd.get(), name.c_str(), 0);
           return zeroed;
         }
-        return OpenedFile{fd, size};
+        return OpenedFile{std::move(fd), size};
       },
       [this, name,
        done = std::move(done)](absl::StatusOr<OpenedFile> opened) mutable {
-        if (!opened.ok()) return done(opened.status());
-        done(std::make_unique<PosixFile>(loop_, writer_, reader_, opened->fd,
-                                         opened->size, name));
+        done(MakeFile(std::move(opened), name));
       });
 }
 
@@ -159,7 +179,7 @@ void PosixDisk::List(ResultFn<std::vector<FileInfo>> done) {
         std::vector<FileInfo> files;
         while (dirent* entry = readdir(dir)) {
           struct stat info;
-          if (fstatat(directory->fd, entry->d_name, &info, 0) != 0 ||
+          if (fstatat(directory->fd.get(), entry->d_name, &info, 0) != 0 ||
               !S_ISREG(info.st_mode)) {
             continue;
           }
@@ -179,8 +199,8 @@ void PosixDisk::Rename(const std::string& from, const std::string& to,
                        DoneFn done) {
   RunInBackground<absl::Status>(
       [directory = directory_, from, to]() -> absl::Status {
-        if (renameat(directory->fd, from.c_str(), directory->fd, to.c_str()) !=
-            0) {
+        if (renameat(directory->fd.get(), from.c_str(), directory->fd.get(),
+                     to.c_str()) != 0) {
           return ErrnoStatus(errno, "rename", from);
         }
         return absl::OkStatus();
@@ -191,7 +211,7 @@ void PosixDisk::Rename(const std::string& from, const std::string& to,
 void PosixDisk::Remove(const std::string& name, DoneFn done) {
   RunInBackground<absl::Status>(
       [directory = directory_, name]() -> absl::Status {
-        if (unlinkat(directory->fd, name.c_str(), 0) != 0) {
+        if (unlinkat(directory->fd.get(), name.c_str(), 0) != 0) {
           return ErrnoStatus(errno, "remove", name);
         }
         return absl::OkStatus();
@@ -202,7 +222,7 @@ void PosixDisk::Remove(const std::string& name, DoneFn done) {
 void PosixDisk::SyncDir(DoneFn done) {
   RunInBackground<absl::Status>(
       [directory = directory_]() -> absl::Status {
-        if (fsync(directory->fd) != 0) {
+        if (fsync(directory->fd.get()) != 0) {
           return ErrnoStatus(errno, "fsync directory", directory->path);
         }
         return absl::OkStatus();
@@ -213,20 +233,18 @@ void PosixDisk::SyncDir(DoneFn done) {
 void PosixDisk::Lock(DoneFn done) {
   RunInBackground<absl::Status>(
       [directory = directory_]() -> absl::Status {
-        int fd = openat(directory->fd, kLockName, O_RDWR | O_CREAT | O_CLOEXEC,
-                        kFileMode);
-        if (fd < 0) return ErrnoStatus(errno, "lock", directory->path);
-        if (flock(fd, LOCK_EX | LOCK_NB) != 0) {
-          int error = errno;
-          close(fd);
-          if (error != EWOULDBLOCK) {
-            return ErrnoStatus(error, "lock", directory->path);
+        OwnedFd fd(openat(directory->fd.get(), kLockName,
+                          O_RDWR | O_CREAT | O_CLOEXEC, kFileMode));
+        if (fd.get() < 0) return ErrnoStatus(errno, "lock", directory->path);
+        if (flock(fd.get(), LOCK_EX | LOCK_NB) != 0) {
+          if (errno != EWOULDBLOCK) {
+            return ErrnoStatus(errno, "lock", directory->path);
           }
           return absl::FailedPreconditionError(absl::StrCat(
               "the data directory ", directory->path,
               " is in use by another process; give this server its own"));
         }
-        directory->lock_fd = fd;
+        directory->lock = std::move(fd);
         return absl::OkStatus();
       },
       std::move(done));
@@ -236,7 +254,7 @@ void PosixDisk::FreeSpace(ResultFn<uint64_t> done) {
   RunInBackground<absl::StatusOr<uint64_t>>(
       [directory = directory_]() -> absl::StatusOr<uint64_t> {
         struct statvfs info;
-        if (fstatvfs(directory->fd, &info) != 0) {
+        if (fstatvfs(directory->fd.get(), &info) != 0) {
           return ErrnoStatus(errno, "statvfs", directory->path);
         }
         return uint64_t{info.f_bavail} * info.f_frsize;

@@ -1,45 +1,27 @@
 #include "transport/posix_file.h"
 
 #include <fcntl.h>
-#include <limits.h>
 #include <sys/uio.h>
 #include <unistd.h>
 
-#include <algorithm>
 #include <cerrno>
-#include <cstring>
 #include <utility>
-
-#include "absl/strings/str_cat.h"
-#include "engine/base/check.h"
+#include <vector>
 
 namespace holdfast {
 namespace {
 
-absl::Status WriteFully(int fd, uint64_t at, const Buffers& data,
+absl::Status WriteFully(int fd, uint64_t at, Buffers data,
                         const std::string& name) {
-  std::vector<iovec> parts;
-  parts.reserve(data.size());
-  for (const Buffer& b : data) {
-    if (b.empty()) continue;
-    parts.push_back(iovec{const_cast<char*>(b.data()), b.size()});
-  }
-  size_t first = 0;
-  while (first < parts.size()) {
-    int count =
-        static_cast<int>(std::min<size_t>(parts.size() - first, IOV_MAX));
-    ssize_t n = pwritev(fd, &parts[first], count, static_cast<off_t>(at));
+  while (TotalSize(data) > 0) {
+    std::vector<iovec> parts = FrontParts(data);
+    ssize_t n = pwritev(fd, parts.data(), static_cast<int>(parts.size()),
+                        static_cast<off_t>(at));
     if (n < 0 && errno == EINTR) continue;
-    if (n < 0) return ErrnoStatus(errno, "write", name);
+    // Nothing, and no error: it would never end.
+    if (n <= 0) return ErrnoStatus(n < 0 ? errno : EIO, "write", name);
     at += static_cast<uint64_t>(n);
-    size_t left = static_cast<size_t>(n);
-    while (left > 0) {
-      size_t taken = std::min(left, parts[first].iov_len);
-      parts[first].iov_base = static_cast<char*>(parts[first].iov_base) + taken;
-      parts[first].iov_len -= taken;
-      left -= taken;
-      if (parts[first].iov_len == 0) ++first;
-    }
+    DropFront(&data, static_cast<size_t>(n));
   }
   return absl::OkStatus();
 }
@@ -61,41 +43,15 @@ absl::StatusOr<Buffer> ReadFully(int fd, uint64_t at, size_t n,
 
 }  // namespace
 
-absl::Status ErrnoStatus(int error, absl::string_view operation,
-                         absl::string_view name) {
-  std::string text =
-      absl::StrCat(operation, " ", name, ": ", std::strerror(error));
-  switch (error) {
-    case ENOENT:
-      return absl::NotFoundError(text);
-    case EEXIST:
-      return absl::AlreadyExistsError(text);
-    case ENOSPC:
-    case EDQUOT:
-    case EFBIG:
-      return absl::ResourceExhaustedError(text);
-    case EACCES:
-    case EPERM:
-    case EROFS:
-      return absl::PermissionDeniedError(text);
-    case EIO:
-      return absl::DataLossError(text);
-    default:
-      return absl::UnknownError(text);
-  }
-}
-
-PosixFile::Shared::~Shared() { close(fd); }
-
 PosixFile::PosixFile(EpollLoop* loop, std::shared_ptr<Worker> writer,
-                     std::shared_ptr<Worker> reader, int fd, uint64_t size,
+                     std::shared_ptr<Worker> reader, OwnedFd fd, uint64_t size,
                      std::string name)
     : writer_(std::move(writer)),
       reader_(std::move(reader)),
       shared_(std::make_shared<Shared>()),
-      size_(size) {
+      extent_(size) {
   shared_->inbox = loop->inbox();
-  shared_->fd = fd;
+  shared_->fd = std::move(fd);
   shared_->name = std::move(name);
   shared_->file = this;
 }
@@ -104,7 +60,8 @@ PosixFile::~PosixFile() { shared_->file = nullptr; }
 
 void PosixFile::Read(uint64_t at, size_t n, ResultFn<Buffer> done) {
   reader_->Run([shared = shared_, at, n, done = std::move(done)]() mutable {
-    absl::StatusOr<Buffer> bytes = ReadFully(shared->fd, at, n, shared->name);
+    absl::StatusOr<Buffer> bytes =
+        ReadFully(shared->fd.get(), at, n, shared->name);
     std::shared_ptr<LoopInbox> inbox = shared->inbox;
     inbox->Run([shared = std::move(shared), done = std::move(done),
                 bytes = std::move(bytes)]() mutable {
@@ -136,25 +93,18 @@ void PosixFile::RunOnWriter(
 }
 
 void PosixFile::Write(uint64_t at, Buffers data, DoneFn done) {
-  Range range{at, at + TotalSize(data)};
-  for (const Range& other : writing_) {
-    CHECK(range.end <= other.begin || other.end <= range.begin);
-  }
-  writing_.push_back(range);
+  const uint64_t end = at + TotalSize(data);
+  extent_.BeginWrite(at, end);
   RunOnWriter(
       [at, data = std::move(data)](Shared* shared) mutable {
-        absl::Status written = WriteFully(shared->fd, at, data, shared->name);
-        if (!written.ok()) shared->write_error.Update(written);
-        data.clear();
+        absl::Status written =
+            WriteFully(shared->fd.get(), at, std::move(data), shared->name);
+        shared->write_error.Update(written);
         return written;
       },
-      [range, done = std::move(done)](PosixFile* file,
-                                      absl::Status status) mutable {
-        auto it = std::find_if(
-            file->writing_.begin(), file->writing_.end(),
-            [&range](const Range& r) { return r.begin == range.begin; });
-        file->writing_.erase(it);
-        if (status.ok()) file->size_ = std::max(file->size_, range.end);
+      [at, end, done = std::move(done)](PosixFile* file,
+                                        absl::Status status) mutable {
+        file->extent_.EndWrite(at, end, status.ok());
         done(std::move(status));
       });
 }
@@ -163,7 +113,7 @@ void PosixFile::Sync(DoneFn done) {
   RunOnWriter(
       [](Shared* shared) -> absl::Status {
         if (!shared->write_error.ok()) return shared->write_error;
-        if (fdatasync(shared->fd) == 0) return absl::OkStatus();
+        if (fdatasync(shared->fd.get()) == 0) return absl::OkStatus();
         // The kernel may have dropped the pages: no later sync may succeed.
         shared->write_error = ErrnoStatus(errno, "fdatasync", shared->name);
         return shared->write_error;
@@ -176,21 +126,21 @@ void PosixFile::Sync(DoneFn done) {
 void PosixFile::Truncate(uint64_t size, DoneFn done) {
   RunOnWriter(
       [size](Shared* shared) -> absl::Status {
-        if (ftruncate(shared->fd, static_cast<off_t>(size)) == 0) {
+        if (ftruncate(shared->fd.get(), static_cast<off_t>(size)) == 0) {
           return absl::OkStatus();
         }
         return ErrnoStatus(errno, "truncate", shared->name);
       },
       [size, done = std::move(done)](PosixFile* file,
                                      absl::Status status) mutable {
-        if (status.ok()) file->size_ = size;
+        if (status.ok()) file->extent_.Truncate(size);
         done(std::move(status));
       });
 }
 
 void PosixFile::DropCache() {
   reader_->Run([shared = shared_] {
-    posix_fadvise(shared->fd, 0, 0, POSIX_FADV_DONTNEED);
+    posix_fadvise(shared->fd.get(), 0, 0, POSIX_FADV_DONTNEED);
   });
 }
 

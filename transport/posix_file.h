@@ -5,27 +5,22 @@
 #include <cstdint>
 #include <memory>
 #include <string>
-#include <vector>
 
 #include "absl/status/status.h"
-#include "absl/strings/string_view.h"
 #include "engine/env/disk.h"
 #include "transport/epoll_loop.h"
+#include "transport/file_io.h"
+#include "transport/owned_fd.h"
 #include "transport/worker.h"
 
 namespace holdfast {
 
-// What errno says of an operation on a file, as the Disk's errors (see
-// engine/env/disk.h).
-absl::Status ErrnoStatus(int error, absl::string_view operation,
-                         absl::string_view name);
-
-// A File of a PosixDisk.
+// A File of a PosixDisk with helper threads: one for what changes the file, in
+// the order of submission, and one for reads.
 class PosixFile final : public File {
  public:
-  // Takes `fd` over.
   PosixFile(EpollLoop* loop, std::shared_ptr<Worker> writer,
-            std::shared_ptr<Worker> reader, int fd, uint64_t size,
+            std::shared_ptr<Worker> reader, OwnedFd fd, uint64_t size,
             std::string name);
   ~PosixFile() override;
 
@@ -34,14 +29,13 @@ class PosixFile final : public File {
   void Sync(DoneFn done) override;
   void Truncate(uint64_t size, DoneFn done) override;
   void DropCache() override;
-  uint64_t size() const override { return size_; }
+  uint64_t size() const override { return extent_.size(); }
 
  private:
   // Shared with the jobs under way.
   struct Shared {
-    ~Shared();
     std::shared_ptr<LoopInbox> inbox;
-    int fd = -1;
+    OwnedFd fd;
     std::string name;
     // The PosixFile, for completions; only the Loop looks at it.
     PosixFile* file = nullptr;
@@ -49,10 +43,6 @@ class PosixFile final : public File {
     absl::Status write_error;
     // Jobs for the writer that haven't ended.
     std::atomic<int> queued{0};
-  };
-  struct Range {
-    uint64_t begin;
-    uint64_t end;
   };
 
   // Runs `job` on the writer's thread, then `after` here if the file is
@@ -63,8 +53,7 @@ class PosixFile final : public File {
   std::shared_ptr<Worker> writer_;
   std::shared_ptr<Worker> reader_;
   std::shared_ptr<Shared> shared_;
-  uint64_t size_;
-  std::vector<Range> writing_;
+  FileExtent extent_;
 };
 
 }  // namespace holdfast

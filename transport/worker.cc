@@ -14,6 +14,7 @@ std::shared_ptr<Worker> Worker::Start() {
 void Worker::Run(Task job) {
   {
     std::lock_guard<std::mutex> lock(mutex_);
+    if (stopped_) return;
     jobs_.push_back(std::move(job));
   }
   wake_.notify_one();

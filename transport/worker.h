@@ -19,7 +19,7 @@ class Worker {
 
   // From any thread.
   void Run(Task job);
-  // No job starts after this; the thread ends once it is idle.
+  // No job starts after this, old or new; the thread ends once it is idle.
   void Stop();
 
  private:

@@ -32,6 +32,7 @@ struct NodeSettings {
   ServiceOptions service;
   std::string data_dir;
   std::string certs;  // empty: plaintext
+  DiskBackend disk = DiskBackend::kAuto;
   bool dev = false;
 };
 
@@ -62,6 +63,14 @@ absl::StatusOr<std::vector<Member>> ParseBootstrap(const std::string& text) {
   std::sort(members.begin(), members.end(),
             [](const Member& a, const Member& b) { return a.id < b.id; });
   return members;
+}
+
+absl::StatusOr<DiskBackend> ParseDisk(const std::string& text) {
+  if (text == "auto") return DiskBackend::kAuto;
+  if (text == "io_uring") return DiskBackend::kIoUring;
+  if (text == "threads") return DiskBackend::kThreads;
+  return absl::InvalidArgumentError(absl::StrCat(
+      "--disk: expected auto, io_uring or threads, found \"", text, "\""));
 }
 
 absl::StatusOr<NodeSettings> DevSettings() {
@@ -136,6 +145,9 @@ absl::StatusOr<NodeSettings> ParseSettings(const Args& args) {
   absl::StatusOr<uint64_t> segment = args.Number("segment-mib", 64, 1, 1024);
   if (!segment.ok()) return segment.status();
   node.wal.segment_bytes = *segment << 20;
+  absl::StatusOr<DiskBackend> disk = ParseDisk(args.Text("disk", "auto"));
+  if (!disk.ok()) return disk.status();
+  settings.disk = *disk;
   settings.service.version = kVersion;
   return settings;
 }
@@ -179,7 +191,8 @@ class Server {
       const Node& node = service_->log().node();
       PrintLogLine("info",
                    absl::StrCat("event=serving id=", node.options().id.value(),
-                                " address=", node.listen_address()));
+                                " address=", node.listen_address(),
+                                " disk=", DiskName()));
       if (settings_.dev) PrintDevHelp();
     });
     loop_->Run();
@@ -214,7 +227,7 @@ class Server {
       security_ = *std::move(tls);
     }
     absl::StatusOr<std::unique_ptr<PosixDisk>> disk =
-        PosixDisk::Open(loop_.get(), settings_.data_dir);
+        PosixDisk::Open(loop_.get(), settings_.data_dir, settings_.disk);
     if (!disk.ok()) {
       return absl::FailedPreconditionError(disk.status().message());
     }
@@ -228,6 +241,10 @@ class Server {
                                              .log_line = &log_line_},
                                          settings_.service);
     return absl::OkStatus();
+  }
+
+  const char* DiskName() const {
+    return disk_->backend() == DiskBackend::kIoUring ? "io_uring" : "threads";
   }
 
   void Stop(absl::Status why) {
@@ -281,6 +298,9 @@ Command NodeCommand() {
            {"election-timeout", "TIME",
             "at least; up to twice as long: 250ms; the same on all servers"},
            {"segment-mib", "N", "size of a segment file; 64"},
+           {"disk", "auto|io_uring|threads",
+            "what runs its reads, writes and syncs; auto: io_uring where it "
+            "works"},
            {"dev", nullptr, "one server on loopback, for a first try"},
            {"flagfile", "FILE", "more flags, one a line"}},
           RunNode};

@@ -1,0 +1,49 @@
+#ifndef HOLDFAST_TRANSPORT_FILE_IO_H_
+#define HOLDFAST_TRANSPORT_FILE_IO_H_
+
+#include <sys/uio.h>
+
+#include <cstdint>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/strings/string_view.h"
+#include "engine/base/buffer.h"
+
+namespace holdfast {
+
+// What the two kinds of files of a PosixDisk share.
+
+// What errno says of an operation on a file, as the Disk's errors (see
+// engine/env/disk.h).
+absl::Status ErrnoStatus(int error, absl::string_view operation,
+                         absl::string_view name);
+
+// The front of `data` as one system call takes it: at most IOV_MAX parts, none
+// of them empty. Points into `data`.
+std::vector<iovec> FrontParts(const Buffers& data);
+size_t TotalSize(const std::vector<iovec>& parts);
+
+// A file's size and the writes in flight, as its File's user knows them.
+class FileExtent {
+ public:
+  explicit FileExtent(uint64_t size) : size_(size) {}
+
+  // CHECKs that no write in flight overlaps.
+  void BeginWrite(uint64_t begin, uint64_t end);
+  void EndWrite(uint64_t begin, uint64_t end, bool ok);
+  void Truncate(uint64_t size) { size_ = size; }
+  uint64_t size() const { return size_; }
+
+ private:
+  struct Range {
+    uint64_t begin;
+    uint64_t end;
+  };
+  uint64_t size_;
+  std::vector<Range> writing_;
+};
+
+}  // namespace holdfast
+
+#endif  // HOLDFAST_TRANSPORT_FILE_IO_H_
