@@ -65,6 +65,27 @@ void History::AppendRejected(const std::string& record,
   }
 }
 
+void History::Conditional(Offset expected, const ClientOutcome& outcome,
+                          Offset noted, const std::string& who) {
+  if (outcome.kind == ClientOutcome::Kind::kCommitted) {
+    if (outcome.offset == expected) return;
+    return verdict_->Violate(
+        absl::StrCat(who, "'s append was to be at offset ", expected.value(),
+                     " or nowhere, but is at ", outcome.offset.value()));
+  }
+  if (outcome.kind != ClientOutcome::Kind::kRejected ||
+      outcome.reason != ClientOutcome::Reason::kWrongOffset) {
+    return;
+  }
+  if (outcome.offset == expected) {
+    return verdict_->Violate(
+        absl::StrCat(who, "'s append was rejected since the log didn't end at ",
+                     expected.value(), ", where it ended"));
+  }
+  // What the answer says of the log is like a read.
+  LinearizableEnd(outcome.offset, noted, who);
+}
+
 void History::Saw(absl::string_view record, Offset at, const std::string& who) {
   ++reads_;
   Place(std::string(record), at, who);

@@ -9,6 +9,7 @@
 #include "absl/strings/string_view.h"
 #include "engine/base/lookup_map.h"
 #include "engine/base/types.h"
+#include "engine/client/types.h"
 #include "sim/violation.h"
 
 namespace holdfast {
@@ -35,6 +36,10 @@ class History {
   // It must never be seen.
   void AppendRejected(const std::string& record, const std::string& who);
   void AppendUnknown() { ++unknown_; }
+  // The outcome of an append that was to happen only if the log ended at
+  // `expected`; besides what AppendCommitted and AppendRejected are told.
+  void Conditional(Offset expected, const ClientOutcome& outcome, Offset noted,
+                   const std::string& who);
 
   // Somebody read this record there, in whatever way.
   void Saw(absl::string_view record, Offset at, const std::string& who);

@@ -105,5 +105,35 @@ TEST_F(HistoryTest, TheFirstViolationStands) {
   EXPECT_EQ(verdict_.what(), first);
 }
 
+ClientOutcome WrongOffset(uint64_t end) {
+  ClientOutcome outcome;
+  outcome.kind = ClientOutcome::Kind::kRejected;
+  outcome.reason = ClientOutcome::Reason::kWrongOffset;
+  outcome.offset = Offset(end);
+  return outcome;
+}
+
+TEST_F(HistoryTest, AConditionalAppendMayFindTheLogLonger) {
+  Append("x", 0);
+  history_.Conditional(Offset(1), WrongOffset(3), history_.Invoke(), "a");
+  EXPECT_TRUE(verdict_.ok()) << verdict_.what();
+  EXPECT_EQ(history_.established(), Offset(3));
+}
+
+TEST_F(HistoryTest, CatchesAConditionalAppendJudgedByAnOldEnd) {
+  Append("x", 0);
+  Append("y", 1);
+  history_.Conditional(Offset(2), WrongOffset(1), history_.Invoke(), "a");
+  EXPECT_THAT(verdict_.what(), HasSubstr("known to reach up to 2"));
+}
+
+TEST_F(HistoryTest, CatchesAConditionalAppendAtAnotherOffset) {
+  ClientOutcome outcome;
+  outcome.kind = ClientOutcome::Kind::kCommitted;
+  outcome.offset = Offset(4);
+  history_.Conditional(Offset(3), outcome, history_.Invoke(), "a");
+  EXPECT_THAT(verdict_.what(), HasSubstr("at offset 3 or nowhere"));
+}
+
 }  // namespace
 }  // namespace holdfast

@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "engine/base/batch.h"
 #include "gtest/gtest.h"
 #include "sim/simulation.h"
 
@@ -118,6 +119,30 @@ TEST_F(RejoinScenario, MinorityLeaderAnswersNoLinearizableRead) {
     EXPECT_TRUE(sim_->RunUntil([&] { return answer.has_value(); }, 10s));
     ASSERT_TRUE(answer.has_value()) << seed;
     EXPECT_TRUE(absl::IsUnavailable(*answer)) << *answer;
+    sim_->network()->HealAll();
+    ExpectGoodEnd();
+  }
+}
+
+// Its log may end where the cluster's doesn't any more.
+TEST_F(RejoinScenario, MinorityLeaderJudgesNoConditionalAppend) {
+  for (uint64_t seed = 1; seed <= 10; ++seed) {
+    Make(seed, 5);
+    ASSERT_TRUE(Progress(20));
+    SimServer* old = sim_->Leader();
+    ASSERT_NE(old, nullptr);
+    Isolate(old->machine());
+    BatchBuilder batch;
+    ASSERT_TRUE(batch.Add("conditional").ok());
+    std::optional<AppendOutcome> outcome;
+    AppendOptions options;
+    options.expected_offset = Log(old)->committed_end() + 100;
+    Log(old)->Append(batch.Finish(SessionId(0), Sequence(0)), options,
+                     [&](AppendOutcome o) { outcome = std::move(o); });
+    EXPECT_TRUE(sim_->RunUntil([&] { return outcome.has_value(); }, 10s));
+    ASSERT_TRUE(outcome.has_value()) << seed;
+    EXPECT_NE(outcome->kind, AppendOutcome::Kind::kRejected)
+        << outcome->message;
     sim_->network()->HealAll();
     ExpectGoodEnd();
   }

@@ -14,6 +14,7 @@ constexpr ChanceSite kWhat("client/what");
 constexpr ChanceSite kRecords("client/records");
 constexpr ChanceSite kSize("client/size");
 constexpr ChanceSite kReadFrom("client/read_from");
+constexpr ChanceSite kExpect("client/expect");
 
 // An outcome comes within this, or the append is taken for unknown.
 constexpr Duration kAppendTimeout = 20s;
@@ -102,11 +103,21 @@ void SimClient::Append(bool last) {
   Offset noted = history_->Invoke();
   ClientAppendOptions options;
   options.timeout = last ? kLastAppendTimeout : kAppendTimeout;
+  // Mostly when it may well succeed.
+  const uint64_t expect_percent = outstanding_ == 0 ? 25 : 5;
+  if (world_->chance.Below(kExpect, actor, draws_++, 100) < expect_percent &&
+      !last) {
+    options.expected_offset = noted;
+  }
   ++outstanding_;
   absl::Status taken = life_->client->Append(
       std::move(batch), options,
-      [this, records, noted, last](ClientOutcome outcome) {
+      [this, records, noted, last,
+       expected = options.expected_offset](ClientOutcome outcome) {
         --outstanding_;
+        if (expected.has_value()) {
+          history_->Conditional(*expected, outcome, noted, name_);
+        }
         switch (outcome.kind) {
           case ClientOutcome::Kind::kCommitted:
             if (last) settled_ = true;
@@ -119,10 +130,13 @@ void SimClient::Append(bool last) {
             for (const std::string& r : *records) {
               history_->AppendRejected(r, name_);
             }
-            return;
+            break;
           case ClientOutcome::Kind::kUnknown:
-            return history_->AppendUnknown();
+            history_->AppendUnknown();
+            break;
         }
+        // One before it may have spoilt their session.
+        if (last) Append(true);
       });
   if (!taken.ok()) {
     --outstanding_;

@@ -131,11 +131,7 @@ void DistributedLog::AppendNew(uint32_t record_count, Buffer batch,
                      options.expected_offset->value(), ", it ends at ",
                      end.value()));
     outcome.offset = end;
-    // True of the log once its end is committed, and not before.
-    PendingAppend pending;
-    pending.outcome = std::move(outcome);
-    pending.done = std::move(done);
-    return AwaitCommit(node_.tail().last().index, std::move(pending));
+    return RejectOnceSure(std::move(outcome), std::move(done));
   }
   size_t bytes = batch.size();
   if (pending_bytes_ + bytes > options_.pending_bytes_max ||
@@ -156,6 +152,25 @@ void DistributedLog::AppendNew(uint32_t record_count, Buffer batch,
   pending.outcome = AppendOutcome::Committed(header.base_offset);
   pending_bytes_ += bytes;
   pending_.emplace(header.index, std::move(pending));
+}
+
+// True of the log once its end is committed, and if no other leader's log was
+// longer by then: a leader that has been replaced may not know it yet.
+void DistributedLog::RejectOnceSure(AppendOutcome outcome, AppendFn done) {
+  PendingAppend pending;
+  pending.outcome = std::move(outcome);
+  pending.done = [this, done = std::move(done)](AppendOutcome judged) mutable {
+    if (judged.kind != AppendOutcome::Kind::kRejected) {
+      // Leadership was lost on the way. This append came to nothing.
+      return done(AppendOutcome::NotLeader(NotLeaderMessage()));
+    }
+    node_.ReadIndex([this, judged = std::move(judged), done = std::move(done)](
+                        absl::StatusOr<Index> confirmed) mutable {
+      done(confirmed.ok() ? std::move(judged)
+                          : AppendOutcome::NotLeader(NotLeaderMessage()));
+    });
+  };
+  AwaitCommit(node_.tail().last().index, std::move(pending));
 }
 
 void DistributedLog::AwaitCommit(Index index, PendingAppend pending) {

@@ -170,6 +170,7 @@ class DistributedLog : private NodeEvents {
   void AppendNew(uint32_t record_count, Buffer batch,
                  const AppendOptions& options, AppendFn done);
   void AwaitCommit(Index index, PendingAppend pending);
+  void RejectOnceSure(AppendOutcome outcome, AppendFn done);
   void FailPendingFrom(Index from, absl::string_view why);
   void AnswerUnknownSession(SessionId session, Sequence sequence,
                             AppendFn done);
