@@ -221,9 +221,10 @@ class TlsConnection final : public Connection {
   // Hands what BoringSSL wrote to the layer below.
   void SendOut(DoneFn done, absl::Status status) {
     write_done_ = std::move(done);
-    if (!status.ok() || wire_->out.empty() || raw_writing_) {
-      if (status.ok() && raw_writing_) return;  // goes out behind that
-      loop_->Post(scope_.Wrap([this, status] { FinishWrite(status); }));
+    write_status_ = std::move(status);
+    if (raw_writing_) return;  // goes out, or ends, behind that
+    if (!write_status_.ok() || wire_->out.empty()) {
+      loop_->Post(scope_.Wrap([this] { FinishWrite(); }));
       return;
     }
     WriteRaw();
@@ -235,13 +236,16 @@ class TlsConnection final : public Connection {
     raw_->Write(std::exchange(wire_->out, {}), [this](absl::Status written) {
       raw_writing_ = false;
       if (written.ok() && !wire_->out.empty()) return WriteRaw();
-      if (write_done_) FinishWrite(std::move(written));
+      write_status_.Update(written);
+      FinishWrite();
     });
   }
 
-  void FinishWrite(absl::Status status) {
+  // Nobody waits for what only TryRead sent.
+  void FinishWrite() {
+    if (!write_done_) return;
     DoneFn done = std::move(write_done_);
-    done(std::move(status));
+    done(std::exchange(write_status_, absl::OkStatus()));
   }
 
   void TryRead() {
@@ -305,6 +309,7 @@ class TlsConnection final : public Connection {
   size_t read_max_ = 0;
   ResultFn<Buffer> read_done_;
   DoneFn write_done_;
+  absl::Status write_status_;  // of the write that write_done_ waits for
   bool raw_writing_ = false;
   bool shut_down_ = false;
   std::unique_ptr<Connection> raw_;
