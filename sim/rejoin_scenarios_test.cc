@@ -73,6 +73,15 @@ class RejoinScenario : public testing::Test {
   static DistributedLog* Log(SimServer* server) {
     return const_cast<DistributedLog*>(&server->log());
   }
+  static void Append(SimServer* server, SessionId session, Sequence sequence,
+                     std::optional<AppendOutcome>* outcome,
+                     const AppendOptions& options = {}) {
+    BatchBuilder batch;
+    ASSERT_TRUE(batch.Add("by hand").ok());
+    Log(server)->Append(
+        batch.Finish(session, sequence), options,
+        [outcome](AppendOutcome o) { *outcome = std::move(o); });
+  }
 
   std::unique_ptr<Simulation> sim_;
 
@@ -132,20 +141,65 @@ TEST_F(RejoinScenario, MinorityLeaderJudgesNoConditionalAppend) {
     SimServer* old = sim_->Leader();
     ASSERT_NE(old, nullptr);
     Isolate(old->machine());
-    BatchBuilder batch;
-    ASSERT_TRUE(batch.Add("conditional").ok());
     std::optional<AppendOutcome> outcome;
     AppendOptions options;
     options.expected_offset = Log(old)->committed_end() + 100;
-    Log(old)->Append(batch.Finish(SessionId(0), Sequence(0)), options,
-                     [&](AppendOutcome o) { outcome = std::move(o); });
+    Append(old, SessionId(0), Sequence(0), &outcome, options);
     EXPECT_TRUE(sim_->RunUntil([&] { return outcome.has_value(); }, 10s));
     ASSERT_TRUE(outcome.has_value()) << seed;
-    EXPECT_NE(outcome->kind, AppendOutcome::Kind::kRejected)
+    EXPECT_EQ(outcome->kind, AppendOutcome::Kind::kNotLeader)
         << outcome->message;
     sim_->network()->HealAll();
     ExpectGoodEnd();
   }
+}
+
+// What it lacks of a producer's session, its successor may have.
+TEST_F(RejoinScenario, MinorityLeaderJudgesNoSequence) {
+  for (uint64_t seed = 1; seed <= 10; ++seed) {
+    Make(seed, 5);
+    ASSERT_TRUE(Progress(20));
+    SimServer* old = sim_->Leader();
+    ASSERT_NE(old, nullptr);
+    std::optional<SessionId> session;
+    Log(old)->RegisterSession([&](absl::StatusOr<SessionId> registered) {
+      if (registered.ok()) session = *registered;
+    });
+    ASSERT_TRUE(sim_->RunUntil([&] { return session.has_value(); }, 1s));
+    Isolate(old->machine());
+    std::optional<AppendOutcome> outcome;
+    Append(old, *session, Sequence(2), &outcome);
+    EXPECT_TRUE(sim_->RunUntil([&] { return outcome.has_value(); }, 10s));
+    ASSERT_TRUE(outcome.has_value()) << seed;
+    EXPECT_EQ(outcome->kind, AppendOutcome::Kind::kNotLeader)
+        << outcome->message;
+    sim_->network()->HealAll();
+    ExpectGoodEnd();
+  }
+}
+
+TEST_F(RejoinScenario, CloseAnswersAllThatIsUnderWay) {
+  Make(1, 5);
+  ASSERT_TRUE(Progress(20));
+  SimServer* old = sim_->Leader();
+  ASSERT_NE(old, nullptr);
+  Isolate(old->machine());
+  std::optional<absl::Status> read;
+  Log(old)->Read(Offset(0), 1000, ReadMode::kLinearizable,
+                 [&](absl::StatusOr<ReadResult> r) { read = r.status(); });
+  std::optional<AppendOutcome> proposed;
+  Append(old, SessionId(0), Sequence(0), &proposed);
+  std::optional<AppendOutcome> unsure;  // an unknown session, or not a leader
+  Append(old, SessionId(999999), Sequence(1), &unsure);
+  EXPECT_TRUE(sim_->RunFor(5ms));
+  EXPECT_FALSE(read.has_value() || proposed.has_value() || unsure.has_value());
+  bool closed = false;
+  Log(old)->Close([&](absl::Status) { closed = true; });
+  EXPECT_TRUE(sim_->RunUntil([&] { return closed; }, 1s));
+  ASSERT_TRUE(read.has_value() && proposed.has_value() && unsure.has_value());
+  EXPECT_TRUE(absl::IsUnavailable(*read)) << *read;
+  EXPECT_EQ(proposed->kind, AppendOutcome::Kind::kUnknown);
+  EXPECT_EQ(unsure->kind, AppendOutcome::Kind::kNotLeader);
 }
 
 TEST_F(RejoinScenario, RetriedAppendIsAnsweredWithItsFirstOffset) {

@@ -91,12 +91,12 @@ void DistributedLog::Append(Buffer batch, const AppendOptions& options,
                         Sessions::kResultsKept)));
     case Sessions::Verdict::kGap:
       ++stats_.sequence_gaps;
-      return Answer(
-          std::move(done),
+      return RejectOnceSure(
           AppendOutcome::Rejected(
               Reason::kSequenceGap,
               absl::StrCat("expected sequence ", answer.expected.value(),
-                           ", found ", view->sequence().value())));
+                           ", found ", view->sequence().value())),
+          std::move(done));
     case Sessions::Verdict::kUnknownSession:
       return AnswerUnknownSession(view->session(), view->sequence(),
                                   std::move(done));

@@ -103,7 +103,8 @@ class DistributedLog : private NodeEvents {
   // after `timeout`.
   void WaitForLeader(Duration timeout, ResultFn<ServerId> done);
 
-  // Stops serving: what is in flight answers kUnknown, the log is synced.
+  // Stops serving: appends in flight are answered kUnknown, those that weren't
+  // proposed kNotLeader; reads fail as UNAVAILABLE; tails end without a word.
   void Close(DoneFn done);
 
   // Called whenever role, term or the known leader changed.

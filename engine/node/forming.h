@@ -18,9 +18,11 @@ namespace holdfast {
 // id. So a server that lost its disk meanwhile has another incarnation,
 // computes another cluster, and can't pass for the old one.
 //
-// One incarnation forms at most once. Two clusters formed of different
-// incarnations can't both have a majority, since the majorities would share
-// an incarnation.
+// One incarnation forms at most once. Two clusters of different incarnations
+// can't both have a majority: the majorities share a server, whose second
+// incarnation begins after a majority of the first cluster has formed, so it
+// hears of at least one of these as formed, and stops. (A hello is made at each
+// dial, never kept.)
 class Forming {
  public:
   // `named`: the servers of --bootstrap, self among them; incarnations 0.

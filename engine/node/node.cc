@@ -57,8 +57,10 @@ void Node::Close(DoneFn done) {
   stopped_ = true;
   wake_.Cancel();
   peers_.Close();
-  env_.loop->Post(scope_.Wrap(
-      [done = std::move(done)]() mutable { done(absl::OkStatus()); }));
+  env_.loop->Post(scope_.Wrap([this, done = std::move(done)]() mutable {
+    FailReads();
+    done(absl::OkStatus());
+  }));
 }
 
 void Node::Stop(absl::Status why) {
@@ -69,8 +71,18 @@ void Node::Stop(absl::Status why) {
   // Later: this may run within a stream's own callback.
   env_.loop->Post(scope_.Wrap([this, why]() {
     peers_.Close();
+    FailReads();
     events_->OnStopped(why);
   }));
+}
+
+void Node::FailReads() {
+  read_requests_.clear();
+  std::map<uint64_t, ResultFn<Index>> reads = std::move(reads_);
+  reads_.clear();
+  for (auto& [id, done] : reads) {
+    done(absl::UnavailableError("this server doesn't serve"));
+  }
 }
 
 // --- Into the core ---
@@ -109,13 +121,7 @@ void Node::FlushSoon() {
 
 void Node::Flush() {
   if (core_ == nullptr || stopped_) {
-    std::vector<uint64_t> requests = std::move(read_requests_);
-    read_requests_.clear();
-    for (uint64_t id : requests) {
-      auto node = reads_.extract(id);
-      node.mapped()(absl::UnavailableError("this server doesn't serve"));
-    }
-    return;
+    return FailReads();
   }
   if (!proposals_.empty()) {
     std::vector<EntryMeta> metas = std::move(proposals_);
@@ -195,7 +201,7 @@ void Node::Carry(std::vector<Entry> entries) {
         absl::UnavailableError("this server couldn't confirm that it leads"));
   }
   tail_.EvictBelow(core_->hot_first());
-  if (linked_.get() != &core_->configuration()) {
+  if (!stopped_ && linked_.get() != &core_->configuration()) {
     linked_ = core_->shared_configuration();
     peers_.SetMembers(linked_->Everyone(), LinkKey());
   }

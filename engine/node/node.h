@@ -80,7 +80,9 @@ class Node {
   // and dials. Done when it serves; it may not be formed yet. Once.
   void Open(DoneFn done);
 
-  // Leaves the network and lets the disk finish what it has; done then.
+  // Leaves the network; reads that wait fail as UNAVAILABLE, then it is done.
+  // What the disk has still to write was promised to nobody, and ends with the
+  // Node.
   void Close(DoneFn done);
 
   // --- The leader's ---
@@ -141,6 +143,8 @@ class Node {
   DrawKey LinkKey() const;
 
   void OnMessage(ServerId from, const MessageView& message);
+  // All reads that wait, in the core and on the way there.
+  void FailReads();
   // What was proposed or asked during a task goes into the core after it, or
   // before the next input: proposals were sealed behind the log's end as it is
   // now.

@@ -46,7 +46,11 @@ void Node::OnReplayed(const Entry& entry, Index commit) {
   }
   tail_.Append(entry);
   events_->OnEntry(entry);
-  if (commit > tail_.committed().index) tail_.Commit(commit);
+  if (commit > tail_.committed().index) {
+    tail_.Commit(commit);
+    // Else how to take back each entry of the log would pile up.
+    events_->OnCommit(commit);
+  }
   recovered_.trail.Append(*meta);
   recovered_.trail.Evict(options_.raft.hot_bytes, entry.header.index);
   tail_.EvictBelow(recovered_.trail.hot_first());
@@ -86,6 +90,7 @@ DrawKey Node::LinkKey() const {
 }
 
 void Node::Serve() {
+  if (stopped_) return FinishOpen(absl::CancelledError("closed meanwhile"));
   if (absl::Status listening = peers_.Listen(options_.listen);
       !listening.ok()) {
     return FinishOpen(std::move(listening));

@@ -51,9 +51,7 @@ Peers::Peers(const Env& env, ServerId self, std::string cluster_name,
 Peers::~Peers() = default;
 
 absl::Status Peers::Listen(const Address& address) {
-  absl::Status listening = acceptor_.Listen(address);
-  listening_ = listening.ok();
-  return listening;
+  return acceptor_.Listen(address);
 }
 
 void Peers::SetMembers(const std::vector<Member>& members, DrawKey key) {
@@ -96,6 +94,7 @@ std::unique_ptr<PeerLink> Peers::MakeLink(const Member& member, DrawKey key) {
 }
 
 void Peers::Close() {
+  acceptor_.Close();
   links_.clear();
   inbound_.clear();
 }

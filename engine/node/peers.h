@@ -89,7 +89,6 @@ class Peers {
   std::map<uint64_t, Inbound> inbound_;
   uint64_t next_inbound_ = 1;
   Acceptor acceptor_;
-  bool listening_ = false;
 };
 
 }  // namespace holdfast

@@ -59,6 +59,11 @@ absl::Status Acceptor::Listen(const Address& address) {
   return absl::OkStatus();
 }
 
+void Acceptor::Close() {
+  listener_ = nullptr;
+  pending_.clear();
+}
+
 void Acceptor::OnAccept(std::unique_ptr<Connection> connection) {
   if (pending_.size() >= options_.pending_max) {
     ++counts_.refused_full;

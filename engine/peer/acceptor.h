@@ -75,8 +75,11 @@ class Acceptor {
   // Once. Errors as Network::Listen.
   absl::Status Listen(const Address& address);
 
-  // As bound. Needs Listen to have succeeded.
+  // As bound. Needs to listen.
   Address address() const { return listener_->address(); }
+
+  // Closes the port, and the connections that haven't said who they are.
+  void Close();
   const AcceptorCounts& counts() const { return counts_; }
   size_t pending() const { return pending_.size(); }
 

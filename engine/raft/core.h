@@ -137,8 +137,8 @@ class RaftCore {
   // that can be elected (thesis, section 4.2.2).
   bool may_stand() const;
 
-  // Of a candidate, with pre-votes apart, and of a leader: the answers that it
-  // got. Empty otherwise.
+  // Of a candidate and a leader: the answers that it got in this election; of
+  // a pre-candidate: those to its pre-vote. Empty otherwise.
   const std::vector<std::pair<ServerId, Vote>>& votes() const { return votes_; }
 
   // Of a leader: one per member, itself included, by id. Empty otherwise.
@@ -281,7 +281,6 @@ class RaftCore {
   std::deque<Withheld> withheld_;  // sequences don't fall
 
   // Elections.
-  DrawKey draw_key_;
   uint64_t draws_ = 0;
   Duration election_timeout_ = Duration::zero();
   Instant election_at_;

@@ -92,8 +92,7 @@ struct RaftInput {
   InputEvent event;
 };
 
-// --- RaftOutput
-// -----------------------------------------------------------------
+// --- RaftOutput ---
 
 // To be written as one: the hard state first, then the cut, then the entries.
 struct RaftPersist {

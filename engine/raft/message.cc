@@ -98,6 +98,8 @@ bool IsWellFormed(const Message& m) {
     return false;
   }
   if (m.term == Term() || m.log_term > m.term) return false;
+  // No server counts so far; the next one must not be 0 again.
+  if (m.term.value() > kIndexMax) return false;
   if (m.index.value() > kIndexMax || m.commit.value() > kIndexMax ||
       m.hint_index.value() > kIndexMax) {
     return false;

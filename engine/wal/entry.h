@@ -70,7 +70,8 @@ LogPoint PointAfter(const EntryHeader& header);
 
 // The hash of the log up to and with an entry: over the hash before it, the
 // header's other fields and the payload's checksum. Equal chains at one index
-// mean equal logs (up to 2^-64).
+// mean equal logs, but for accidents of 2^-64, or of 2^-32 where only a payload
+// differs. It guards against faults, not against forgers.
 uint64_t ChainHash(uint64_t previous_chain, const EntryHeader& header);
 
 // Whether an entry with this header may stand right behind `point`: index,
