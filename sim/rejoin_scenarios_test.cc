@@ -10,84 +10,12 @@
 #include "absl/strings/str_cat.h"
 #include "engine/base/batch.h"
 #include "gtest/gtest.h"
-#include "sim/simulation.h"
+#include "sim/testing/scenario.h"
 
 namespace holdfast {
 namespace {
 
-class RejoinScenario : public testing::Test {
- protected:
-  // A cluster to which nothing happens but what the scene does.
-  void Make(uint64_t seed, uint32_t nodes, uint32_t clients = 1) {
-    SimulationOptions options;
-    options.seed = seed;
-    options.nodes = nodes;
-    options.clients = clients;
-    options.rates = FaultRates{};
-    sim_ = nullptr;
-    sim_ = std::make_unique<Simulation>(options);
-    sim_->StartServers();
-    sim_->StartClients();
-  }
-  bool Progress(uint64_t appends) {
-    const uint64_t goal = sim_->history().acknowledged() + appends;
-    return sim_->RunUntil(
-        [&] { return sim_->history().acknowledged() >= goal; }, 60s);
-  }
-  // Both ways, from all other servers; clients still reach it.
-  void Isolate(MachineId m) {
-    for (MachineId other = 1; other <= sim_->server_count(); ++other) {
-      if (other == m) continue;
-      sim_->network()->SetCut(m, other, true);
-      sim_->network()->SetCut(other, m, true);
-    }
-  }
-  bool WaitForOtherLeader(MachineId than) {
-    return sim_->RunUntil(
-        [&] {
-          SimServer* leader = sim_->Leader();
-          return leader != nullptr && leader->machine() != than;
-        },
-        20s);
-  }
-  void ExpectGoodEnd() {
-    for (MachineId m = 1; m <= sim_->server_count(); ++m) {
-      SimServer* server = sim_->server(m);
-      if (!server->running()) {
-        server->Start();
-      } else {
-        // It may not have come to the operation before which it was to die.
-        server->process()->DieBeforeIo(0, SimProcess::Io::kAny, nullptr);
-      }
-    }
-    for (size_t i = 0; i < clients(); ++i) {
-      if (!sim_->client(i)->running()) sim_->client(i)->Start();
-    }
-    sim_->Settle();
-    EXPECT_TRUE(sim_->verdict().ok()) << sim_->verdict().what() << "\n"
-                                      << sim_->Report(10);
-  }
-  size_t clients() const { return clients_; }
-  void set_clients(size_t clients) { clients_ = clients; }
-  uint64_t Stat(const std::string& name) { return sim_->Result().stats[name]; }
-  static DistributedLog* Log(SimServer* server) {
-    return const_cast<DistributedLog*>(&server->log());
-  }
-  static void Append(SimServer* server, SessionId session, Sequence sequence,
-                     std::optional<AppendOutcome>* outcome,
-                     const AppendOptions& options = {}) {
-    BatchBuilder batch;
-    ASSERT_TRUE(batch.Add("by hand").ok());
-    Log(server)->Append(
-        batch.Finish(session, sequence), options,
-        [outcome](AppendOutcome o) { *outcome = std::move(o); });
-  }
-
-  std::unique_ptr<Simulation> sim_;
-
- private:
-  size_t clients_ = 1;
-};
+using RejoinScenario = Scenario;
 
 TEST_F(RejoinScenario,
        PartitionedLeaderStepsDownAndItsUncommittedAppendsAreNeverAcknowledged) {

@@ -76,6 +76,16 @@ void SimServer::WipeDisk() {
   image_ = std::make_unique<DiskImage>(world_, machine_, disk_options_);
 }
 
+void SimServer::set_join() {
+  options_.log.node.bootstrap.clear();
+  options_.log.node.join = true;
+}
+
+void SimServer::set_bootstrap(std::vector<Member> members) {
+  options_.log.node.bootstrap = std::move(members);
+  options_.log.node.join = false;
+}
+
 void SimServer::CollectStats(std::map<std::string, uint64_t>* totals) const {
   auto add = [totals](const char* name, uint64_t value) {
     (*totals)[name] += value;
@@ -84,6 +94,7 @@ void SimServer::CollectStats(std::map<std::string, uint64_t>* totals) const {
   if (log.node().core() != nullptr) log.node().core()->stats().ForEach(add);
   if (log.node().wal() != nullptr) log.node().wal()->stats().ForEach(add);
   log.stats().ForEach(add);
+  log.node().membership().stats().ForEach(add);
 }
 
 void SimServer::AddStats(std::map<std::string, uint64_t>* totals) const {

@@ -41,11 +41,16 @@ class SimServer {
   ServerId id() const { return ServerId(machine_); }
   // Need running().
   SimProcess* process() { return &life_->process; }
+  DistributedLog& log() { return life_->service->log(); }
   const DistributedLog& log() const { return life_->service->log(); }
   const Node& node() const { return log().node(); }
   DiskImage* disk() { return image_.get(); }
   // The machine gets a new, empty disk. Needs !running().
   void WipeDisk();
+  // What it is to do from its next start on, with an empty disk: wait to be
+  // joined, or form a cluster with these servers.
+  void set_join();
+  void set_bootstrap(std::vector<Member> members);
   // Starts so far.
   uint32_t boots() const { return boots_; }
   // Why the server stopped by itself or couldn't start; OK otherwise.

@@ -9,11 +9,15 @@ namespace holdfast {
 
 void ServerChecker::Check(const SimServer& server) {
   if (!server.running() || !server.node().formed()) return;
+  const ClusterId cluster_id = server.node().identity().cluster_id;
+  if (cluster_id_ == ClusterId()) cluster_id_ = cluster_id;
+  if (cluster_id != cluster_id_) return;
   Seen& seen = seen_[server.machine()];
   if (seen.boot != server.boots()) {
     seen = Seen{};
     seen.boot = server.boots();
     seen.server = &server;
+    seen.incarnation = server.node().identity().incarnation;
   }
   CheckInvariants(*server.node().core());
   CheckEntries(server, &seen);
@@ -36,8 +40,12 @@ void ServerChecker::CheckVotes(const SimServer& server, Seen* seen) {
   for (; seen->votes < core.votes().size(); ++seen->votes) {
     const auto& [voter, vote] = core.votes()[seen->votes];
     if (vote != Vote::kGranted) continue;
-    auto [it, first] =
-        votes_.emplace(std::pair(core.term(), voter), server.id());
+    // One that a configuration just removed may still stand.
+    const Member* member = core.configuration().Find(voter);
+    const Incarnation incarnation =
+        member == nullptr ? seen->incarnation : member->incarnation;
+    auto [it, first] = votes_.emplace(
+        std::tuple(core.term(), voter, incarnation), server.id());
     if (first || it->second == server.id()) continue;
     verdict_->Violate(absl::StrCat("election safety: server ", voter.value(),
                                    " votes in term ", core.term().value(),
@@ -159,10 +167,19 @@ void ServerChecker::CheckKept(Index index, Term term) {
     if (candidate.configuration == nullptr || candidate.Has(index, term)) {
       continue;
     }
+    // Nor does a server with a new disk stand for the old one.
+    const Member* itself =
+        candidate.configuration->Find(candidate.server->id());
+    if (itself == nullptr || itself->incarnation != candidate.incarnation) {
+      continue;
+    }
     auto votes = [&](ServerId id) -> uint64_t {
       auto it = seen_.find(static_cast<MachineId>(id.value()));
       if (it == seen_.end()) return 0;
       const Seen& voter = it->second;
+      // A server with a new disk doesn't vote for the old one.
+      const Member* known = candidate.configuration->Find(id);
+      if (voter.incarnation != known->incarnation) return 0;
       // One that died in the midst of an event had perhaps more on disk than
       // was seen after the event before, but not more than it had written.
       const bool sure = voter.running();

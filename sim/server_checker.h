@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <map>
 #include <memory>
+#include <tuple>
 #include <utility>
 #include <vector>
 
@@ -33,6 +34,8 @@ class ServerChecker {
   explicit ServerChecker(Verdict* verdict) : verdict_(verdict) {}
 
   void Check(const SimServer& server);
+  // That machine's log and promises are gone.
+  void DiskReplaced(MachineId machine) { seen_.erase(machine); }
 
   Index committed() const { return Index(committed_.size()); }
   uint64_t elections() const { return leaders_.size(); }
@@ -53,6 +56,7 @@ class ServerChecker {
     Index durable;
     Term durable_term;
     std::shared_ptr<const Configuration> configuration;
+    Incarnation incarnation;
     const SimServer* server = nullptr;
 
     bool running() const {
@@ -69,10 +73,12 @@ class ServerChecker {
   void CheckKept(Index index, Term term);
 
   Verdict* const verdict_;
+  // Servers of any other cluster are none of its business.
+  ClusterId cluster_id_;
   std::map<MachineId, Seen> seen_;
   std::map<Term, ServerId> leaders_;
-  // Whom a voter voted for in a term.
-  std::map<std::pair<Term, ServerId>, ServerId> votes_;
+  // Whom a voter voted for in a term, by its id and incarnation.
+  std::map<std::tuple<Term, ServerId, Incarnation>, ServerId> votes_;
   // By index - 1: the chained hash of what is committed; 0: not seen.
   std::vector<uint64_t> committed_;
   // Each new end of the committed log, and a term by which it was committed.

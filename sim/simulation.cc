@@ -11,6 +11,7 @@ namespace holdfast {
 namespace {
 
 constexpr ChanceSite kNodes("setup/nodes");
+constexpr ChanceSite kSpares("setup/spares");
 constexpr ChanceSite kClients("setup/clients");
 constexpr ChanceSite kSegmentBytes("setup/segment_bytes");
 constexpr ChanceSite kHotBytes("setup/hot_bytes");
@@ -39,6 +40,14 @@ SimulationOptions Simulation::Draw(SimulationOptions options, Chance* chance) {
   }
   if (options.clients == 0) {
     options.clients = 1 + static_cast<uint32_t>(Drawn(chance, kClients, 0, 3));
+  }
+  if (!options.spares.has_value()) {
+    // Half of all clusters change.
+    const uint64_t drawn = Drawn(chance, kSpares, 0, 6);
+    options.spares = options.rates.has_value() || drawn > 2
+                         ? 0
+                         : static_cast<uint32_t>(drawn);
+    options.changes = !options.rates.has_value() && drawn <= 2;
   }
   if (!options.rates.has_value()) options.rates = FaultRates::Swarm(chance);
   return options;
@@ -75,12 +84,13 @@ Simulation::Simulation(const SimulationOptions& options)
   service.log.node.raft.max_messages_in_flight =
       size_t{1} << Drawn(chance, kInFlight, 0, 5);
   service.log.node.raft.max_bytes_in_flight = 64 << 10;
-  for (MachineId m = 1; m <= options_.nodes; ++m) {
+  for (MachineId m = 1; m <= options_.nodes + *options_.spares; ++m) {
     servers_.push_back(std::make_unique<SimServer>(
         &world_, &fabric_, m, members, service,
         SimDiskOptions{
             .sync_max = Duration(600us) * (1 << Drawn(chance, kSync, m, 6)),
             .slow_ppm = options_.rates->slow_disk_ppm}));
+    if (m > options_.nodes) servers_.back()->set_join();
     int64_t most = options_.rates->drift_ppm_max;
     int64_t drift =
         static_cast<int64_t>(
@@ -93,7 +103,9 @@ Simulation::Simulation(const SimulationOptions& options)
         });
   }
   SimClientOptions client;
-  for (const Member& m : members) client.servers.push_back(m.address);
+  for (auto& server : servers_) {
+    client.servers.push_back(NetworkFabric::AddressOf(server->machine()));
+  }
   client.reads = options_.reads;
   client.tails = options_.tails;
   for (uint32_t i = 0; i < options_.clients; ++i) {
@@ -106,6 +118,7 @@ Simulation::Simulation(const SimulationOptions& options)
 
 Simulation::~Simulation() {
   schedule_ = nullptr;
+  operator_ = nullptr;
   clients_.clear();
   servers_.clear();
 }
@@ -171,12 +184,24 @@ SimServer* Simulation::Leader() {
   return leader;
 }
 
+std::vector<SimServer*> Simulation::Members() {
+  std::vector<SimServer*> members;
+  for (const Member& m : Leader()->node().configuration()->Everyone()) {
+    members.push_back(server(static_cast<MachineId>(m.id.value())));
+  }
+  return members;
+}
+
 bool Simulation::LogsEqual() {
-  if (Leader() == nullptr) return false;
-  for (auto& server : servers_) {
-    if (!server->running() || !server->node().formed()) return false;
-    const Tail& tail = server->node().tail();
-    if (tail.last() != servers_[0]->node().tail().last()) return false;
+  SimServer* leader = Leader();
+  if (leader == nullptr) return false;
+  const Configuration& configuration = *leader->node().configuration();
+  // What was begun is carried to its end.
+  if (configuration.joint() || !configuration.joining.empty()) return false;
+  for (SimServer* member : Members()) {
+    if (!member->running() || !member->node().formed()) return false;
+    const Tail& tail = member->node().tail();
+    if (tail.last() != leader->node().tail().last()) return false;
     if (tail.committed().index != tail.last().index) return false;
   }
   return true;
@@ -184,6 +209,7 @@ bool Simulation::LogsEqual() {
 
 void Simulation::Settle() {
   world_.Note("faults stop");
+  if (operator_ != nullptr) operator_->Stop();
   if (schedule_ != nullptr) schedule_->Stop();
   fabric_.HealAll();
   fabric_.set_options(SimNetworkOptions{});
@@ -228,13 +254,13 @@ void Simulation::Settle() {
 // Reads each server's whole log through its own face, and compares it with
 // all that was ever acknowledged.
 void Simulation::CompareLogs() {
-  for (auto& server : servers_) {
+  for (SimServer* server : Members()) {
     const auto& committed = history_.committed();
     uint64_t found = 0;
     bool done = false;
     Offset next(0);
     std::string who = absl::StrCat("server ", server->machine());
-    DistributedLog& log = const_cast<DistributedLog&>(server->log());
+    DistributedLog& log = server->log();
     std::function<void(absl::StatusOr<ReadResult>)> on_read;
     auto read = [&] {
       log.Read(next, 256 << 10, ReadMode::kLocal,
@@ -282,10 +308,14 @@ SimulationResult Simulation::Run() {
   for (auto& s : servers_) servers.push_back(s.get());
   std::vector<SimClient*> clients;
   for (auto& c : clients_) clients.push_back(c.get());
+  operator_ = std::make_unique<Operator>(
+      &world_, &verdict_, servers, [this] { return Leader(); },
+      [this](SimServer* server) { checker_.DiskReplaced(server->machine()); });
   schedule_ =
       std::make_unique<FaultSchedule>(&world_, &fabric_, std::move(servers),
                                       std::move(clients), *options_.rates);
   schedule_->Start();
+  if (options_.changes) operator_->Start();
   if (RunFor(options_.duration)) Settle();
   return Result();
 }
@@ -298,6 +328,14 @@ SimulationResult Simulation::Result() {
   r.simulated_ms = ToMillis(world_.now().time_since_epoch());
   r.elections = checker_.elections();
   if (schedule_ != nullptr) r.faults = schedule_->counts();
+  if (operator_ != nullptr) {
+    const OperatorCounts& counts = operator_->counts();
+    r.stats["operator_joins"] = counts.joins;
+    r.stats["operator_leaves"] = counts.leaves;
+    r.stats["operator_transfers"] = counts.transfers;
+    r.stats["operator_refused"] = counts.refused;
+    r.stats["operator_replaced"] = counts.replaced;
+  }
   r.network = fabric_.counts();
   for (auto& server : servers_) {
     r.lost_writes += server->disk()->counts().lost_writes;

@@ -11,6 +11,7 @@
 
 #include "sim/fault_schedule.h"
 #include "sim/history.h"
+#include "sim/operator.h"
 #include "sim/server.h"
 #include "sim/server_checker.h"
 #include "sim/sim_client.h"
@@ -25,6 +26,11 @@ struct SimulationOptions {
   // 0: drawn by the seed, 1 to 7 servers.
   uint32_t nodes = 0;
   uint32_t clients = 0;  // 0: drawn, 1 to 3
+  // More machines, with servers that wait to be joined; and whether, in a Run,
+  // an Operator changes the cluster's servers. Nothing: none, and not, if
+  // `rates` are given, else drawn by the seed.
+  std::optional<uint32_t> spares;
+  bool changes = false;
   // Of simulated time, with faults.
   Duration duration = 60s;
   // Without faults: a leader, an append of each client, equal logs within
@@ -104,6 +110,8 @@ class Simulation {
   bool Step(TrueTime limit);
   void CheckLastActor();
   bool LogsEqual();
+  // The servers of the leader's configuration; needs a leader.
+  std::vector<SimServer*> Members();
   void CompareLogs();
 
   World world_;
@@ -115,6 +123,7 @@ class Simulation {
   std::vector<std::unique_ptr<SimServer>> servers_;
   std::vector<std::unique_ptr<SimClient>> clients_;
   std::unique_ptr<FaultSchedule> schedule_;
+  std::unique_ptr<Operator> operator_;
   Duration settle_time_ = Duration::zero();
 };
 

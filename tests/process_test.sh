@@ -2,126 +2,14 @@
 # Three real processes over mutual TLS on loopback: through kill -9 and SIGSTOP
 # of the leader, and against wrong certificates, garbage and bad command lines.
 # HOLDFAST_BIN: another binary than the one Bazel built.
-set -uo pipefail
+# shellcheck source=tests/processes.sh
+source "$(dirname "${BASH_SOURCE[0]}")/processes.sh"
 
-holdfast=${HOLDFAST_BIN:-$PWD/transport/holdfast}
-[ -x "$holdfast" ] || { echo "no binary at $holdfast" >&2; exit 1; }
-work=$(mktemp -d "${TEST_TMPDIR:-/tmp}/process.XXXXXX")
-case_name=setup
-declare -A pid=()
-extra_pids=()
-
-stop_all() {
-  trap - EXIT INT TERM
-  local p
-  for p in "${pid[@]}" ${extra_pids[@]+"${extra_pids[@]}"}; do
-    kill -KILL "$p" 2>/dev/null
-  done
-  wait 2>/dev/null
-  rm -rf "$work"
-}
-trap stop_all EXIT
-trap 'exit 130' INT
-trap 'exit 143' TERM
-
-# What was expected and what was found; the ends of all logs; the end.
-fail() {
-  {
-    echo "FAILED: $case_name: $*"
-    local log
-    for log in "$work"/*.log; do
-      [ -s "$log" ] || continue
-      echo "--- the end of $(basename "$log")"
-      tail -n 15 "$log" | cut -c 1-500
-    done
-  } >&2
-  exit 1
-}
-
-start_case() {
-  case_name=$1
-  echo "CASE: $case_name"
-}
-
-# The most that any one condition may take; only a failure gets there.
-patience=90
-
-# Until "$@" succeeds; what is missing after that is $1.
-await() {
-  local what=$1 deadline=$((SECONDS + patience))
-  shift
-  until "$@"; do
-    [ $SECONDS -lt $deadline ] || fail "expected $what within $patience s"
-    sleep 0.05
-  done
-}
-
-# Runs a command that must end by itself. Its stdout, stderr and code are in
-# $work/out, $work/err.log and $code.
-run() {
-  timeout -k 5 $patience "$@" > "$work/out" 2> "$work/err.log" < "${input:-/dev/null}"
-  code=$?
-}
-
-expect_code() {
-  [ "$code" = "$1" ] ||
-    fail "expected exit code $1, found $code: $(head -c 500 "$work/err.log")"
-}
-
-# One line on stderr, with this in it.
-expect_line() {
-  grep -Eiq -- "$1" "$work/err.log" ||
-    fail "expected a line with \"$1\", found: $(head -c 500 "$work/err.log")"
-  local n
-  n=$(grep -c '^holdfast: ' "$work/err.log")
-  [ "$n" = 1 ] || fail "expected one line \"holdfast: ...\", found $n"
-}
-
-# Ports that nobody listens on, below those that the system gives away.
-base=$((20000 + (RANDOM % 1000) * 10))
-taken() { (exec 3<> "/dev/tcp/127.0.0.1/$1") 2>/dev/null; }
-choose_ports() {
-  local tries n
-  for tries in $(seq 100); do
-    for n in 1 2 3 4 5; do
-      taken $((base + n)) && { base=$((20000 + (RANDOM % 1000) * 10)); continue 2; }
-    done
-    return
-  done
-  fail "expected five free ports, found none in 100 tries"
-}
-choose_ports
-address() { echo "127.0.0.1:$((base + $1))"; }
 servers=$(address 1),$(address 2),$(address 3)
 bootstrap=1=$(address 1),2=$(address 2),3=$(address 3)
-certs=$work/certs
-client=(--certs="$certs" --as=app)
 
-start() {
-  "$holdfast" node --id="$1" --listen="$(address "$1")" \
-    --data-dir="$work/data$1" --certs="$certs" --segment-mib=4 \
-    ${2-"--bootstrap=$bootstrap"} 2>> "$work/node$1.log" 4>&- &
-  pid[$1]=$!
-}
-
-status_line() {
-  timeout -k 5 20 "$holdfast" status --servers="$(address "$1")" "${client[@]}" \
-    --timeout=5s 2>/dev/null | head -n 1
-}
-
-# leader: the id that most of the servers "$@" name, and that says so itself.
-leader=
-find_leader() {
-  local id line
-  for id in "$@"; do
-    line=$(status_line "$id")
-    case $line in
-      *", leader, "*) leader=$id; return 0 ;;
-    esac
-  done
-  return 1
-}
-await_leader() { await "a leader among servers $*" find_leader "$@"; }
+# shellcheck disable=SC2086
+start() { start_node "$1" ${2-"--bootstrap=$bootstrap"}; }
 
 # All that was ever appended, in order.
 : > "$work/all"
@@ -175,32 +63,12 @@ expect_servers_go_on() {
   append_lines 5
 }
 
-# Ends server $1 properly.
-terminate() {
-  kill -TERM "${pid[$1]}"
-  await "the end of server $1 after SIGTERM" process_gone "${pid[$1]}"
-  wait "${pid[$1]}"
-  code=$?
-  [ $code = 0 ] || fail "expected exit code 0 of server $1 on SIGTERM, found $code"
-  grep -q 'event=closed' "$work/node$1.log" ||
-    fail "expected event=closed in the log of server $1"
-  unset "pid[$1]"
-}
-process_gone() {
-  [ ! -e "/proc/$1" ] || grep -q '^State:[[:space:]]*Z' "/proc/$1/status" 2>/dev/null
-}
-
 # --- The cases ---
 
 start_case "certificates and a first leader"
-"$holdfast" certs init --dir="$certs" --cluster=process > "$work/certs.log" 2>&1 ||
-  fail "certs init"
-for id in 1 2 3; do
-  "$holdfast" certs issue --dir="$certs" --node=$id --hosts=127.0.0.1 \
-    >> "$work/certs.log" 2>&1 || fail "certs issue --node=$id"
-done
-"$holdfast" certs issue --dir="$certs" --client=app >> "$work/certs.log" 2>&1 ||
-  fail "certs issue --client=app"
+make_ca
+for id in 1 2 3; do issue --node=$id --hosts=127.0.0.1; done
+issue --client=app
 for id in 1 2 3; do start $id; done
 await_leader 1 2 3
 
@@ -318,8 +186,7 @@ expect_line .
 expect_servers_go_on
 
 start_case "a reader's certificate reads and can't append"
-"$holdfast" certs issue --dir="$certs" --client=reader --role=read \
-  >> "$work/certs.log" 2>&1 || fail "certs issue --role=read"
+issue --client=reader --role=read
 input=$work/no run "$holdfast" append --servers="$servers" --certs="$certs" \
   --as=reader --timeout=30s
 expect_code 1

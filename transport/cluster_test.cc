@@ -11,6 +11,7 @@
 #include "absl/strings/str_cat.h"
 #include "engine/client/client.h"
 #include "engine/service/service.h"
+#include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "transport/certs.h"
 #include "transport/epoll_loop.h"
@@ -20,6 +21,8 @@
 
 namespace holdfast {
 namespace {
+
+using ::testing::HasSubstr;
 
 // A test that hangs says where, instead of running into Bazel's limit.
 constexpr Duration kPatience = 60s;
@@ -42,6 +45,7 @@ class ClusterTest : public testing::Test {
       EXPECT_TRUE(IssueServer(certs, ServerId(id), {"127.0.0.1"}, 24h).ok());
     }
     EXPECT_TRUE(IssueClient(certs, "app", ClientRole::kWrite, 24h).ok());
+    EXPECT_TRUE(IssueClient(certs, "ops", ClientRole::kAdmin, 24h).ok());
     // Ports that are free now; each listener is closed again at once.
     for (uint64_t id = 1; id <= 3; ++id) {
       auto listener = network_.Listen("127.0.0.1:0", [](auto) {});
@@ -99,15 +103,16 @@ class ClusterTest : public testing::Test {
 
   void Kill(uint64_t id) { servers_[id] = Server(); }
 
-  void Connect() {
-    auto credentials = LoadClient(Path("certs"), "app");
+  void Connect(const std::string& name = "app") {
+    client_ = nullptr;
+    auto credentials = LoadClient(Path("certs"), name);
     ASSERT_TRUE(credentials.ok());
     auto security = TlsSecurity::Create(&loop_, *credentials);
     ASSERT_TRUE(security.ok()) << security.status();
     client_security_ = *std::move(security);
     ClientOptions options;
     for (const Member& m : members_) options.servers.push_back(m.address);
-    options.name = "app";
+    options.name = name;
     client_ = std::make_unique<Client>(Env{.loop = &loop_,
                                            .network = &network_,
                                            .security = client_security_.get(),
@@ -169,6 +174,16 @@ class ClusterTest : public testing::Test {
     EXPECT_EQ(found, expected_);
   }
 
+  absl::Status Join(ServerId id, const Address& address) {
+    absl::Status result = absl::UnknownError("not done");
+    client_->Join(id, address, false, kPatience, [&](absl::Status done) {
+      result = std::move(done);
+      loop_.Stop();
+    });
+    RunLoop();
+    return result;
+  }
+
   uint64_t Leader() {
     for (uint64_t id = 1; id <= 3; ++id) {
       if (servers_[id].service != nullptr &&
@@ -206,6 +221,23 @@ TEST_F(ClusterTest, KeepsTheLogThroughTheLossOfItsLeaderAndARestart) {
   ExpectReadsBack({.mode = ClientReadMode::kLinearizable});
   EXPECT_EQ(expected_.size(), 1500u);
   EXPECT_EQ(expected_.rbegin()->first, 1499u);
+}
+
+TEST_F(ClusterTest, OnlyAnAdminChangesMembersAndOnlySensibly) {
+  for (uint64_t id = 1; id <= 3; ++id) ASSERT_NO_FATAL_FAILURE(Start(id));
+  ASSERT_NO_FATAL_FAILURE(Connect());
+  absl::Status status = Join(ServerId(4), "127.0.0.1:1");
+  EXPECT_TRUE(absl::IsPermissionDenied(status)) << status;
+  EXPECT_THAT(std::string(status.message()), HasSubstr("the role admin"));
+  ASSERT_NO_FATAL_FAILURE(Connect("ops"));
+  for (const Address& bad :
+       {Address("nonsense"), Address("127.0.0.1:0"), Address("a b:1"),
+        absl::StrCat(std::string(300, 'h'), ":1")}) {
+    status = Join(ServerId(4), bad);
+    EXPECT_TRUE(absl::IsInvalidArgument(status)) << status;
+  }
+  status = Join(ServerId(0), "127.0.0.1:1");
+  EXPECT_TRUE(absl::IsInvalidArgument(status)) << status;
 }
 
 }  // namespace

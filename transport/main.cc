@@ -16,7 +16,8 @@ namespace {
 std::vector<Command> Commands() {
   return {CertsInitCommand(), CertsIssueCommand(), NodeCommand(),
           AppendCommand(),    ReadCommand(),       TailCommand(),
-          StatusCommand(),    BenchCommand()};
+          StatusCommand(),    JoinCommand(),       LeaveCommand(),
+          TransferCommand(),  BenchCommand()};
 }
 
 void PrintHelp(const std::vector<Command>& commands) {

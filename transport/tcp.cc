@@ -16,7 +16,6 @@
 #include <utility>
 #include <vector>
 
-#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/types/span.h"
 #include "engine/base/callback_scope.h"
@@ -393,25 +392,6 @@ class TcpDial final : public PendingOp, public EventHandler {
 };
 
 }  // namespace
-
-absl::StatusOr<HostPort> ParseAddress(absl::string_view address) {
-  absl::Status bad = absl::InvalidArgumentError(absl::StrCat(
-      "expected HOST:PORT or [IPV6]:PORT, found \"", address, "\""));
-  size_t colon = address.rfind(':');
-  if (colon == absl::string_view::npos || colon == 0) return bad;
-  absl::string_view host = address.substr(0, colon);
-  uint32_t port;
-  if (!absl::SimpleAtoi(address.substr(colon + 1), &port) || port > 65535) {
-    return bad;
-  }
-  if (host.front() == '[') {
-    if (host.size() < 3 || host.back() != ']') return bad;
-    host = host.substr(1, host.size() - 2);
-  } else if (host.find(':') != absl::string_view::npos) {
-    return bad;
-  }
-  return HostPort{std::string(host), static_cast<uint16_t>(port)};
-}
 
 TcpNetwork::TcpNetwork(EpollLoop* loop)
     : loop_(loop), resolver_(Worker::Start()) {}

@@ -6,19 +6,12 @@
 #include <string>
 
 #include "absl/status/statusor.h"
-#include "absl/strings/string_view.h"
+#include "engine/env/address.h"
 #include "engine/env/network.h"
 #include "transport/epoll_loop.h"
 #include "transport/worker.h"
 
 namespace holdfast {
-
-struct HostPort {
-  std::string host;  // without brackets
-  uint16_t port = 0;
-};
-// "HOST:PORT", "[IPV6]:PORT". INVALID_ARGUMENT with what was expected.
-absl::StatusOr<HostPort> ParseAddress(absl::string_view address);
 
 // Network over TCP: no delay, keep-alive, names resolved on a helper thread.
 class TcpNetwork final : public Network {

@@ -245,8 +245,9 @@ TEST_F(TcpTest, APortInUse) {
 }
 
 TEST_F(TcpTest, BadAddresses) {
-  for (const char* bad : {"", ":", "nonsense", ":80", "host:", "host:x",
-                          "host:65536", "host:-1", "::1:80", "[::1]", "[]:1"}) {
+  for (const char* bad :
+       {"", ":", "nonsense", ":80", "host:", "host:x", "host:65536", "host:-1",
+        "::1:80", "[::1]", "[]:1", "ho st:1", "host\n:1"}) {
     EXPECT_TRUE(absl::IsInvalidArgument(ParseAddress(bad).status())) << bad;
     EXPECT_TRUE(
         absl::IsInvalidArgument(network_.Listen(bad, [](auto) {}).status()))

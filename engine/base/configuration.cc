@@ -54,7 +54,7 @@ absl::StatusOr<std::vector<Member>> DecodeMembers(ByteReader* r) {
 }  // namespace
 
 const Member* Configuration::Find(ServerId id) const {
-  for (const auto* list : {&voters, &old_voters, &learners}) {
+  for (const auto* list : {&voters, &old_voters, &learners, &joining}) {
     for (const Member& m : *list) {
       if (m.id == id) return &m;
     }
@@ -64,7 +64,7 @@ const Member* Configuration::Find(ServerId id) const {
 
 std::vector<Member> Configuration::Everyone() const {
   std::vector<Member> all;
-  for (const auto* list : {&voters, &old_voters, &learners}) {
+  for (const auto* list : {&voters, &old_voters, &learners, &joining}) {
     all.insert(all.end(), list->begin(), list->end());
   }
   std::stable_sort(
@@ -80,11 +80,13 @@ std::vector<Member> Configuration::Everyone() const {
 Buffer EncodeConfiguration(const Configuration& configuration) {
   Buffer bytes = Buffer::Uninitialized(EncodedSize(configuration.voters) +
                                        EncodedSize(configuration.old_voters) +
-                                       EncodedSize(configuration.learners));
+                                       EncodedSize(configuration.learners) +
+                                       EncodedSize(configuration.joining));
   ByteWriter w(bytes.data_mutable(), bytes.size());
   Encode(configuration.voters, &w);
   Encode(configuration.old_voters, &w);
   Encode(configuration.learners, &w);
+  Encode(configuration.joining, &w);
   CHECK_EQ(w.room(), size_t{0});
   return bytes;
 }
@@ -92,7 +94,7 @@ Buffer EncodeConfiguration(const Configuration& configuration) {
 absl::StatusOr<Configuration> DecodeConfiguration(absl::string_view bytes) {
   ByteReader r(bytes);
   Configuration c;
-  for (auto* list : {&c.voters, &c.old_voters, &c.learners}) {
+  for (auto* list : {&c.voters, &c.old_voters, &c.learners, &c.joining}) {
     absl::StatusOr<std::vector<Member>> members = DecodeMembers(&r);
     if (!members.ok()) return members.status();
     *list = *std::move(members);

@@ -28,11 +28,14 @@ struct Configuration {
   std::vector<Member> old_voters;
   // Receive the log, but don't vote and aren't counted.
   std::vector<Member> learners;
+  // The same, but become voters once they have caught up.
+  std::vector<Member> joining;
 
   bool joint() const { return !old_voters.empty(); }
   bool operator==(const Configuration&) const = default;
 
-  // Null when no list has it.
+  // Null when no list has it. A server that stays a voter is the same in
+  // `voters` and `old_voters`.
   const Member* Find(ServerId id) const;
   // Each member once, in the order of ids.
   std::vector<Member> Everyone() const;

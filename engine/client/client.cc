@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "engine/base/check.h"
+#include "engine/client/admin.h"
 #include "engine/client/cluster.h"
 #include "engine/client/producer.h"
 #include "engine/client/reader.h"
@@ -14,7 +15,8 @@ Client::Client(const Env& env, ClientOptions options)
     : loop_(env.loop),
       cluster_(std::make_unique<Cluster>(env, options)),
       producer_(std::make_unique<Producer>(cluster_.get())),
-      reader_(std::make_unique<Reader>(cluster_.get())) {}
+      reader_(std::make_unique<Reader>(cluster_.get())),
+      admin_(std::make_unique<Admin>(cluster_.get())) {}
 
 Client::~Client() = default;
 
@@ -53,12 +55,30 @@ void Client::Status(const Address& server, Duration timeout,
   reader_->Status(server, timeout, std::move(done));
 }
 
+void Client::Join(ServerId id, const Address& address, bool learner,
+                  Duration timeout, DoneFn done) {
+  CHECK(!closed_);
+  admin_->Join(id, address, learner, timeout, std::move(done));
+}
+
+void Client::Leave(const std::vector<ServerId>& ids, Duration timeout,
+                   DoneFn done) {
+  CHECK(!closed_);
+  admin_->Leave(ids, timeout, std::move(done));
+}
+
+void Client::Transfer(ServerId to, Duration timeout, DoneFn done) {
+  CHECK(!closed_);
+  admin_->Transfer(to, timeout, std::move(done));
+}
+
 void Client::Close(DoneFn done) {
   CHECK(!closed_);
   closed_ = true;
   close_ = loop_->After(0ns, [this, done = std::move(done)]() mutable {
     producer_->Close();
     reader_->Close();
+    admin_->Close();
     DoneFn last = std::move(done);
     if (last) last(absl::OkStatus());
   });

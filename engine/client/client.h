@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "engine/base/batch.h"
@@ -17,6 +18,7 @@
 
 namespace holdfast {
 
+class Admin;
 class Cluster;
 class Producer;
 class Reader;
@@ -73,8 +75,24 @@ class Client {
   void Status(const Address& server, Duration timeout,
               ResultFn<ServerStatus> done);
 
+  // --- Membership, for the role admin. Each is repeated with whoever leads
+  // until its answer or the timeout. FAILED_PRECONDITION: refused, with the
+  // reason, and nothing was changed. DEADLINE_EXCEEDED, with what stood in the
+  // way: it may or may not have been done; it may be asked for again.
+
+  // Adds the server at `address`, which waits to be joined as `id`; for a
+  // member, moves it to the address, or makes a learner a voter. A learner
+  // never votes.
+  void Join(ServerId id, const Address& address, bool learner, Duration timeout,
+            DoneFn done);
+  // Removes these servers in one step.
+  void Leave(const std::vector<ServerId>& ids, Duration timeout, DoneFn done);
+  // Hands leadership over to that voter; 0: to the one that has most of the
+  // log, and done when somebody else leads than at first.
+  void Transfer(ServerId to, Duration timeout, DoneFn done);
+
   // Ends everything: appends that were sent get kUnknown, others
-  // kRejected/kUnavailable; reads CANCELLED. `done` runs after those, and
+  // kRejected/kUnavailable; all else CANCELLED. `done` runs after those, and
   // may destroy the Client. Nothing may be asked for any more.
   void Close(DoneFn done);
 
@@ -89,6 +107,7 @@ class Client {
   std::unique_ptr<Cluster> cluster_;
   std::unique_ptr<Producer> producer_;
   std::unique_ptr<Reader> reader_;
+  std::unique_ptr<Admin> admin_;
   bool closed_ = false;
   Timer close_;
 };

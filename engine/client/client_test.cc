@@ -20,9 +20,11 @@
 namespace holdfast {
 namespace {
 
+using ::testing::AllOf;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
+using ::testing::Pair;
 using Kind = ClientOutcome::Kind;
 using Reason = ClientOutcome::Reason;
 
@@ -92,6 +94,12 @@ class ClientTest : public ::testing::Test {
     return *std::move(result);
   }
 
+  // What an operator's request came to, if it is done.
+  DoneFn TakeDone() {
+    done_.reset();
+    return [this](absl::Status status) { done_ = std::move(status); };
+  }
+
   ManualLoop loop_;
   MemoryNetwork network_{&loop_};
   Plaintext security_{&loop_};
@@ -99,6 +107,7 @@ class ClientTest : public ::testing::Test {
   FakeLog log_;
   std::map<Address, std::unique_ptr<FakeServer>> servers_;
   std::map<std::string, ClientOutcome> outcomes_;
+  std::optional<absl::Status> done_;
   std::unique_ptr<Client> client_;
 };
 
@@ -545,9 +554,146 @@ TEST_F(ClientTest, AsksEachServerForItsStatus) {
   EXPECT_EQ(got.at("s:1")->term, Term(7));
   ASSERT_EQ(got.at("s:1")->members.size(), 1u);
   EXPECT_EQ(got.at("s:1")->members[0].address, "s:2");
+  EXPECT_EQ(got.at("s:1")->members[0].kind, MemberKind::kVoter);
   EXPECT_EQ(got.at("s:2")->role, ServerRole::kFollower);
   EXPECT_THAT(std::string(got.at("s:9").status().message()),
               HasSubstr("connection refused"));
+}
+
+TEST_F(ClientTest, JoinsAndLeavesAtTheLeader) {
+  log_.leader = "s:3";
+  client_->Join(ServerId(4), "s:4", false, 1s, TakeDone());
+  EXPECT_FALSE(done_.has_value());
+  loop_.RunDue();
+  EXPECT_EQ(done_, absl::OkStatus());
+  EXPECT_THAT(log_.members, ElementsAre(Pair(4, "s:4")));
+  EXPECT_EQ(client_->leader(), "s:3");
+  log_.members[5] = "s:5";
+  client_->Leave({ServerId(4), ServerId(5)}, 1s, TakeDone());
+  loop_.RunDue();
+  EXPECT_EQ(done_, absl::OkStatus());
+  EXPECT_THAT(log_.members, IsEmpty());
+  EXPECT_EQ(server(3).admin_requests(), 2u);
+  client_->Transfer(ServerId(2), 1s, TakeDone());
+  loop_.RunDue();
+  EXPECT_EQ(done_, absl::OkStatus());
+  EXPECT_EQ(log_.leader, "s:2");
+}
+
+TEST_F(ClientTest, AnOperatorsRequestIsRepeatedUntilItIsAnswered) {
+  server(1).set_mode(FakeServer::Mode::kOverloaded, 2);
+  client_->Join(ServerId(4), "s:4", false, 10s, TakeDone());
+  loop_.RunFor(150ms);
+  EXPECT_FALSE(done_.has_value());
+  EXPECT_EQ(server(1).admin_requests(), 2u);
+  server(1).set_mode(FakeServer::Mode::kUnknown);
+  loop_.RunFor(150ms);
+  EXPECT_FALSE(done_.has_value());
+  server(1).set_mode(FakeServer::Mode::kSilent);
+  loop_.RunFor(2s);
+  log_.leader = "s:2";
+  server(1).DropClients();
+  loop_.RunFor(1s);
+  EXPECT_EQ(done_, absl::OkStatus());
+  EXPECT_EQ(server(2).admin_requests(), 1u);
+}
+
+TEST_F(ClientTest, ARefusalOfAnOperatorsRequestIsFinal) {
+  server(1).set_refusal("server 4 is at s:5");
+  client_->Join(ServerId(4), "s:4", false, 1s, TakeDone());
+  loop_.RunDue();
+  EXPECT_EQ(done_, absl::FailedPreconditionError("server 4 is at s:5"));
+  server(1).set_read_only(true);
+  client_->Leave({ServerId(4)}, 1s, TakeDone());
+  loop_.RunDue();
+  EXPECT_EQ(done_, absl::PermissionDeniedError("only reads"));
+  EXPECT_EQ(server(1).admin_requests(), 2u);
+}
+
+TEST_F(ClientTest, AnOperatorsRequestSaysWhatStoodInItsWay) {
+  servers_.erase("s:2");
+  log_.leader = "s:3";
+  server(3).set_mode(FakeServer::Mode::kUnknown);
+  server(1).set_hints(false);
+  client_->Join(ServerId(4), "s:4", false, 1s, TakeDone());
+  loop_.RunFor(2s);
+  ASSERT_TRUE(done_.has_value());
+  EXPECT_TRUE(absl::IsDeadlineExceeded(*done_));
+  EXPECT_THAT(std::string(done_->message()),
+              AllOf(HasSubstr("no result within 1000 ms: it takes long"),
+                    HasSubstr("s:2: connect: connection refused")));
+  log_.leader = "nobody";
+  client_->Transfer(ServerId(0), 1s, TakeDone());
+  loop_.RunFor(2s);
+  ASSERT_TRUE(done_.has_value());
+  EXPECT_TRUE(absl::IsDeadlineExceeded(*done_));
+  EXPECT_THAT(std::string(done_->message()), HasSubstr("it isn't the leader"));
+  client_->Transfer(ServerId(0), 1s, TakeDone());
+  client_->Close(nullptr);
+  loop_.RunDue();
+  ASSERT_TRUE(done_.has_value());
+  EXPECT_TRUE(absl::IsCancelled(*done_));
+}
+
+TEST_F(ClientTest, ALostTransferMovesLeadershipOnce) {
+  for (FakeServer::Mode mode :
+       {FakeServer::Mode::kServe, FakeServer::Mode::kSilent,
+        FakeServer::Mode::kUnknown, FakeServer::Mode::kSwallow}) {
+    log_.leader = "s:1";
+    log_.transfers = 0;
+    server(1).set_mode(mode);
+    client_->Transfer(ServerId(0), 10s, TakeDone());
+    loop_.RunFor(50ms);
+    server(1).set_mode(FakeServer::Mode::kServe);
+    server(1).DropClients();
+    loop_.RunFor(2s);
+    EXPECT_EQ(done_, absl::OkStatus());
+    EXPECT_EQ(log_.leader, "s:2");
+    EXPECT_EQ(log_.transfers, 1);
+  }
+}
+
+TEST_F(ClientTest, ALostLeaveIsDoneWhenItsServersAreGone) {
+  for (FakeServer::Mode mode :
+       {FakeServer::Mode::kSilent, FakeServer::Mode::kUnknown,
+        FakeServer::Mode::kSwallow}) {
+    log_.leader = "s:1";
+    log_.members = {{4, "s:4"}, {5, "s:5"}};
+    server(1).set_mode(mode);
+    client_->Leave({ServerId(4), ServerId(5)}, 10s, TakeDone());
+    loop_.RunFor(5ms);
+    EXPECT_FALSE(done_.has_value());
+    log_.leader = "s:2";
+    server(1).set_mode(FakeServer::Mode::kServe);
+    server(1).DropClients();
+    loop_.RunFor(2s);
+    EXPECT_EQ(done_, absl::OkStatus());
+    EXPECT_THAT(log_.members, IsEmpty());
+  }
+}
+
+TEST_F(ClientTest, ALeaveOfSomebodyUnknownIsRefusedHoweverOftenItIsSent) {
+  log_.members = {{4, "s:4"}};
+  server(1).set_mode(FakeServer::Mode::kOverloaded, 3);
+  client_->Leave({ServerId(4), ServerId(6)}, 10s, TakeDone());
+  loop_.RunFor(2s);
+  EXPECT_EQ(done_, absl::FailedPreconditionError("it isn't a member"));
+  EXPECT_EQ(log_.members.size(), 1u);
+  client_->Leave({ServerId(6)}, 10s, TakeDone());
+  loop_.RunFor(2s);
+  EXPECT_EQ(done_, absl::FailedPreconditionError("it isn't a member"));
+}
+
+TEST_F(ClientTest, ATransferIsDoneWhenAnotherLeads) {
+  server(1).set_mode(FakeServer::Mode::kSwallow);
+  client_->Transfer(ServerId(0), 10s, TakeDone());
+  loop_.RunDue();
+  log_.leader = "s:3";  // an election
+  server(1).DropClients();
+  loop_.RunFor(2s);
+  EXPECT_EQ(done_, absl::OkStatus());
+  EXPECT_EQ(log_.leader, "s:3");
+  EXPECT_EQ(log_.transfers, 0);
 }
 
 }  // namespace

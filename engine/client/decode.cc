@@ -49,6 +49,8 @@ absl::Status CodeToStatus(wire::Code code, absl::string_view text) {
       return absl::PermissionDeniedError(why);
     case wire::CODE_MALFORMED:
       return absl::InvalidArgumentError(why);
+    case wire::CODE_REFUSED:
+      return absl::FailedPreconditionError(why);
     default:
       return absl::UnavailableError(why);
   }
@@ -72,6 +74,22 @@ const char* ToString(ServerRole role) {
   return "unknown";
 }
 
+const char* ToString(MemberKind kind) {
+  switch (kind) {
+    case MemberKind::kUnknown:
+      break;
+    case MemberKind::kVoter:
+      return "voter";
+    case MemberKind::kLearner:
+      return "learner";
+    case MemberKind::kJoining:
+      return "joining";
+    case MemberKind::kLeaving:
+      return "leaving";
+  }
+  return "unknown";
+}
+
 ServerStatus DecodeStatus(const wire::StatusAnswer& answer) {
   ServerStatus status;
   status.id = ServerId(answer.server_id());
@@ -90,7 +108,9 @@ ServerStatus DecodeStatus(const wire::StatusAnswer& answer) {
     MemberStatus member;
     member.id = ServerId(from.server_id());
     member.address = from.address();
-    member.voter = from.voter();
+    member.kind = from.kind() <= wire::MEMBER_KIND_LEAVING
+                      ? static_cast<MemberKind>(from.kind())
+                      : MemberKind::kUnknown;
     member.connected = from.connected();
     member.last_error = from.last_error();
     member.match = Index(from.match_index());
@@ -102,6 +122,7 @@ ServerStatus DecodeStatus(const wire::StatusAnswer& answer) {
   status.incarnation = Incarnation(answer.incarnation());
   status.boot_count = answer.boot_count();
   status.text = answer.text();
+  status.joint = answer.joint();
   return status;
 }
 

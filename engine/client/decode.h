@@ -11,6 +11,7 @@
 #include "engine/base/types.h"
 #include "engine/client/types.h"
 #include "engine/peer/client.pb.h"
+#include "engine/peer/message.h"
 
 namespace holdfast {
 
@@ -21,6 +22,18 @@ namespace holdfast {
 absl::StatusOr<std::vector<LogBatch>> DecodeLogBatches(const Buffer& payload,
                                                        uint32_t count,
                                                        Offset from);
+
+// INVALID_ARGUMENT when the message isn't of this type, or can't be read.
+template <typename Answer>
+absl::Status ParseAnswer(const MessageView& message, WireType type,
+                         Answer* answer) {
+  if (message.type == type &&
+      answer->ParseFromArray(message.header.data(),
+                             static_cast<int>(message.header.size()))) {
+    return absl::OkStatus();
+  }
+  return absl::InvalidArgumentError("an answer can't be read");
+}
 
 // Why a request came to nothing. UNAVAILABLE for what may be tried again.
 absl::Status CodeToStatus(wire::Code code, absl::string_view text);

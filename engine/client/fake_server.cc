@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "absl/strings/str_cat.h"
 #include "engine/base/check.h"
 #include "engine/peer/batches.h"
 
@@ -84,7 +85,8 @@ void FakeServer::OnMessage(uint64_t id, const MessageView& message) {
     case WireType::kStatus: {
       wire::StatusAnswer answer;
       answer.set_request_id(Parse<wire::Status>(message).request_id());
-      answer.set_server_id(1);
+      answer.set_server_id(static_cast<uint64_t>(address_.back() - '0'));
+      FillHint(answer.mutable_leader());
       answer.set_role(leads() ? wire::SERVER_ROLE_LEADER
                               : wire::SERVER_ROLE_FOLLOWER);
       answer.set_next_offset(log_->end.value());
@@ -92,10 +94,19 @@ void FakeServer::OnMessage(uint64_t id, const MessageView& message) {
       wire::MemberStatus* member = answer.add_members();
       member->set_server_id(2);
       member->set_address("s:2");
-      member->set_voter(true);
+      member->set_kind(wire::MEMBER_KIND_VOTER);
+      for (const auto& [joined, address] : log_->members) {
+        member = answer.add_members();
+        member->set_server_id(joined);
+        member->set_address(address);
+      }
       stream->Send(WireType::kStatusAnswer, answer);
       return;
     }
+    case WireType::kJoin:
+    case WireType::kLeave:
+    case WireType::kTransfer:
+      return OnAdmin(stream, message);
     default:
       CHECK(false);
   }
@@ -108,14 +119,7 @@ void FakeServer::FillHint(wire::LeaderHint* hint) const {
 void FakeServer::OnRegister(MessageStream* stream, const MessageView& message) {
   wire::RegisterSessionAnswer answer;
   answer.set_request_id(Parse<wire::RegisterSession>(message).request_id());
-  if (read_only_) {
-    wire::RequestRefused refused;
-    refused.set_request_id(answer.request_id());
-    refused.set_code(wire::CODE_PERMISSION_DENIED);
-    refused.set_text("only reads");
-    stream->Send(WireType::kRequestRefused, refused);
-    return;
-  }
+  if (read_only_) return RefuseRole(stream, answer.request_id());
   if (leads()) {
     answer.set_session_id(++log_->sessions);
     log_->results[log_->sessions];
@@ -124,6 +128,14 @@ void FakeServer::OnRegister(MessageStream* stream, const MessageView& message) {
     FillHint(answer.mutable_leader());
   }
   stream->Send(WireType::kRegisterSessionAnswer, answer);
+}
+
+void FakeServer::RefuseRole(MessageStream* stream, uint64_t request) {
+  wire::RequestRefused refused;
+  refused.set_request_id(request);
+  refused.set_code(wire::CODE_PERMISSION_DENIED);
+  refused.set_text("only reads");
+  stream->Send(WireType::kRequestRefused, refused);
 }
 
 void FakeServer::OnAppend(MessageStream* stream, const MessageView& message) {
@@ -202,6 +214,60 @@ void FakeServer::OnRead(MessageStream* stream, const MessageView& message) {
     }
   }
   stream->Send(WireType::kReadAnswer, answer, payload, MessagePriority::kBulk);
+}
+
+void FakeServer::OnAdmin(MessageStream* stream, const MessageView& message) {
+  ++admin_requests_;
+  wire::AdminAnswer answer;
+  answer.set_request_id(Parse<wire::AnswerId>(message).request_id());
+  if (read_only_) return RefuseRole(stream, answer.request_id());
+  if (!leads()) {
+    answer.set_code(wire::CODE_NOT_LEADER);
+    FillHint(answer.mutable_leader());
+  } else if (!refusal_.empty()) {
+    answer.set_code(wire::CODE_REFUSED);
+    answer.set_text(refusal_);
+  } else if (mode_ == Mode::kOverloaded && mode_count_ > 0) {
+    --mode_count_;
+    answer.set_code(wire::CODE_OVERLOADED);
+    answer.set_text("too many");
+    answer.set_retry_after_ms(100);
+  } else if (!Leavable(message)) {
+    answer.set_code(wire::CODE_REFUSED);
+    answer.set_text("it isn't a member");
+  } else {
+    if (mode_ != Mode::kSwallow) Change(message);
+    if (mode_ == Mode::kSilent || mode_ == Mode::kSwallow) return;
+    if (mode_ == Mode::kUnknown) {
+      answer.set_code(wire::CODE_UNAVAILABLE);
+      answer.set_text("it takes long");
+    }
+  }
+  stream->Send(WireType::kAdminAnswer, answer);
+}
+
+bool FakeServer::Leavable(const MessageView& message) const {
+  if (message.type != WireType::kLeave) return true;
+  const auto leave = Parse<wire::Leave>(message);
+  return std::all_of(
+      leave.server_ids().begin(), leave.server_ids().end(),
+      [this](uint64_t id) { return log_->members.contains(id); });
+}
+
+// At 0, leadership goes round.
+void FakeServer::Change(const MessageView& message) {
+  if (message.type == WireType::kJoin) {
+    const auto join = Parse<wire::Join>(message);
+    log_->members[join.server_id()] = join.address();
+  } else if (message.type == WireType::kLeave) {
+    const auto leave = Parse<wire::Leave>(message);
+    for (uint64_t id : leave.server_ids()) log_->members.erase(id);
+  } else {
+    uint64_t to = Parse<wire::Transfer>(message).to_server_id();
+    if (to == 0) to = static_cast<uint64_t>(address_.back() - '0') % 3 + 1;
+    log_->leader = absl::StrCat("s:", to);
+    ++log_->transfers;
+  }
 }
 
 void FakeServer::PushTails() {

@@ -5,6 +5,7 @@
 #include <map>
 #include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "engine/base/batch.h"
@@ -29,6 +30,8 @@ struct FakeLog {
   uint64_t sessions = 0;
   // Each session's batches so far: their offsets.
   std::map<uint64_t, std::vector<Offset>> results;
+  std::map<uint64_t, Address> members;  // those that were joined
+  int transfers = 0;
 };
 
 // Speaks the client protocol from a script, for the tests of the client: the
@@ -38,7 +41,7 @@ class FakeServer {
   FakeServer(Loop* loop, Network* network, Security* security, FakeLog* log,
              Address address);
 
-  // How it treats appends.
+  // How it treats appends, and operators' requests.
   enum class Mode {
     kServe,
     kSilent,      // takes them, doesn't answer
@@ -52,6 +55,8 @@ class FakeServer {
   }
   // Refuses everything that this certificate's role doesn't allow.
   void set_read_only(bool on) { read_only_ = on; }
+  // Refuses operators' requests, with this text.
+  void set_refusal(std::string text) { refusal_ = std::move(text); }
   // Says nothing of who leads.
   void set_hints(bool on) { hints_ = on; }
   void DropClients() { streams_.clear(); }
@@ -63,6 +68,7 @@ class FakeServer {
   uint64_t appends() const { return appends_; }
   uint64_t unanswered_max() const { return unanswered_max_; }
   uint64_t reads() const { return reads_; }
+  uint64_t admin_requests() const { return admin_requests_; }
   size_t tails() const { return tails_.size(); }
   uint64_t tail_bytes() const { return tail_bytes_; }
 
@@ -80,6 +86,11 @@ class FakeServer {
   void Take(const wire::Append& request, const Buffer& payload,
             wire::AppendAnswer* answer);
   void OnRead(MessageStream* stream, const MessageView& message);
+  void OnAdmin(MessageStream* stream, const MessageView& message);
+  // Whether those whom a Leave names are members.
+  bool Leavable(const MessageView& message) const;
+  void Change(const MessageView& message);
+  void RefuseRole(MessageStream* stream, uint64_t request);
   void FillHint(wire::LeaderHint* hint) const;
   bool leads() const { return log_->leader == address_; }
 
@@ -89,10 +100,12 @@ class FakeServer {
   int mode_count_ = 0;
   bool read_only_ = false;
   bool hints_ = true;
+  std::string refusal_;
   uint64_t appends_ = 0;
   uint64_t unanswered_max_ = 0;
   uint64_t unanswered_ = 0;
   uint64_t reads_ = 0;
+  uint64_t admin_requests_ = 0;
   uint64_t tail_bytes_ = 0;
   uint64_t next_stream_ = 1;
   std::map<uint64_t, std::unique_ptr<MessageStream>> streams_;

@@ -17,6 +17,8 @@ absl::Status ToStatus(const wire::RequestRefused& refused) {
       return absl::PermissionDeniedError(text);
     case wire::CODE_MALFORMED:
       return absl::InvalidArgumentError(text);
+    case wire::CODE_REFUSED:
+      return absl::FailedPreconditionError(text);
     default:
       return absl::UnavailableError(text);
   }

@@ -156,10 +156,20 @@ enum class ServerRole : uint8_t {
 // "leader", "follower", ...
 const char* ToString(ServerRole role);
 
+enum class MemberKind : uint8_t {
+  kUnknown = 0,
+  kVoter = 1,
+  kLearner = 2,  // receives the log, never votes
+  kJoining = 3,  // receives the log, votes once it has caught up
+  kLeaving = 4,  // a voter, until the change under way is done
+};
+// "voter", "learner", ...
+const char* ToString(MemberKind kind);
+
 struct MemberStatus {
   ServerId id;
   Address address;
-  bool voter = false;
+  MemberKind kind = MemberKind::kUnknown;
   // As seen by the server that was asked.
   bool connected = false;
   std::string last_error;
@@ -178,6 +188,9 @@ struct ServerStatus {
   Offset first_offset;
   Offset next_offset;
   std::vector<MemberStatus> members;
+  // Voters are being changed: decisions need a majority of the old ones and
+  // one of the new ones.
+  bool joint = false;
   ClusterId cluster_id;
   std::string cluster_name;
   std::string version;

@@ -133,6 +133,11 @@ void DistributedLog::AppendNew(uint32_t record_count, Buffer batch,
     outcome.offset = end;
     return RejectOnceSure(std::move(outcome), std::move(done));
   }
+  if (node_.handing_over()) {
+    return Answer(std::move(done),
+                  AppendOutcome::Overloaded(kRetryAfter,
+                                            "leadership is being handed over"));
+  }
   size_t bytes = batch.size();
   if (pending_bytes_ + bytes > options_.pending_bytes_max ||
       pending_.size() >= options_.pending_appends_max) {
@@ -181,7 +186,7 @@ void DistributedLog::AwaitCommit(Index index, PendingAppend pending) {
 }
 
 void DistributedLog::RegisterSession(ResultFn<SessionId> done) {
-  if (!node_.is_leader() || closing_) {
+  if (!node_.is_leader() || closing_ || node_.handing_over()) {
     env_.loop->Post(scope_.Wrap(
         [done = std::move(done), why = NotLeaderMessage()]() mutable {
           done(absl::UnavailableError(why));
@@ -362,6 +367,21 @@ void DistributedLog::WakeTails() {
     if (!wait.reading && wait.from < end) ready.push_back(id);
   }
   for (uint64_t id : ready) ReadForTail(id);
+}
+
+// --- Membership ---
+
+void DistributedLog::Join(ServerId id, Address address, bool learner,
+                          DoneFn done) {
+  node_.membership().Join(id, std::move(address), learner, std::move(done));
+}
+
+void DistributedLog::Leave(std::vector<ServerId> ids, DoneFn done) {
+  node_.membership().Leave(std::move(ids), std::move(done));
+}
+
+void DistributedLog::Transfer(ServerId to, DoneFn done) {
+  node_.membership().Transfer(to, std::move(done));
 }
 
 // --- Leader, close ---

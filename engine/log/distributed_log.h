@@ -99,6 +99,27 @@ class DistributedLog : private NodeEvents {
   // the PendingOp ends it.
   std::unique_ptr<PendingOp> Tail(Offset from, size_t max_bytes, ReadFn done);
 
+  // --- Membership: only the leader changes it. `done` gets OK once the change
+  // is committed. UNAVAILABLE: not done here, or not known to be done (this
+  // server doesn't lead, leadership was lost, a server couldn't be reached,
+  // another change is under way); each call may be repeated, at any leader,
+  // until it answers otherwise. Any other error: refused, nothing changed, and
+  // repeating it won't help.
+
+  // Adds the server at `address`, which was started as `id` with an empty data
+  // directory, to wait for this. It receives the log first, and votes when it
+  // has caught up; a learner never votes. For a member: moves it to another
+  // address, or makes a learner a voter; nothing if all is so already.
+  void Join(ServerId id, Address address, bool learner, DoneFn done);
+  // Removes these servers in one step. NOT_FOUND when one isn't a member, be it
+  // that an earlier call has removed it. The leader, if it is one of them,
+  // hands over first, and answers UNAVAILABLE then: the next one removes it.
+  void Leave(std::vector<ServerId> ids, DoneFn done);
+  // Hands leadership over to that voter (0: to the one that has most of the
+  // log), once it has caught up. Appends are refused meanwhile, for an election
+  // timeout at most.
+  void Transfer(ServerId to, DoneFn done);
+
   // Done when this server knows the leader of its term; DEADLINE_EXCEEDED
   // after `timeout`.
   void WaitForLeader(Duration timeout, ResultFn<ServerId> done);

@@ -27,7 +27,8 @@ Node::Node(const Env& env, NodeOptions options, NodeEvents* events)
                   [this](InboundStream client) {
                     if (!stopped_) events_->OnClient(std::move(client));
                   },
-              .log_line = [this](absl::string_view line) { LogLine(line); }}) {}
+              .log_line = [this](absl::string_view line) { LogLine(line); }}),
+      membership_(env, options_.id, this) {}
 
 Node::~Node() = default;
 
@@ -47,6 +48,23 @@ const Configuration* Node::configuration() const {
   return core_ == nullptr ? nullptr : &core_->configuration();
 }
 
+const RaftCore* Node::raft() const { return stopped_ ? nullptr : core_.get(); }
+
+bool Node::MayPropose() const {
+  return is_leader() && !configuration_proposed_ &&
+         core_->may_propose_configuration();
+}
+
+Index Node::ProposeConfiguration(const Configuration& next) {
+  return Propose(EntryKind::kConfiguration, 0, EncodeConfiguration(next)).index;
+}
+
+void Node::HandOver(ServerId to) { Step(Transfer{to}); }
+
+bool Node::handing_over() const {
+  return is_leader() && core_->transfer_to() != ServerId();
+}
+
 Address Node::AddressOf(ServerId id) const {
   const Configuration* c = configuration();
   const Member* member = c == nullptr ? nullptr : c->Find(id);
@@ -57,6 +75,7 @@ void Node::Close(DoneFn done) {
   stopped_ = true;
   wake_.Cancel();
   peers_.Close();
+  membership_.Close();
   env_.loop->Post(scope_.Wrap([this, done = std::move(done)]() mutable {
     FailReads();
     done(absl::OkStatus());
@@ -71,6 +90,7 @@ void Node::Stop(absl::Status why) {
   // Later: this may run within a stream's own callback.
   env_.loop->Post(scope_.Wrap([this, why]() {
     peers_.Close();
+    membership_.Close();
     FailReads();
     events_->OnStopped(why);
   }));
@@ -92,10 +112,13 @@ const EntryHeader& Node::Propose(EntryKind kind, uint32_t record_count,
   CHECK(is_leader());
   Entry entry = tail_.Seal(core_->term(), kind, record_count,
                            env_.loop->WallNow(), std::move(payload));
-  EntryMeta& meta = proposals_.emplace_back();
-  meta.kind = kind;
-  meta.size =
-      static_cast<uint32_t>(kEntryHeaderBytes) + entry.header.payload_size;
+  absl::StatusOr<EntryMeta> meta = MetaOf(entry);
+  CHECK(meta.ok());
+  proposals_.push_back(*std::move(meta));
+  if (kind == EntryKind::kConfiguration) {
+    CHECK(!configuration_proposed_ && core_->may_propose_configuration());
+    configuration_proposed_ = true;
+  }
   tail_.Append(entry);
   proposed_.push_back(std::move(entry));
   FlushSoon();
@@ -123,14 +146,26 @@ void Node::Flush() {
   if (core_ == nullptr || stopped_) {
     return FailReads();
   }
-  if (!proposals_.empty()) {
-    std::vector<EntryMeta> metas = std::move(proposals_);
-    std::vector<Entry> entries = std::move(proposed_);
-    proposals_.clear();
-    proposed_.clear();
-    Step(holdfast::Propose{std::move(metas)}, std::move(entries));
+  std::vector<EntryMeta> metas = std::move(proposals_);
+  std::vector<Entry> entries = std::move(proposed_);
+  proposals_.clear();
+  proposed_.clear();
+  configuration_proposed_ = false;
+  for (size_t from = 0; from < metas.size() && !stopped_;) {
+    // A configuration goes alone.
+    size_t to = from + 1;
+    if (metas[from].configuration == nullptr) {
+      while (to < metas.size() && metas[to].configuration == nullptr) ++to;
+    }
+    auto part = [from, to](auto& all) {
+      auto first = std::make_move_iterator(all.begin());
+      return std::vector(first + static_cast<ptrdiff_t>(from),
+                         first + static_cast<ptrdiff_t>(to));
+    };
+    Step(holdfast::Propose{part(metas)}, part(entries));
     // The core leads until a step says otherwise, and each step flushes.
     CHECK_EQ(output_.rejected_proposals, size_t{0});
+    from = to;
   }
   while (!read_requests_.empty() && !stopped_) {
     uint64_t id = read_requests_.back();
@@ -140,8 +175,9 @@ void Node::Flush() {
 }
 
 void Node::OnMessage(ServerId from, const MessageView& message) {
-  if (core_ == nullptr || stopped_ || message.type != WireType::kRaft) return;
-  if (message.group != identity_.cluster_id.value()) return;
+  if (stopped_ || message.type != WireType::kRaft) return;
+  if (core_ == nullptr) Adopt(from, ClusterId(message.group));
+  if (core_ == nullptr || message.group != identity_.cluster_id.value()) return;
   absl::StatusOr<ReceivedMessage> received =
       DecodeRaftMessage(message.header, message.payload);
   if (!received.ok()) {
@@ -205,6 +241,7 @@ void Node::Carry(std::vector<Entry> entries) {
     linked_ = core_->shared_configuration();
     peers_.SetMembers(linked_->Everyone(), LinkKey());
   }
+  if (output_.commit_advanced || output_.role_changed) membership_.Advance();
   if (output_.wake < wake_at_) {
     wake_at_ = output_.wake;
     wake_ = env_.loop->At(wake_at_, [this] {
@@ -240,6 +277,11 @@ void Node::Persist(RaftPersist& persist, std::vector<Entry>* entries) {
     CHECK_LT(at, entries->size());
     Entry& entry = (*entries)[at];
     CHECK(entry.header.index == meta.index);
+    if (meta.index == Index(1)) {
+      if (absl::Status first = CheckFirstEntry(entry); !first.ok()) {
+        return Stop(std::move(first));
+      }
+    }
     if (meta.index > tail_.last().index) {
       if (!Continues(tail_.last(), entry.header)) {
         return Stop(absl::DataLossError(absl::StrCat(

@@ -21,6 +21,7 @@
 #include "engine/env/loop.h"
 #include "engine/node/forming.h"
 #include "engine/node/identity.h"
+#include "engine/node/membership.h"
 #include "engine/node/peers.h"
 #include "engine/node/raft_codec.h"
 #include "engine/node/startup.h"
@@ -39,7 +40,12 @@ struct NodeOptions {
   // The servers of a new cluster, this one among them, with incarnations 0;
   // needed only until it is formed, harmless afterwards.
   std::vector<Member> bootstrap;
-  RaftOptions raft;  // id, seed and boot count are filled in
+  // With an empty directory and without `bootstrap`: waits until a cluster's
+  // leader is told to join this server.
+  bool join = false;
+  // How the others reach it, until a configuration says so; empty: `listen`.
+  Address advertise;
+  RaftOptions raft;  // what concerns this server is filled in
   WalOptions wal;
   PeersOptions peers;
 };
@@ -67,11 +73,11 @@ class NodeEvents {
 // One server: runs the core's Outputs against the disk and the peers. All
 // order that matters between them is in the core (see RaftCore); this class
 // only carries.
-class Node {
+class Node : private Membership::Host {
  public:
   Node(const Env& env, NodeOptions options, NodeEvents* events);
   // As a crash: drops all that is under way.
-  ~Node();
+  ~Node() override;
 
   Node(const Node&) = delete;
   Node& operator=(const Node&) = delete;
@@ -95,7 +101,14 @@ class Node {
   // An index such that a read of all entries up to it is linearizable; this
   // server has committed it when `done` runs. UNAVAILABLE if leadership
   // couldn't be confirmed.
-  void ReadIndex(ResultFn<Index> done);
+  void ReadIndex(ResultFn<Index> done) override;
+
+  // Changes of the cluster's servers, and transfer: see DistributedLog.
+  Membership& membership() { return membership_; }
+  const Membership& membership() const { return membership_; }
+  // Whether it waits for another server to take over: nothing new should be
+  // proposed.
+  bool handing_over() const;
 
   // --- Anybody's ---
   // At least one whole entry from `first` on, about max_bytes of them; also
@@ -127,6 +140,13 @@ class Node {
   Address listen_address() const { return peers_.listen_address(); }
 
  private:
+  // Membership::Host:
+  const RaftCore* raft() const override;
+  Hello OwnHello() const override;
+  bool MayPropose() const override;
+  Index ProposeConfiguration(const Configuration& next) override;
+  void HandOver(ServerId to) override;
+
   // Opening, in order (node_open.cc).
   void OnIdentity(absl::StatusOr<Identity> identity);
   void OpenWal();
@@ -135,11 +155,17 @@ class Node {
   void Serve();
   void TryToForm();
   void OnFormed();
+  // Becomes a server of the formed cluster that sends to it, with an empty log.
+  void Adopt(ServerId from, ClusterId cluster_id);
+  // The first entry tells whether that was right; then it is noted.
+  absl::Status CheckFirstEntry(const Entry& entry) const;
+  void NoteCluster();
   void StartCore();
   void FinishOpen(absl::Status status);
-  Hello OwnHello() const;
   HelloVerdict JudgeHello(const Hello& hello);
   void OnHello(const Hello& hello);
+  // Of an unformed server: whether that one may be of the same cluster.
+  bool MayBelong(ServerId server, ClusterId cluster_id) const;
   DrawKey LinkKey() const;
 
   void OnMessage(ServerId from, const MessageView& message);
@@ -174,14 +200,17 @@ class Node {
   std::unique_ptr<Forming> forming_;
   std::optional<Entry> first_entry_;  // being written
   IdentityFile identity_file_;
+  bool cluster_noted_ = false;  // in the identity file
   std::unique_ptr<Wal> wal_;
   std::unique_ptr<RaftCore> core_;
   RaftOutput output_;  // reused
   Peers peers_;
   std::shared_ptr<const Configuration> linked_;  // that peers_ has links to
+  Membership membership_;
 
   std::vector<EntryMeta> proposals_;  // sealed and in tail_, not in the core
   std::vector<Entry> proposed_;
+  bool configuration_proposed_ = false;  // one is among them
   std::vector<uint64_t> read_requests_;
   bool flush_posted_ = false;
   bool stepping_ = false;

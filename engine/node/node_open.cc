@@ -26,6 +26,7 @@ void Node::OnIdentity(absl::StatusOr<Identity> identity) {
   Wal::Events events;
   events.on_persisted = [this](uint64_t sequence) {
     if (core_ == nullptr) return OnFormed();
+    NoteCluster();
     Step(Persisted{sequence});
   };
   events.on_failed = [this](absl::Status why) { Stop(std::move(why)); };
@@ -74,11 +75,15 @@ void Node::OnWalOpen(absl::Status opened) {
   }
   recovered_.hard_state = wal_->hard_state();
   recovered_.commit_hint = tail_.committed().index;
-  if (identity_.cluster_id.value() != 0) return Serve();
+  if (identity_.cluster_id.value() != 0) {
+    cluster_noted_ = true;
+    return Serve();
+  }
   // It died between its first entry and the note of it.
   identity_.cluster_id = first_chain_;
   identity_file_.Write(identity_, [this](absl::Status written) {
     if (!written.ok()) return FinishOpen(std::move(written));
+    cluster_noted_ = true;
     Serve();
   });
 }
@@ -102,11 +107,19 @@ void Node::Serve() {
   auto self =
       std::find_if(options_.bootstrap.begin(), options_.bootstrap.end(),
                    [this](const Member& m) { return m.id == options_.id; });
-  if (self == options_.bootstrap.end()) {
+  const bool named = self != options_.bootstrap.end();
+  // Nobody stands in term 1, in which a cluster forms: this server has given
+  // its word in a formed one, though it has nothing of the log yet.
+  const bool adopted = wal_->hard_state().term > Term(1);
+  if ((adopted && named) || (options_.join && options_.bootstrap.empty())) {
+    return FinishOpen(absl::OkStatus());
+  }
+  if (!named) {
     return FinishOpen(absl::FailedPreconditionError(
         options_.bootstrap.empty()
             ? std::string("the data directory is new: expected --bootstrap "
-                          "with the servers of the new cluster")
+                          "with the servers of the new cluster, or --join to "
+                          "become a server of an existing one")
             : absl::StrCat("expected server ", options_.id.value(),
                            " among the servers of --bootstrap")));
   }
@@ -135,6 +148,13 @@ Hello Node::OwnHello() const {
   hello.server_id = options_.id;
   hello.incarnation = identity_.incarnation;
   hello.boot_count = identity_.boot_count;
+  hello.address =
+      options_.advertise.empty() ? options_.listen : options_.advertise;
+  if (formed()) {
+    hello.configuration_index = core_->committed_configuration_index();
+    const Member* self = configuration()->Find(options_.id);
+    if (self != nullptr) hello.address = self->address;
+  }
   return hello;
 }
 
@@ -148,14 +168,19 @@ HelloVerdict Node::JudgeHello(const Hello& hello) {
                                 "of another cluster of the same name")};
   }
   if (hello.kind == StreamKind::kClient) return own;
-  if (forming_ != nullptr || configuration() == nullptr) {
-    bool named = std::any_of(
-        options_.bootstrap.begin(), options_.bootstrap.end(),
-        [&hello](const Member& m) { return m.id == hello.server_id; });
-    if (named) return own;
-    return Refusal{RefusalReason::kNotMember,
-                   absl::StrCat("server ", hello.server_id.value(),
-                                " isn't named by this server's --bootstrap")};
+  if (!formed()) {
+    if (MayBelong(hello.server_id, hello.cluster_id)) return own;
+    return Refusal{
+        RefusalReason::kNotMember,
+        options_.bootstrap.empty()
+            ? std::string("this server waits to be joined by a formed cluster")
+            : absl::StrCat("server ", hello.server_id.value(),
+                           " isn't named by this server's --bootstrap")};
+  }
+  // It knows of a later configuration, which says more than this one.
+  if (hello.cluster_id == own.cluster_id &&
+      hello.configuration_index > own.configuration_index) {
+    return own;
   }
   const Member* member = configuration()->Find(hello.server_id);
   if (member == nullptr) {
@@ -171,6 +196,12 @@ HelloVerdict Node::JudgeHello(const Hello& hello) {
                      "vote as the old one, and has to join anew")};
   }
   return own;
+}
+
+bool Node::MayBelong(ServerId server, ClusterId cluster_id) const {
+  if (options_.bootstrap.empty()) return cluster_id.value() != 0;
+  return std::any_of(options_.bootstrap.begin(), options_.bootstrap.end(),
+                     [server](const Member& m) { return m.id == server; });
 }
 
 void Node::OnHello(const Hello& hello) {
@@ -194,6 +225,7 @@ void Node::OnFormed() {
   identity_.cluster_id = ClusterId(first_entry_->header.chain);
   identity_file_.Write(identity_, [this](absl::Status written) {
     if (!written.ok()) return Stop(std::move(written));
+    cluster_noted_ = true;
     LogLine(absl::StrCat("event=formed cluster_id=",
                          absl::Hex(identity_.cluster_id.value())));
     forming_ = nullptr;
@@ -204,10 +236,44 @@ void Node::OnFormed() {
   });
 }
 
+void Node::Adopt(ServerId from, ClusterId cluster_id) {
+  // The sender knows this very incarnation for a server of its cluster, or it
+  // would have refused the hello.
+  if (cluster_id.value() == 0 || first_entry_.has_value() || wal_ == nullptr ||
+      !MayBelong(from, cluster_id)) {
+    return;
+  }
+  LogLine(absl::StrCat("event=adopted cluster_id=",
+                       absl::Hex(cluster_id.value()), " by=", from.value()));
+  forming_ = nullptr;
+  identity_.cluster_id = cluster_id;
+  recovered_.hard_state = wal_->hard_state();
+  StartCore();
+}
+
+absl::Status Node::CheckFirstEntry(const Entry& entry) const {
+  if (ClusterId(entry.header.chain) == identity_.cluster_id) {
+    return absl::OkStatus();
+  }
+  return absl::DataLossError(
+      "the first entry from the leader isn't that of its cluster");
+}
+
+void Node::NoteCluster() {
+  if (cluster_noted_ || core_->durable() == Index(0)) return;
+  cluster_noted_ = true;
+  identity_file_.Write(identity_, [this](absl::Status written) {
+    if (!written.ok()) Stop(std::move(written));
+  });
+}
+
 absl::Status Node::forming_status() const {
   if (formed()) return absl::OkStatus();
   if (forming_ == nullptr) {
-    return absl::UnavailableError("this server is starting");
+    return absl::UnavailableError(
+        wal_ != nullptr && options_.bootstrap.empty()
+            ? "this server waits to be joined: tell the cluster's leader"
+            : "this server is starting, or waits for its cluster to reach it");
   }
   std::vector<ServerId> missing = forming_->Missing();
   if (missing.empty()) return forming_->Obstacle();
@@ -221,6 +287,7 @@ absl::Status Node::forming_status() const {
 void Node::StartCore() {
   RaftOptions raft = options_.raft;
   raft.id = options_.id;
+  raft.incarnation = identity_.incarnation;
   raft.seed = env_.seed;
   raft.boot_count = identity_.boot_count;
   raft.no_op_size = kEntryHeaderBytes;

@@ -55,25 +55,34 @@ absl::Status Peers::Listen(const Address& address) {
 }
 
 void Peers::SetMembers(const std::vector<Member>& members, DrawKey key) {
+  key_ = key;
+  members_.clear();
   std::map<ServerId, std::unique_ptr<PeerLink>> links;
   for (const Member& member : members) {
     if (member.id == self_) continue;
+    members_.insert(member.id);
     if (auto it = links_.find(member.id); it != links_.end()) {
       it->second->SetAddress(member.address);
       links[member.id] = std::move(it->second);
     } else {
-      links[member.id] = MakeLink(member, key);
+      links[member.id] = MakeLink(member.id, member.address);
     }
+  }
+  for (auto& [id, link] : links_) {
+    if (link != nullptr && HasStreamFrom(id)) links[id] = std::move(link);
   }
   links_ = std::move(links);
 }
 
-std::unique_ptr<PeerLink> Peers::MakeLink(const Member& member, DrawKey key) {
-  ServerId id = member.id;
+std::unique_ptr<PeerLink> Peers::MakeLink(ServerId id, Address address) {
   PeerLink::Callbacks callbacks;
   callbacks.hello = [this] { return callbacks_.own_hello(); };
-  callbacks.judge = [this](const Hello& hello) {
+  callbacks.judge = [this](const Hello& hello) -> absl::Status {
     callbacks_.on_hello(hello);
+    HelloVerdict verdict = callbacks_.judge(hello);
+    if (const auto* refusal = std::get_if<Refusal>(&verdict)) {
+      return ToStatus(*refusal);
+    }
     return absl::OkStatus();
   };
   callbacks.on_up = [this, id](const Hello&) {
@@ -89,7 +98,7 @@ std::unique_ptr<PeerLink> Peers::MakeLink(const Member& member, DrawKey key) {
     // A server sends on the streams that it dialled.
   };
   return std::make_unique<PeerLink>(env_.loop, env_.network, env_.security, id,
-                                    member.address, key, options_.link,
+                                    std::move(address), key_, options_.link,
                                     std::move(callbacks));
 }
 
@@ -127,6 +136,7 @@ void Peers::OnRaftStream(InboundStream inbound) {
   Inbound& entry = inbound_[key];
   entry.from = from;
   entry.stream = std::move(inbound.stream);
+  LinkBack(inbound.hello);
   entry.stream->Start(
       {.on_message =
            [this, from](const MessageView& message) {
@@ -137,14 +147,31 @@ void Peers::OnRaftStream(InboundStream inbound) {
        .on_written = nullptr});
 }
 
+void Peers::LinkBack(const Hello& hello) {
+  if (hello.address.empty()) return;
+  auto it = links_.find(hello.server_id);
+  if (it == links_.end()) {
+    links_[hello.server_id] = MakeLink(hello.server_id, hello.address);
+  } else if (hello.configuration_index >
+             callbacks_.own_hello().configuration_index) {
+    it->second->SetAddress(hello.address);
+  }
+}
+
+bool Peers::HasStreamFrom(ServerId id) const {
+  for (const auto& [key, inbound] : inbound_) {
+    if (inbound.from == id) return true;
+  }
+  return false;
+}
+
 void Peers::OnInboundClosed(uint64_t key) {
   auto it = inbound_.find(key);
   CHECK(it != inbound_.end());
   ServerId from = it->second.from;
   inbound_.erase(it);
-  for (const auto& [other_key, other] : inbound_) {
-    if (other.from == from) return;
-  }
+  if (HasStreamFrom(from)) return;
+  if (!members_.contains(from)) links_.erase(from);
   callbacks_.on_lost(from);
 }
 

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <map>
 #include <memory>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -34,9 +35,10 @@ class Peers {
  public:
   struct Callbacks {
     InlineFunction<Hello()> own_hello;
-    // This server's answer to a hello that came in.
+    // This server's answer to a hello that came in; of one that came in answer
+    // to its own, whether to talk to that server.
     InlineFunction<HelloVerdict(const Hello&)> judge;
-    // A server's hello, on either kind of stream.
+    // A server's hello, on either kind of stream, before it is judged.
     InlineFunction<void(const Hello&)> on_hello;
     InlineFunction<void(ServerId from, const MessageView&)> on_message;
     // The last stream on which that server sent is gone.
@@ -54,7 +56,8 @@ class Peers {
   // Once. Errors as Network::Listen.
   absl::Status Listen(const Address& address);
   Address listen_address() const { return acceptor_.address(); }
-  // Keeps links to just these servers (self is left out).
+  // Keeps links to these servers (self is left out), and to those that have a
+  // stream to this one: they may know of a later configuration.
   void SetMembers(const std::vector<Member>& members, DrawKey key);
   // Closes the port and all streams.
   void Close();
@@ -75,14 +78,19 @@ class Peers {
   // Streams that one server may have open to this one.
   static constexpr size_t kInboundPerServerMax = 3;
 
-  std::unique_ptr<PeerLink> MakeLink(const Member& member, DrawKey key);
+  std::unique_ptr<PeerLink> MakeLink(ServerId id, Address address);
   void OnRaftStream(InboundStream inbound);
   void OnInboundClosed(uint64_t key);
+  bool HasStreamFrom(ServerId id) const;
+  // To answer on.
+  void LinkBack(const Hello& hello);
 
   const Env env_;
   const ServerId self_;
   const PeersOptions options_;
   Callbacks callbacks_;
+  DrawKey key_;
+  std::set<ServerId> members_;
   std::map<ServerId, std::unique_ptr<PeerLink>> links_;
   // By arrival. A server may have several: an old one that nobody has noticed
   // to be dead, and a new one.

@@ -31,6 +31,7 @@ std::string EncodeRaftHeader(const Message& message) {
   proto.set_hint_index(message.hint_index.value());
   proto.set_hint_term(message.hint_term.value());
   proto.set_read_round(message.read_round);
+  proto.set_transfer(message.transfer);
   proto.set_entry_count(static_cast<uint32_t>(message.entries.size()));
   return proto.SerializeAsString();
 }
@@ -105,6 +106,7 @@ absl::StatusOr<ReceivedMessage> DecodeRaftMessage(absl::string_view header,
   m.hint_index = Index(proto.hint_index());
   m.hint_term = Term(proto.hint_term());
   m.read_round = proto.read_round();
+  m.transfer = proto.transfer();
   size_t at = 0;
   if (proto.entry_count() > payload.size() / kEntryHeaderBytes) {
     return absl::InvalidArgumentError(

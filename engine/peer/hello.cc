@@ -125,6 +125,8 @@ std::string EncodeHello(const Hello& hello) {
   proto.set_incarnation(hello.incarnation.value());
   proto.set_boot_count(hello.boot_count);
   proto.set_client_name(hello.client_name);
+  proto.set_configuration_index(hello.configuration_index.value());
+  proto.set_address(hello.address);
   return proto.SerializeAsString();
 }
 
@@ -159,6 +161,10 @@ absl::StatusOr<Hello> DecodeHello(const MessageView& message) {
     return NotAHello(
         absl::StrCat("a name of more than ", kNameBytesMax, " bytes"));
   }
+  if (proto.address().size() > kNameBytesMax) {
+    return NotAHello(
+        absl::StrCat("an address of more than ", kNameBytesMax, " bytes"));
+  }
   Hello hello;
   hello.version_min = proto.version_min();
   hello.version_max = proto.version_max();
@@ -170,6 +176,8 @@ absl::StatusOr<Hello> DecodeHello(const MessageView& message) {
   hello.incarnation = Incarnation(proto.incarnation());
   hello.boot_count = proto.boot_count();
   hello.client_name = proto.client_name();
+  hello.configuration_index = Index(proto.configuration_index());
+  hello.address = proto.address();
   return hello;
 }
 

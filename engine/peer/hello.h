@@ -42,6 +42,11 @@ struct Hello {
   ServerId server_id;
   Incarnation incarnation;
   uint64_t boot_count = 0;
+  // The log index of the latest configuration that the server knows to be
+  // committed: of two servers, the one that knows less believes the other.
+  Index configuration_index;
+  // How it is reached, for a server whose configuration lacks it.
+  Address address;
   // A client's name; empty from a server.
   std::string client_name;
 

@@ -25,6 +25,8 @@ Hello SomeHello() {
   hello.server_id = ServerId(3);
   hello.incarnation = Incarnation(0x0123456789abcdef);
   hello.boot_count = 5;
+  hello.configuration_index = Index(77);
+  hello.address = "10.0.0.3:7400";
   hello.features = 9;
   return hello;
 }

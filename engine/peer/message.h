@@ -54,6 +54,9 @@ enum class WireType : uint8_t {
   kTailCredit = 36,
   kStopTail = 37,
   kStatus = 38,
+  kJoin = 39,
+  kLeave = 40,
+  kTransfer = 41,
   // and what comes back.
   kRegisterSessionAnswer = 64,
   kAppendAnswer = 65,
@@ -62,6 +65,7 @@ enum class WireType : uint8_t {
   kTailEnd = 68,
   kStatusAnswer = 69,
   kRequestRefused = 70,
+  kAdminAnswer = 71,
 };
 
 // A received message.

@@ -70,12 +70,14 @@ void RaftCore::Step(const RaftInput& input, RaftOutput* output) {
   const Term old_term = term();
   const ServerId old_leader = leader_;
   const Index old_commit = commit_;
+  const ServerId old_transfer = transfer_to_;
 
   Dispatch(input);
   if (role_ == Role::kLeader && match_changed_) CountCommit();
   // A new configuration's quorum may have answered already.
   if (role_ == Role::kLeader && match_changed_) CountReads();
   if (role_ == Role::kLeader && replicate_) Replicate();
+  if (transfer_to_ != ServerId()) TryToHandOver();
   match_changed_ = false;
   replicate_ = false;
   // Entries become cold only once they are final and can be read from disk.
@@ -83,8 +85,8 @@ void RaftCore::Step(const RaftInput& input, RaftOutput* output) {
 
   output->commit = commit_;
   output->commit_advanced = commit_ != old_commit;
-  output->role_changed =
-      role_ != old_role || term() != old_term || leader_ != old_leader;
+  output->role_changed = role_ != old_role || term() != old_term ||
+                         leader_ != old_leader || transfer_to_ != old_transfer;
   output->wake = wake();
   output_ = nullptr;
 }
@@ -109,6 +111,8 @@ void RaftCore::Dispatch(const RaftInput& input) {
           OnSendLost(event.peer);
         } else if constexpr (std::is_same_v<T, LeaderAlive>) {
           OnLeaderAlive(event.from);
+        } else if constexpr (std::is_same_v<T, Transfer>) {
+          OnTransfer(event.to);
         } else if constexpr (std::is_same_v<T, ColdSent>) {
           OnColdSent(event);
         } else {
@@ -128,6 +132,10 @@ void RaftCore::OnTick() {
     ++stats_.stepped_down_disk_stall;
     BecomeFollower(term(), ServerId());
     return;
+  }
+  if (transfer_to_ != ServerId() && now_ >= transfer_until_) {
+    ++stats_.transfer_given_up;
+    transfer_to_ = ServerId();
   }
   if (now_ >= heartbeat_at_) {
     CheckQuorum();
@@ -160,7 +168,7 @@ void RaftCore::OnReceive(const Message& message) {
     case MessageType::kHeartbeatAnswer:
       return OnHeartbeatAnswer(message);
     case MessageType::kTimeoutNow:
-      break;
+      return OnTimeoutNow(message);
   }
   CHECK(false);  // not well-formed
 }
@@ -288,6 +296,7 @@ void RaftCore::RaiseCommit(Index index) {
 Instant RaftCore::wake() const {
   if (role_ != Role::kLeader) return election_at_;
   Instant at = heartbeat_at_;
+  if (transfer_to_ != ServerId()) at = std::min(at, transfer_until_);
   if (!pending_.empty()) {
     at = std::min(at, pending_.front().since + options_.disk_stall_timeout);
   }

@@ -36,6 +36,8 @@ const char* ToString(Role role);
 // All servers of a cluster should have the same intervals and timeouts.
 struct RaftOptions {
   ServerId id;  // not 0
+  // Of this server's data directory, as in configurations.
+  Incarnation incarnation;
   // Chance: the same triple (seed, id, boot_count) draws the same timeouts.
   uint64_t seed = 0;
   uint64_t boot_count = 0;
@@ -78,8 +80,9 @@ struct RaftOptions {
 // It implements Raft (Ongaro and Ousterhout 2014, figure 2) with pre-vote and
 // check-quorum (Ongaro's thesis, sections 9.6 and 6.2), pipelining and a
 // leader that writes its disk in parallel (10.2), ReadIndex (6.4), and quorums
-// over joint configurations and learners (4.2.1, 4.3). A log that contradicts
-// what is committed is a CHECK failure: the process stops.
+// over joint configurations and learners (4.2.1, 4.3), and leadership transfer
+// (3.10). A log that contradicts what is committed is a CHECK failure: the
+// process stops.
 class RaftCore {
  public:
   using Options = RaftOptions;
@@ -131,7 +134,11 @@ class RaftCore {
   // The latest committed one, and its index (0: none yet).
   const Configuration& committed_configuration() const;
   Index committed_configuration_index() const;
-  bool is_voter() const { return IsVoter(*configuration_, id()); }
+  bool is_voter() const { return VotesIn(*configuration_); }
+  // Of a leader: whether it would take a kConfiguration now.
+  bool may_propose_configuration() const;
+  // Of a leader that is handing over: to whom. 0 otherwise.
+  ServerId transfer_to() const { return transfer_to_; }
   // Whether this server may stand for election: a voter, or one that a
   // configuration removes which isn't committed yet. It may be the only one
   // that can be elected (thesis, section 4.2.2).
@@ -152,6 +159,10 @@ class RaftCore {
 
  private:
   friend class InvariantChecker;
+
+  // A log may hold configurations of a time when another data directory stood
+  // for this server's id.
+  bool VotesIn(const Configuration& configuration) const;
 
   static constexpr size_t kWithheldMax = 1000;
 
@@ -194,8 +205,8 @@ class RaftCore {
   void DrawElectionTimeout();
   void OnElectionTimeout();
   void StartPreVote();
-  void StartElection();
-  void RequestVotes(MessageType type, Term term);
+  void StartElection(bool transfer);
+  void RequestVotes(MessageType type, Term term, bool transfer);
   void CountOwnVote();
   void RecordVote(ServerId from, Vote vote);
   void CountElection();
@@ -210,6 +221,9 @@ class RaftCore {
   void OnVoteAnswer(const Message& message);
   void OnPeerLost(ServerId peer);
   void OnLeaderAlive(ServerId from);
+  void OnTransfer(ServerId to);
+  void TryToHandOver();
+  void OnTimeoutNow(const Message& message);
   void CheckQuorum();
 
   // --- follower.cc ---
@@ -244,7 +258,6 @@ class RaftCore {
   void CountCommit();
 
   // --- membership.cc ---
-  bool MayProposeConfiguration() const;
   void AdoptConfiguration();
   void RebuildProgress();
   Progress* FindProgress(ServerId id);
@@ -295,6 +308,9 @@ class RaftCore {
   bool match_changed_ = false;
   bool replicate_ = false;  // something to send may have turned up
   uint64_t cold_tokens_ = 0;
+  ServerId transfer_to_;
+  Instant transfer_until_;
+  bool transfer_sent_ = false;
 
   // Reads.
   uint64_t read_round_ = 0;        // the latest begun

@@ -310,6 +310,7 @@ TEST(CoreMembershipTest, ConfigurationOfACutSuffixIsForgotten) {
 TEST(CoreMembershipTest, ServerWithoutAConfigurationNeverStands) {
   RaftOptions options;
   options.id = ServerId(1);
+  options.incarnation = Incarnation(1);
   RaftCore core(options, RaftRecovered(), Instant(1s));
   RaftOutput out;
   Instant now = Instant(1s);
@@ -334,7 +335,8 @@ TEST(CoreInputTest, MalformedMessagesAreCountedAndIgnored) {
   bad[5].from = ServerId(1);
   bad[6].entries[0].kind = EntryKind::kConfiguration;  // without one
   bad.push_back(Solo::From(2, static_cast<MessageType>(77), 2));
-  bad.push_back(Solo::From(2, MessageType::kTimeoutNow, 2));
+  bad.push_back(Solo::From(2, MessageType::kHeartbeat, 2));
+  bad.back().transfer = true;
   bad.push_back(Solo::From(2, MessageType::kHeartbeat, 0));
   for (const Message& m : bad) {
     s.Get(m);

@@ -41,7 +41,7 @@ bool RaftCore::MeetTerm(const Message& message) {
       // A server that the leader can't reach must not depose it (thesis,
       // section 4.2.3). It learns of this by the leader's own messages, whose
       // answers then bring the leader to the higher term.
-      if (LeaderIsAlive()) {
+      if (LeaderIsAlive() && !message.transfer) {
         ++stats_.vote_refused_leader_alive;
         return false;
       }
@@ -150,6 +150,47 @@ void RaftCore::OnPeerLost(ServerId peer) {
   election_at_ = std::min(election_at_, now_ + delay);
 }
 
+// --- Handing over (thesis, section 3.10) ------------------------------------
+
+void RaftCore::OnTransfer(ServerId to) {
+  const bool possible = role_ == Role::kLeader && to != id() &&
+                        IsVoter(*configuration_, to) &&
+                        transfer_to_ == ServerId();
+  if (!possible) return;
+  ++stats_.transfer_started;
+  transfer_to_ = to;
+  transfer_until_ = now_ + options_.election_timeout_max;
+  transfer_sent_ = false;
+}
+
+void RaftCore::TryToHandOver() {
+  const Progress* peer = FindProgress(transfer_to_);
+  if (peer == nullptr) {  // it was removed meanwhile
+    transfer_to_ = ServerId();
+    return;
+  }
+  if (transfer_sent_ || peer->match() < last_index()) return;
+  transfer_sent_ = true;
+  Message message;
+  message.type = MessageType::kTimeoutNow;
+  message.to = transfer_to_;
+  message.term = term();
+  message.index = last_index();
+  message.log_term = last_term();
+  Send(std::move(message));
+}
+
+void RaftCore::OnTimeoutNow(const Message& message) {
+  if (role_ != Role::kFollower || !is_voter() || DiskStalled() ||
+      !trail_.Has(message.index, message.log_term)) {
+    ++stats_.message_out_of_place;
+    return;
+  }
+  ++stats_.transfer_election;
+  // No pre-vote: the leader's word counts for more than anybody's opinion.
+  StartElection(/*transfer=*/true);
+}
+
 // --- Candidates -------------------------------------------------------------
 
 void RaftCore::OnElectionTimeout() {
@@ -177,11 +218,11 @@ void RaftCore::StartPreVote() {
   DrawElectionTimeout();
   election_at_ = now_ + election_timeout_;
   votes_.assign(1, {id(), Vote::kGranted});
-  RequestVotes(MessageType::kPreVoteRequest, term() + 1);
+  RequestVotes(MessageType::kPreVoteRequest, term() + 1, /*transfer=*/false);
   CountElection();
 }
 
-void RaftCore::StartElection() {
+void RaftCore::StartElection(bool transfer) {
   ++stats_.election_started;
   SaveHardState({term() + 1, id()});
   role_ = Role::kCandidate;
@@ -190,10 +231,10 @@ void RaftCore::StartElection() {
   election_at_ = now_ + election_timeout_;
   // Its own vote counts once it is durable, like anybody's.
   votes_.clear();
-  RequestVotes(MessageType::kVoteRequest, term());
+  RequestVotes(MessageType::kVoteRequest, term(), transfer);
 }
 
-void RaftCore::RequestVotes(MessageType type, Term new_term) {
+void RaftCore::RequestVotes(MessageType type, Term new_term, bool transfer) {
   ForEachMember(*configuration_, [&](ServerId to) {
     if (to == id() || !IsVoter(*configuration_, to)) return;
     Message request;
@@ -202,6 +243,7 @@ void RaftCore::RequestVotes(MessageType type, Term new_term) {
     request.term = new_term;
     request.index = last_index();
     request.log_term = last_term();
+    request.transfer = transfer;
     Send(std::move(request));
   });
 }
@@ -233,7 +275,7 @@ void RaftCore::CountElection() {
                                     : stats_.election_lost);
     BecomeFollower(term(), ServerId());
   } else if (role_ == Role::kPreCandidate) {
-    StartElection();
+    StartElection(/*transfer=*/false);
   } else {
     BecomeLeader();
   }
@@ -326,6 +368,7 @@ void RaftCore::BecomeLeader() {
 }
 
 void RaftCore::LeaveLeadership() {
+  transfer_to_ = ServerId();
   FailReads();
   progress_.clear();
   term_start_ = Index();

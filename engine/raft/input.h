@@ -65,6 +65,14 @@ struct SendLost {
   ServerId peer;
 };
 
+// Hand leadership over to that voter, once it has all of the log: nothing new
+// should be proposed meanwhile. Done when another leads, given up after an
+// election timeout; see RaftCore::transfer_to. Nothing happens unless this is
+// the leader, and that another voter.
+struct Transfer {
+  ServerId to;
+};
+
 // Some bytes of a message came in from that server.
 struct LeaderAlive {
   ServerId from;
@@ -85,7 +93,7 @@ struct ColdFailed {
 
 using InputEvent =
     std::variant<Tick, Receive, Propose, Persisted, ReadRequest, PeerLost,
-                 SendLost, LeaderAlive, ColdSent, ColdFailed>;
+                 SendLost, LeaderAlive, Transfer, ColdSent, ColdFailed>;
 
 struct RaftInput {
   Instant now;  // never before an earlier one
@@ -139,7 +147,7 @@ struct RaftOutput {
   std::vector<ReadReady> reads_ready;
   std::vector<uint64_t> reads_failed;
   size_t rejected_proposals = 0;
-  // Role, term, leader: see the accessors.
+  // Role, term, leader, transfer: see the accessors.
   bool role_changed = false;
   // Step a Tick when this is reached.
   Instant wake = kNever;

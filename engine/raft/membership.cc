@@ -17,12 +17,18 @@ Index RaftCore::committed_configuration_index() const {
   return trail_.ConfigurationAtOrBelow(commit_).index;
 }
 
-bool RaftCore::may_stand() const {
-  return is_voter() || (configuration_index_ > commit_ &&
-                        IsVoter(committed_configuration(), id()));
+bool RaftCore::VotesIn(const Configuration& configuration) const {
+  return IsVoter(configuration, id()) &&
+         configuration.Find(id())->incarnation == options_.incarnation;
 }
 
-bool RaftCore::MayProposeConfiguration() const {
+bool RaftCore::may_stand() const {
+  return is_voter() ||
+         (configuration_index_ > commit_ && VotesIn(committed_configuration()));
+}
+
+bool RaftCore::may_propose_configuration() const {
+  if (role_ != Role::kLeader) return false;
   // One at a time, and none before the term's first commit: the correction to
   // section 4.1 of the thesis (raft-dev, "bug in single-server membership
   // changes", 2015).

@@ -54,8 +54,8 @@ std::string ToString(const Message& m) {
   switch (m.type) {
     case MessageType::kPreVoteRequest:
     case MessageType::kVoteRequest:
-      absl::StrAppend(&text, " last=", m.index.value(), "/",
-                      m.log_term.value());
+      absl::StrAppend(&text, " last=", m.index.value(), "/", m.log_term.value(),
+                      m.transfer ? " transfer" : "");
       break;
     case MessageType::kPreVoteAnswer:
     case MessageType::kVoteAnswer:
@@ -88,6 +88,8 @@ std::string ToString(const Message& m) {
                       " last=", m.index.value(), " round=", m.read_round);
       break;
     case MessageType::kTimeoutNow:
+      absl::StrAppend(&text, " last=", m.index.value(), "/",
+                      m.log_term.value());
       break;
   }
   return text;
@@ -106,6 +108,7 @@ bool IsWellFormed(const Message& m) {
   }
   if (m.index == Index() && m.log_term != Term()) return false;
   if (m.type != MessageType::kAppendRequest && !m.entries.empty()) return false;
+  if (m.type != MessageType::kVoteRequest && m.transfer) return false;
   switch (m.type) {
     case MessageType::kPreVoteRequest:
     case MessageType::kPreVoteAnswer:
@@ -113,14 +116,13 @@ bool IsWellFormed(const Message& m) {
     case MessageType::kVoteAnswer:
     case MessageType::kHeartbeat:
     case MessageType::kHeartbeatAnswer:
+    case MessageType::kTimeoutNow:
       return true;
     case MessageType::kAppendRequest:
       return EntriesWellFormed(m);
     case MessageType::kAppendAnswer:
       // Nothing precedes the first entry that could be refused.
       return !m.rejected || m.index != Index();
-    case MessageType::kTimeoutNow:
-      return false;
   }
   return false;
 }

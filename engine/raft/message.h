@@ -36,7 +36,7 @@ enum class MessageType : uint8_t {
   kAppendAnswer = 6,
   kHeartbeat = 7,  // no entries, never waits for a disk
   kHeartbeatAnswer = 8,
-  kTimeoutNow = 9,  // reserved: leadership transfer
+  kTimeoutNow = 9,  // stand for election at once (thesis, section 3.10)
 };
 
 // What servers' cores say to each other. One flat struct; which fields count
@@ -50,6 +50,7 @@ struct Message {
   Term term;
 
   // Vote and pre-vote request: index and term of the candidate's last entry.
+  // Timeout now: those of the leader's.
   // Append request: those of the entry right before `entries`.
   // Heartbeat: those of the last entry sent to this follower, so that it can
   //   tell when one got lost on the way.
@@ -75,6 +76,10 @@ struct Message {
   // Heartbeat and its answer: the number of the latest round of leadership
   // confirmation (ReadIndex, thesis section 6.4), echoed.
   uint64_t read_round = 0;
+
+  // Vote request: the leader itself asked for this election, so that it
+  // counts though the leader is alive.
+  bool transfer = false;
 
   // Append request: consecutive, from index + 1.
   std::vector<EntryMeta> entries;

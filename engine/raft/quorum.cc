@@ -53,7 +53,8 @@ bool IsVoter(const Configuration& configuration, ServerId id) {
 }
 
 bool IsMember(const Configuration& configuration, ServerId id) {
-  return IsVoter(configuration, id) || Contains(configuration.learners, id);
+  return IsVoter(configuration, id) || Contains(configuration.learners, id) ||
+         Contains(configuration.joining, id);
 }
 
 void ForEachMember(const Configuration& configuration,
@@ -62,6 +63,7 @@ void ForEachMember(const Configuration& configuration,
   for (const Member& m : configuration.voters) ids.push_back(m.id);
   for (const Member& m : configuration.old_voters) ids.push_back(m.id);
   for (const Member& m : configuration.learners) ids.push_back(m.id);
+  for (const Member& m : configuration.joining) ids.push_back(m.id);
   std::sort(ids.begin(), ids.end());
   ids.erase(std::unique(ids.begin(), ids.end()), ids.end());
   for (ServerId id : ids) visit(id);

@@ -18,7 +18,7 @@ void RaftCore::OnPropose(const Propose& propose) {
   for (const EntryMeta& entry : propose.entries) {
     if (entry.kind != EntryKind::kConfiguration) continue;
     CHECK_EQ(propose.entries.size(), size_t{1});
-    if (!MayProposeConfiguration()) {
+    if (!may_propose_configuration()) {
       ++stats_.configuration_rejected;
       output_->rejected_proposals = 1;
       return;

@@ -44,6 +44,10 @@ struct CoreStats {
   uint64_t stepped_down_disk_stall = 0;
   uint64_t stepped_down_removed = 0;
   uint64_t candidacy_given_up_disk_stall = 0;
+  uint64_t transfer_started = 0;
+  uint64_t transfer_given_up =
+      0;  // the other didn't catch up, or stand, or win
+  uint64_t transfer_election = 0;  // stood because the leader said so
   // Messages.
   uint64_t message_malformed = 0;
   uint64_t message_stale_term = 0;     // of an older term
@@ -97,6 +101,9 @@ struct CoreStats {
     visit("stepped_down_disk_stall", stepped_down_disk_stall);
     visit("stepped_down_removed", stepped_down_removed);
     visit("candidacy_given_up_disk_stall", candidacy_given_up_disk_stall);
+    visit("transfer_started", transfer_started);
+    visit("transfer_given_up", transfer_given_up);
+    visit("transfer_election", transfer_election);
     visit("message_malformed", message_malformed);
     visit("message_stale_term", message_stale_term);
     visit("message_out_of_place", message_out_of_place);

@@ -5,11 +5,19 @@
 
 #include "absl/strings/str_cat.h"
 #include "engine/base/check.h"
+#include "engine/env/address.h"
 #include "engine/peer/batches.h"
 #include "engine/service/status.h"
 
 namespace holdfast {
 namespace {
+
+// Of what Join and Leave name. Servers say their addresses in hellos, which
+// take no more.
+constexpr size_t kAddressBytesMax = 255;
+constexpr int kServerIdsMax = 1024;
+// A change of members that can't go on now won't within the next round trips.
+constexpr uint32_t kAdminRetryAfterMs = 100;
 
 ClientRole RoleOf(const PeerIdentity& peer) {
   switch (peer.kind) {
@@ -100,6 +108,12 @@ void ClientSession::OnMessage(const MessageView& message) {
       return OnStopTail(message);
     case WireType::kStatus:
       return OnStatus(message);
+    case WireType::kJoin:
+      return OnJoin(message);
+    case WireType::kLeave:
+      return OnLeave(message);
+    case WireType::kTransfer:
+      return OnTransfer(message);
     default:
       return End(absl::StrCat("not a request: message type ",
                               static_cast<int>(message.type)));
@@ -319,6 +333,100 @@ void ClientSession::EndTail(uint64_t id, wire::Code code,
   end.set_text(std::string(text));
   FillLeader(end.mutable_leader());
   Send(WireType::kTailEnd, end);
+}
+
+// --- The operators' ---
+
+void ClientSession::OnJoin(const MessageView& message) {
+  wire::Join request;
+  if (!Parse(message, &request)) return;
+  uint64_t id = request.request_id();
+  if (!Allowed(id, ClientRole::kAdmin, "changing members")) return;
+  absl::string_view address = request.address();
+  absl::StatusOr<HostPort> parsed = ParseAddress(address);
+  if (request.server_id() == 0 || address.size() > kAddressBytesMax ||
+      !parsed.ok() || parsed->port == 0) {
+    return Refuse(id, wire::CODE_MALFORMED,
+                  absl::StrCat("join: expected a server's id above 0 and its "
+                               "HOST:PORT of at most ",
+                               kAddressBytesMax, " bytes"));
+  }
+  if (!BeginAdmin(id)) return;
+  log_->Join(ServerId(request.server_id()), Address(address), request.learner(),
+             AdminDone(id));
+  Regulate();
+}
+
+void ClientSession::OnLeave(const MessageView& message) {
+  wire::Leave request;
+  if (!Parse(message, &request)) return;
+  uint64_t id = request.request_id();
+  if (!Allowed(id, ClientRole::kAdmin, "changing members")) return;
+  std::vector<ServerId> ids;
+  if (request.server_ids_size() <= kServerIdsMax) {
+    for (uint64_t server : request.server_ids()) ids.emplace_back(server);
+  }
+  std::sort(ids.begin(), ids.end());
+  ids.erase(std::unique(ids.begin(), ids.end()), ids.end());
+  if (ids.empty() || ids.front().value() == 0) {
+    return Refuse(id, wire::CODE_MALFORMED,
+                  absl::StrCat("leave: expected 1 to ", kServerIdsMax,
+                               " servers' ids above 0"));
+  }
+  if (!BeginAdmin(id)) return;
+  log_->Leave(std::move(ids), AdminDone(id));
+  Regulate();
+}
+
+void ClientSession::OnTransfer(const MessageView& message) {
+  wire::Transfer request;
+  if (!Parse(message, &request)) return;
+  uint64_t id = request.request_id();
+  if (!Allowed(id, ClientRole::kAdmin, "transferring leadership")) return;
+  if (!BeginAdmin(id)) return;
+  log_->Transfer(ServerId(request.to_server_id()), AdminDone(id));
+  Regulate();
+}
+
+bool ClientSession::BeginAdmin(uint64_t request) {
+  if (admin_requests_ >= options_.admin_requests_per_client_max) {
+    AnswerAdmin(request, wire::CODE_OVERLOADED,
+                absl::StrCat("expected at most ",
+                             options_.admin_requests_per_client_max,
+                             " changes under way on one connection"));
+    return false;
+  }
+  ++admin_requests_;
+  ++requests_;
+  return true;
+}
+
+DoneFn ClientSession::AdminDone(uint64_t request) {
+  return scope_.Wrap([this, request](absl::Status done) {
+    wire::Code code = wire::CODE_REFUSED;
+    if (done.ok()) {
+      code = wire::CODE_OK;
+    } else if (absl::IsUnavailable(done)) {
+      code = log_->node().is_leader() ? wire::CODE_UNAVAILABLE
+                                      : wire::CODE_NOT_LEADER;
+    }
+    --admin_requests_;
+    AnswerAdmin(request, code, done.message());
+    RequestDone();
+  });
+}
+
+void ClientSession::AnswerAdmin(uint64_t request, wire::Code code,
+                                absl::string_view text) {
+  wire::AdminAnswer answer;
+  answer.set_request_id(request);
+  answer.set_code(code);
+  answer.set_text(std::string(text));
+  FillLeader(answer.mutable_leader());
+  if (code == wire::CODE_UNAVAILABLE || code == wire::CODE_OVERLOADED) {
+    answer.set_retry_after_ms(kAdminRetryAfterMs);
+  }
+  Send(WireType::kAdminAnswer, answer);
 }
 
 // --- The rest ---

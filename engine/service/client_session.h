@@ -53,9 +53,17 @@ class ClientSession {
   void OnTailCredit(const MessageView& message);
   void OnStopTail(const MessageView& message);
   void OnStatus(const MessageView& message);
+  void OnJoin(const MessageView& message);
+  void OnLeave(const MessageView& message);
+  void OnTransfer(const MessageView& message);
 
   void AnswerAppend(uint64_t request, const AppendOutcome& outcome);
   void AnswerRead(uint64_t request, absl::StatusOr<ReadResult> result);
+  // Whether one more may be under way; refuses it if not.
+  bool BeginAdmin(uint64_t request);
+  // What takes the log's answer to it.
+  DoneFn AdminDone(uint64_t request);
+  void AnswerAdmin(uint64_t request, wire::Code code, absl::string_view text);
   // Asks the log for more, if the tail may have more.
   void PushTail(uint64_t id);
   void OnTailData(uint64_t id, absl::StatusOr<ReadResult> result);
@@ -85,6 +93,7 @@ class ClientSession {
   const ClientRole role_;
   Task on_gone_;
   size_t requests_ = 0;
+  size_t admin_requests_ = 0;  // among them
   bool gathering_ = false;
   bool paused_ = false;
   bool ended_ = false;

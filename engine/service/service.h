@@ -32,6 +32,8 @@ struct ServiceOptions {
   // The most that one read or one push of a tail brings (a batch always
   // goes).
   uint32_t read_bytes_max = 1 << 20;
+  // Changes of members and transfers under way on one connection.
+  size_t admin_requests_per_client_max = 16;
   // Tails on one connection.
   size_t tails_per_client_max = 64;
 };

@@ -1,6 +1,8 @@
 #include "engine/service/status.h"
 
+#include <algorithm>
 #include <string>
+#include <vector>
 
 namespace holdfast {
 namespace {
@@ -19,12 +21,23 @@ wire::ServerRole RoleOf(const RaftCore& core) {
   return wire::SERVER_ROLE_UNSPECIFIED;
 }
 
-void AddMember(const Node& node, const Member& member, bool voter,
+wire::MemberKind KindOf(const Configuration& configuration, ServerId id) {
+  auto has = [id](const std::vector<Member>& members) {
+    return std::any_of(members.begin(), members.end(),
+                       [id](const Member& m) { return m.id == id; });
+  };
+  if (has(configuration.voters)) return wire::MEMBER_KIND_VOTER;
+  if (has(configuration.joining)) return wire::MEMBER_KIND_JOINING;
+  if (has(configuration.learners)) return wire::MEMBER_KIND_LEARNER;
+  return wire::MEMBER_KIND_LEAVING;
+}
+
+void AddMember(const Node& node, const Member& member, wire::MemberKind kind,
                wire::StatusAnswer* answer) {
   wire::MemberStatus* m = answer->add_members();
   m->set_server_id(member.id.value());
   m->set_address(member.address);
-  m->set_voter(voter);
+  m->set_kind(kind);
   if (member.id == node.options().id) {
     m->set_connected(true);
   } else {
@@ -60,7 +73,7 @@ wire::StatusAnswer DescribeStatus(const DistributedLog& log) {
     answer.set_role(wire::SERVER_ROLE_FORMING);
     answer.set_text(std::string(node.forming_status().message()));
     for (const Member& m : node.options().bootstrap) {
-      AddMember(node, m, true, &answer);
+      AddMember(node, m, wire::MEMBER_KIND_VOTER, &answer);
     }
     return answer;
   }
@@ -71,10 +84,9 @@ wire::StatusAnswer DescribeStatus(const DistributedLog& log) {
     answer.mutable_leader()->set_address(node.AddressOf(leader));
   }
   const Configuration& configuration = *node.configuration();
+  answer.set_joint(configuration.joint());
   for (const Member& m : configuration.Everyone()) {
-    bool learner = false;
-    for (const Member& l : configuration.learners) learner |= l.id == m.id;
-    AddMember(node, m, !learner, &answer);
+    AddMember(node, m, KindOf(configuration, m.id), &answer);
   }
   return answer;
 }

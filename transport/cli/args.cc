@@ -7,6 +7,7 @@
 #include "absl/strings/match.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_split.h"
 #include "absl/strings/strip.h"
 
 namespace holdfast {
@@ -156,6 +157,25 @@ absl::StatusOr<uint64_t> Args::Number(const std::string& name,
                      ", found \"", it->second, "\""));
   }
   return n;
+}
+
+absl::StatusOr<std::vector<uint64_t>> Args::Numbers(const std::string& name,
+                                                    uint64_t min, uint64_t max,
+                                                    size_t count_max) const {
+  std::vector<uint64_t> numbers;
+  for (absl::string_view part : absl::StrSplit(Text(name), ',')) {
+    uint64_t n;
+    if (!absl::SimpleAtoi(part, &n) || n < min || n > max ||
+        numbers.size() == count_max) {
+      return absl::InvalidArgumentError(absl::StrCat(
+          "--", name, ": expected at most ", count_max, " numbers from ", min,
+          " to ", max, ", with commas between them, found \"", part, "\""));
+    }
+    numbers.push_back(n);
+  }
+  std::sort(numbers.begin(), numbers.end());
+  numbers.erase(std::unique(numbers.begin(), numbers.end()), numbers.end());
+  return numbers;
 }
 
 absl::StatusOr<Duration> Args::Time(const std::string& name,

@@ -43,6 +43,11 @@ class Args {
   // INVALID_ARGUMENT when it isn't a number in [min, max].
   absl::StatusOr<uint64_t> Number(const std::string& name, uint64_t fallback,
                                   uint64_t min, uint64_t max) const;
+  // "N,N,...", in order and each once, at least one and at most `count_max`,
+  // each in [min, max]; INVALID_ARGUMENT else, or when it isn't given.
+  absl::StatusOr<std::vector<uint64_t>> Numbers(const std::string& name,
+                                                uint64_t min, uint64_t max,
+                                                size_t count_max) const;
   // "500ms", "5s", "2m", "1h".
   absl::StatusOr<Duration> Time(const std::string& name,
                                 Duration fallback) const;

@@ -90,6 +90,26 @@ TEST(ArgsTest, NumbersKeepTheirRange) {
   }
 }
 
+TEST(ArgsTest, NumbersAreAListInOrderAndEachOnce) {
+  using testing::ElementsAre;
+  for (const char* good : {"5,4", "4,5,4", "4,5"}) {
+    auto args = Parse({absl::StrCat("--count=", good)});
+    ASSERT_TRUE(args.ok());
+    auto numbers = args->Numbers("count", 1, 9, 3);
+    ASSERT_TRUE(numbers.ok()) << numbers.status();
+    EXPECT_THAT(*numbers, ElementsAre(4, 5));
+  }
+  for (const char* bad : {"4,", ",4", "4 5", "0", "10", "x", "1,2,3,4"}) {
+    auto args = Parse({absl::StrCat("--count=", bad)});
+    ASSERT_TRUE(args.ok());
+    auto numbers = args->Numbers("count", 1, 9, 3);
+    EXPECT_TRUE(absl::IsInvalidArgument(numbers.status())) << bad;
+    EXPECT_THAT(std::string(numbers.status().message()),
+                HasSubstr("--count: expected at most 3 numbers from 1 to 9"));
+  }
+  EXPECT_FALSE(Parse({})->Numbers("count", 1, 9, 3).ok());
+}
+
 TEST(ArgsTest, RequireNamesWhatIsMissing) {
   auto args = Parse({"--count=1"});
   ASSERT_TRUE(args.ok());

@@ -28,6 +28,9 @@ Command ReadCommand();
 Command TailCommand();
 Command StatusCommand();
 Command BenchCommand();
+Command JoinCommand();
+Command LeaveCommand();
+Command TransferCommand();
 
 // Prints one line to stderr, "holdfast: ...", and returns `code`.
 int Fail(int code, absl::string_view problem);

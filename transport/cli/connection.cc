@@ -19,13 +19,14 @@ uint64_t RandomSeed() {
   return seed;
 }
 
-std::vector<FlagSpec> WithConnectionFlags(std::vector<FlagSpec> flags) {
+std::vector<FlagSpec> WithConnectionFlags(std::vector<FlagSpec> flags,
+                                          const char* timeout_help) {
   std::vector<FlagSpec> all = {
       {"servers", "HOST:PORT,...", "servers of the cluster, at least one"},
       {"certs", "DIR", "directory with the certificates"},
       {"as", "CLIENT", "whose certificate to use: client-CLIENT.crt"},
       {"insecure", nullptr, "plaintext, without certificates"},
-      {"timeout", "TIME", "how long to try, such as 30s (the default)"},
+      {"timeout", "TIME", timeout_help},
       {"flagfile", "FILE", "more flags, one a line"}};
   all.insert(all.end(), flags.begin(), flags.end());
   return all;
@@ -42,7 +43,7 @@ absl::StatusOr<std::vector<Address>> ParseServers(const std::string& text) {
 }
 
 absl::StatusOr<std::unique_ptr<ClientConnection>> ClientConnection::Open(
-    const Args& args) {
+    const Args& args, Duration timeout_default) {
   if (absl::Status s = args.Require({"servers"}); !s.ok()) return s;
   bool insecure = args.Has("insecure");
   if (insecure == args.Has("certs")) {
@@ -54,7 +55,7 @@ absl::StatusOr<std::unique_ptr<ClientConnection>> ClientConnection::Open(
       ParseServers(args.Text("servers"));
   if (!servers.ok()) return servers.status();
   c->servers_ = *std::move(servers);
-  absl::StatusOr<Duration> timeout = args.Time("timeout", 30s);
+  absl::StatusOr<Duration> timeout = args.Time("timeout", timeout_default);
   if (!timeout.ok()) return timeout.status();
   c->timeout_ = *timeout;
 

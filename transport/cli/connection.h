@@ -15,14 +15,16 @@
 namespace holdfast {
 
 // The flags of every command that talks to servers.
-std::vector<FlagSpec> WithConnectionFlags(std::vector<FlagSpec> flags);
+std::vector<FlagSpec> WithConnectionFlags(
+    std::vector<FlagSpec> flags,
+    const char* timeout_help = "how long to try, such as 30s (the default)");
 
 // A client of a cluster, as the connection flags describe it, with its loop.
 class ClientConnection {
  public:
   // INVALID_ARGUMENT, or what is wrong with the certificates.
   static absl::StatusOr<std::unique_ptr<ClientConnection>> Open(
-      const Args& args);
+      const Args& args, Duration timeout_default = 30s);
 
   EpollLoop* loop() { return &loop_; }
   Client* client() { return client_.get(); }

@@ -65,6 +65,29 @@ absl::StatusOr<std::vector<Member>> ParseBootstrap(const std::string& text) {
   return members;
 }
 
+// How it gets into a cluster, and is reached there.
+absl::Status ParseMembership(const Args& args, NodeOptions* node) {
+  node->join = args.Has("join");
+  if (node->join && (args.Has("bootstrap") || args.Has("dev"))) {
+    return absl::InvalidArgumentError(
+        "expected only one of --join (to be added to a cluster), --bootstrap "
+        "(to form a new one) and --dev");
+  }
+  if (args.Has("bootstrap")) {
+    absl::StatusOr<std::vector<Member>> members =
+        ParseBootstrap(args.Text("bootstrap"));
+    if (!members.ok()) return members.status();
+    node->bootstrap = *std::move(members);
+  }
+  node->advertise = args.Text("advertise", node->listen);
+  if (absl::StatusOr<HostPort> address = ParseAddress(node->advertise);
+      !address.ok()) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("--advertise: ", address.status().message()));
+  }
+  return absl::OkStatus();
+}
+
 absl::StatusOr<DiskBackend> ParseDisk(const std::string& text) {
   if (text == "auto") return DiskBackend::kAuto;
   if (text == "io_uring") return DiskBackend::kIoUring;
@@ -121,12 +144,7 @@ absl::StatusOr<NodeSettings> ParseSettings(const Args& args) {
     return absl::InvalidArgumentError(
         absl::StrCat("--listen: ", listen.status().message()));
   }
-  if (args.Has("bootstrap")) {
-    absl::StatusOr<std::vector<Member>> members =
-        ParseBootstrap(args.Text("bootstrap"));
-    if (!members.ok()) return members.status();
-    node.bootstrap = *std::move(members);
-  }
+  if (absl::Status s = ParseMembership(args, &node); !s.ok()) return s;
   absl::StatusOr<Duration> heartbeat =
       args.Time("heartbeat-interval", node.raft.heartbeat_interval);
   if (!heartbeat.ok()) return heartbeat.status();
@@ -288,9 +306,14 @@ Command NodeCommand() {
           "runs a server",
           {{"id", "ID", "this server's id, a number above 0"},
            {"listen", "HOST:PORT", "where it listens"},
+           {"advertise", "HOST:PORT",
+            "how the others reach it; where it listens unless told otherwise"},
            {"data-dir", "DIR", "its directory; made if it isn't there"},
            {"bootstrap", "ID=HOST:PORT,...",
             "all servers of a new cluster; harmless afterwards"},
+           {"join", nullptr,
+            "waits, with an empty directory, for \"holdfast join\"; harmless "
+            "afterwards"},
            {"certs", "DIR", "directory with the certificates"},
            {"insecure", nullptr, "plaintext, without certificates"},
            {"cluster", "NAME", "the cluster's name, without certificates"},

@@ -33,12 +33,13 @@ std::string ToJson(const Answer& a) {
       ",\"next_offset\":", s.next_offset.value(),
       ",\"cluster\":", JsonString(s.cluster_name),
       ",\"boot_count\":", s.boot_count, ",\"version\":", JsonString(s.version),
-      ",\"text\":", JsonString(s.text), ",\"members\":[");
+      ",\"text\":", JsonString(s.text),
+      ",\"joint\":", s.joint ? "true" : "false", ",\"members\":[");
   bool first = true;
   for (const MemberStatus& m : s.members) {
     absl::StrAppend(&json, first ? "" : ",", "{\"id\":", m.id.value(),
                     ",\"address\":", JsonString(m.address),
-                    ",\"voter\":", m.voter ? "true" : "false",
+                    ",\"kind\":", JsonString(ToString(m.kind)),
                     ",\"connected\":", m.connected ? "true" : "false",
                     ",\"error\":", JsonString(m.last_error), "}");
     first = false;
@@ -64,11 +65,16 @@ void PrintText(const Answer& a) {
       static_cast<unsigned long long>(s.next_offset.value()),
       s.text.empty() ? "" : "; ", s.text.c_str());
   for (const MemberStatus& m : s.members) {
-    std::printf("    member %llu at %s%s%s%s\n",
+    std::printf("    member %llu at %s, %s%s%s\n",
                 static_cast<unsigned long long>(m.id.value()),
-                m.address.c_str(), m.voter ? "" : ", learner",
+                m.address.c_str(), ToString(m.kind),
                 m.connected ? "" : ", not connected: ",
                 m.connected ? "" : m.last_error.c_str());
+  }
+  if (s.joint) {
+    std::printf(
+        "    joint configuration: voters are being changed, and a majority of "
+        "the old ones and one of the new ones decide\n");
   }
 }
 

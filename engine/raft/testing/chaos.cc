@@ -116,9 +116,12 @@ void Chaos::RestartOne() {
 void Chaos::Notify() {
   const ServerId id = ChooseServer();
   const ServerId other = ChooseServer();
-  switch (choose_(4)) {
+  switch (choose_(5)) {
     case 0:
       return cluster_.Step(id, LeaderAlive{other});
+    case 2:
+      if (cluster_.leader() == ServerId()) return;
+      return cluster_.Step(cluster_.leader(), Transfer{other});
     case 1:
       return cluster_.Step(id, SendLost{other});
     default:

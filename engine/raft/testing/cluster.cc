@@ -53,6 +53,7 @@ TestCluster::TestCluster(uint64_t n, const Configuration& configuration,
     Server& s = servers_[i];
     s.options = options;
     s.options.id = ServerId(i);
+    s.options.incarnation = Incarnation(i);
     if (IsMember(configuration, s.options.id)) {
       s.hard_state.term = Term(1);
       s.log.push_back(first);

@@ -38,6 +38,7 @@ class Solo {
         std::max(hard_state.term, recovered.trail.last_term());
     recovered.commit_hint = Index(commit);
     options.id = ServerId(1);
+    options.incarnation = Incarnation(1);
     core_ = std::make_unique<RaftCore>(options, std::move(recovered), now_);
   }
 

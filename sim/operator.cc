@@ -1,0 +1,140 @@
+#include "sim/operator.h"
+
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "engine/base/check.h"
+
+namespace holdfast {
+namespace {
+
+constexpr ChanceSite kPause("operator/pause");
+constexpr ChanceSite kWhat("operator/what");
+constexpr ChanceSite kWhom("operator/whom");
+constexpr ChanceSite kReplace("operator/replace");
+
+constexpr Duration kPauseMax = 3s;
+constexpr Duration kReplaceMax = 3s;
+
+}  // namespace
+
+Operator::Operator(World* world, Verdict* verdict,
+                   std::vector<SimServer*> servers,
+                   std::function<SimServer*()> leader,
+                   std::function<void(SimServer*)> wiped)
+    : world_(world),
+      verdict_(verdict),
+      servers_(std::move(servers)),
+      leader_(std::move(leader)),
+      wiped_(std::move(wiped)) {}
+
+uint64_t Operator::Draw(const ChanceSite& site, uint64_t bound) {
+  return world_->chance.Below(site, ChanceActor{}, draws_++, bound);
+}
+
+void Operator::After(Duration delay, Task task) {
+  world_->scheduler.At(world_->now() + delay, kWorldActor, EventKind::kWorkload,
+                       std::move(task));
+}
+
+void Operator::Start() {
+  running_ = true;
+  ActLater();
+}
+
+void Operator::ActLater() {
+  const uint64_t pause = Draw(kPause, static_cast<uint64_t>(kPauseMax.count()));
+  After(Duration(static_cast<int64_t>(pause)), [this] {
+    if (!running_) return;
+    Act();
+    ActLater();
+  });
+}
+
+void Operator::Act() {
+  SimServer* leader = leader_();
+  if (leader == nullptr) return;
+  const uint64_t what = Draw(kWhat, 100);
+  if (what < 45) {
+    Join(leader);
+  } else if (what < 75) {
+    Leave(leader);
+  } else {
+    Transfer(leader);
+  }
+}
+
+void Operator::Join(SimServer* leader) {
+  SimServer* server = servers_[Draw(kWhom, servers_.size())];
+  const bool learner = Draw(kWhat, 4) == 0;
+  last_join_[server->machine()] = world_->now();
+  leader->log().Join(server->id(), NetworkFabric::AddressOf(server->machine()),
+                     learner, [this, server, learner](absl::Status status) {
+                       Note(absl::StrCat("join of server ", server->machine(),
+                                         learner ? " as a learner" : ""),
+                            status);
+                       if (status.ok()) ++counts_.joins;
+                     });
+}
+
+void Operator::Leave(SimServer* leader) {
+  std::vector<SimServer*> gone = {servers_[Draw(kWhom, servers_.size())]};
+  SimServer* second = servers_[Draw(kWhom, servers_.size())];
+  if (Draw(kWhat, 4) == 0 && second != gone[0]) gone.push_back(second);
+  std::vector<ServerId> ids;
+  for (SimServer* s : gone) ids.push_back(s->id());
+  leader->log().Leave(std::move(ids), [this, gone = std::move(gone)](
+                                          absl::Status status) {
+    Note(absl::StrCat("leave of ", gone.size(), ", server ", gone[0]->machine(),
+                      " first"),
+         status);
+    if (!status.ok()) return;
+    ++counts_.leaves;
+    for (SimServer* server : gone) {
+      const uint64_t wait =
+          Draw(kReplace, static_cast<uint64_t>(kReplaceMax.count()));
+      After(Duration(static_cast<int64_t>(wait)),
+            [this, server, left = world_->now()] { Replace(server, left); });
+    }
+  });
+}
+
+void Operator::Transfer(SimServer* leader) {
+  ServerId to;
+  if (Draw(kWhat, 2) == 0) to = servers_[Draw(kWhom, servers_.size())]->id();
+  leader->log().Transfer(to, [this, to](absl::Status status) {
+    Note(absl::StrCat("transfer to server ", to.value()), status);
+    if (status.ok()) ++counts_.transfers;
+  });
+}
+
+void Operator::Replace(SimServer* server, TrueTime left) {
+  // Somebody may have had it join again, directory and all.
+  auto join = last_join_.find(server->machine());
+  const bool joined = join != last_join_.end() && join->second > left - 2s;
+  if (!running_ || joined) return;
+  world_->Note(absl::StrCat("server ", server->machine(), " gets a new disk"));
+  ++counts_.replaced;
+  if (server->running()) server->Crash(true);
+  wiped_(server);
+  server->WipeDisk();
+  server->set_join();
+  server->Start();
+}
+
+void Operator::Note(const std::string& what, const absl::Status& status) {
+  world_->Note(absl::StrCat("operator: ", what, ": ",
+                            status.ok() ? "done" : status.ToString()));
+  if (status.ok()) return;
+  ++counts_.refused;
+  // Anything else would be news to an operator.
+  const bool known = absl::IsUnavailable(status) ||
+                     absl::IsFailedPrecondition(status) ||
+                     absl::IsAlreadyExists(status) || absl::IsNotFound(status);
+  if (!known) {
+    verdict_->Violate(
+        absl::StrCat("operator: ", what, ": ", status.ToString()));
+  }
+}
+
+}  // namespace holdfast

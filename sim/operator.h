@@ -1,0 +1,65 @@
+#ifndef HOLDFAST_SIM_OPERATOR_H_
+#define HOLDFAST_SIM_OPERATOR_H_
+
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <string>
+#include <vector>
+
+#include "sim/chance.h"
+#include "sim/server.h"
+#include "sim/violation.h"
+#include "sim/world.h"
+
+namespace holdfast {
+
+// What was asked of leaders, and done.
+struct OperatorCounts {
+  uint64_t joins = 0;
+  uint64_t leaves = 0;
+  uint64_t transfers = 0;
+  uint64_t refused = 0;   // or not known to be done
+  uint64_t replaced = 0;  // disks
+};
+
+// The people who run the cluster: now and then they have a server join or
+// leave, or leadership transferred. A server that has left gets a new disk
+// after a while, and may join anew under its id.
+class Operator {
+ public:
+  // `wiped`: a server's disk is about to be replaced.
+  Operator(World* world, Verdict* verdict, std::vector<SimServer*> servers,
+           std::function<SimServer*()> leader,
+           std::function<void(SimServer*)> wiped);
+
+  void Start();
+  // Asks for nothing more; what was asked for goes on.
+  void Stop() { running_ = false; }
+  const OperatorCounts& counts() const { return counts_; }
+
+ private:
+  uint64_t Draw(const ChanceSite& site, uint64_t bound);
+  void After(Duration delay, Task task);
+  void ActLater();
+  void Act();
+  void Join(SimServer* leader);
+  void Leave(SimServer* leader);
+  void Transfer(SimServer* leader);
+  void Replace(SimServer* server, TrueTime left);
+  void Note(const std::string& what, const absl::Status& status);
+
+  World* const world_;
+  Verdict* const verdict_;
+  const std::vector<SimServer*> servers_;
+  const std::function<SimServer*()> leader_;
+  const std::function<void(SimServer*)> wiped_;
+  bool running_ = false;
+  uint64_t draws_ = 0;
+  std::map<MachineId, TrueTime> last_join_;  // asked for
+  OperatorCounts counts_;
+};
+
+}  // namespace holdfast
+
+#endif  // HOLDFAST_SIM_OPERATOR_H_
