@@ -20,6 +20,7 @@ constexpr ChanceSite kSplit("fault/split");
 constexpr ChanceSite kOneWay("fault/one_way");
 constexpr ChanceSite kSlowLink("fault/slow_link");
 constexpr ChanceSite kAmbush("fault/ambush");
+constexpr ChanceSite kPause("fault/pause");
 
 // A length of time from a fault's value: mostly short, now and then long.
 Duration LengthOf(uint64_t value, Duration max) {
@@ -55,6 +56,7 @@ FaultRates FaultRates::Swarm(Chance* chance) {
   rates.silence_ppm = rate(300);
   rates.refuse_ppm = rate(200000);
   rates.ambush_ppm = rate(60000);
+  rates.pause_ppm = rate(40000);
   return rates;
 }
 
@@ -116,6 +118,7 @@ void FaultSchedule::OnWindow() {
     if (Happens(kCrashInIo, m, rates_.crash_in_io_ppm, &value)) {
       CrashInIo(server, value);
     }
+    if (Happens(kPause, m, rates_.pause_ppm, &value)) Pause(server, value);
     if (Happens(kIsolate, m, rates_.isolate_ppm, &value)) Isolate(m, value);
   }
   if (Happens(kClusterPowerLoss, 0, rates_.cluster_power_loss_ppm, &value)) {
@@ -189,6 +192,14 @@ void FaultSchedule::Crash(SimServer* server, uint64_t value, bool power_lost) {
     world_->Note(absl::StrCat("server ", server->machine(), " starts"));
     server->Start();
   });
+}
+
+void FaultSchedule::Pause(SimServer* server, uint64_t value) {
+  if (!server->running()) return;
+  ++counts_.pauses;
+  world_->Note(absl::StrCat("server ", server->machine(), " is paused"));
+  world_->scheduler.Pause(server->process()->actor(),
+                          world_->now() + LengthOf(value, 4s));
 }
 
 void FaultSchedule::CrashClient(SimClient* client, uint64_t value) {

@@ -34,6 +34,7 @@ struct FaultRates {
   uint64_t refuse_ppm = 0;   // of dials
   // Some of the servers lose power around the next election.
   uint64_t ambush_ppm = 0;
+  uint64_t pause_ppm = 0;  // a process stops, and goes on later
 
   static FaultRates Swarm(Chance* chance);
 };
@@ -45,6 +46,7 @@ struct FaultCounts {
   uint64_t client_crashes = 0;
   uint64_t partitions = 0;
   uint64_t slow_links = 0;
+  uint64_t pauses = 0;
 };
 
 // Does to a cluster what its rates say, window by window, until it is stopped.
@@ -70,6 +72,7 @@ class FaultSchedule {
   void CrashLater(SimServer* server, uint64_t value, bool power_lost);
   void CrashInIo(SimServer* server, uint64_t value);
   void Crash(SimServer* server, uint64_t value, bool power_lost);
+  void Pause(SimServer* server, uint64_t value);
   void CrashClient(SimClient* client, uint64_t value);
   void Isolate(MachineId machine, uint64_t value);
   void Split(uint64_t value);

@@ -111,6 +111,12 @@ void Scheduler::AfterEventsOf(ActorId actor, uint64_t n, Task task) {
   actors_[actor].wish = std::move(task);
 }
 
+void Scheduler::Pause(ActorId actor, TrueTime until) {
+  CHECK_LT(actor, actors_.size());
+  TrueTime& paused = actors_[actor].paused_until;
+  paused = std::max(paused, until);
+}
+
 void Scheduler::Push(Entry entry) {
   size_t hole = heap_.size();
   heap_.push_back(entry);
@@ -184,7 +190,9 @@ bool Scheduler::FindNext(Entry* next, bool* from_heap) {
 bool Scheduler::Step() {
   Entry next;
   bool from_heap;
-  if (!FindNext(&next, &from_heap)) return false;
+  do {
+    if (!FindNext(&next, &from_heap)) return false;
+  } while (PutOff(next, from_heap));
   Dispatch(next, from_heap);
   return true;
 }
@@ -192,21 +200,38 @@ bool Scheduler::Step() {
 bool Scheduler::StepUntil(TrueTime limit) {
   Entry next;
   bool from_heap;
-  if (!FindNext(&next, &from_heap) ||
-      next.time > limit.time_since_epoch().count()) {
-    now_ = std::max(now_, limit);
-    return false;
-  }
+  do {
+    if (!FindNext(&next, &from_heap) ||
+        next.time > limit.time_since_epoch().count()) {
+      now_ = std::max(now_, limit);
+      return false;
+    }
+  } while (PutOff(next, from_heap));
   Dispatch(next, from_heap);
   return true;
 }
 
-void Scheduler::Dispatch(Entry next, bool from_heap) {
+void Scheduler::Take(bool from_heap) {
   if (from_heap) {
     PopTop();
   } else {
     ++due_head_;
   }
+}
+
+bool Scheduler::PutOff(Entry next, bool from_heap) {
+  Slot& slot = slots_[next.id & kSlotMask];
+  const int64_t until =
+      actors_[slot.actor].paused_until.time_since_epoch().count();
+  if (next.time >= until) return false;
+  Take(from_heap);
+  slot.in_heap = true;
+  Push({until, next.id});
+  return true;
+}
+
+void Scheduler::Dispatch(Entry next, bool from_heap) {
+  Take(from_heap);
   const auto slot = static_cast<uint32_t>(next.id & kSlotMask);
   const ActorId actor = slots_[slot].actor;
   now_ = TrueTime(Duration(next.time));

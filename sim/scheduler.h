@@ -57,6 +57,10 @@ class Scheduler {
   // are made of this.
   void AfterEventsOf(ActorId actor, uint64_t n, Task task);
 
+  // Nothing of the actor runs before `until`; what falls due meanwhile runs
+  // then, in order. As SIGSTOP and SIGCONT, or a machine that is overcommitted.
+  void Pause(ActorId actor, TrueTime until);
+
   // Runs the next event; false when there is none.
   bool Step();
   // Runs the next event if it is due at `limit` or before; otherwise moves
@@ -94,6 +98,7 @@ class Scheduler {
   struct ActorState {
     uint32_t first = kNoSlot;
     bool dropped = false;
+    TrueTime paused_until{};
     uint64_t events_until_wish = 0;  // 0: no wish
     Task wish;
   };
@@ -113,6 +118,9 @@ class Scheduler {
   // The next live event, from the queue of those due or the heap; false when
   // there is none.
   bool FindNext(Entry* next, bool* from_heap);
+  void Take(bool from_heap);
+  // Whether its actor is paused: then the event is put off.
+  bool PutOff(Entry next, bool from_heap);
   void Dispatch(Entry next, bool from_heap);
 
   Trace* const trace_;

@@ -31,6 +31,36 @@ class SchedulerTest : public ::testing::Test {
   std::vector<std::string> ran_;
 };
 
+TEST_F(SchedulerTest, PausedActorCatchesUpInOrder) {
+  const ActorId actor = scheduler_.AddActor();
+  In(1ms, "a", actor);
+  In(2ms, "b");
+  In(2ms, "c", actor);
+  const Scheduler::EventId cancelled = In(3ms, "d", actor);
+  In(5ms, "e", actor);
+  In(6ms, "f", actor);
+  In(0ms, "now", actor);
+  scheduler_.Pause(actor, scheduler_.now() + 5ms);
+  scheduler_.Pause(actor, scheduler_.now() + 4ms);  // is over by then
+  EXPECT_FALSE(scheduler_.StepUntil(scheduler_.now() + 1ms));
+  In(3ms, "g");
+  EXPECT_TRUE(scheduler_.Step());  // b
+  scheduler_.Cancel(cancelled);
+  RunAll();
+  EXPECT_THAT(ran_, ElementsAre("b", "g", "a", "c", "e", "now", "f"));
+}
+
+TEST_F(SchedulerTest, PausedActorCanBeDropped) {
+  const ActorId actor = scheduler_.AddActor();
+  In(1ms, "a", actor);
+  In(2ms, "b");
+  scheduler_.Pause(actor, scheduler_.now() + 5ms);
+  EXPECT_TRUE(scheduler_.Step());
+  scheduler_.DropActor(actor);
+  EXPECT_FALSE(scheduler_.Step());
+  EXPECT_THAT(ran_, ElementsAre("b"));
+}
+
 TEST_F(SchedulerTest, RunsByTimeThenBySequence) {
   In(2ms, "c");
   In(1ms, "a");

@@ -21,6 +21,7 @@ void Summary::Add(const SimulationResult& r) {
   counts_["power_losses"] += r.faults.power_losses;
   counts_["client_crashes"] += r.faults.client_crashes;
   counts_["partitions"] += r.faults.partitions;
+  counts_["pauses"] += r.faults.pauses;
   counts_["slow_links"] += r.faults.slow_links;
   counts_["resets"] += r.network.resets;
   counts_["half_open"] += r.network.half_open;
