@@ -1,7 +1,7 @@
 // Recovery over arbitrary bytes as files, and over a valid log with
 // mutations: it ends, it yields one well-formed log or refuses, and a valid
 // log's mutations never yield anything but a prefix of it. What it yields can
-// be written to and recovered again.
+// be written to and recovered again. The same behind a checkpoint.
 
 #include <algorithm>
 #include <cstddef>
@@ -23,8 +23,7 @@ namespace {
 
 bool Everything(size_t, size_t) { return true; }
 
-void CheckWellFormed(const std::vector<Entry>& log) {
-  LogPoint point;
+void CheckWellFormed(LogPoint point, const std::vector<Entry>& log) {
   for (const Entry& entry : log) {
     CHECK(Continues(point, entry.header));
     CHECK_EQ(Crc32c(entry.payload.view()), entry.header.payload_crc);
@@ -45,14 +44,18 @@ void UseFurther(WalRun* run) {
   CHECK(after.Open().ok());
   CHECK(SameEntries(after.recovered(), expected));
   if (!expected.empty()) {
-    auto first = after.Read(Index(1), 1);
+    auto first = after.Read(after.base().index + 1, 1);
     CHECK(first.ok());
   }
 }
 
 // The input: chunks of (file, length, bytes), as they are.
-void ArbitraryFiles(ByteReader r) {
+void ArbitraryFiles(uint64_t checkpoint, ByteReader r) {
   WalRun run;
+  if (checkpoint > 0) {
+    CHECK(run.Open().ok());  // makes the hard state that it needs
+    run.SetCheckpoint(LogPoint{.index = Index(checkpoint)});
+  }
   for (int file = 0; file < 4 && r.ok() && !r.rest().empty(); ++file) {
     uint8_t which = r.Int<uint8_t>();
     uint16_t length = r.Int<uint16_t>();
@@ -91,13 +94,13 @@ void ArbitraryFiles(ByteReader r) {
       }
     }
   }
-  if (!run.Open().ok()) return;
-  CheckWellFormed(run.recovered());
+  if (!run.Reopen().ok()) return;
+  CheckWellFormed(run.checkpoint(), run.recovered());
   UseFurther(&run);
 }
 
 // The input: mutations (kind, file, position, value).
-void MutatedLog(ByteReader r) {
+void MutatedLog(uint64_t checkpoint, ByteReader r) {
   WalRun run;
   CHECK(run.Open().ok());
   run.SetHardStateAndAppend({Term(1), ServerId(1)}, {0, 100, 3000});
@@ -111,6 +114,12 @@ void MutatedLog(ByteReader r) {
   while (!run.all_persisted()) run.RunTasks(1);
   std::vector<Entry> written = run.log();
 
+  if (checkpoint > 0) {
+    checkpoint = std::min<uint64_t>(checkpoint, written.size());
+    run.SetCheckpoint(run.PointAt(Index(checkpoint)));
+    written.erase(written.begin(),
+                  written.begin() + static_cast<ptrdiff_t>(checkpoint));
+  }
   WalRun after(run, Everything);
   std::vector<std::string> names = after.disk().Names();
   int mutations = 0;
@@ -160,9 +169,10 @@ void MutatedLog(ByteReader r) {
         written.begin() + static_cast<ptrdiff_t>(found.size()));
     prefix = SameEntries(found, front);
   }
-  CheckWellFormed(found);
+  CheckWellFormed(after.checkpoint(), found);
   // Enough damage can bring back the suffix that was cut.
-  CHECK(prefix || (found.size() <= 8 && found.back().header.term == Term(1)));
+  CHECK(prefix || (checkpoint + found.size() <= 8 &&
+                   found.back().header.term == Term(1)));
   UseFurther(&after);
 }
 
@@ -173,10 +183,12 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   if (size > (64 << 10)) return 0;
   holdfast::ByteReader r(
       absl::string_view(reinterpret_cast<const char*>(data), size));
-  if (r.Int<uint8_t>() % 2 == 0) {
-    holdfast::MutatedLog(r);
+  uint8_t how = r.Int<uint8_t>();
+  uint64_t checkpoint = how / 2 % 16;
+  if (how % 2 == 0) {
+    holdfast::MutatedLog(checkpoint, r);
   } else {
-    holdfast::ArbitraryFiles(r);
+    holdfast::ArbitraryFiles(checkpoint, r);
   }
   return 0;
 }

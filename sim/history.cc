@@ -102,4 +102,17 @@ void History::LinearizableEnd(Offset end, Offset noted,
   established_ = std::max(established_, end);
 }
 
+void History::ReadFrom(Offset from, Offset trimmed, const std::string& who) {
+  if (from >= trimmed) return;
+  verdict_->Violate(absl::StrCat(who, " was given offset ", from.value(),
+                                 ", though all before ", trimmed.value(),
+                                 " had been trimmed"));
+}
+
+void History::TrimInvoked(Offset first) {
+  trim_invoked_ = std::max(trim_invoked_, first);
+}
+
+void History::TrimDone(Offset first) { trimmed_ = std::max(trimmed_, first); }
+
 }  // namespace holdfast

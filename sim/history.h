@@ -43,8 +43,17 @@ class History {
 
   // Somebody read this record there, in whatever way.
   void Saw(absl::string_view record, Offset at, const std::string& who);
+  // A linearizable read was answered with what is there at `from`; `trimmed`,
+  // when it began.
+  void ReadFrom(Offset from, Offset trimmed, const std::string& who);
   // A linearizable read found the log to end at `end`.
   void LinearizableEnd(Offset end, Offset noted, const std::string& who);
+
+  // Records before `first` may be dropped from now on; and they are.
+  void TrimInvoked(Offset first);
+  void TrimDone(Offset first);
+  bool MayBeTrimmed(Offset at) const { return at < trim_invoked_; }
+  Offset trimmed() const { return trimmed_; }
 
   uint64_t acknowledged() const { return acknowledged_; }
   uint64_t unknown() const { return unknown_; }
@@ -66,6 +75,8 @@ class History {
 
   Verdict* const verdict_;
   Offset established_;
+  Offset trim_invoked_;
+  Offset trimmed_;
   LookupMap<std::string, Record> records_;
   LookupMap<uint64_t, std::string> places_;
   std::map<uint64_t, std::string> committed_;

@@ -2,9 +2,6 @@
 // over, and what goes wrong meanwhile.
 
 #include <cstdint>
-#include <functional>
-#include <memory>
-#include <optional>
 #include <utility>
 #include <vector>
 
@@ -17,26 +14,6 @@ namespace {
 
 class MembershipScenario : public Scenario {
  protected:
-  using Request = std::function<void(DistributedLog*, DoneFn)>;
-
-  // Once, at this server.
-  absl::Status Ask(SimServer* server, const Request& request) {
-    auto answer = std::make_shared<std::optional<absl::Status>>();
-    request(&server->log(), [answer](absl::Status s) { *answer = s; });
-    sim_->RunUntil([&] { return answer->has_value() || !server->running(); },
-                   20s);
-    return answer->value_or(absl::UnavailableError("no answer"));
-  }
-  // As a client does: again, at whoever leads, until it is done or refused.
-  absl::Status Change(const Request& request) {
-    absl::Status status = absl::UnavailableError("no leader");
-    for (int i = 0; i < 100 && absl::IsUnavailable(status); ++i) {
-      sim_->RunUntil([&] { return sim_->Leader() != nullptr; }, 10s);
-      if (sim_->Leader() != nullptr) status = Ask(sim_->Leader(), request);
-      if (!sim_->RunFor(100ms)) break;
-    }
-    return status;
-  }
   static Request Join(MachineId m, bool learner = false) {
     return [=](DistributedLog* log, DoneFn done) {
       log->Join(ServerId(m), NetworkFabric::AddressOf(m), learner,

@@ -18,12 +18,14 @@ constexpr Duration kReplaceMax = 3s;
 
 }  // namespace
 
-Operator::Operator(World* world, Verdict* verdict,
-                   std::vector<SimServer*> servers,
+Operator::Operator(World* world, Verdict* verdict, History* history,
+                   bool members, std::vector<SimServer*> servers,
                    std::function<SimServer*()> leader,
                    std::function<void(SimServer*)> wiped)
     : world_(world),
       verdict_(verdict),
+      history_(history),
+      members_(members),
       servers_(std::move(servers)),
       leader_(std::move(leader)),
       wiped_(std::move(wiped)) {}
@@ -55,12 +57,12 @@ void Operator::Act() {
   SimServer* leader = leader_();
   if (leader == nullptr) return;
   const uint64_t what = Draw(kWhat, 100);
-  if (what < 45) {
-    Join(leader);
-  } else if (what < 75) {
-    Leave(leader);
-  } else {
+  if (what < 20) {
+    Trim(leader);
+  } else if (what < 40) {
     Transfer(leader);
+  } else if (members_) {
+    what < 75 ? Join(leader) : Leave(leader);
   }
 }
 
@@ -105,6 +107,20 @@ void Operator::Transfer(SimServer* leader) {
   leader->log().Transfer(to, [this, to](absl::Status status) {
     Note(absl::StrCat("transfer to server ", to.value()), status);
     if (status.ok()) ++counts_.transfers;
+  });
+}
+
+void Operator::Trim(SimServer* leader) {
+  // Now and then all of it, mostly a part.
+  const uint64_t end = history_->established().value();
+  const uint64_t part = 1 + Draw(kWhat, 8);
+  const Offset first(end * part / 8);
+  history_->TrimInvoked(first);
+  leader->log().Trim(first, [this, first](absl::Status status) {
+    Note(absl::StrCat("trim before ", first.value()), status);
+    if (!status.ok()) return;
+    ++counts_.trims;
+    history_->TrimDone(first);
   });
 }
 

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "sim/chance.h"
+#include "sim/history.h"
 #include "sim/server.h"
 #include "sim/violation.h"
 #include "sim/world.h"
@@ -19,18 +20,20 @@ struct OperatorCounts {
   uint64_t joins = 0;
   uint64_t leaves = 0;
   uint64_t transfers = 0;
+  uint64_t trims = 0;
   uint64_t refused = 0;   // or not known to be done
   uint64_t replaced = 0;  // disks
 };
 
 // The people who run the cluster: now and then they have a server join or
-// leave, or leadership transferred. A server that has left gets a new disk
-// after a while, and may join anew under its id.
+// leave, leadership transferred, or old records dropped. A server that has left
+// gets a new disk after a while, and may join anew under its id.
 class Operator {
  public:
-  // `wiped`: a server's disk is about to be replaced.
-  Operator(World* world, Verdict* verdict, std::vector<SimServer*> servers,
-           std::function<SimServer*()> leader,
+  // `wiped`: a server's disk is about to be replaced. Without `members`, only
+  // trims and transfers.
+  Operator(World* world, Verdict* verdict, History* history, bool members,
+           std::vector<SimServer*> servers, std::function<SimServer*()> leader,
            std::function<void(SimServer*)> wiped);
 
   void Start();
@@ -46,11 +49,14 @@ class Operator {
   void Join(SimServer* leader);
   void Leave(SimServer* leader);
   void Transfer(SimServer* leader);
+  void Trim(SimServer* leader);
   void Replace(SimServer* server, TrueTime left);
   void Note(const std::string& what, const absl::Status& status);
 
   World* const world_;
   Verdict* const verdict_;
+  History* const history_;
+  const bool members_;
   const std::vector<SimServer*> servers_;
   const std::function<SimServer*()> leader_;
   const std::function<void(SimServer*)> wiped_;

@@ -95,6 +95,7 @@ void SimServer::CollectStats(std::map<std::string, uint64_t>* totals) const {
   if (log.node().wal() != nullptr) log.node().wal()->stats().ForEach(add);
   log.stats().ForEach(add);
   log.node().membership().stats().ForEach(add);
+  log.node().checkpoint_sender().stats().ForEach(add);
 }
 
 void SimServer::AddStats(std::map<std::string, uint64_t>* totals) const {

@@ -26,8 +26,21 @@ void ServerChecker::Check(const SimServer& server) {
   seen.durable_term = core.trail().TermAt(seen.durable);
   seen.configuration = core.shared_configuration();
   CheckCommit(server, &seen);
+  CheckTrimmed(server, &seen);
   CheckVotes(server, &seen);
   CheckLeader(server, &seen);
+}
+
+void ServerChecker::CheckTrimmed(const SimServer& server, Seen* seen) {
+  const std::pair now(server.node().commit(), server.log().trimmed_to());
+  if (seen->trimmed == now) return;
+  seen->trimmed = now;
+  auto [it, first] = trimmed_.emplace(now);
+  if (first || it->second == now.second) return;
+  verdict_->Violate(absl::StrCat(
+      "server ", server.id().value(), ", with entries committed up to ",
+      now.first.value(), ", takes all before offset ", now.second.value(),
+      " for trimmed, another one all before ", it->second.value()));
 }
 
 void ServerChecker::CheckVotes(const SimServer& server, Seen* seen) {

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <map>
 #include <memory>
+#include <optional>
 #include <tuple>
 #include <utility>
 #include <vector>
@@ -25,6 +26,7 @@ namespace holdfast {
 // - leader completeness: a new leader's log has every committed entry;
 // - state-machine safety, and a committed prefix that never changes: whatever
 //   any server takes for committed at an index has one chained hash for ever;
+// - the committed prefix alone says what was trimmed;
 // - what is committed can't be lost: no server without it could get the votes
 //   of a quorum, by the rule of section 5.4.1 and the logs as they are on the
 //   disks. It shows an entry that was taken for committed too early long
@@ -45,6 +47,7 @@ class ServerChecker {
   struct Seen {
     uint32_t boot = 0;
     Index commit;
+    std::optional<std::pair<Index, Offset>> trimmed;  // as of that commit
     LogPoint last;
     Term led;
     // How many answers to its candidacy in that term were looked at.
@@ -71,6 +74,7 @@ class ServerChecker {
   void CheckEntries(const SimServer& server, Seen* seen);
   void CheckCommit(const SimServer& server, Seen* seen);
   void CheckKept(Index index, Term term);
+  void CheckTrimmed(const SimServer& server, Seen* seen);
 
   Verdict* const verdict_;
   // Servers of any other cluster are none of its business.
@@ -81,6 +85,8 @@ class ServerChecker {
   std::map<std::tuple<Term, ServerId, Incarnation>, ServerId> votes_;
   // By index - 1: the chained hash of what is committed; 0: not seen.
   std::vector<uint64_t> committed_;
+  // What was trimmed, by the index up to which a log was committed.
+  std::map<Index, Offset> trimmed_;
   // Each new end of the committed log, and a term by which it was committed.
   std::vector<std::pair<Index, Term>> commits_;
   // By index - 1: the terms that were seen there, and their chained hashes.

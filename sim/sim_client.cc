@@ -161,21 +161,24 @@ void SimClient::Read() {
   uint64_t from = world_->chance.Below(kReadFrom, life_->process.chance_actor(),
                                        draws_++, end + 1);
   Offset noted = history_->Invoke();
+  const Offset trimmed = history_->trimmed();
   ClientReadOptions options;
   options.timeout = 10s;
   options.max_bytes = kReadBytes;
-  life_->client->Read(Offset(from), options,
-                      [this, noted](absl::StatusOr<ClientReadResult> result) {
-                        if (!result.ok()) {
-                          // The log is known to reach beyond where it was to be
-                          // read.
-                          CHECK(!absl::IsOutOfRange(result.status()));
-                          return;
-                        }
-                        SawBatches(result->batches);
-                        history_->LinearizableEnd(result->committed_end, noted,
-                                                  name_);
-                      });
+  life_->client->Read(
+      Offset(from), options,
+      [this, noted, from, trimmed](absl::StatusOr<ClientReadResult> result) {
+        if (!result.ok()) {
+          // The log is known to reach beyond where it was to be
+          // read, and to be trimmed only so far.
+          CHECK(!absl::IsOutOfRange(result.status()) ||
+                history_->MayBeTrimmed(Offset(from)));
+          return;
+        }
+        history_->ReadFrom(Offset(from), trimmed, name_);
+        SawBatches(result->batches);
+        history_->LinearizableEnd(result->committed_end, noted, name_);
+      });
 }
 
 void SimClient::StartTail() {

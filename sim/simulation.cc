@@ -21,6 +21,9 @@ constexpr ChanceSite kPause("setup/pause");
 constexpr ChanceSite kSync("setup/sync");
 constexpr ChanceSite kAppendBytes("setup/append_bytes");
 constexpr ChanceSite kInFlight("setup/in_flight");
+constexpr ChanceSite kKept("setup/kept_segments");
+constexpr ChanceSite kSessions("setup/sessions");
+constexpr ChanceSite kChunk("setup/chunk_bytes");
 
 // Clients' machines are numbered from here, servers' from 1.
 constexpr MachineId kFirstClient = 101;
@@ -48,6 +51,17 @@ SimulationOptions Simulation::Draw(SimulationOptions options, Chance* chance) {
                          ? 0
                          : static_cast<uint32_t>(drawn);
     options.changes = !options.rates.has_value() && drawn <= 2;
+    options.trims = !options.rates.has_value() && drawn <= 4;
+  }
+  if (!options.sessions.has_value()) {
+    options.sessions.emplace();
+    if (!options.rates.has_value()) {
+      // Mostly more and longer than needed.
+      options.sessions->count_max = uint32_t{1}
+                                    << Drawn(chance, kSessions, 0, 8);
+      options.sessions->idle_max =
+          Duration(500ms) * (1 << Drawn(chance, kSessions, 1, 8));
+    }
   }
   if (!options.rates.has_value()) options.rates = FaultRates::Swarm(chance);
   return options;
@@ -84,6 +98,11 @@ Simulation::Simulation(const SimulationOptions& options)
   service.log.node.raft.max_messages_in_flight =
       size_t{1} << Drawn(chance, kInFlight, 0, 5);
   service.log.node.raft.max_bytes_in_flight = 64 << 10;
+  service.log.node.kept_for_laggards =
+      options_.kept_for_laggards.value_or(Drawn(chance, kKept, 0, 8));
+  service.log.sessions = *options_.sessions;
+  service.log.node.checkpoint_chunk_bytes = size_t{64}
+                                            << Drawn(chance, kChunk, 0, 8);
   for (MachineId m = 1; m <= options_.nodes + *options_.spares; ++m) {
     servers_.push_back(std::make_unique<SimServer>(
         &world_, &fabric_, m, members, service,
@@ -258,7 +277,9 @@ void Simulation::CompareLogs() {
     const auto& committed = history_.committed();
     uint64_t found = 0;
     bool done = false;
-    Offset next(0);
+    Offset next = server->log().first_offset();
+    const auto expected = static_cast<uint64_t>(
+        std::distance(committed.lower_bound(next.value()), committed.end()));
     std::string who = absl::StrCat("server ", server->machine());
     DistributedLog& log = server->log();
     std::function<void(absl::StatusOr<ReadResult>)> on_read;
@@ -274,16 +295,20 @@ void Simulation::CompareLogs() {
       }
       for (const Entry& entry : result->batches) {
         absl::StatusOr<BatchView> batch = BatchView::Parse(entry.payload);
-        if (!batch.ok() || entry.header.base_offset != next) {
+        // The first one may begin before.
+        Offset at = entry.header.base_offset;
+        if (!batch.ok() || (at != next && next != log.first_offset()) ||
+            at > next || at + entry.header.count <= next) {
           done = true;
           return verdict_.Violate(absl::StrCat(
               who, " has no intact batch at offset ", next.value()));
         }
         RecordCursor cursor = batch->Records();
         RecordView record;
-        while (cursor.Next(&record)) {
-          history_.Saw(record.value(), next, who);
-          found += committed.count(next.value());
+        for (; cursor.Next(&record); ++at) {
+          if (at < next) continue;
+          history_.Saw(record.value(), at, who);
+          found += committed.count(at.value());
           ++next;
         }
       }
@@ -294,9 +319,23 @@ void Simulation::CompareLogs() {
     if (!RunUntil([&] { return done; }, 60s)) {
       return verdict_.NotLive(absl::StrCat(who, " doesn't read its log"));
     }
-    if (verdict_.ok() && found != committed.size()) {
-      verdict_.Violate(absl::StrCat(who, " has ", found, " of the ",
-                                    committed.size(), " acknowledged records"));
+    if (verdict_.ok() && found != expected) {
+      verdict_.Violate(absl::StrCat(who, " has ", found, " of the ", expected,
+                                    " acknowledged records"));
+    }
+    const Offset trimmed = server->log().trimmed_to();
+    if (trimmed < history_.trimmed() ||
+        trimmed != Leader()->log().trimmed_to()) {
+      verdict_.Violate(absl::StrCat(
+          who, " takes all before ", trimmed.value(),
+          " for trimmed; acknowledged is ", history_.trimmed().value(),
+          ", and the leader says ", Leader()->log().trimmed_to().value()));
+    }
+    if (log.first_offset() > Offset(0) &&
+        !history_.MayBeTrimmed(log.first_offset() - 1)) {
+      verdict_.Violate(absl::StrCat(who, " begins at ",
+                                    log.first_offset().value(),
+                                    ", which nobody asked for"));
     }
   }
 }
@@ -309,13 +348,14 @@ SimulationResult Simulation::Run() {
   std::vector<SimClient*> clients;
   for (auto& c : clients_) clients.push_back(c.get());
   operator_ = std::make_unique<Operator>(
-      &world_, &verdict_, servers, [this] { return Leader(); },
+      &world_, &verdict_, &history_, options_.changes, servers,
+      [this] { return Leader(); },
       [this](SimServer* server) { checker_.DiskReplaced(server->machine()); });
   schedule_ =
       std::make_unique<FaultSchedule>(&world_, &fabric_, std::move(servers),
                                       std::move(clients), *options_.rates);
   schedule_->Start();
-  if (options_.changes) operator_->Start();
+  if (options_.trims || options_.changes) operator_->Start();
   if (RunFor(options_.duration)) Settle();
   return Result();
 }
@@ -333,6 +373,7 @@ SimulationResult Simulation::Result() {
     r.stats["operator_joins"] = counts.joins;
     r.stats["operator_leaves"] = counts.leaves;
     r.stats["operator_transfers"] = counts.transfers;
+    r.stats["operator_trims"] = counts.trims;
     r.stats["operator_refused"] = counts.refused;
     r.stats["operator_replaced"] = counts.replaced;
   }

@@ -31,6 +31,11 @@ struct SimulationOptions {
   // `rates` are given, else drawn by the seed.
   std::optional<uint32_t> spares;
   bool changes = false;
+  // Records are trimmed, and leadership transferred, likewise.
+  bool trims = false;
+  std::optional<size_t> kept_for_laggards;  // nothing: drawn by the seed
+  // Nothing: the usual ones if `rates` are given, else drawn by the seed.
+  std::optional<SessionLimits> sessions;
   // Of simulated time, with faults.
   Duration duration = 60s;
   // Without faults: a leader, an append of each client, equal logs within
@@ -100,6 +105,7 @@ class Simulation {
   SimServer* Leader();
   const Verdict& verdict() const { return verdict_; }
   const History& history() const { return history_; }
+  History* mutable_history() { return &history_; }
   const ServerChecker& checker() const { return checker_; }
   const Tape& tape() const { return world_.chance.tape(); }
   // The last events and notes.

@@ -289,5 +289,24 @@ voters "${live[0]}" "${live[0]}"
 
 start_case "the log has each line once, in order"
 expect_all_appended "${live[0]}"
+
+start_case "trimmed lines are gone, and the others still there after a restart"
+lines=$(wc -l < "$work/fed")
+half=$((lines / 2))
+ops trim --before=$((lines + 1))
+expect_code 1
+expect_line "end, $lines"
+ops trim --before=$half
+expect_done "the log begins at offset $half or later"
+stop_hard "${live[0]}"
+start_node "${live[0]}"
+await_leader "${live[0]}"
+ops read --from=$half
+expect_code 0
+tail -n +$((half + 1)) "$work/fed" | cmp - "$work/out" ||
+  fail "expected the lines from $half on"
+ops read --from=$((half - 1))
+expect_code 1
+expect_line "offset $((half - 1)) was trimmed"
 terminate "${live[0]}"
 echo "all is well: $(wc -l < "$work/fed") lines, $SECONDS s"

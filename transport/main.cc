@@ -17,7 +17,7 @@ std::vector<Command> Commands() {
   return {CertsInitCommand(), CertsIssueCommand(), NodeCommand(),
           AppendCommand(),    ReadCommand(),       TailCommand(),
           StatusCommand(),    JoinCommand(),       LeaveCommand(),
-          TransferCommand(),  BenchCommand()};
+          TransferCommand(),  TrimCommand(),       BenchCommand()};
 }
 
 void PrintHelp(const std::vector<Command>& commands) {

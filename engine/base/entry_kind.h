@@ -11,6 +11,7 @@ enum class EntryKind : uint8_t {
   kBatch = 2,          // records of a client (engine/base/batch.h)
   kConfiguration = 3,  // the cluster's servers
   kSession = 4,        // registers a producer's session
+  kTrim = 5,           // records before an offset are not needed any more
 };
 
 }  // namespace holdfast

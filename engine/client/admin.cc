@@ -174,4 +174,12 @@ void Admin::Transfer(ServerId to, Duration timeout, DoneFn done) {
       timeout);
 }
 
+void Admin::Trim(Offset first, Duration timeout, DoneFn done) {
+  wire::Trim trim;
+  trim.set_first_offset(first.value());
+  requests_.AskLeader(std::make_unique<AdminRequest<wire::Trim>>(
+                          WireType::kTrim, trim, std::move(done)),
+                      timeout);
+}
+
 }  // namespace holdfast

@@ -11,8 +11,8 @@
 
 namespace holdfast {
 
-// An operator's requests: changes of members, transfers of leadership. The
-// contracts are Client's. Internal to the client.
+// An operator's requests: changes of members, transfers of leadership, trims.
+// The contracts are Client's. Internal to the client.
 class Admin {
  public:
   explicit Admin(Cluster* cluster) : requests_(cluster) {}
@@ -21,6 +21,7 @@ class Admin {
             DoneFn done);
   void Leave(const std::vector<ServerId>& ids, Duration timeout, DoneFn done);
   void Transfer(ServerId to, Duration timeout, DoneFn done);
+  void Trim(Offset first, Duration timeout, DoneFn done);
   // All that waits gets CANCELLED.
   void Close() { requests_.Close(); }
 

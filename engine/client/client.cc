@@ -72,6 +72,11 @@ void Client::Transfer(ServerId to, Duration timeout, DoneFn done) {
   admin_->Transfer(to, timeout, std::move(done));
 }
 
+void Client::Trim(Offset first, Duration timeout, DoneFn done) {
+  CHECK(!closed_);
+  admin_->Trim(first, timeout, std::move(done));
+}
+
 void Client::Close(DoneFn done) {
   CHECK(!closed_);
   closed_ = true;

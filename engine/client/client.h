@@ -90,6 +90,9 @@ class Client {
   // Hands leadership over to that voter; 0: to the one that has most of the
   // log, and done when somebody else leads than at first.
   void Transfer(ServerId to, Duration timeout, DoneFn done);
+  // Drops the records before `first`, for ever: reads of them get OUT_OF_RANGE.
+  // Refused beyond the log's committed end.
+  void Trim(Offset first, Duration timeout, DoneFn done);
 
   // Ends everything: appends that were sent get kUnknown, others
   // kRejected/kUnavailable; all else CANCELLED. `done` runs after those, and

@@ -1,5 +1,6 @@
 #include "engine/log/distributed_log.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -185,6 +186,101 @@ void DistributedLog::AwaitCommit(Index index, PendingAppend pending) {
   pending_.emplace(index, std::move(pending));
 }
 
+// --- Trim ---
+
+void DistributedLog::Trim(Offset first, DoneFn done) {
+  node_.ReadIndex([this, first, done = std::move(done)](
+                      absl::StatusOr<Index> confirmed) mutable {
+    if (!confirmed.ok()) return done(confirmed.status());
+    // Later: this may run within a step of the core.
+    env_.loop->Post(
+        scope_.Wrap([this, first, done = std::move(done)]() mutable {
+          TrimOnceSure(first, std::move(done));
+        }));
+  });
+}
+
+void DistributedLog::TrimOnceSure(Offset first, DoneFn done) {
+  if (!node_.is_leader() || closing_ || node_.handing_over()) {
+    return done(absl::UnavailableError(NotLeaderMessage()));
+  }
+  if (first > committed_end()) {
+    return done(absl::OutOfRangeError(absl::StrCat(
+        "expected an offset up to the log's end, ", committed_end().value(),
+        ", found ", first.value(), ": nothing was trimmed")));
+  }
+  if (first <= trimmed_to_) return done(absl::OkStatus());
+  PendingAppend pending;
+  pending.trim_done = std::move(done);
+  const EntryHeader& header =
+      node_.Propose(EntryKind::kTrim, 0, EncodeTrim(first));
+  pending_.emplace(header.index, std::move(pending));
+}
+
+// The state of the log's lost prefix is rolled forward over the entries that
+// are to be lost next, a slice at a time; then it is the next checkpoint.
+void DistributedLog::DropTrimmed() {
+  if (rolling_ != nullptr || closing_ ||
+      trimmed_to_ <= node_.base().next_offset) {
+    return;
+  }
+  // Entries from this one on may hold records that are kept. All of the log
+  // is trimmed when the offset is its end.
+  const Index needed = trimmed_to_ < committed_end()
+                           ? node_.FloorIndexOfOffset(trimmed_to_)
+                           : node_.commit();
+  const Index last = node_.DroppableTo(needed - 1);
+  if (last <= base_.point().index) return;
+  rolling_ = std::make_unique<LogState>(base_);
+  RollTo(last);
+}
+
+void DistributedLog::RollTo(Index last) {
+  constexpr size_t kSliceBytes = 1 << 20;
+  node_.ReadEntries(rolling_->point().index + 1, kSliceBytes,
+                    [this, last](absl::StatusOr<std::vector<Entry>> entries) {
+                      // A checkpoint from the leader may have come in between.
+                      if (rolling_ == nullptr) return;
+                      if (!entries.ok() || entries->front().header.index !=
+                                               rolling_->point().index + 1) {
+                        rolling_ = nullptr;
+                        return;
+                      }
+                      for (const Entry& entry : *entries) {
+                        if (entry.header.index > last) break;
+                        rolling_->Apply(entry);
+                      }
+                      if (rolling_->point().index < last) return RollTo(last);
+                      node_.DropTo(rolling_->MakeCheckpoint(),
+                                   scope_.Wrap([this](absl::Status dropped) {
+                                     // If it failed, it would again: rolling_
+                                     // stays.
+                                     if (!dropped.ok() || rolling_ == nullptr) {
+                                       return;
+                                     }
+                                     ++stats_.prefix_dropped;
+                                     base_ = *std::exchange(rolling_, nullptr);
+                                     DropTrimmed();
+                                   }));
+                    });
+}
+
+absl::Status DistributedLog::CheckCheckpoint(const Checkpoint& checkpoint) {
+  return LogState::Of(checkpoint).status();
+}
+
+void DistributedLog::OnCheckpoint(const Checkpoint& checkpoint, bool replaced) {
+  base_ = *LogState::Of(checkpoint);
+  rolling_ = nullptr;
+  trimmed_to_ = std::max(trimmed_to_, base_.trimmed_to());
+  if (!replaced) return;
+  ++stats_.restored;
+  FailPendingFrom(Index(0), "a checkpoint replaced the log");
+  sessions_ = base_.sessions();
+  trims_.clear();
+  WakeTails();
+}
+
 void DistributedLog::RegisterSession(ResultFn<SessionId> done) {
   if (!node_.is_leader() || closing_ || node_.handing_over()) {
     env_.loop->Post(scope_.Wrap(
@@ -195,7 +291,8 @@ void DistributedLog::RegisterSession(ResultFn<SessionId> done) {
   }
   PendingAppend pending;
   pending.session_done = std::move(done);
-  const EntryHeader& header = node_.Propose(EntryKind::kSession, 0, Buffer());
+  const EntryHeader& header = node_.Propose(
+      EntryKind::kSession, 0, EncodeSessionLimits(options_.sessions));
   pending_.emplace(header.index, std::move(pending));
 }
 
@@ -210,6 +307,8 @@ void DistributedLog::FailPendingFrom(Index from, absl::string_view why) {
   for (PendingAppend& p : failed) {
     if (p.done) {
       p.done(AppendOutcome::Unknown(std::string(why)));
+    } else if (p.trim_done) {
+      p.trim_done(absl::UnavailableError(why));
     } else {
       p.session_done(absl::UnavailableError(why));
     }
@@ -221,35 +320,54 @@ void DistributedLog::FailPendingFrom(Index from, absl::string_view why) {
 void DistributedLog::OnEntry(const Entry& entry) {
   const EntryHeader& header = entry.header;
   if (header.kind == EntryKind::kSession) {
-    sessions_.Register(header.index);
+    absl::StatusOr<SessionLimits> limits =
+        DecodeSessionLimits(entry.payload.view());
+    CHECK(limits.ok());
+    const uint64_t ended = sessions_.ended();
+    sessions_.Register(header.index, header.log_time, *limits);
+    stats_.sessions_ended += sessions_.ended() - ended;
+  } else if (header.kind == EntryKind::kTrim) {
+    absl::StatusOr<Offset> first = DecodeTrim(entry.payload.view());
+    CHECK(first.ok());
+    trims_[header.index] = *first;
   } else if (header.kind == EntryKind::kBatch) {
     absl::StatusOr<BatchHeader> batch = ReadBatchHeader(entry.payload.view());
     // The leader that appended it had judged it against this same prefix.
     CHECK(batch.ok());
     if (batch->session.value() == 0) return;
     CHECK(sessions_.Record(batch->session, batch->sequence,
-                           Sessions::Result{header.index, header.base_offset}));
+                           Sessions::Result{header.index, header.base_offset},
+                           header.log_time));
   }
 }
 
 void DistributedLog::OnCut(Index from) {
   sessions_.Cut(from);
+  trims_.erase(trims_.lower_bound(from), trims_.end());
   FailPendingFrom(from, "another leader's log replaced the entry");
 }
 
 void DistributedLog::OnCommit(Index commit) {
   sessions_.Commit(commit);
+  while (!trims_.empty() && trims_.begin()->first <= commit) {
+    ++stats_.trims;
+    trimmed_to_ = std::max(trimmed_to_, trims_.begin()->second);
+    trims_.erase(trims_.begin());
+  }
   while (!pending_.empty() && pending_.begin()->first <= commit) {
     auto node = pending_.extract(pending_.begin());
     PendingAppend& p = node.mapped();
     pending_bytes_ -= p.bytes;
     if (p.done) {
       p.done(std::move(p.outcome));
+    } else if (p.trim_done) {
+      p.trim_done(absl::OkStatus());
     } else {
       p.session_done(SessionId(node.key().value()));
     }
   }
   WakeTails();
+  if (node_.formed()) DropTrimmed();
 }
 
 void DistributedLog::OnRole() {
@@ -276,6 +394,10 @@ Offset DistributedLog::committed_end() const {
   return node_.tail().committed().next_offset;
 }
 
+Offset DistributedLog::first_offset() const {
+  return std::max(trimmed_to_, node_.base().next_offset);
+}
+
 void DistributedLog::Read(Offset from, size_t max_bytes, ReadMode mode,
                           ReadFn done) {
   if (mode == ReadMode::kLocal) {
@@ -291,13 +413,17 @@ void DistributedLog::Read(Offset from, size_t max_bytes, ReadMode mode,
 
 void DistributedLog::ReadCommitted(Offset from, size_t max_bytes, ReadFn done) {
   Offset end = committed_end();
-  if (from < end) {
+  if (from < end && from >= first_offset()) {
     return ScanFrom(node_.FloorIndexOfOffset(from), from, max_bytes,
                     std::move(done));
   }
   absl::StatusOr<ReadResult> result =
       ReadResult{.batches = {}, .committed_end = end};
-  if (from > end) {
+  if (from < first_offset()) {
+    result = absl::OutOfRangeError(absl::StrCat(
+        "offset ", from.value(), " was trimmed: the log holds ",
+        first_offset().value(), " up to ", end.value(), " (exclusive)"));
+  } else if (from > end) {
     result = absl::OutOfRangeError(absl::StrCat(
         "offset ", from.value(), " is beyond the log, which holds ",
         first_offset().value(), " up to ", end.value(), " (exclusive)"));
@@ -310,27 +436,33 @@ void DistributedLog::ReadCommitted(Offset from, size_t max_bytes, ReadFn done) {
 
 void DistributedLog::ScanFrom(Index index, Offset from, size_t max_bytes,
                               ReadFn done) {
-  node_.ReadEntries(index, max_bytes,
-                    [this, index, from, max_bytes, done = std::move(done)](
-                        absl::StatusOr<std::vector<Entry>> entries) mutable {
-                      if (!entries.ok()) return done(entries.status());
-                      CHECK(!entries->empty());
-                      ReadResult result;
-                      result.committed_end = committed_end();
-                      for (Entry& entry : *entries) {
-                        const EntryHeader& h = entry.header;
-                        index = h.index;
-                        if (h.index > node_.commit()) break;
-                        if (h.kind != EntryKind::kBatch) continue;
-                        if (h.base_offset + h.count <= from) continue;
-                        result.batches.push_back(std::move(entry));
-                      }
-                      if (result.batches.empty() && index < node_.commit()) {
-                        return ScanFrom(index + 1, from, max_bytes,
-                                        std::move(done));
-                      }
-                      done(std::move(result));
-                    });
+  node_.ReadEntries(
+      index, max_bytes,
+      [this, index, from, max_bytes, done = std::move(done)](
+          absl::StatusOr<std::vector<Entry>> entries) mutable {
+        if (!entries.ok()) {
+          // Perhaps it was trimmed while it was being read.
+          if (from < first_offset()) {
+            return ReadCommitted(from, max_bytes, std::move(done));
+          }
+          return done(entries.status());
+        }
+        CHECK(!entries->empty());
+        ReadResult result;
+        result.committed_end = committed_end();
+        for (Entry& entry : *entries) {
+          const EntryHeader& h = entry.header;
+          index = h.index;
+          if (h.index > node_.commit()) break;
+          if (h.kind != EntryKind::kBatch) continue;
+          if (h.base_offset + h.count <= from) continue;
+          result.batches.push_back(std::move(entry));
+        }
+        if (result.batches.empty() && index < node_.commit()) {
+          return ScanFrom(index + 1, from, max_bytes, std::move(done));
+        }
+        done(std::move(result));
+      });
 }
 
 std::unique_ptr<PendingOp> DistributedLog::Tail(Offset from, size_t max_bytes,

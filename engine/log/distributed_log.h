@@ -18,6 +18,7 @@
 #include "engine/env/completion.h"
 #include "engine/env/env.h"
 #include "engine/env/loop.h"
+#include "engine/log/log_state.h"
 #include "engine/log/outcome.h"
 #include "engine/log/sessions.h"
 #include "engine/node/node.h"
@@ -31,6 +32,8 @@ struct LogOptions {
   // answers kOverloaded.
   size_t pending_bytes_max = 64 << 20;
   size_t pending_appends_max = 1 << 16;
+  // Of producers' sessions, as long as this server leads.
+  SessionLimits sessions;
 };
 
 struct AppendOptions {
@@ -91,8 +94,15 @@ class DistributedLog : private NodeEvents {
   // UNAVAILABLE when this isn't the leader, or stops being it.
   void RegisterSession(ResultFn<SessionId> done);
 
+  // Drops the records before `first`, for ever and on all servers: readers
+  // don't get them any more, and files go when nothing in them is needed.
+  // Nothing if they are dropped already. OUT_OF_RANGE beyond the committed end;
+  // UNAVAILABLE as for changes of membership, below.
+  void Trim(Offset first, DoneFn done);
+
   // Whole batches from the one that holds `from`, at least one unless the log
-  // ends at `from`, about max_bytes of them. OUT_OF_RANGE beyond the end.
+  // ends at `from`, about max_bytes of them. OUT_OF_RANGE beyond the end, and
+  // before first_offset().
   void Read(Offset from, size_t max_bytes, ReadMode mode, ReadFn done);
 
   // As a local Read that, at the end of the log, waits for more. Destroying
@@ -139,6 +149,10 @@ class DistributedLog : private NodeEvents {
     uint64_t duplicates_forgotten = 0;
     uint64_t sequence_gaps = 0;
     uint64_t overloaded = 0;
+    uint64_t sessions_ended = 0;
+    uint64_t trims = 0;           // committed
+    uint64_t prefix_dropped = 0;  // behind a checkpoint
+    uint64_t restored = 0;        // from a leader's checkpoint
 
     template <typename Fn>  // fn(name, value)
     void ForEach(Fn fn) const {
@@ -146,6 +160,10 @@ class DistributedLog : private NodeEvents {
       fn("log_duplicate_forgotten", duplicates_forgotten);
       fn("log_sequence_gap", sequence_gaps);
       fn("log_overloaded", overloaded);
+      fn("log_session_ended", sessions_ended);
+      fn("log_trim", trims);
+      fn("log_prefix_dropped", prefix_dropped);
+      fn("log_restored", restored);
     }
   };
   const Stats& stats() const { return stats_; }
@@ -153,7 +171,11 @@ class DistributedLog : private NodeEvents {
   const Node& node() const { return node_; }
   // The end of the committed log.
   Offset committed_end() const;
-  Offset first_offset() const { return Offset(0); }
+  // The first record that this server still gives; as far as it knows, all
+  // before it were trimmed.
+  Offset first_offset() const;
+  // What committed trims say.
+  Offset trimmed_to() const { return trimmed_to_; }
   size_t pending_bytes() const { return pending_bytes_; }
 
  private:
@@ -164,7 +186,8 @@ class DistributedLog : private NodeEvents {
     AppendOutcome outcome;
     size_t bytes = 0;                  // counted in pending_bytes_
     AppendFn done;                     // a batch,
-    ResultFn<SessionId> session_done;  // or a registration
+    ResultFn<SessionId> session_done;  // or a registration,
+    DoneFn trim_done;                  // or a trim
   };
   struct LeaderWaiter {
     ResultFn<ServerId> done;
@@ -181,6 +204,8 @@ class DistributedLog : private NodeEvents {
   class TailOp;
 
   // NodeEvents:
+  absl::Status CheckCheckpoint(const Checkpoint& checkpoint) override;
+  void OnCheckpoint(const Checkpoint& checkpoint, bool replaced) override;
   void OnEntry(const Entry& entry) override;
   void OnCut(Index from) override;
   void OnCommit(Index commit) override;
@@ -192,6 +217,10 @@ class DistributedLog : private NodeEvents {
   void AppendNew(uint32_t record_count, Buffer batch,
                  const AppendOptions& options, AppendFn done);
   void AwaitCommit(Index index, PendingAppend pending);
+  void TrimOnceSure(Offset first, DoneFn done);
+  // Drops what trims have left nobody needs; in slices, until it is done.
+  void DropTrimmed();
+  void RollTo(Index last);
   void RejectOnceSure(AppendOutcome outcome, AppendFn done);
   void FailPendingFrom(Index from, absl::string_view why);
   void AnswerUnknownSession(SessionId session, Sequence sequence,
@@ -209,6 +238,13 @@ class DistributedLog : private NodeEvents {
   DoneFn fatal_;
   Task role_changed_;
   Sessions sessions_;
+  // Trims in the log that aren't committed yet, and what all committed ones
+  // say.
+  std::map<Index, Offset> trims_;
+  Offset trimmed_to_;
+  // Of the prefix that the log has lost; and on its way to the next one.
+  LogState base_;
+  std::unique_ptr<LogState> rolling_;
   // In the order of index; a duplicate of a waiting append waits at its
   // index too.
   std::multimap<Index, PendingAppend> pending_;

@@ -5,8 +5,14 @@
 #include <cstdint>
 #include <deque>
 #include <optional>
+#include <utility>
+#include <vector>
 
 #include "absl/container/btree_map.h"
+#include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+#include "engine/base/buffer.h"
+#include "engine/base/time.h"
 #include "engine/base/types.h"
 
 namespace holdfast {
@@ -18,7 +24,20 @@ namespace holdfast {
 //
 // A session's id is the index of the entry that registered it. Its batches
 // are numbered 1, 2, 3, ...; it remembers the places of the last
-// kResultsKept of them.
+// kResultsKept of them. It ends when a later registration finds it idle for too
+// long, or finds too many: by the limits in that entry, and by log time, so
+// that all servers agree.
+struct SessionLimits {
+  Duration idle_max = 24h;
+  uint32_t count_max = 1024;  // at least 1
+
+  bool operator==(const SessionLimits&) const = default;
+};
+// The payload of a registration.
+Buffer EncodeSessionLimits(const SessionLimits& limits);
+// INVALID_ARGUMENT when the bytes aren't one.
+absl::StatusOr<SessionLimits> DecodeSessionLimits(absl::string_view payload);
+
 class Sessions {
  public:
   static constexpr size_t kResultsKept = 1024;
@@ -34,7 +53,7 @@ class Sessions {
     kDuplicate,       // appended before: `result` says where
     kForgotten,       // appended before, longer ago than results are kept
     kGap,             // `expected` is the sequence that must come first
-    kUnknownSession,  // never registered in this log
+    kUnknownSession,  // never registered in this log, or ended
   };
   struct Answer {
     Verdict verdict = Verdict::kUnknownSession;
@@ -44,21 +63,31 @@ class Sessions {
 
   Answer Check(SessionId session, Sequence sequence) const;
 
-  // The log's next entry is a registration.
-  void Register(Index index);
+  // The log's next entry is a registration, at that log time.
+  void Register(Index index, WallTime at, const SessionLimits& limits);
   // The log's next entry is a batch of `session`, which must be its next one
   // (Check says kNew); returns false, and changes nothing, if it isn't.
-  bool Record(SessionId session, Sequence sequence, const Result& result);
+  bool Record(SessionId session, Sequence sequence, const Result& result,
+              WallTime at);
   // The log lost its entries from `from` on.
   void Cut(Index from);
   // Entries up to `commit` will never be cut.
   void Commit(Index commit);
 
   size_t size() const { return sessions_.size(); }
+  // Sessions that have ended, by registrations that this object was told of.
+  uint64_t ended() const { return ended_; }
+
+  // All of it but how to take entries back: for checkpoints, of a committed
+  // prefix. One value has one encoding.
+  Buffer Encode() const;
+  // INVALID_ARGUMENT when the bytes aren't one.
+  static absl::StatusOr<Sessions> Decode(absl::string_view bytes);
 
  private:
   struct Session {
     Sequence last;
+    WallTime active;             // log time of its last entry
     std::deque<Result> results;  // of the sequences up to `last`
   };
   // How to take back what the entry at `index` did.
@@ -67,10 +96,13 @@ class Sessions {
     SessionId session;
     bool registered = false;
     std::optional<Result> displaced;  // the result that fell off the front
+    WallTime active;                  // before
+    std::vector<std::pair<SessionId, Session>> ended;
   };
 
   absl::btree_map<SessionId, Session> sessions_;
   std::deque<Undo> undos_;
+  uint64_t ended_ = 0;
 };
 
 }  // namespace holdfast

@@ -28,6 +28,13 @@ Node::Node(const Env& env, NodeOptions options, NodeEvents* events)
                     if (!stopped_) events_->OnClient(std::move(client));
                   },
               .log_line = [this](absl::string_view line) { LogLine(line); }}),
+      checkpoint_sender_(env.loop, options_.checkpoint_chunk_bytes,
+                         [this](const CheckpointChunk& chunk, Buffer bytes) {
+                           CheckpointChunk out = chunk;
+                           out.from = options_.id;
+                           SendTo(out.to, WireType::kCheckpointChunk,
+                                  EncodeChunkHeader(out), {std::move(bytes)});
+                         }),
       membership_(env, options_.id, this) {}
 
 Node::~Node() = default;
@@ -175,9 +182,21 @@ void Node::Flush() {
 }
 
 void Node::OnMessage(ServerId from, const MessageView& message) {
-  if (stopped_ || message.type != WireType::kRaft) return;
+  if (stopped_) return;
   if (core_ == nullptr) Adopt(from, ClusterId(message.group));
   if (core_ == nullptr || message.group != identity_.cluster_id.value()) return;
+  if (message.type == WireType::kCheckpointChunk) {
+    absl::StatusOr<CheckpointChunk> chunk = DecodeChunkHeader(message.header);
+    if (!chunk.ok() || chunk->from != from) return;
+    return OnChunk(*chunk, message.payload.view());
+  }
+  if (message.type == WireType::kCheckpointAnswer) {
+    absl::StatusOr<CheckpointAnswer> answer =
+        DecodeCheckpointAnswer(message.header);
+    if (!answer.ok() || answer->from != from) return;
+    return checkpoint_sender_.OnAnswer(from, *answer);
+  }
+  if (message.type != WireType::kRaft) return;
   absl::StatusOr<ReceivedMessage> received =
       DecodeRaftMessage(message.header, message.payload);
   if (!received.ok()) {
@@ -208,6 +227,7 @@ void Node::Step(InputEvent event, std::vector<Entry> entries) {
 // --- Out of the core ---
 
 void Node::Carry(std::vector<Entry> entries) {
+  if (output_.installed) Install();
   if (output_.persist.has_value()) Persist(*output_.persist, &entries);
   if (stopped_) return;
   for (const Message& message : output_.messages) {
@@ -237,6 +257,7 @@ void Node::Carry(std::vector<Entry> entries) {
         absl::UnavailableError("this server couldn't confirm that it leads"));
   }
   tail_.EvictBelow(core_->hot_first());
+  SendCheckpoints();
   if (!stopped_ && linked_.get() != &core_->configuration()) {
     linked_ = core_->shared_configuration();
     peers_.SetMembers(linked_->Everyone(), LinkKey());
@@ -298,17 +319,21 @@ void Node::Persist(RaftPersist& persist, std::vector<Entry>* entries) {
   wal_->Write(std::move(write), core_->durable_commit());
 }
 
-void Node::Send(const Message& message, absl::Span<const Buffer> payload) {
-  std::string header = EncodeRaftHeader(message);
+void Node::Send(const Message& message, const Buffers& payload) {
+  // If it can't go, Raft sends again what matters.
+  SendTo(message.to, WireType::kRaft, EncodeRaftHeader(message), payload);
+}
+
+void Node::SendTo(ServerId to, WireType type, const std::string& header,
+                  const Buffers& payload) {
   OutMessage out;
-  out.type = WireType::kRaft;
+  out.type = type;
   out.header = header;
   out.payload = payload;
   out.priority =
       payload.empty() ? MessagePriority::kControl : MessagePriority::kBulk;
   out.group = identity_.cluster_id.value();
-  // If it can't go, Raft sends what matters again.
-  peers_.Send(message.to, out);
+  peers_.Send(to, out);
 }
 
 void Node::SendAppend(const Message& message) {

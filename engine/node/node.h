@@ -19,6 +19,7 @@
 #include "engine/env/completion.h"
 #include "engine/env/env.h"
 #include "engine/env/loop.h"
+#include "engine/node/checkpoint_transfer.h"
 #include "engine/node/forming.h"
 #include "engine/node/identity.h"
 #include "engine/node/membership.h"
@@ -27,6 +28,7 @@
 #include "engine/node/startup.h"
 #include "engine/node/tail.h"
 #include "engine/raft/core.h"
+#include "engine/wal/checkpoint_file.h"
 #include "engine/wal/wal.h"
 
 namespace holdfast {
@@ -45,6 +47,10 @@ struct NodeOptions {
   bool join = false;
   // How the others reach it, until a configuration says so; empty: `listen`.
   Address advertise;
+  // Segments that a leader keeps for followers that lack some of them.
+  size_t kept_for_laggards = 16;
+  // Of a checkpoint on its way to another server; one at a time.
+  size_t checkpoint_chunk_bytes = 64 << 10;
   RaftOptions raft;  // what concerns this server is filled in
   WalOptions wal;
   PeersOptions peers;
@@ -55,6 +61,12 @@ struct NodeOptions {
 class NodeEvents {
  public:
   virtual ~NodeEvents() = default;
+  // Whether the checkpoint's state can be restored.
+  virtual absl::Status CheckCheckpoint(const Checkpoint& checkpoint) = 0;
+  // The log begins behind this checkpoint, which passed: it was found at start,
+  // or came from the leader. `replaced`: the log is empty behind it now,
+  // whatever was in it; otherwise it holds the checkpoint's entry.
+  virtual void OnCheckpoint(const Checkpoint& checkpoint, bool replaced) = 0;
   // An entry joined the end of this server's log: found at start, proposed
   // here, or received. It may not be durable yet, and may yet be cut.
   virtual void OnEntry(const Entry& entry) = 0;
@@ -106,11 +118,23 @@ class Node : private Membership::Host {
   // Changes of the cluster's servers, and transfer: see DistributedLog.
   Membership& membership() { return membership_; }
   const Membership& membership() const { return membership_; }
+  const CheckpointSender& checkpoint_sender() const {
+    return checkpoint_sender_;
+  }
   // Whether it waits for another server to take over: nothing new should be
   // proposed.
   bool handing_over() const;
 
   // --- Anybody's ---
+  // Up to where the log may be dropped now, if nobody needs entries up to
+  // `up_to` here: the end of a segment; 0: nothing. A leader keeps what its
+  // followers lack, unless one lacks too much.
+  Index DroppableTo(Index up_to) const;
+  // The checkpoint becomes durable, then the log up to its entry is dropped,
+  // which DroppableTo allowed. One at a time.
+  void DropTo(Checkpoint checkpoint, DoneFn done);
+  // The log begins behind this point.
+  const LogPoint& base() const { return base_.point; }
   // At least one whole entry from `first` on, about max_bytes of them; also
   // uncommitted ones. From memory if they are there.
   void ReadEntries(Index first, size_t max_bytes,
@@ -148,6 +172,7 @@ class Node : private Membership::Host {
   void HandOver(ServerId to) override;
 
   // Opening, in order (node_open.cc).
+  void OnCheckpointFound(absl::StatusOr<CheckpointFile::Found> found);
   void OnIdentity(absl::StatusOr<Identity> identity);
   void OpenWal();
   void OnReplayed(const Entry& entry, Index commit);
@@ -180,8 +205,16 @@ class Node : private Membership::Host {
   // Does what the core says in output_.
   void Carry(std::vector<Entry> entries);
   void Persist(RaftPersist& persist, std::vector<Entry>* entries);
-  void Send(const Message& message, absl::Span<const Buffer> payload);
+  void Send(const Message& message, const Buffers& payload);
+  void SendTo(ServerId to, WireType type, const std::string& header,
+              const Buffers& payload);
   void SendAppend(const Message& message);
+  void OnChunk(const CheckpointChunk& chunk, absl::string_view bytes);
+  void OnReceivedCheckpoint(const Checkpoint& checkpoint);
+  void Install();
+  void BeginBehind(const Checkpoint& checkpoint);
+  void BeginBehindLate();
+  void SendCheckpoints();
   void StartColdRead(const RaftColdRead& cold);
   void OnColdRead(const RaftColdRead& cold,
                   absl::StatusOr<std::vector<Entry>> entries);
@@ -201,11 +234,20 @@ class Node : private Membership::Host {
   std::optional<Entry> first_entry_;  // being written
   IdentityFile identity_file_;
   bool cluster_noted_ = false;  // in the identity file
+  std::unique_ptr<CheckpointFile> checkpoint_file_;
+  bool writing_checkpoint_ = false;
+  const Checkpoint* receiving_ = nullptr;  // during its step
+  std::optional<Checkpoint> late_base_;    // waits for the disk
+  Checkpoint base_;
+  CheckpointId base_id_;  // of the encoded one, once it was needed
+  Buffer base_encoded_;
   std::unique_ptr<Wal> wal_;
   std::unique_ptr<RaftCore> core_;
   RaftOutput output_;  // reused
   Peers peers_;
   std::shared_ptr<const Configuration> linked_;  // that peers_ has links to
+  CheckpointSender checkpoint_sender_;
+  CheckpointReceiver checkpoint_receiver_;
   Membership membership_;
 
   std::vector<EntryMeta> proposals_;  // sealed and in tail_, not in the core

@@ -28,13 +28,16 @@ void Node::OnIdentity(absl::StatusOr<Identity> identity) {
     if (core_ == nullptr) return OnFormed();
     NoteCluster();
     Step(Persisted{sequence});
+    BeginBehindLate();
   };
   events.on_failed = [this](absl::Status why) { Stop(std::move(why)); };
   wal_ = std::make_unique<Wal>(env_.loop, env_.disk, identity_.incarnation,
                                options_.wal, std::move(events));
-  wal_->Open(
-      [this](const Entry& entry, Index commit) { OnReplayed(entry, commit); },
-      [this](absl::Status opened) { OnWalOpen(std::move(opened)); });
+  checkpoint_file_ =
+      std::make_unique<CheckpointFile>(env_.disk, identity_.incarnation);
+  checkpoint_file_->Open([this](absl::StatusOr<CheckpointFile::Found> found) {
+    OnCheckpointFound(std::move(found));
+  });
 }
 
 void Node::OnReplayed(const Entry& entry, Index commit) {

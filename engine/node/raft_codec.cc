@@ -136,4 +136,73 @@ absl::StatusOr<ReceivedMessage> DecodeRaftMessage(absl::string_view header,
   return received;
 }
 
+namespace {
+
+// Chunks and answers share most fields, by name.
+template <typename Proto, typename Value>
+void SetCommon(const Value& value, Proto* proto) {
+  proto->set_from(value.from.value());
+  proto->set_to(value.to.value());
+  proto->set_term(value.term.value());
+  proto->set_index(value.id.index.value());
+  proto->set_chain(value.id.chain);
+  proto->set_bytes(value.id.bytes);
+  proto->set_crc(value.id.crc);
+}
+
+template <typename Proto, typename Value>
+absl::Status GetCommon(absl::string_view header, Proto* proto, Value* value) {
+  if (!proto->ParseFromArray(header.data(), static_cast<int>(header.size()))) {
+    return absl::InvalidArgumentError("checkpoint: its header can't be read");
+  }
+  value->from = ServerId(proto->from());
+  value->to = ServerId(proto->to());
+  value->term = Term(proto->term());
+  value->id.index = Index(proto->index());
+  value->id.chain = proto->chain();
+  value->id.bytes = proto->bytes();
+  value->id.crc = proto->crc();
+  if (value->id.bytes == 0 || value->id.bytes > kCheckpointBytesMax) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("checkpoint: expected 1 to ", kCheckpointBytesMax,
+                     " bytes, found ", value->id.bytes));
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+std::string EncodeChunkHeader(const CheckpointChunk& chunk) {
+  wire::CheckpointChunk proto;
+  SetCommon(chunk, &proto);
+  proto.set_at(chunk.at);
+  return proto.SerializeAsString();
+}
+
+std::string EncodeCheckpointAnswer(const CheckpointAnswer& answer) {
+  wire::CheckpointAnswer proto;
+  SetCommon(answer, &proto);
+  proto.set_received(answer.received);
+  return proto.SerializeAsString();
+}
+
+absl::StatusOr<CheckpointChunk> DecodeChunkHeader(absl::string_view header) {
+  wire::CheckpointChunk proto;
+  CheckpointChunk chunk;
+  absl::Status common = GetCommon(header, &proto, &chunk);
+  if (!common.ok()) return common;
+  chunk.at = proto.at();
+  return chunk;
+}
+
+absl::StatusOr<CheckpointAnswer> DecodeCheckpointAnswer(
+    absl::string_view header) {
+  wire::CheckpointAnswer proto;
+  CheckpointAnswer answer;
+  absl::Status common = GetCommon(header, &proto, &answer);
+  if (!common.ok()) return common;
+  answer.received = proto.received();
+  return answer;
+}
+
 }  // namespace holdfast

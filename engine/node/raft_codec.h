@@ -8,6 +8,7 @@
 #include "absl/strings/string_view.h"
 #include "engine/base/buffer.h"
 #include "engine/raft/message.h"
+#include "engine/wal/checkpoint_file.h"
 #include "engine/wal/entry.h"
 
 namespace holdfast {
@@ -33,6 +34,42 @@ struct ReceivedMessage {
 // entry's payload doesn't match its checksum.
 absl::StatusOr<ReceivedMessage> DecodeRaftMessage(absl::string_view header,
                                                   const Buffer& payload);
+
+// --- Checkpoints on their way to a server that is far behind
+
+// Which one. Equal ids mean equal bytes.
+struct CheckpointId {
+  Index index;
+  uint64_t chain = 0;
+  uint64_t bytes = 0;
+  uint32_t crc = 0;
+
+  bool operator==(const CheckpointId&) const = default;
+};
+
+struct CheckpointChunk {
+  ServerId from;
+  ServerId to;
+  Term term;
+  CheckpointId id;
+  uint64_t at = 0;
+};
+
+struct CheckpointAnswer {
+  ServerId from;
+  ServerId to;
+  Term term;
+  CheckpointId id;
+  uint64_t received = 0;
+};
+
+std::string EncodeChunkHeader(const CheckpointChunk& chunk);
+std::string EncodeCheckpointAnswer(const CheckpointAnswer& answer);
+// INVALID_ARGUMENT when it isn't one; also for one of a checkpoint larger than
+// kCheckpointBytesMax.
+absl::StatusOr<CheckpointChunk> DecodeChunkHeader(absl::string_view header);
+absl::StatusOr<CheckpointAnswer> DecodeCheckpointAnswer(
+    absl::string_view header);
 
 }  // namespace holdfast
 

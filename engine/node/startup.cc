@@ -49,6 +49,7 @@ void Startup::MakeNew() {
         if (!files.ok()) return Finish(files.status());
         for (const FileInfo& file : *files) {
           if (!absl::EndsWith(file.name, ".segment") &&
+              !absl::EndsWith(file.name, ".checkpoint") &&
               !absl::StartsWith(file.name, "hardstate")) {
             continue;
           }

@@ -31,6 +31,11 @@ void Tail::Append(const Entry& entry) {
   hot_.push_back(entry);
 }
 
+void Tail::Reset(const LogPoint& base) {
+  points_.assign(1, base);
+  hot_.clear();
+}
+
 void Tail::Cut(Index from) {
   CHECK_LT(committed().index, from);
   while (last().index >= from) {

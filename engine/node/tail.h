@@ -29,6 +29,8 @@ class Tail {
 
   // Needs Continues(last(), entry.header).
   void Append(const Entry& entry);
+  // Empty behind a checkpoint.
+  void Reset(const LogPoint& base);
   // Drops the entries from `from` on; committed().index < from.
   void Cut(Index from);
   // All up to `commit` are committed; never falls.

@@ -46,6 +46,8 @@ enum class WireType : uint8_t {
   kPong = 4,
   // engine/node/raft.proto, with its entries as the payload
   kRaft = 16,
+  kCheckpointChunk = 17,
+  kCheckpointAnswer = 18,
   // engine/peer/client.proto: requests,
   kRegisterSession = 32,
   kAppend = 33,
@@ -57,6 +59,7 @@ enum class WireType : uint8_t {
   kJoin = 39,
   kLeave = 40,
   kTransfer = 41,
+  kTrim = 42,
   // and what comes back.
   kRegisterSessionAnswer = 64,
   kAppendAnswer = 65,

@@ -34,6 +34,7 @@ void RaftOutput::Clear() {
   reads_ready.clear();
   reads_failed.clear();
   rejected_proposals = 0;
+  installed = false;
   role_changed = false;
   wake = kNever;
 }
@@ -109,15 +110,17 @@ void RaftCore::Dispatch(const RaftInput& input) {
           OnPeerLost(event.peer);
         } else if constexpr (std::is_same_v<T, SendLost>) {
           OnSendLost(event.peer);
-        } else if constexpr (std::is_same_v<T, LeaderAlive>) {
-          OnLeaderAlive(event.from);
         } else if constexpr (std::is_same_v<T, Transfer>) {
           OnTransfer(event.to);
         } else if constexpr (std::is_same_v<T, ColdSent>) {
           OnColdSent(event);
-        } else {
-          static_assert(std::is_same_v<T, ColdFailed>);
+        } else if constexpr (std::is_same_v<T, ColdFailed>) {
           OnColdFailed(event);
+        } else if constexpr (std::is_same_v<T, Compacted>) {
+          OnCompacted(event.up_to);
+        } else {
+          static_assert(std::is_same_v<T, InstallCheckpoint>);
+          OnInstallCheckpoint(event);
         }
       },
       input.event);
@@ -291,6 +294,17 @@ void RaftCore::RaiseCommit(Index index) {
   if (index > durable_) ++stats_.commit_before_own_disk;
   commit_ = index;
   trail_.ForgetConfigurationsBefore(commit_);
+}
+
+void RaftCore::OnCompacted(Index up_to) {
+  CHECK_LE(up_to, durable_commit());
+  trail_.DropTo(up_to);
+  for (Progress& peer : progress_) {
+    if (peer.id() != id() && peer.state() != ProgressState::kCheckpoint &&
+        peer.next() <= trail_.base_index()) {
+      Restart(&peer, peer.next());
+    }
+  }
 }
 
 Instant RaftCore::wake() const {

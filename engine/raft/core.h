@@ -120,6 +120,9 @@ class RaftCore {
   Index commit() const { return commit_; }
   // The last index that is durable on this server's disk.
   Index durable() const { return durable_; }
+  bool hard_state_durable() const {
+    return hard_state_sequence_ <= persisted_sequence_;
+  }
   // What to write down as RaftRecovered::commit_hint.
   Index durable_commit() const { return std::min(commit_, durable_); }
   // A leader's first entry in its term: it may serve reads once committed.
@@ -198,6 +201,7 @@ class RaftCore {
   void ReleaseWithheld();
   bool DiskStalled() const;
   void RaiseCommit(Index index);
+  void OnCompacted(Index up_to);
 
   // --- election.cc ---
   void BecomeFollower(Term term, ServerId leader);
@@ -220,7 +224,6 @@ class RaftCore {
   bool RefusesVote(const Message& message);
   void OnVoteAnswer(const Message& message);
   void OnPeerLost(ServerId peer);
-  void OnLeaderAlive(ServerId from);
   void OnTransfer(ServerId to);
   void TryToHandOver();
   void OnTimeoutNow(const Message& message);
@@ -230,6 +233,8 @@ class RaftCore {
   void OnAppendRequest(const Message& message);
   void RefuseAppend(const Message& message);
   void OnHeartbeat(const Message& message);
+  void OnInstallCheckpoint(const InstallCheckpoint& checkpoint);
+  void AnswerMatch(Index match);
 
   // --- replication.cc ---
   void OnPropose(const Propose& propose);

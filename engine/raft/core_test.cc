@@ -91,22 +91,6 @@ TEST(CorePreVoteTest, LostConnectionToTheLeaderStartsItSoon) {
   EXPECT_EQ(s.core().leader(), ServerId(2));
 }
 
-TEST(CorePreVoteTest, AnyByteOfTheLeaderIsASignOfLife) {
-  Solo s;
-  s.Get(Solo::From(2, MessageType::kHeartbeat, 1));
-  for (int i = 0; i < 20; ++i) {
-    s.Advance(200ms);
-    s.Step(LeaderAlive{ServerId(2)});
-    s.Step(Tick{});
-    EXPECT_EQ(s.core().role(), Role::kFollower);
-  }
-  s.Advance(200ms);
-  s.Step(LeaderAlive{ServerId(3)});  // not the leader
-  s.Advance(301ms);
-  s.Step(Tick{});
-  EXPECT_EQ(s.core().role(), Role::kPreCandidate);
-}
-
 TEST(CoreCheckQuorumTest, LeaderThatHearsFromNoQuorumStepsDown) {
   Solo s = Leader({}, 5);
   for (int i = 0; i < 20; ++i) {  // two of four others: a quorum

@@ -113,12 +113,6 @@ void RaftCore::HeardFromLeader(ServerId from) {
   election_at_ = now_ + election_timeout_;
 }
 
-void RaftCore::OnLeaderAlive(ServerId from) {
-  if (role_ != Role::kFollower || from == ServerId() || from != leader_) return;
-  leader_heard_ = now_;
-  election_at_ = now_ + election_timeout_;
-}
-
 bool RaftCore::LeaderIsAlive() const {
   if (role_ == Role::kLeader) return true;
   return leader_ != ServerId() &&

@@ -35,12 +35,35 @@ void RaftCore::OnAppendRequest(const Message& message) {
   const Index match = message.index + count;
   RaiseCommit(std::min(message.commit, match));
 
+  AnswerMatch(match);
+}
+
+void RaftCore::AnswerMatch(Index match) {
   Message answer;
   answer.type = MessageType::kAppendAnswer;
-  answer.to = message.from;
+  answer.to = leader_;
   answer.term = term();
   answer.index = match;
   SendAfter(SequenceFor(match), std::move(answer));
+}
+
+void RaftCore::OnInstallCheckpoint(const InstallCheckpoint& checkpoint) {
+  if (role_ == Role::kLeader) return;  // it can't lack what was committed
+  if (checkpoint.index > commit_) {
+    if (trail_.Has(checkpoint.index, checkpoint.term)) {
+      ++stats_.checkpoint_not_needed;
+      RaiseCommit(checkpoint.index);
+    } else {
+      ++stats_.checkpoint_installed;
+      trail_ =
+          Trail(checkpoint.index, checkpoint.term, checkpoint.configuration);
+      commit_ = durable_ = checkpoint.index;
+      for (PendingPersist& p : pending_) p.last = checkpoint.index;
+      AdoptConfiguration();
+      output_->installed = true;
+    }
+  }
+  if (role_ == Role::kFollower && leader_ != ServerId()) AnswerMatch(commit_);
 }
 
 void RaftCore::RefuseAppend(const Message& message) {

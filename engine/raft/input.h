@@ -73,11 +73,6 @@ struct Transfer {
   ServerId to;
 };
 
-// Some bytes of a message came in from that server.
-struct LeaderAlive {
-  ServerId from;
-};
-
 // A RaftColdRead was read, and RaftCore::ColdAppend's message handed to the
 // network; or it will not be.
 struct ColdSent {
@@ -91,9 +86,25 @@ struct ColdFailed {
   uint64_t token = 0;
 };
 
-using InputEvent =
-    std::variant<Tick, Receive, Propose, Persisted, ReadRequest, PeerLost,
-                 SendLost, LeaderAlive, Transfer, ColdSent, ColdFailed>;
+// The driver has a durable checkpoint that stands for all entries up to
+// `up_to`, committed and durable ones, and drops these.
+struct Compacted {
+  Index up_to;
+};
+
+// A checkpoint came from a leader, and is durable here: it stands for all
+// entries up to `index`, which were committed. If the log doesn't hold that
+// entry, the checkpoint takes the place of all of it: see
+// RaftOutput::installed.
+struct InstallCheckpoint {
+  Index index;
+  Term term;
+  Trail::ConfigurationAt configuration;
+};
+
+using InputEvent = std::variant<Tick, Receive, Propose, Persisted, ReadRequest,
+                                PeerLost, SendLost, Transfer, ColdSent,
+                                ColdFailed, Compacted, InstallCheckpoint>;
 
 struct RaftInput {
   Instant now;  // never before an earlier one
@@ -147,6 +158,9 @@ struct RaftOutput {
   std::vector<ReadReady> reads_ready;
   std::vector<uint64_t> reads_failed;
   size_t rejected_proposals = 0;
+  // The log is empty behind the checkpoint now, on disk too as far as the core
+  // is concerned: what was being written of the old one doesn't count.
+  bool installed = false;
   // Role, term, leader, transfer: see the accessors.
   bool role_changed = false;
   // Step a Tick when this is reached.

@@ -161,7 +161,7 @@ TEST(TrailTest, EvictsFromTheFrontUpToABound) {
 TEST(TrailTest, MayStandBehindACheckpoint) {
   auto configuration =
       std::make_shared<const Configuration>(MakeConfiguration({1}));
-  Trail trail(Index(10), Term(3), configuration);
+  Trail trail(Index(10), Term(3), {Index(8), configuration});
   EXPECT_EQ(trail.last_index(), Index(10));
   EXPECT_EQ(trail.last_term(), Term(3));
   EXPECT_TRUE(trail.Has(Index(4), Term(1)));

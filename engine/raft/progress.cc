@@ -62,6 +62,7 @@ void Progress::Replicate() {
 
 void Progress::NeedCheckpoint() {
   state_ = ProgressState::kCheckpoint;
+  next_ = match_ + 1;
   ClearInFlight();
 }
 

@@ -102,6 +102,7 @@ void RaftCore::NoteSent(Progress* peer, Index last, uint64_t bytes) {
 
 void RaftCore::Restart(Progress* peer, Index next) {
   if (next <= trail_.base_index()) {
+    ++stats_.checkpoint_needed;
     peer->NeedCheckpoint();
     return;
   }
@@ -144,6 +145,8 @@ std::optional<Message> RaftCore::ColdAppend(
   if (role_ != Role::kLeader || read.term != term()) return std::nullopt;
   const Progress* peer = FindProgress(read.to);
   if (peer == nullptr || peer->cold_token != read.token) return std::nullopt;
+  // Acknowledged and dropped, while they were being read.
+  if (read.prev_index < trail_.base_index()) return std::nullopt;
   CHECK(!entries.empty());
   for (size_t i = 0; i < entries.size(); ++i) {
     CHECK_EQ(entries[i].index, read.first + i);
@@ -203,8 +206,10 @@ void RaftCore::OnAppendAnswer(const Message& message) {
     peer->retry_delay = FirstRetryDelay();
     peer->last_progress = now_;
   }
+  // After a checkpoint that is too old by now it needs the next one.
   if (peer->state() != ProgressState::kReplicate &&
-      peer->match() + 1 >= peer->next()) {
+      peer->match() + 1 >= peer->next() &&
+      peer->match() >= trail_.base_index()) {
     peer->Replicate();
   }
   replicate_ = true;

@@ -21,6 +21,9 @@ struct CoreStats {
   uint64_t cold_read_failed = 0;
   uint64_t commit_notice = 0;           // a heartbeat sent early for its commit
   uint64_t commit_before_own_disk = 0;  // the others' disks were faster
+  uint64_t checkpoint_needed = 0;       // by a follower far behind
+  uint64_t checkpoint_installed = 0;    // in the place of this server's log
+  uint64_t checkpoint_not_needed = 0;   // the log had come so far meanwhile
   // Elections.
   uint64_t election_timeout = 0;
   uint64_t pre_vote_started = 0;
@@ -79,6 +82,9 @@ struct CoreStats {
     visit("cold_read_failed", cold_read_failed);
     visit("commit_notice", commit_notice);
     visit("commit_before_own_disk", commit_before_own_disk);
+    visit("checkpoint_needed", checkpoint_needed);
+    visit("checkpoint_installed", checkpoint_installed);
+    visit("checkpoint_not_needed", checkpoint_not_needed);
     visit("election_timeout", election_timeout);
     visit("pre_vote_started", pre_vote_started);
     visit("pre_vote_lost", pre_vote_lost);

@@ -7,19 +7,17 @@
 
 namespace holdfast {
 
-Trail::Trail() : Trail(Index(), Term(), nullptr) {}
+Trail::Trail()
+    : Trail(Index(), Term(), {Index(), std::make_shared<Configuration>()}) {}
 
-Trail::Trail(Index base_index, Term base_term,
-             std::shared_ptr<const Configuration> configuration)
+Trail::Trail(Index base_index, Term base_term, ConfigurationAt configuration)
     : base_index_(base_index),
       base_term_(base_term),
       last_index_(base_index),
       hot_first_(base_index + 1) {
-  if (configuration == nullptr) {
-    configurations_.push_back({Index(), std::make_shared<Configuration>()});
-  } else {
-    configurations_.push_back({base_index, std::move(configuration)});
-  }
+  CHECK(configuration.configuration != nullptr);
+  CHECK_LE(configuration.index, base_index);
+  configurations_.push_back(std::move(configuration));
 }
 
 Term Trail::TermAt(Index index) const {
@@ -79,6 +77,25 @@ void Trail::Cut(Index from) {
     hot_.pop_back();
   }
   hot_first_ = std::min(hot_first_, from);
+}
+
+void Trail::DropTo(Index up_to) {
+  if (up_to <= base_index_) return;
+  CHECK_LE(up_to, last_index_);
+  Evict(0, up_to);
+  base_term_ = TermAt(up_to);
+  base_index_ = up_to;
+  auto after =
+      std::upper_bound(runs_.begin(), runs_.end(), up_to,
+                       [](Index i, const Run& run) { return i < run.first; });
+  // The run that holds up_to goes on behind it, or ends there.
+  const bool goes_on =
+      after == runs_.end() ? up_to < last_index_ : after->first > up_to + 1;
+  if (goes_on) {
+    --after;
+    after->first = up_to + 1;
+  }
+  runs_.erase(runs_.begin(), after);
 }
 
 const EntryMeta* Trail::Hot(Index index) const {

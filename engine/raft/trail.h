@@ -37,10 +37,8 @@ class Trail {
   // Empty log, nothing before it.
   Trail();
   // Empty log behind a checkpoint that stands for all up to base_index, whose
-  // last entry had base_term, and whose configuration (may be null) was made
-  // by an entry at or below base_index.
-  Trail(Index base_index, Term base_term,
-        std::shared_ptr<const Configuration> configuration);
+  // last entry had base_term, and the latest configuration up to there.
+  Trail(Index base_index, Term base_term, ConfigurationAt configuration);
 
   // The entry before the first kept one; 0 and 0 when the log is whole.
   Index base_index() const { return base_index_; }
@@ -65,6 +63,9 @@ class Trail {
   void Append(const EntryMeta& meta);
   // Drops the entries from `from` on; base_index() < from.
   void Cut(Index from);
+  // Drops the entries up to `up_to`, at most last_index(): base_index() then,
+  // if it wasn't more.
+  void DropTo(Index up_to);
 
   // The hot window is [hot_first(), last_index()]; empty when hot_first() is
   // last_index() + 1.

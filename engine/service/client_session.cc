@@ -114,6 +114,8 @@ void ClientSession::OnMessage(const MessageView& message) {
       return OnLeave(message);
     case WireType::kTransfer:
       return OnTransfer(message);
+    case WireType::kTrim:
+      return OnTrim(message);
     default:
       return End(absl::StrCat("not a request: message type ",
                               static_cast<int>(message.type)));
@@ -385,6 +387,16 @@ void ClientSession::OnTransfer(const MessageView& message) {
   if (!Allowed(id, ClientRole::kAdmin, "transferring leadership")) return;
   if (!BeginAdmin(id)) return;
   log_->Transfer(ServerId(request.to_server_id()), AdminDone(id));
+  Regulate();
+}
+
+void ClientSession::OnTrim(const MessageView& message) {
+  wire::Trim request;
+  if (!Parse(message, &request)) return;
+  uint64_t id = request.request_id();
+  if (!Allowed(id, ClientRole::kAdmin, "trimming")) return;
+  if (!BeginAdmin(id)) return;
+  log_->Trim(Offset(request.first_offset()), AdminDone(id));
   Regulate();
 }
 

@@ -56,6 +56,7 @@ class ClientSession {
   void OnJoin(const MessageView& message);
   void OnLeave(const MessageView& message);
   void OnTransfer(const MessageView& message);
+  void OnTrim(const MessageView& message);
 
   void AnswerAppend(uint64_t request, const AppendOutcome& outcome);
   void AnswerRead(uint64_t request, absl::StatusOr<ReadResult> result);

@@ -16,6 +16,7 @@ bool IsKnown(EntryKind kind) {
     case EntryKind::kBatch:
     case EntryKind::kConfiguration:
     case EntryKind::kSession:
+    case EntryKind::kTrim:
       return true;
   }
   return false;

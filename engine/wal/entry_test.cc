@@ -48,7 +48,7 @@ TEST(EntryTest, RefusesWhatIsNoHeader) {
   std::string bytes = Encode(SomeHeader());
   EXPECT_FALSE(DecodeEntryHeader(bytes.substr(0, 63)).ok());
   std::string unknown_kind = bytes;
-  for (char kind : {'\0', '\5', '\xff'}) {
+  for (char kind : {'\0', '\6', '\xff'}) {
     unknown_kind[52] = kind;
     EXPECT_FALSE(DecodeEntryHeader(unknown_kind).ok());
   }

@@ -25,14 +25,18 @@ bool IsZero(absl::string_view bytes) {
 
 }  // namespace
 
-WalRecovery::WalRecovery(Disk* disk, Incarnation owner,
+WalRecovery::WalRecovery(Disk* disk, Incarnation owner, const LogPoint& base,
                          HardStateFile* hard_state_file, ReplayFn replay,
                          ResultFn<RecoveredWal> done)
     : disk_(disk),
       owner_(owner),
+      base_(base),
       hard_state_file_(hard_state_file),
       replay_(std::move(replay)),
-      done_(std::move(done)) {}
+      done_(std::move(done)) {
+  result_.last = base;
+  result_.commit = base.index;
+}
 
 void WalRecovery::Run() {
   disk_->List(scope_.Wrap([this](absl::StatusOr<std::vector<FileInfo>> files) {
@@ -105,7 +109,10 @@ void WalRecovery::JudgeHeaderless() {
 
 void WalRecovery::OnHeaderlessRead(Candidate* c, bool newest,
                                    absl::string_view bytes) {
-  if (newest && FindMarkedTo(bytes, kSegmentHeaderBytes, c->id) > 0) {
+  Index seen;
+  if (newest &&
+      FindMarkedTo(bytes, kSegmentHeaderBytes, c->id, nullptr, &seen) > 0 &&
+      !Covered(seen)) {
     return Finish(Rot(c->id, 0,
                       "the header is damaged or gone, though frames say that "
                       "it was synced"));
@@ -164,7 +171,7 @@ void WalRecovery::ScanNext(size_t i) {
   if (i == candidates_.size()) return CheckReached();
   Candidate& c = candidates_[i];
   if (c.is_void) return ScanNext(i + 1);
-  if (c.header->first_index() > c.live_last) {
+  if (c.header->first_index() > c.live_last || Covered(c.live_last)) {
     leftovers_.push_back(SegmentName(c.id));
     return ScanNext(i + 1);
   }
@@ -177,20 +184,49 @@ void WalRecovery::ScanNext(size_t i) {
   });
 }
 
-absl::Status WalRecovery::TakeSegment(const Candidate& c, const Buffer& bytes) {
-  const SegmentHeader& header = *c.header;
-  if (header.previous != result_.last) {
-    if (!suspect_.ok()) return suspect_;
-    return Rot(c.id, 0,
-               absl::StrCat("the segment begins behind entry ",
-                            header.previous.index.value(),
-                            ", but the segments before it end at entry ",
-                            result_.last.index.value(),
-                            ": a segment is missing or not this log's"));
+absl::Status WalRecovery::Join(const Candidate& c) {
+  const LogPoint& previous = c.header->previous;
+  if (!joined_ && Covered(previous.index)) {
+    joined_ = true;
+    point_ = previous;
+    conflict_ = previous.index == base_.index && previous != base_;
+    return absl::OkStatus();
   }
-  SegmentScan scan = ScanSegment(bytes.view(), header);
+  // The first one, without a checkpoint's help, begins behind nothing.
+  if (previous == point_) {
+    joined_ = true;
+    return absl::OkStatus();
+  }
+  if (!suspect_.ok()) return suspect_;
+  return Rot(
+      c.id, 0,
+      absl::StrCat("the segment begins behind entry ", previous.index.value(),
+                   ", but the segments before it, or the checkpoint, end at "
+                   "entry ",
+                   std::max(point_.index, base_.index).value(),
+                   ": a segment is missing or not this log's"));
+}
+
+absl::Status WalRecovery::TakeSegment(const Candidate& c, const Buffer& bytes) {
+  SegmentScan scan = ScanSegment(bytes.view(), *c.header);
+  const LogPoint& previous = c.header->previous;
+  if (c.newest && previous == base_) empty_id_ = c.id;  // if nothing follows
+  // Damaged or not, nothing in it or before it matters.
+  if (c.newest && Covered(std::max(previous.index, scan.seen))) {
+    return absl::OkStatus();
+  }
+  if (absl::Status joined = Join(c); !joined.ok()) return joined;
   result_.stats.frames_behind_damage += scan.frames_behind_damage;
-  LogSegment segment(c.id, c.file, header.first_index());
+  if (absl::Status taken = TakeEntries(c, scan, bytes); !taken.ok()) {
+    return taken;
+  }
+  return CheckEnd(c, scan, bytes.view());
+}
+
+absl::Status WalRecovery::TakeEntries(const Candidate& c,
+                                      const SegmentScan& scan,
+                                      const Buffer& bytes) {
+  LogSegment segment(c.id, c.file, c.header->first_index());
   uint64_t end = kSegmentHeaderBytes;
   for (const FoundFrame& frame : scan.frames) {
     uint64_t after = frame.position + FrameBytes(frame.header.body_size);
@@ -203,25 +239,28 @@ absl::Status WalRecovery::TakeSegment(const Candidate& c, const Buffer& bytes) {
     if (frame.header.index > c.live_last) break;
     absl::StatusOr<Entry> entry = DecodeEntry(bytes.Slice(
         frame.position + kLogFrameHeaderBytes, frame.header.body_size));
-    if (!entry.ok() || !Continues(result_.last, entry->header) ||
+    if (!entry.ok() || !Continues(point_, entry->header) ||
         Crc32c(entry->payload.view()) != entry->header.payload_crc) {
       return Rot(c.id, frame.position,
                  absl::StrCat("entry ", frame.header.index.value(),
                               " doesn't continue the log before it"));
     }
+    LogPoint before = std::exchange(point_, PointAfter(entry->header));
+    if (point_.index == base_.index && point_ != base_) conflict_ = true;
+    // Goes on, since only a log that is whole proves that it is another one.
+    if (conflict_) continue;
     // Not a slice: it would pin the whole segment's bytes.
     entry->payload = Buffer::Copy(entry->payload.view());
     // Of the newest segment, what stands behind the last sync is rewritten.
     if (c.newest && frame.position >= scan.marked_to) {
-      if (tail_.empty()) before_tail_ = result_.last;
+      if (tail_.empty()) before_tail_ = before;
       tail_.push_back(*entry);
     } else {
       segment.Note(entry->header, frame.position, frame.seed);
       end = after;
     }
-    result_.last = PointAfter(entry->header);
     NoteCommit(frame.header.commit);
-    replay_(*entry, result_.commit);
+    if (!Covered(entry->header.index)) replay_(*entry, result_.commit);
   }
   segment.set_end(end);
   if (segment.last() >= segment.first()) {
@@ -230,24 +269,25 @@ absl::Status WalRecovery::TakeSegment(const Candidate& c, const Buffer& bytes) {
     // All of it gets rewritten.
     leftovers_.push_back(SegmentName(c.id));
   }
-  return CheckEnd(c, scan, bytes.view());
+  return absl::OkStatus();
 }
 
 absl::Status WalRecovery::CheckEnd(const Candidate& c, const SegmentScan& scan,
                                    absl::string_view bytes) {
   if (!c.newest) {
     // A later segment began only once all of this one was synced.
-    if (result_.last.index == c.live_last) return absl::OkStatus();
+    if (point_.index == c.live_last) return absl::OkStatus();
     return Rot(
         c.id, scan.end,
         absl::StrCat("expected entries up to ", c.live_last.value(),
-                     ", found intact ones up to ", result_.last.index.value()));
+                     ", found intact ones up to ", point_.index.value()));
   }
-  if (scan.end < scan.marked_to) {
+  // A log that isn't the checkpoint's goes, in whatever state its end is.
+  if (scan.end < scan.marked_to && !conflict_) {
     return Rot(
         c.id, scan.end,
         absl::StrCat("expected intact frames up to position ", scan.marked_to,
-                     ", found them up to entry ", result_.last.index.value()));
+                     ", found them up to entry ", point_.index.value()));
   }
   absl::string_view rest = bytes.substr(std::min(scan.end, bytes.size()));
   if (!IsZero(rest)) ++result_.stats.torn_tails_cut;
@@ -255,25 +295,46 @@ absl::Status WalRecovery::CheckEnd(const Candidate& c, const SegmentScan& scan,
 }
 
 void WalRecovery::NoteCommit(Index commit) {
-  result_.commit =
-      std::max(result_.commit, std::min(commit, result_.last.index));
+  result_.commit = std::max(result_.commit, std::min(commit, point_.index));
 }
 
 void WalRecovery::CheckReached() {
-  if (result_.last.index < reached_) {
+  Index end = std::max(point_.index, base_.index);
+  if (end < reached_) {
     return Finish(Rot(
         reached_by_, 0,
         absl::StrCat("the segment was begun behind entry ", reached_.value(),
                      ", but the segments before it end at entry ",
-                     result_.last.index.value())));
+                     end.value())));
+  }
+  if (conflict_ || Covered(point_.index)) {
+    KeepNothing();
+  } else {
+    result_.last = point_;
   }
   RecoverHardState();
+}
+
+void WalRecovery::KeepNothing() {
+  result_.commit = base_.index;
+  result_.segments.clear();
+  tail_.clear();
+  before_tail_ = base_;
+  leftovers_.clear();
+  for (const Candidate& c : candidates_) {
+    if (c.is_void) continue;
+    leftovers_.push_back(SegmentName(c.id));
+    // One that is there already may be in the page cache only.
+    if (c.id != empty_id_) write_empty_ = true;
+  }
+  if (!write_empty_) result_.replaced = std::move(leftovers_);
 }
 
 void WalRecovery::RecoverHardState() {
   // The hard state is written before the first segment is allocated.
   hard_state_file_->Open(
-      !candidates_.empty(), [this](absl::StatusOr<HardStateFile::Found> found) {
+      !candidates_.empty() || base_.index > Index(0),
+      [this](absl::StatusOr<HardStateFile::Found> found) {
         if (!found.ok()) return Finish(found.status());
         if (found->repaired) ++result_.stats.hard_states_repaired;
         result_.hard_state = found->state.value_or(HardState{});
@@ -306,8 +367,8 @@ void WalRecovery::RemoveVoid() {
 }
 
 void WalRecovery::RewriteTail() {
-  if (tail_.empty()) return Tidy();
-  ++result_.stats.tails_rewritten;
+  if (tail_.empty() && !write_empty_) return Tidy();
+  if (!tail_.empty()) ++result_.stats.tails_rewritten;
   uint64_t bytes = kSegmentHeaderBytes + 2 * kBlockBytes;  // and the marks
   for (const Entry& e : tail_) {
     bytes += FrameBytes(kEntryHeaderBytes + e.payload.size());
@@ -325,13 +386,13 @@ void WalRecovery::RewriteTail() {
 }
 
 void WalRecovery::WriteTail(std::shared_ptr<File> file) {
+  tail_file_ = std::move(file);
   SegmentHeader header;
   header.owner = owner_;
   header.id = result_.next_id++;
   header.previous = before_tail_;
   FrameWriter writer(header);
-  LogSegment& segment =
-      result_.segments.emplace_back(header.id, file, header.first_index());
+  LogSegment segment(header.id, tail_file_, header.first_index());
   Buffers frames;
   for (const Entry& e : tail_) {
     segment.Note(e.header, writer.position(), writer.seed());
@@ -340,19 +401,28 @@ void WalRecovery::WriteTail(std::shared_ptr<File> file) {
   // The header follows when they are durable: without it, the old tail still
   // stands. The mark comes last, since frames without a header must not say
   // that they were synced.
-  File* f = file.get();
   uint64_t end = writer.position();
-  Buffers mark;
-  writer.AppendRestingMarks(end, result_.commit, &mark);
+  Buffers marks;
+  writer.AppendRestingMarks(end, result_.commit, &marks);
   segment.set_end(writer.position());
-  WriteAndSync(f, kSegmentHeaderBytes, std::move(frames),
-               [this, f, end, block = EncodeSegmentHeader(header),
-                mark = std::move(mark)]() mutable {
-                 WriteAndSync(f, 0, {std::move(block)},
-                              [this, f, end, mark = std::move(mark)]() mutable {
-                                WriteAndSync(f, end, std::move(mark),
-                                             [this] { Tidy(); });
-                              });
+  Buffer block = EncodeSegmentHeader(header);
+  if (tail_.empty()) {
+    result_.replaced.push_back(SegmentName(header.id));
+    return SealTail(end, std::move(block), std::move(marks));
+  }
+  result_.segments.push_back(std::move(segment));
+  WriteAndSync(tail_file_.get(), kSegmentHeaderBytes, std::move(frames),
+               [this, end, block = std::move(block),
+                marks = std::move(marks)]() mutable {
+                 SealTail(end, std::move(block), std::move(marks));
+               });
+}
+
+void WalRecovery::SealTail(uint64_t end, Buffer header, Buffers marks) {
+  WriteAndSync(tail_file_.get(), 0, {std::move(header)},
+               [this, end, marks = std::move(marks)]() mutable {
+                 WriteAndSync(tail_file_.get(), end, std::move(marks),
+                              [this] { Tidy(); });
                });
 }
 

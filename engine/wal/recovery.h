@@ -28,21 +28,33 @@ struct RecoveredWal {
   HardState hard_state;
   LogPoint last;  // after the last entry
   Index commit;   // the greatest index found to be committed
+  // To be removed once the next segment is durable: an empty one that stands
+  // for all that the checkpoint replaced.
+  std::vector<std::string> replaced;
   uint64_t next_id = 1;
   WalStats stats;
 };
 
 // What Wal::Open does; the rules stand at Wal. Steps: list the files and read
 // all segments' headers; decide which entries of which segment are live; scan
-// the live segments in order, from the first; recover the hard state; remove
-// what began and never counted; write what was perhaps never synced to a new
-// segment; remove what was replaced. Up to the hard state nothing is changed.
+// the segments with live entries behind the checkpoint in order, from the
+// first; recover the hard state; remove what began and never counted; write
+// what was perhaps never synced to a new segment; remove what was replaced.
+// Up to the hard state nothing is changed.
+//
+// Segments that hold nothing behind the checkpoint are removed without being
+// scanned, whichever of them are there. That needs one newer segment that
+// stays and says that they end at the checkpoint or before: without it, those
+// that a power failure leaves of them could look like a log with a gap. So
+// when nothing behind the checkpoint is kept, an empty segment is written
+// before any other is removed.
 class WalRecovery {
  public:
   using ReplayFn = InlineFunction<void(const Entry& entry, Index commit)>;
 
-  WalRecovery(Disk* disk, Incarnation owner, HardStateFile* hard_state_file,
-              ReplayFn replay, ResultFn<RecoveredWal> done);
+  WalRecovery(Disk* disk, Incarnation owner, const LogPoint& base,
+              HardStateFile* hard_state_file, ReplayFn replay,
+              ResultFn<RecoveredWal> done);
 
   void Run();
 
@@ -60,6 +72,10 @@ class WalRecovery {
     bool newest = false;
   };
 
+  // Whether the checkpoint stands for the entry.
+  bool Covered(Index index) const {
+    return base_.index > Index(0) && index <= base_.index;
+  }
   void OnListed(absl::StatusOr<std::vector<FileInfo>> files);
   void ReadHeader(size_t i);
   // A file without an intact header: what a segment's beginning leaves
@@ -72,15 +88,23 @@ class WalRecovery {
   // Decides which entries of which segment are live.
   void Arrange();
   void ScanNext(size_t i);
+  // Whether the segment continues those before it, or stands where the first
+  // one may.
+  absl::Status Join(const Candidate& candidate);
   absl::Status TakeSegment(const Candidate& candidate, const Buffer& bytes);
+  absl::Status TakeEntries(const Candidate& candidate, const SegmentScan& scan,
+                           const Buffer& bytes);
   absl::Status CheckEnd(const Candidate& candidate, const SegmentScan& scan,
                         absl::string_view bytes);
   void NoteCommit(Index commit);
   void CheckReached();
+  // The log is empty behind the checkpoint.
+  void KeepNothing();
   void RecoverHardState();
   void RemoveVoid();
   void RewriteTail();
   void WriteTail(std::shared_ptr<File> file);
+  void SealTail(uint64_t end, Buffer header, Buffers marks);
   void WriteAndSync(File* file, uint64_t at, Buffers data, Task then);
   void Tidy();
   void TrimSegments();
@@ -89,6 +113,7 @@ class WalRecovery {
 
   Disk* const disk_;
   const Incarnation owner_;
+  const LogPoint base_;
   HardStateFile* const hard_state_file_;
   ReplayFn replay_;
   ResultFn<RecoveredWal> done_;
@@ -100,9 +125,18 @@ class WalRecovery {
   uint64_t reached_by_ = 0;
   // A damaged header that matters only if the log doesn't join without it.
   absl::Status suspect_;
+  // After the last entry scanned; before the first segment, nothing.
+  LogPoint point_;
+  bool joined_ = false;
+  // Where the checkpoint ends, the log holds another entry than its last.
+  bool conflict_ = false;
+  // The newest segment, if it begins right behind the checkpoint.
+  uint64_t empty_id_ = 0;
+  bool write_empty_ = false;
   // Intact entries that were perhaps never synced, and the point before.
   std::vector<Entry> tail_;
   LogPoint before_tail_;
+  std::shared_ptr<File> tail_file_;  // that they are written to
   RecoveredWal result_;
   CallbackScope scope_;
 };

@@ -206,17 +206,18 @@ SegmentScan ScanSegment(absl::string_view bytes, const SegmentHeader& header) {
     scan.marked_to =
         std::max<uint64_t>(scan.marked_to, frame->header.synced_to);
     scan.commit = std::max(scan.commit, frame->header.commit);
+    scan.seen = std::max(scan.seen, frame->header.index);
   }
   // Behind the first frame that isn't intact: only headers count, for what
   // they say of the bytes before them.
   scan.marked_to = std::max(
-      scan.marked_to,
-      FindMarkedTo(bytes, scan.end, header.id, &scan.frames_behind_damage));
+      scan.marked_to, FindMarkedTo(bytes, scan.end, header.id,
+                                   &scan.frames_behind_damage, &scan.seen));
   return scan;
 }
 
 uint64_t FindMarkedTo(absl::string_view bytes, uint64_t at, uint64_t segment,
-                      size_t* found) {
+                      size_t* found, Index* seen) {
   uint64_t marked_to = 0;
   while (at + kLogFrameHeaderBytes <= bytes.size()) {
     std::optional<LogFrameHeader> header =
@@ -228,6 +229,7 @@ uint64_t FindMarkedTo(absl::string_view bytes, uint64_t at, uint64_t segment,
     }
     marked_to = std::max<uint64_t>(marked_to, header->synced_to);
     if (found != nullptr) ++*found;
+    if (seen != nullptr) *seen = std::max(*seen, header->index);
     at += FrameBytes(header->body_size);
   }
   return marked_to;

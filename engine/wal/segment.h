@@ -37,7 +37,9 @@ namespace holdfast {
 //
 // The header becomes durable together with the segment's first frames, or
 // after them; a segment without an intact header, or without an intact first
-// frame, holds nothing that counts.
+// frame, holds nothing that counts. One that begins behind a checkpoint has
+// its header synced first and then two marks: it counts without any entry, and
+// all segments with lower ids are replaced by the checkpoint.
 inline constexpr size_t kSegmentHeaderBytes = 4096;
 
 struct SegmentHeader {
@@ -116,15 +118,18 @@ struct SegmentScan {
   // Up to where the segment is known to have been synced, by any intact frame
   // header in it, also one behind damage.
   uint64_t marked_to = 0;
+  // The greatest index that any intact frame header names, likewise.
+  Index seen;
   // Frames found behind `end`.
   size_t frames_behind_damage = 0;
   Index commit;
 };
 // Up to where frame headers from `at` on say that the segment was synced; the
-// number of them is added to `found`. What lies in the body of an intact
+// number of them is added to `found`, and `seen` raised to the greatest index
+// that they name. What lies in the body of an intact
 // header's frame is skipped: a client chose those bytes.
 uint64_t FindMarkedTo(absl::string_view bytes, uint64_t at, uint64_t segment,
-                      size_t* found = nullptr);
+                      size_t* found = nullptr, Index* seen = nullptr);
 SegmentScan ScanSegment(absl::string_view bytes, const SegmentHeader& header);
 
 // Where a segment's live entries are: a sparse index, with a sample for each

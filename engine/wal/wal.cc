@@ -37,9 +37,9 @@ Wal::Wal(Loop* loop, Disk* disk, Incarnation owner, WalOptions options,
 
 Wal::~Wal() = default;
 
-void Wal::Open(ReplayFn replay, DoneFn done) {
+void Wal::Open(const LogPoint& base, ReplayFn replay, DoneFn done) {
   recovery_ = std::make_unique<WalRecovery>(
-      disk_, owner_, &hard_state_file_, std::move(replay),
+      disk_, owner_, base, &hard_state_file_, std::move(replay),
       [this,
        done = std::move(done)](absl::StatusOr<RecoveredWal> found) mutable {
         if (!found.ok()) return done(found.status());
@@ -49,6 +49,7 @@ void Wal::Open(ReplayFn replay, DoneFn done) {
         durable_last_ = last_.index;
         commit_ = found->commit;
         next_id_ = found->next_id;
+        replaced_ = std::move(found->replaced);
         stats_ = found->stats;
         // Not here, inside a callback of the recovery's.
         loop_->Post(scope_.Wrap([this] { recovery_ = nullptr; }));
@@ -99,6 +100,8 @@ void Wal::Pump() {
       CutTo(queue_.front().cut_to);
       queue_.pop_front();
       return WriteGroup();
+    case Item::Kind::kReset:
+      return WriteReset();
     case Item::Kind::kEntry:
       return WriteGroup();
     case Item::Kind::kSequence: {
@@ -198,9 +201,11 @@ void Wal::OnGroupSynced(absl::Status status, uint64_t synced_to,
   if (failed_) return;
   if (!status.ok()) return Fail(std::move(status));
   synced_to_ = synced_to;
+  beginning_ = false;
   durable_last_ = last_.index;
   busy_ = false;
   RemoveReplaced();
+  DropSegments();
   if (sequence > 0) events_.on_persisted(sequence);
   Pump();
 }
@@ -227,6 +232,96 @@ void Wal::RemoveReplaced() {
     });
   }
   replaced_.clear();
+}
+
+// --- Checkpoints ---
+
+void Wal::Reset(const LogPoint& base, DoneFn done) {
+  CHECK_LT(Index(0), base.index);
+  if (failed_) return;
+  Item& item = queue_.emplace_back();
+  item.kind = Item::Kind::kReset;
+  item.cut_to = base;
+  item.done = std::move(done);
+  Pump();
+}
+
+void Wal::WriteReset() {
+  mark_timer_.Cancel();
+  begin_segment_ = true;
+  if (!SpareReady(kSegmentHeaderBytes + 2 * kBlockBytes)) return;
+  Item item = std::move(queue_.front());
+  queue_.pop_front();
+  ++stats_.resets;
+  ++cuts_;
+  for (const LogSegment& s : segments_)
+    replaced_.push_back(SegmentName(s.id()));
+  segments_.clear();
+  last_ = item.cut_to;
+  durable_last_ = last_.index;
+  commit_ = std::max(commit_, last_.index);
+  // An empty segment that counts without an entry: two syncs, since only a mark
+  // that says that the header was synced tells it from a roll that was torn.
+  Buffers out;
+  BeginSegment(&out);
+  busy_ = true;
+  File* file = segments_.back().file().get();
+  file->Write(0, std::move(out), [](absl::Status) {
+    // A failed write fails the Sync.
+  });
+  file->Sync(scope_.Wrap(
+      [this, done = std::move(item.done)](absl::Status synced) mutable {
+        if (failed_) return;
+        if (!synced.ok()) return Fail(std::move(synced));
+        OnResetHeaderSynced(std::move(done));
+      }));
+}
+
+void Wal::OnResetHeaderSynced(DoneFn done) {
+  Buffers marks;
+  uint64_t at = writer_.position();
+  writer_.AppendRestingMarks(at, commit_, &marks);
+  marked_at_ = writer_.position();
+  segments_.back().set_end(marked_at_);
+  File* file = segments_.back().file().get();
+  file->Write(at, std::move(marks), [](absl::Status) {});
+  file->Sync(scope_.Wrap([this, end = marked_at_,
+                          done = std::move(done)](absl::Status synced) mutable {
+    if (!failed_ && synced.ok()) done(absl::OkStatus());
+    OnGroupSynced(std::move(synced), end, 0);
+  }));
+}
+
+void Wal::DropBefore(Index first) {
+  drop_before_ = std::max(drop_before_, first);
+  DropSegments();
+}
+
+void Wal::DropSegments() {
+  // Not while the last segment's beginning isn't durable: if it is a cut, what
+  // it is to replace could come back with a gap before it.
+  if (beginning_) return;
+  while (segments_.size() > 1 && segments_.front().last() < drop_before_) {
+    ++stats_.segments_dropped;
+    disk_->Remove(SegmentName(segments_.front().id()), [](absl::Status) {
+      // If it stays, the next start removes it.
+    });
+    segments_.erase(segments_.begin());
+  }
+}
+
+Index Wal::DroppableTo(Index up_to) const {
+  Index last;
+  for (size_t i = 0; i + 1 < segments_.size(); ++i) {
+    if (segments_[i].last() > up_to) break;
+    last = segments_[i].last();
+  }
+  return last;
+}
+
+Index Wal::FirstOfLastSegments(size_t n) const {
+  if (n == 0 || segments_.empty()) return last_.index + 1;
+  return segments_[segments_.size() - std::min(n, segments_.size())].first();
 }
 
 // --- Segments ---
@@ -287,7 +382,14 @@ void Wal::BeginSegment(Buffers* out) {
   synced_to_ = 0;
   marked_at_ = kSegmentHeaderBytes;
   begin_segment_ = false;
+  beginning_ = true;
   ++stats_.segments_begun;
+  if (!segments_.empty() &&
+      segments_.back().last() < segments_.back().first()) {
+    // Of a reset, without room for the first entry.
+    replaced_.push_back(SegmentName(segments_.back().id()));
+    segments_.pop_back();
+  }
   segments_.emplace_back(spare_id_, std::move(spare_), header.first_index());
   spare_ = nullptr;
   // Who reads what was just written finds it in memory; but a log that only

@@ -67,6 +67,13 @@ struct WalWrite {
 //   new segment, syncs it, and only then puts the header in front.
 // - An error of a write or sync is final: nothing more is reported durable.
 //
+// The log may begin behind a checkpoint, which the caller keeps. What the
+// newest durable one stands for is not needed here; what is left of it, in any
+// state, harms nobody. A checkpoint that replaces a log, because it came from
+// the leader, is durable before Reset is called: a crash before Reset has
+// taken effect leaves the old log and the new checkpoint, and Open sees that
+// the one isn't the other's.
+//
 // docs/DISK_FORMAT.md has the table of all points at which power can fail.
 class Wal {
  public:
@@ -89,10 +96,19 @@ class Wal {
 
   // Recovers. Once, and before all else. DATA_LOSS when bytes that were
   // synced are damaged or missing, with the file, the position and what to do.
-  void Open(ReplayFn replay, DoneFn done);
+  void Open(ReplayFn replay, DoneFn done) {
+    Open(LogPoint{}, std::move(replay), std::move(done));
+  }
+  // `base`: after the last entry that the newest durable checkpoint stands for.
+  // Entries up to there are not replayed, and segments that hold no others are
+  // removed. A log without the entry at base.index, or with another one there,
+  // is dropped as a whole. DATA_LOSS also when the log begins later than right
+  // behind `base`.
+  void Open(const LogPoint& base, ReplayFn replay, DoneFn done);
 
   HardState hard_state() const { return hard_state_; }
-  // The first kept entry; the next one to come while there is none.
+  // The first kept entry, which may stand before the checkpoint's end; the next
+  // one to come while there is none.
   Index first_index() const;
   Index last_index() const { return last_.index; }
   Term last_term() const { return last_.term; }
@@ -103,6 +119,23 @@ class Wal {
   // that queues up meanwhile. `commit`: as known now.
   void Write(WalWrite write, Index commit);
   bool idle() const { return queue_.empty() && !busy_; }
+
+  // A durable checkpoint stands for all entries below `first`: removes the
+  // segments that hold no others, but never the last one. Reads under way still
+  // finish. What can't be removed is left to the next start.
+  void DropBefore(Index first);
+
+  // The greatest index up to `up_to` at which DropBefore could make the log
+  // begin anew: the end of a segment that isn't the last one; 0: none.
+  Index DroppableTo(Index up_to) const;
+  // The first entry of the last n segments.
+  Index FirstOfLastSegments(size_t n) const;
+  // Replaces the whole log by a checkpoint up to `base` (not 0), which is
+  // durable already. Ordered like a Write: comes after all earlier ones, and
+  // the next one continues at base.index + 1. Reads under way are ABORTED.
+  // `done` is called when no earlier entry can come back; never after
+  // on_failed.
+  void Reset(const LogPoint& base, DoneFn done);
 
   // At least one entry from `first` on, about max_bytes of them. OUT_OF_RANGE:
   // not in the log, or not durable yet; ABORTED: the log was cut meanwhile;
@@ -117,12 +150,13 @@ class Wal {
 
  private:
   struct Item {
-    enum class Kind : uint8_t { kHardState, kCut, kEntry, kSequence };
+    enum class Kind : uint8_t { kHardState, kCut, kEntry, kSequence, kReset };
     Kind kind = Kind::kSequence;
     HardState hard_state;
-    LogPoint cut_to;
+    LogPoint cut_to;  // or what a reset begins behind
     Entry entry;
     uint64_t sequence = 0;
+    DoneFn done;  // of a reset
   };
   struct ReadJob {
     std::shared_ptr<File> file;
@@ -149,6 +183,9 @@ class Wal {
   void OnGroupSynced(absl::Status status, uint64_t synced_to,
                      uint64_t sequence);
   void CutTo(const LogPoint& point);
+  void WriteReset();
+  void OnResetHeaderSynced(DoneFn done);
+  void DropSegments();
   void RemoveReplaced();
   void ArmMark();
   void WriteMark();
@@ -171,11 +208,13 @@ class Wal {
   std::vector<LogSegment> segments_;
   FrameWriter writer_;
   bool begin_segment_ = true;  // the next entry begins a new one
+  bool beginning_ = false;     // the last one's beginning isn't durable yet
   uint64_t capacity_ = 0;      // of the last segment
   uint64_t synced_to_ = 0;
   uint64_t marked_at_ = 0;  // behind the last mark
   LogPoint last_;
   Index durable_last_;
+  Index drop_before_;
   Index commit_;
   uint64_t cuts_ = 0;
 

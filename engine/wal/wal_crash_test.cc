@@ -98,7 +98,80 @@ void RunWorkload(WalRun* run, uint64_t seed) {
   run->RunUntilIdle();
 }
 
+// The same with checkpoints: prefixes are dropped behind the log's own ones,
+// and others replace a log that is shorter, that holds another entry, or that
+// goes on behind them.
+void RunCheckpointWorkload(WalRun* run, uint64_t seed) {
+  uint64_t ordinal = 0;
+  auto draw = [&](uint64_t bound) {
+    DrawKey key{.seed = seed, .site = Site("checkpoints")};
+    return DrawBelow(key, ordinal++, bound);
+  };
+  Term term(run->wal().hard_state().term + 1);
+  run->SetHardState({term, ServerId(1)});
+  for (int step = 0; step < 24; ++step) {
+    // A checkpoint's term was promised before it is written.
+    Term promised = run->wal().hard_state().term;
+    LogPoint last = run->last();
+    uint64_t behind = last.index - run->checkpoint().index;
+    switch (draw(8)) {
+      case 0:
+      case 1: {
+        if (behind == 0) break;
+        LogPoint at = run->PointAt(last.index - draw(std::min(behind, 40ul)));
+        if (at.term > promised) break;
+        run->SetCheckpoint(at);
+        run->wal().DropBefore(at.index + (1 - draw(2)));
+        break;
+      }
+      case 2: {
+        LogPoint base = last;
+        uint64_t how = draw(3);
+        if (how == 0 && behind > 0) {  // as the log has it, or otherwise
+          base = run->PointAt(last.index - draw(std::min(behind, 40ul)));
+          if (draw(2) == 0) base.chain ^= 1;
+        } else {
+          base.index += 1 + draw(5);
+          base.next_offset += 3;
+          base.chain += 77;
+          base.term = std::max(base.term, promised);
+        }
+        if (base.term > promised) break;
+        run->ResetTo(base);
+        break;
+      }
+      case 3: {
+        if (behind < 2) break;
+        uint64_t back = 1 + draw(std::min(behind, 8ul));
+        ++term;
+        run->SetHardState({term, ServerId(0)});
+        std::vector<size_t> sizes(1 + draw(3), draw(3000));
+        run->CutAndAppend(last.index - back, term, sizes);
+        break;
+      }
+      case 4:
+        run->Append(term, {9000 + draw(3) * 6000});  // some are oversize
+        break;
+      default: {
+        std::vector<size_t> sizes;
+        for (uint64_t n = 1 + draw(5); n > 0; --n) {
+          sizes.push_back(draw(3500));
+        }
+        run->Append(term, sizes);
+      }
+    }
+    uint64_t pause = draw(12);
+    if (pause == 0) {
+      run->RunUntilIdle();
+    } else {
+      run->RunTasks(pause);
+    }
+  }
+  run->RunUntilIdle();
+}
+
 using Outcomes = std::vector<WalRun::State>;
+using Workload = void (*)(WalRun*, uint64_t seed);
 
 void ExpectRecovered(WalRun* after, const Outcomes& before) {
   absl::Status opened = after->Open();
@@ -125,13 +198,13 @@ void CrashDuringRecovery(const WalRun& before,
   }
 }
 
-void CrashEverywhere(uint64_t seed, bool during_recovery) {
+void CrashEverywhere(Workload workload, uint64_t seed, bool during_recovery) {
   for (uint64_t stop = 0;; ++stop) {
     WalRun run;
     ASSERT_TRUE(run.Open().ok());
     uint64_t started = run.disk().completions();
     run.disk().StopAfter(started + stop);
-    RunWorkload(&run, seed);
+    workload(&run, seed);
     Outcomes outcomes = run.Outcomes();
     std::vector<Choice> choices =
         Choices(run.disk().unsynced_ops(), seed + stop, 3);
@@ -149,7 +222,7 @@ void CrashEverywhere(uint64_t seed, bool during_recovery) {
       // It goes on from there, and crashes once more.
       uint64_t later = (stop * 7 + i * 13) % 60;
       after.disk().StopAfter(after.disk().completions() + later);
-      RunWorkload(&after, seed + 1);
+      workload(&after, seed + 1);
       Outcomes later_outcomes = after.Outcomes();
       for (const Choice& choice :
            Choices(after.disk().unsynced_ops(), seed + later, 1)) {
@@ -166,11 +239,19 @@ void CrashEverywhere(uint64_t seed, bool during_recovery) {
 class WalCrashTest : public testing::TestWithParam<uint64_t> {};
 
 TEST_P(WalCrashTest, AnywhereAndThenAnywhere) {
-  CrashEverywhere(GetParam(), false);
+  CrashEverywhere(RunWorkload, GetParam(), false);
 }
 
 TEST_P(WalCrashTest, AnywhereAndDuringRecovery) {
-  CrashEverywhere(GetParam(), true);
+  CrashEverywhere(RunWorkload, GetParam(), true);
+}
+
+TEST_P(WalCrashTest, WithCheckpointsAnywhereAndThenAnywhere) {
+  CrashEverywhere(RunCheckpointWorkload, GetParam(), false);
+}
+
+TEST_P(WalCrashTest, WithCheckpointsAnywhereAndDuringRecovery) {
+  CrashEverywhere(RunCheckpointWorkload, GetParam(), true);
 }
 
 INSTANTIATE_TEST_SUITE_P(Seeds, WalCrashTest,
@@ -194,17 +275,19 @@ void RestartThenPowerFailure(WalRun* run, uint64_t seed) {
 }
 
 TEST(WalRestartTest, AnywhereThenPowerFailure) {
-  for (uint64_t stop = 0;; ++stop) {
-    WalRun run;
-    ASSERT_TRUE(run.Open().ok());
-    uint64_t started = run.disk().completions();
-    run.disk().StopAfter(started + stop);
-    RunWorkload(&run, 5);
-    bool complete = run.disk().completions() < started + stop;
-    run.disk().StopAfter(UINT64_MAX);
-    SCOPED_TRACE(absl::StrCat("stopped after ", stop));
-    ASSERT_NO_FATAL_FAILURE(RestartThenPowerFailure(&run, stop));
-    if (complete) break;
+  for (Workload workload : {RunWorkload, RunCheckpointWorkload}) {
+    for (uint64_t stop = 0;; ++stop) {
+      WalRun run;
+      ASSERT_TRUE(run.Open().ok());
+      uint64_t started = run.disk().completions();
+      run.disk().StopAfter(started + stop);
+      workload(&run, 5);
+      bool complete = run.disk().completions() < started + stop;
+      run.disk().StopAfter(UINT64_MAX);
+      SCOPED_TRACE(absl::StrCat("stopped after ", stop));
+      ASSERT_NO_FATAL_FAILURE(RestartThenPowerFailure(&run, stop));
+      if (complete) break;
+    }
   }
 }
 
@@ -228,41 +311,45 @@ void RestartAndFailDuringRecovery(const WalRun& before, uint64_t seed) {
 }
 
 TEST(WalRestartTest, AnywhereThenPowerFailureDuringRecovery) {
-  for (uint64_t stop = 0;; ++stop) {
-    WalRun run;
-    ASSERT_TRUE(run.Open().ok());
-    uint64_t started = run.disk().completions();
-    run.disk().StopAfter(started + stop);
-    RunWorkload(&run, 10);
-    SCOPED_TRACE(absl::StrCat("stopped after ", stop));
-    ASSERT_NO_FATAL_FAILURE(RestartAndFailDuringRecovery(run, stop));
-    if (run.disk().completions() < started + stop) break;
+  for (Workload workload : {RunWorkload, RunCheckpointWorkload}) {
+    for (uint64_t stop = 0;; ++stop) {
+      WalRun run;
+      ASSERT_TRUE(run.Open().ok());
+      uint64_t started = run.disk().completions();
+      run.disk().StopAfter(started + stop);
+      workload(&run, 10);
+      SCOPED_TRACE(absl::StrCat("stopped after ", stop));
+      ASSERT_NO_FATAL_FAILURE(RestartAndFailDuringRecovery(run, stop));
+      if (run.disk().completions() < started + stop) break;
+    }
   }
 }
 
 TEST(WalRestartTest, AfterAnErrorThenPowerFailureDuringRecovery) {
-  for (uint64_t failing = 1;; ++failing) {
-    WalRun run;
-    ASSERT_TRUE(run.Open().ok());
-    uint64_t started = run.disk().completions();
-    run.disk().FailAt(started + failing);
-    RunWorkload(&run, 11);
-    SCOPED_TRACE(absl::StrCat("failing ", failing));
-    ASSERT_NO_FATAL_FAILURE(RestartAndFailDuringRecovery(run, failing));
-    if (run.disk().completions() < started + failing) break;
+  for (Workload workload : {RunWorkload, RunCheckpointWorkload}) {
+    for (uint64_t failing = 1;; ++failing) {
+      WalRun run;
+      ASSERT_TRUE(run.Open().ok());
+      uint64_t started = run.disk().completions();
+      run.disk().FailAt(started + failing);
+      workload(&run, 11);
+      SCOPED_TRACE(absl::StrCat("failing ", failing));
+      ASSERT_NO_FATAL_FAILURE(RestartAndFailDuringRecovery(run, failing));
+      if (run.disk().completions() < started + failing) break;
+    }
   }
 }
 
 // Each operation fails once. After a failed sync the data can be read, but no
 // later sync makes it durable.
 TEST(WalRestartTest, AfterAnErrorThenPowerFailure) {
-  for (uint64_t seed = 6; seed < 9; ++seed) {
+  for (uint64_t seed = 6; seed < 10; ++seed) {
     for (uint64_t failing = 1;; ++failing) {
       WalRun run;
       ASSERT_TRUE(run.Open().ok());
       uint64_t started = run.disk().completions();
       run.disk().FailAt(started + failing);
-      RunWorkload(&run, seed);
+      (seed % 2 == 0 ? RunWorkload : RunCheckpointWorkload)(&run, seed);
       bool complete = run.disk().completions() < started + failing;
       SCOPED_TRACE(absl::StrCat("seed ", seed, ", failing ", failing));
       ASSERT_NO_FATAL_FAILURE(RestartThenPowerFailure(&run, failing));
@@ -295,6 +382,90 @@ TEST(WalRestartTest, AfterAnErrorOfRecovery) {
     if (complete) break;
   }
 }
+
+// One step with a checkpoint over a log of many segments, an old suffix of
+// which was cut just before, and the power failing anywhere in it: whichever
+// of the files that go are left, they look neither like a log with a gap nor
+// like this one.
+struct Step {
+  const char* name;
+  void (*run)(WalRun*);
+};
+
+constexpr Step kSteps[] = {
+    {"drop",
+     [](WalRun* run) {
+       run->SetCheckpoint(run->PointAt(Index(21)));
+       run->wal().DropBefore(Index(22));
+       run->Append(Term(2), {3000, 3000});
+     }},
+    {"cut and drop",
+     [](WalRun* run) {
+       run->SetCheckpoint(run->PointAt(Index(11)));
+       run->CutAndAppend(Index(11), Term(2), {100});
+       run->RunTasks(1);
+       run->wal().DropBefore(Index(12));
+       run->Append(Term(2), {3000, 3000});
+     }},
+    {"reset to another log",
+     [](WalRun* run) {
+       LogPoint base = run->PointAt(Index(7));
+       base.chain ^= 1;
+       run->ResetTo(base);
+       run->Append(Term(2), {100, 9000, 9000});
+     }},
+    {"reset to a longer log",
+     [](WalRun* run) {
+       LogPoint base = run->last();
+       base.index += 10;
+       base.chain ^= 1;
+       run->ResetTo(base);
+       run->Append(Term(2), {15000});
+       base.index += 10;
+       run->ResetTo(base);
+     }},
+    {"reset to the same log",
+     [](WalRun* run) {
+       run->ResetTo(run->PointAt(Index(9)));
+       run->Append(Term(2), {100});
+     }},
+};
+
+void WriteLongLog(WalRun* run) {
+  ASSERT_TRUE(run->Open().ok());
+  run->SetHardStateAndAppend({Term(1), ServerId(1)}, {0});
+  run->Append(Term(1), std::vector<size_t>(24, 3000));
+  run->RunUntilIdle();
+  run->SetHardState({Term(2), ServerId(1)});
+  run->CutAndAppend(Index(16), Term(2), std::vector<size_t>(12, 3000));
+  run->RunUntilIdle();
+  ASSERT_TRUE(run->all_persisted());
+}
+
+class WalCheckpointTest : public testing::TestWithParam<Step> {};
+
+TEST_P(WalCheckpointTest, PowerFailsAnywhere) {
+  for (uint64_t stop = 0;; ++stop) {
+    SCOPED_TRACE(absl::StrCat(GetParam().name, " stopped after ", stop));
+    WalRun run;
+    ASSERT_NO_FATAL_FAILURE(WriteLongLog(&run));
+    uint64_t started = run.disk().completions();
+    run.disk().StopAfter(started + stop);
+    GetParam().run(&run);
+    run.RunUntilIdle();
+    for (const Choice& choice : Choices(run.disk().unsynced_ops(), stop, 2)) {
+      SCOPED_TRACE(absl::StrCat("survives: ", choice.name));
+      ASSERT_NO_FATAL_FAILURE(CrashDuringRecovery(run, choice.survives, stop));
+    }
+    ASSERT_NO_FATAL_FAILURE(RestartAndFailDuringRecovery(run, stop));
+    bool complete = run.disk().completions() < started + stop;
+    run.disk().StopAfter(UINT64_MAX);
+    ASSERT_NO_FATAL_FAILURE(RestartThenPowerFailure(&run, stop));
+    if (complete) break;
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Steps, WalCheckpointTest, testing::ValuesIn(kSteps));
 
 }  // namespace
 }  // namespace holdfast

@@ -15,6 +15,8 @@ struct WalStats {
   uint64_t marks = 0;
   uint64_t segments_begun = 0;
   uint64_t suffixes_cut = 0;
+  uint64_t segments_dropped = 0;
+  uint64_t resets = 0;
   uint64_t spare_waits = 0;
   uint64_t oversize_segments = 0;
   uint64_t groups = 0;
@@ -30,6 +32,8 @@ struct WalStats {
     fn("wal_mark_written", marks);
     fn("wal_segment_begun", segments_begun);
     fn("wal_suffix_cut", suffixes_cut);
+    fn("wal_segment_dropped", segments_dropped);
+    fn("wal_reset", resets);
     fn("wal_spare_not_ready", spare_waits);
     fn("wal_oversize_segment", oversize_segments);
     fn("wal_group_written", groups);

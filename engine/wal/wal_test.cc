@@ -1,5 +1,6 @@
 #include "engine/wal/wal.h"
 
+#include <algorithm>
 #include <memory>
 #include <string>
 #include <utility>
@@ -377,6 +378,256 @@ TEST(WalTest, DestructionDropsEverything) {
     run->wal().Read(Index(1), 1000, [](absl::StatusOr<std::vector<Entry>>) {});
     ASSERT_TRUE(run->Reopen().ok());
     run->RunUntilIdle();
+  }
+}
+
+// --- Checkpoints ---
+
+size_t SegmentFiles(WalRun* run) {
+  size_t files = 0;
+  for (const std::string& name : run->disk().Names()) {
+    if (ParseSegmentName(name).has_value()) ++files;
+  }
+  return files;
+}
+
+void OpenLong(WalRun* run) {
+  OpenNew(run);
+  for (int i = 0; i < 30; ++i) run->Append(kTerm, {size_t(i % 4) * 1000});
+  run->RunUntilIdle();
+  ASSERT_TRUE(run->all_persisted());
+}
+
+// Appends, and expects both what was there and what came.
+void GoOn(WalRun* run) {
+  run->SetHardStateAndAppend({Term(9), ServerId(1)}, {100, 5000, 0});
+  run->RunUntilIdle();
+  ASSERT_TRUE(run->all_persisted());
+  EXPECT_EQ(run->wal().last_index(), run->last().index);
+  auto entries = run->Read(run->base().index + 1, 1);
+  ASSERT_TRUE(entries.ok()) << entries.status();
+  EXPECT_EQ(entries->at(0).header, run->log()[0].header);
+  WalRun after(*run, Nothing);
+  ASSERT_TRUE(after.Open().ok());
+  EXPECT_EQ(after.WhyNotOf(run->Outcomes()), "");
+}
+
+TEST(WalTest, DropsWholeSegmentsBehindACheckpoint) {
+  WalRun run;
+  OpenLong(&run);
+  size_t files = SegmentFiles(&run);
+  Index dropped_to(1);
+  for (uint64_t first = 1; first <= 31; ++first) {
+    if (first > 1) run.SetCheckpoint(run.PointAt(Index(first - 1)));
+    run.wal().DropBefore(Index(first));
+    EXPECT_LE(run.wal().first_index(), Index(first));
+    EXPECT_GE(run.wal().first_index(), dropped_to);
+    dropped_to = run.wal().first_index();
+    EXPECT_EQ(run.Read(dropped_to - 1, 1).status().code(),
+              absl::StatusCode::kOutOfRange);
+    EXPECT_TRUE(run.Read(dropped_to, 1).ok());
+    WalRun after(run, Nothing);
+    ASSERT_TRUE(after.Open().ok());
+    EXPECT_EQ(after.WhyNotOf(run.Outcomes()), "");
+  }
+  run.RunUntilIdle();
+  uint64_t dropped = run.wal().stats().segments_dropped;
+  EXPECT_GE(dropped, 3u);
+  EXPECT_EQ(SegmentFiles(&run), files - dropped);
+  EXPECT_EQ(SegmentFiles(&run), 2u);  // the last one and the spare
+  EXPECT_LE(run.wal().first_index(), Index(30));
+  EXPECT_EQ(run.wal().last_index(), Index(30));
+  run.wal().DropBefore(Index(1));  // an older one changes nothing
+  EXPECT_EQ(run.wal().first_index(), dropped_to);
+}
+
+TEST(WalTest, ReadOfADroppedSegmentFinishes) {
+  WalRun run;
+  OpenLong(&run);
+  absl::StatusOr<std::vector<Entry>> got = absl::UnknownError("not read");
+  run.wal().Read(Index(2), 1, [&](absl::StatusOr<std::vector<Entry>> entries) {
+    got = entries;
+  });
+  run.wal().DropBefore(Index(20));
+  ASSERT_GT(run.wal().first_index(), Index(2));
+  run.RunUntilIdle();
+  ASSERT_TRUE(got.ok()) << got.status();
+  EXPECT_EQ(got->at(0).header, run.log()[1].header);
+}
+
+TEST(WalTest, OpensBehindAnyOfItsEntries) {
+  // With a tail that was synced and marked, and one that was neither.
+  for (bool at_rest : {true, false}) {
+    for (uint64_t index = 1; index <= 34; ++index) {
+      SCOPED_TRACE(index);
+      WalRun run;
+      OpenLong(&run);
+      run.Append(kTerm, {500, 0, 500, 500});
+      if (at_rest) run.RunUntilIdle();
+      run.SetCheckpoint(run.PointAt(Index(index)));
+      WalRun after(run, Everything);
+      absl::Status opened = after.Open();
+      ASSERT_TRUE(opened.ok()) << opened;
+      EXPECT_EQ(after.recovered().size(), 34 - index);
+      EXPECT_EQ(after.WhyNotOf({{run.log(), run.wal().hard_state(), {}}}), "");
+      EXPECT_EQ(after.wal().last_index(), Index(34));
+      EXPECT_EQ(after.wal().last_term(), kTerm);
+      EXPECT_LE(after.wal().first_index(), Index(index + 1));
+      EXPECT_GE(after.wal().commit_hint(), Index(index));
+      // What stands in front of it in its segment can be read, too.
+      for (Index i = after.wal().first_index(); i <= Index(34); ++i) {
+        auto entries = after.Read(i, 1);
+        ASSERT_TRUE(entries.ok()) << entries.status();
+        EXPECT_EQ(entries->at(0).header, run.log()[i.value() - 1].header);
+      }
+      ASSERT_NO_FATAL_FAILURE(GoOn(&after));
+    }
+  }
+}
+
+TEST(WalTest, ALogWithoutTheCheckpointsEntryIsDropped) {
+  for (uint64_t index = 1; index <= 40; ++index) {
+    SCOPED_TRACE(index);
+    WalRun run;
+    OpenLong(&run);
+    LogPoint base = run.PointAt(Index(std::min<uint64_t>(index, 30)));
+    base.index = Index(index);
+    base.chain ^= 1;
+    WalRun after(run, Everything);
+    after.SetCheckpoint(base);
+    absl::Status opened = after.Open();
+    ASSERT_TRUE(opened.ok()) << opened;
+    EXPECT_TRUE(after.recovered().empty());
+    EXPECT_EQ(after.wal().first_index(), Index(index + 1));
+    EXPECT_EQ(after.wal().last_index(), Index(index));
+    EXPECT_EQ(after.wal().last_term(), kTerm);
+    EXPECT_EQ(after.wal().commit_hint(), Index(index));
+    EXPECT_GT(after.wal().stats().leftovers_removed, 3u);
+    // Once more, before anything is written behind it.
+    ASSERT_TRUE(after.Reopen().ok());
+    EXPECT_TRUE(after.recovered().empty());
+    ASSERT_NO_FATAL_FAILURE(GoOn(&after));
+    EXPECT_EQ(SegmentFiles(&after), 2u);  // nothing else is left
+  }
+}
+
+TEST(WalTest, ALogThatBeginsTooLateIsRefused) {
+  WalRun run;
+  OpenLong(&run);
+  LogPoint early = run.PointAt(Index(3));
+  run.SetCheckpoint(run.PointAt(Index(25)));
+  run.wal().DropBefore(Index(26));
+  run.RunUntilIdle();
+  ASSERT_GT(run.wal().first_index(), Index(4));
+  for (const LogPoint& point : {LogPoint(), early}) {
+    WalRun after(run, Everything);
+    after.SetCheckpoint(point);
+    EXPECT_EQ(after.Open().code(), absl::StatusCode::kDataLoss);
+  }
+}
+
+TEST(WalTest, ACheckpointNeedsItsHardState) {
+  WalRun run;
+  OpenNew(&run);
+  LogPoint base{.index = Index(5), .term = Term(2), .chain = 1};
+  WalRun after(run, Everything);
+  after.SetCheckpoint(base);  // of a term that was never promised
+  EXPECT_EQ(after.Open().code(), absl::StatusCode::kDataLoss);
+  WalRun empty;
+  empty.SetCheckpoint(base);
+  EXPECT_EQ(empty.Open().code(), absl::StatusCode::kDataLoss);
+}
+
+TEST(WalTest, ResetReplacesTheLog) {
+  for (uint64_t index : {1u, 12u, 30u, 100u}) {
+    SCOPED_TRACE(index);
+    WalRun run;
+    OpenLong(&run);
+    run.Append(kTerm, {100});  // before it, and reported before it
+    LogPoint base = run.PointAt(Index(std::min<uint64_t>(index, 31)));
+    base.index = Index(index);
+    base.chain ^= 1;
+    run.ResetTo(base);
+    run.Append(kTerm, {100, 200});
+    run.Append(kTerm, {3000});
+    run.RunUntilIdle();
+    EXPECT_TRUE(run.all_persisted());
+    EXPECT_EQ(run.Outcomes().size(), 1u);
+    EXPECT_EQ(run.wal().stats().resets, 1u);
+    EXPECT_EQ(run.wal().first_index(), Index(index + 1));
+    EXPECT_EQ(run.wal().last_index(), Index(index + 3));
+    EXPECT_EQ(run.Read(Index(index), 1).status().code(),
+              absl::StatusCode::kOutOfRange);
+    EXPECT_EQ(SegmentFiles(&run), 2u);
+    EXPECT_EQ(run.wal().FloorIndexOfOffset(base.next_offset), Index(index + 1));
+    WalRun after(run, Nothing);
+    ASSERT_TRUE(after.Open().ok());
+    EXPECT_EQ(after.WhyNotOf(run.Outcomes()), "");
+    ASSERT_NO_FATAL_FAILURE(GoOn(&after));
+  }
+}
+
+TEST(WalTest, ResetsAndCutsInOneQueue) {
+  WalRun run;
+  OpenLong(&run);
+  LogPoint base = run.last();
+  base.index += 5;
+  base.chain = 3;
+  run.ResetTo(base);
+  run.Append(kTerm, {10, 20});
+  base.index += 7;
+  run.ResetTo(base);
+  run.Append(kTerm, {30000});  // no room behind the reset
+  run.Append(kTerm, {30});
+  run.SetHardState({Term(2), ServerId()});
+  run.CutAndAppend(base.index, Term(2), {40, 50});
+  run.RunUntilIdle();
+  EXPECT_TRUE(run.all_persisted());
+  EXPECT_EQ(run.Outcomes().size(), 1u);
+  WalRun after(run, Nothing);
+  ASSERT_TRUE(after.Open().ok());
+  EXPECT_EQ(after.WhyNotOf(run.Outcomes()), "");
+  EXPECT_EQ(after.recovered().size(), 2u);
+}
+
+TEST(WalTest, ResetOfANewLogAndBeforeItsFirstEntry) {
+  WalRun run;
+  OpenNew(&run);
+  LogPoint base{.index = Index(5), .term = kTerm, .chain = 1};
+  run.ResetTo(base);
+  run.RunUntilIdle();
+  EXPECT_EQ(run.Outcomes().size(), 1u);
+  EXPECT_EQ(run.wal().first_index(), Index(6));
+  for (int life = 0; life < 3; ++life) {
+    ASSERT_TRUE(run.Reopen().ok());
+    EXPECT_EQ(run.wal().last_index(), Index(5));
+    EXPECT_EQ(SegmentFiles(&run), 2u);
+  }
+  ASSERT_NO_FATAL_FAILURE(GoOn(&run));
+}
+
+TEST(WalTest, ReadAcrossAResetIsAborted) {
+  WalRun run;
+  OpenLong(&run);
+  absl::Status status;
+  run.wal().Read(Index(2), 1000, [&](absl::StatusOr<std::vector<Entry>> got) {
+    status = got.status();
+  });
+  run.ResetTo(run.last());
+  run.RunUntilIdle();
+  EXPECT_TRUE(absl::IsAborted(status)) << status;
+}
+
+TEST(WalTest, AFailedResetIsNotReported) {
+  for (uint64_t failing = 1; failing <= 5; ++failing) {
+    WalRun run;
+    OpenLong(&run);
+    run.disk().FailAt(run.disk().completions() + failing);
+    run.ResetTo(run.PointAt(Index(9)));
+    run.RunUntilIdle();
+    // The third one is the next spare's, for which nothing waits yet.
+    EXPECT_EQ(run.Outcomes().size(), run.failure().ok() ? 1u : 2u) << failing;
+    ASSERT_TRUE(run.Reopen().ok());
   }
 }
 

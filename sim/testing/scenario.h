@@ -3,6 +3,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -24,6 +25,7 @@ class Scenario : public testing::Test {
     options.nodes = nodes;
     options.clients = clients;
     options.spares = spares;
+    options.kept_for_laggards = kept_for_laggards_;
     options.rates = FaultRates{};
     sim_ = nullptr;
     sim_ = std::make_unique<Simulation>(options);
@@ -68,8 +70,30 @@ class Scenario : public testing::Test {
     EXPECT_TRUE(sim_->verdict().ok()) << sim_->verdict().what() << "\n"
                                       << sim_->Report(10);
   }
+  using Request = std::function<void(DistributedLog*, DoneFn)>;
+
+  // Once, at this server.
+  absl::Status Ask(SimServer* server, const Request& request) {
+    auto answer = std::make_shared<std::optional<absl::Status>>();
+    request(&server->log(), [answer](absl::Status s) { *answer = s; });
+    sim_->RunUntil([&] { return answer->has_value() || !server->running(); },
+                   20s);
+    return answer->value_or(absl::UnavailableError("no answer"));
+  }
+  // As a client does: again, at whoever leads, until it is done or refused.
+  absl::Status Change(const Request& request) {
+    absl::Status status = absl::UnavailableError("no leader");
+    for (int i = 0; i < 100 && absl::IsUnavailable(status); ++i) {
+      sim_->RunUntil([&] { return sim_->Leader() != nullptr; }, 10s);
+      if (sim_->Leader() != nullptr) status = Ask(sim_->Leader(), request);
+      if (!sim_->RunFor(100ms)) break;
+    }
+    return status;
+  }
   size_t clients() const { return clients_; }
   void set_clients(size_t clients) { clients_ = clients; }
+  // Of the clusters to come.
+  void set_kept_for_laggards(size_t segments) { kept_for_laggards_ = segments; }
   uint64_t Stat(const std::string& name) { return sim_->Result().stats[name]; }
   static DistributedLog* Log(SimServer* server) { return &server->log(); }
   static void Append(SimServer* server, SessionId session, Sequence sequence,
@@ -86,6 +110,7 @@ class Scenario : public testing::Test {
 
  private:
   size_t clients_ = 1;
+  std::optional<size_t> kept_for_laggards_;
 };
 
 }  // namespace holdfast

@@ -31,6 +31,7 @@ Command BenchCommand();
 Command JoinCommand();
 Command LeaveCommand();
 Command TransferCommand();
+Command TrimCommand();
 
 // Prints one line to stderr, "holdfast: ...", and returns `code`.
 int Fail(int code, absl::string_view problem);

@@ -1,4 +1,4 @@
-// join, leave and transfer.
+// join, leave, transfer and trim.
 
 #include <cstdio>
 #include <memory>
@@ -90,6 +90,17 @@ int RunTransfer(const Args& args) {
              });
 }
 
+int RunTrim(const Args& args) {
+  if (absl::Status s = args.Require({"before"}); !s.ok()) return FailWith(s);
+  absl::StatusOr<uint64_t> before = args.Number("before", 0, 0, UINT64_MAX);
+  if (!before.ok()) return FailWith(before.status());
+  return Run(args, kTimeout, "trim",
+             absl::StrCat("the log begins at offset ", *before, " or later"),
+             [&](Client* client, Duration timeout, DoneFn done) {
+               client->Trim(Offset(*before), timeout, std::move(done));
+             });
+}
+
 }  // namespace
 
 Command JoinCommand() {
@@ -116,6 +127,13 @@ Command TransferCommand() {
               {{"to", "ID",
                 "to this voter; else to the one that has most of the log"}}),
           RunTransfer};
+}
+
+Command TrimCommand() {
+  return {"trim", "drops the log's oldest records",
+          WithConnectionFlags(
+              {{"before", "OFFSET", "the first offset that is to be kept"}}),
+          RunTrim};
 }
 
 }  // namespace holdfast

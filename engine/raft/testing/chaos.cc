@@ -57,8 +57,12 @@ void Chaos::Act() {
     Notify();
   } else if (what < 123) {
     ChangeLinks();
-  } else if (what < 127) {
+  } else if (what < 125) {
     ReadColdSome();
+  } else if (what < 126) {
+    DropSomeOfALog();
+  } else if (what < 127) {
+    SendCheckpoints();
   } else {
     ChangeMembers();
   }
@@ -116,9 +120,7 @@ void Chaos::RestartOne() {
 void Chaos::Notify() {
   const ServerId id = ChooseServer();
   const ServerId other = ChooseServer();
-  switch (choose_(5)) {
-    case 0:
-      return cluster_.Step(id, LeaderAlive{other});
+  switch (choose_(4)) {
     case 2:
       if (cluster_.leader() == ServerId()) return;
       return cluster_.Step(cluster_.leader(), Transfer{other});
@@ -145,6 +147,29 @@ void Chaos::ReadColdSome() {
   for (ServerId id : cluster_.ids()) {
     if (cluster_.server(id).cold_reads.empty()) continue;
     cluster_.CompleteColdRead(id, /*ok=*/choose_(8) > 0);
+  }
+}
+
+void Chaos::DropSomeOfALog() {
+  const ServerId id = ChooseServer();
+  if (!cluster_.up(id)) return;
+  const Index last = cluster_.core(id).last_index();
+  cluster_.Compact(id, Index(choose_(last.value() + 1)));
+}
+
+void Chaos::SendCheckpoints() {
+  // From anybody that has one: also of former leaders, and not needed.
+  if (choose_(2) == 0) {
+    const ServerId from = ChooseServer();
+    const ServerId to = ChooseServer();
+    if (from != to) cluster_.InstallCheckpoint(from, to);
+    return;
+  }
+  const ServerId leader = cluster_.leader();
+  if (leader == ServerId()) return;
+  for (const Progress& peer : cluster_.core(leader).progress()) {
+    if (peer.state() != ProgressState::kCheckpoint) continue;
+    return cluster_.InstallCheckpoint(leader, peer.id());
   }
 }
 
@@ -179,6 +204,10 @@ void Chaos::Heal() {
     cluster_.Run(1s);
     const ServerId leader = cluster_.leader();
     if (leader == ServerId()) continue;
+    for (const Progress& peer : cluster_.core(leader).progress()) {
+      if (peer.state() != ProgressState::kCheckpoint) continue;
+      cluster_.InstallCheckpoint(leader, peer.id());
+    }
     const size_t ready = cluster_.reads_ready().size();
     cluster_.Propose(leader, 1);
     cluster_.Read(leader, ++reads_);
@@ -198,7 +227,7 @@ bool Chaos::Healed() {
   ForEachMember(lead.configuration(), [&](ServerId id) {
     const RaftCore& core = cluster_.core(id);
     equal = equal && core.commit() == lead.commit() &&
-            core.trail().runs() == lead.trail().runs() &&
+            core.last_term() == lead.last_term() &&
             core.last_index() == lead.last_index() &&
             core.durable() == lead.durable() && core.leader() == leader;
   });

@@ -42,6 +42,8 @@ class Chaos {
   void Notify();
   void ChangeLinks();
   void ReadColdSome();
+  void DropSomeOfALog();
+  void SendCheckpoints();
   void ChangeMembers();
   bool Healed();
 

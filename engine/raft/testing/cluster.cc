@@ -83,6 +83,15 @@ void TestCluster::Step(ServerId id, InputEvent event) {
 
 // As the driver does: hand everything on.
 void TestCluster::Carry(Server* s, Index old_commit) {
+  if (output_.installed) {
+    s->log = *installing_;
+    s->base = s->log.back().index;
+    s->memory.clear();
+    for (auto& [persist, hint] : s->writes) {
+      persist.entries.clear();
+      persist.cut_from.reset();
+    }
+  }
   if (output_.persist.has_value()) {
     const RaftPersist& p = *output_.persist;
     CheckPersist(*s, p, old_commit);
@@ -204,7 +213,9 @@ void TestCluster::Restart(ServerId id) {
   RaftRecovered recovered;
   recovered.hard_state = s.hard_state;
   recovered.commit_hint = s.commit_hint;
+  recovered.trail = TrailBehind(s);
   for (const EntryMeta& e : s.log) {
+    if (e.index <= s.base) continue;
     recovered.trail.Append(e);
     s.memory[e.index.value()] = e;
     recovered.trail.Evict(s.options.hot_bytes, e.index);
@@ -213,6 +224,44 @@ void TestCluster::Restart(ServerId id) {
   CheckInvariants(*s.core);
   s.memory.erase(s.memory.begin(),
                  s.memory.lower_bound(s.core->hot_first().value()));
+}
+
+Trail TestCluster::TrailBehind(const Server& s) {
+  if (s.base == Index()) return Trail();
+  Trail::ConfigurationAt configuration{Index(),
+                                       std::make_shared<Configuration>()};
+  for (const EntryMeta& e : s.log) {
+    if (e.index > s.base || e.configuration == nullptr) continue;
+    configuration = {e.index, e.configuration};
+  }
+  return Trail(s.base, s.log[s.base.value() - 1].term, configuration);
+}
+
+void TestCluster::Compact(ServerId id, Index up_to) {
+  Server& s = server(id);
+  if (s.core == nullptr) return;
+  up_to = std::min(up_to, s.core->durable_commit());
+  if (up_to <= s.base) return;
+  s.base = up_to;
+  Step(id, Compacted{up_to});
+}
+
+void TestCluster::InstallCheckpoint(ServerId from, ServerId to) {
+  Server& s = server(to);
+  const Server& source = server(from);
+  const Trail behind = TrailBehind(source);
+  // A term is durable before a checkpoint of it.
+  if (s.core == nullptr || behind.base_index() == Index() ||
+      s.core->term() < behind.base_term() || !s.core->hard_state_durable()) {
+    return;
+  }
+  const std::vector<EntryMeta> prefix(
+      source.log.begin(),
+      source.log.begin() + static_cast<ptrdiff_t>(source.base.value()));
+  installing_ = &prefix;
+  Step(to, holdfast::InstallCheckpoint{behind.base_index(), behind.base_term(),
+                                       behind.configurations().front()});
+  installing_ = nullptr;
 }
 
 void TestCluster::Settle() {
@@ -378,7 +427,8 @@ void TestCluster::CheckMessage(const Server& s, const Message& m) {
       // Acknowledged means durable, and the very same entries.
       CHECK_LE(m.index.value(), s.log.size());
       CHECK_LE(m.index, s.core->last_index());
-      for (uint64_t i = m.index.value(); i > 0; --i) {
+      for (uint64_t i = m.index.value();
+           i > s.core->trail().base_index().value(); --i) {
         CHECK_EQ(s.log[i - 1].term, s.core->trail().TermAt(Index(i)));
         // Below its commit index nothing changes any more.
         if (i + 20 < s.core->commit().value()) break;
@@ -397,6 +447,7 @@ void TestCluster::CheckRole(const Server& s) {
   if (!fresh) return;
   // Leader completeness.
   for (const EntryMeta& e : committed_) {
+    if (e.index < s.core->trail().base_index()) continue;
     CHECK_LE(e.index, s.core->last_index());
     CHECK_EQ(e.term, s.core->trail().TermAt(e.index));
   }
@@ -407,7 +458,8 @@ void TestCluster::CheckCommit(const Server& s, Index old_commit) {
   CHECK_GE(commit, old_commit);
   if (commit == old_commit) return;
   // State-machine safety.
-  for (Index i = old_commit + 1; i <= commit; ++i) {
+  for (Index i = std::max(old_commit + 1, s.core->trail().base_index());
+       i <= commit; ++i) {
     const Term term = s.core->trail().TermAt(i);
     if (i.value() <= committed_.size()) {
       CHECK_EQ(term, committed_[i.value() - 1].term);

@@ -38,6 +38,7 @@ class TestCluster {
     // On disk.
     HardState hard_state;
     std::vector<EntryMeta> log;  // entry i has index i + 1
+    Index base;  // the core starts behind it, as behind a checkpoint
     Index commit_hint;
     // Writes under way, and the commit hint each carries.
     std::deque<std::pair<RaftPersist, Index>> writes;
@@ -70,6 +71,11 @@ class TestCluster {
   void CompleteWrites(ServerId id, size_t n);
   // The first cold read completes (or fails).
   void CompleteColdRead(ServerId id, bool ok = true);
+  // Drops the log up to there, or as far as it is durably committed.
+  void Compact(ServerId id, Index up_to);
+  // The checkpoint behind which the log of `from` begins reaches `to`, is
+  // durable there, and the core hears of it. Needs Compact.
+  void InstallCheckpoint(ServerId from, ServerId to);
   // Of the writes under way, the first `whole` survive, and of the next one
   // its hard state (parts >= 1), its cut (2) and parts - 2 of its entries.
   void Crash(ServerId id, size_t whole = 0, size_t parts = 0);
@@ -121,6 +127,7 @@ class TestCluster {
   };
 
   void Forget(size_t i);
+  static Trail TrailBehind(const Server& server);
   void Carry(Server* server, Index old_commit);
   void ApplyWrite(Server* server, const RaftPersist& persist, size_t parts);
   void CheckPersist(const Server& server, const RaftPersist& persist,
@@ -136,6 +143,7 @@ class TestCluster {
   std::map<uint64_t, Server> servers_;
   std::vector<Message> network_;
   RaftOutput output_;
+  const std::vector<EntryMeta>* installing_ = nullptr;  // during its step
   std::vector<ReadReady> reads_ready_;
   std::vector<uint64_t> reads_failed_;
   std::map<std::string, uint64_t> stats_;

@@ -328,13 +328,16 @@ void MemoryDisk::Rename(const std::string& from, const std::string& to,
 }
 
 void MemoryDisk::Remove(const std::string& name, DoneFn done) {
-  Complete(alive_, [this, name, done = std::move(done)](bool failed) mutable {
-    if (failed) return done(DeviceError(name));
-    if (!names_.contains(name)) return done(absl::NotFoundError(name));
+  // From the call on: it may overtake what was begun before.
+  bool exists = names_.contains(name);
+  if (exists) {
     NameOp op;
     op.from = name;
     ChangeNames(std::move(op));
-    done(absl::OkStatus());
+  }
+  Complete(alive_, [name, exists, done = std::move(done)](bool failed) mutable {
+    if (failed) return done(DeviceError(name));
+    done(exists ? absl::OkStatus() : absl::NotFoundError(name));
   });
 }
 

@@ -1,5 +1,6 @@
 #include "engine/wal/testing/wal_run.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -56,11 +57,13 @@ WalRun::WalRun(WalOptions options)
 
 WalRun::WalRun(const WalRun& before, const MemoryDisk::Survives& survives)
     : options_(before.options_),
+      checkpoint_(before.checkpoint_),
       disk_(before.disk_->AfterCrash(&loop_, survives)),
       states_(1) {}
 
 WalRun::WalRun(const WalRun& before)
     : options_(before.options_),
+      checkpoint_(before.checkpoint_),
       disk_(before.disk_->AfterProcessDeath(&loop_)),
       states_(1) {}
 
@@ -83,6 +86,7 @@ absl::Status WalRun::Open() {
   wal_ = std::make_unique<Wal>(&loop_, disk_.get(), Incarnation(kOwner),
                                options_, std::move(events));
   wal_->Open(
+      checkpoint_,
       [this](const Entry& entry, Index commit) {
         CHECK_LE(max_commit_, commit);
         CHECK_LE(commit, entry.header.index);
@@ -96,9 +100,12 @@ absl::Status WalRun::Open() {
   loop_.RunUntilIdle();
   if (!opened_.has_value()) return absl::UnavailableError("it hangs");
   if (!opened_->ok()) return *opened_;
-  CHECK_EQ(wal_->last_index().value(), uint64_t{recovered_.size()});
+  CHECK_EQ(wal_->last_index().value(),
+           checkpoint_.index.value() + recovered_.size());
+  CHECK_LE(checkpoint_.index, wal_->commit_hint());
   // What stands now is where the next writes start from.
-  states_ = {State{recovered_, wal_->hard_state()}};
+  states_ = {State{recovered_, wal_->hard_state(), checkpoint_}};
+  reset_state_ = 0;
   state_of_sequence_ = {0};
   next_sequence_ = 1;
   persisted_ = 0;
@@ -112,12 +119,12 @@ absl::Status WalRun::Reopen() {
 }
 
 LogPoint WalRun::last() const {
-  return log().empty() ? LogPoint() : PointAfter(log().back().header);
+  return log().empty() ? base() : PointAfter(log().back().header);
 }
 
 LogPoint WalRun::PointAt(Index index) const {
-  if (index == Index(0)) return LogPoint();
-  return PointAfter(log()[index.value() - 1].header);
+  if (index == base().index) return base();
+  return PointAfter(log()[index - base().index - 1].header);
 }
 
 void WalRun::Append(Term term, std::vector<size_t> sizes) {
@@ -152,16 +159,26 @@ void WalRun::Issue(std::optional<HardState> state,
   LogPoint point = cut_to.value_or(last());
   write.cut_to = cut_to;
   std::vector<Entry> kept = log();
-  kept.resize(point.index.value());
+  kept.resize(point.index - base().index);
   for (size_t size : sizes) {
     Entry entry = NextEntry(point, term, size, states_.size());
     point = PointAfter(entry.header);
     kept.push_back(entry);
-    states_.push_back(State{kept, states_.back().hard_state});
+    states_.push_back(State{kept, states_.back().hard_state, base()});
     write.entries.push_back(std::move(entry));
   }
   state_of_sequence_.push_back(states_.size() - 1);
   wal_->Write(std::move(write), commit);
+}
+
+void WalRun::ResetTo(const LogPoint& base) {
+  checkpoint_ = base;
+  states_.push_back(State{{}, states_.back().hard_state, base});
+  wal_->Reset(base, [this, state = states_.size() - 1](absl::Status done) {
+    CHECK(done.ok());
+    CHECK_LE(state_of_sequence_[persisted_], state);
+    reset_state_ = state;
+  });
 }
 
 void WalRun::RunTasks(size_t tasks) {
@@ -182,20 +199,33 @@ absl::StatusOr<std::vector<Entry>> WalRun::Read(Index first, size_t max_bytes) {
 }
 
 std::vector<WalRun::State> WalRun::Outcomes() const {
-  size_t promised = state_of_sequence_[persisted_];
+  size_t promised = std::max(state_of_sequence_[persisted_], reset_state_);
   return {states_.begin() + static_cast<ptrdiff_t>(promised), states_.end()};
 }
 
+std::vector<Entry> WalRun::Behind(const State& state) const {
+  std::vector<Entry> behind;
+  bool joined = state.base == checkpoint_;
+  for (const Entry& entry : state.log) {
+    if (joined) behind.push_back(entry);
+    if (PointAfter(entry.header) == checkpoint_) joined = true;
+  }
+  return behind;
+}
+
 std::string WalRun::WhyNotOf(const std::vector<State>& outcomes) const {
-  auto describe = [](const State& state) {
+  auto describe = [this](const State& state) {
     Term term = state.log.empty() ? Term() : state.log.back().header.term;
-    return absl::StrCat(state.log.size(), " entries of term ", term.value(),
-                        ", hard state term ", state.hard_state.term.value(),
+    return absl::StrCat(state.log.size(), " entries behind ",
+                        state.base.index.value(), " of term ", term.value(),
+                        " (", Behind(state).size(),
+                        " behind the checkpoint at ", checkpoint_.index.value(),
+                        "), hard state term ", state.hard_state.term.value(),
                         " vote ", state.hard_state.vote.value());
   };
-  State found{recovered_, wal_->hard_state()};
+  State found{recovered_, wal_->hard_state(), checkpoint_};
   for (const State& state : outcomes) {
-    if (SameEntries(found.log, state.log) &&
+    if (SameEntries(found.log, Behind(state)) &&
         found.hard_state == state.hard_state) {
       return "";
     }

@@ -43,6 +43,11 @@ class WalRun {
   MemoryDisk& disk() { return *disk_; }
   Wal& wal() { return *wal_; }
 
+  // The newest durable checkpoint, which the model keeps for the Wal's caller:
+  // what Open begins behind, also after a crash.
+  void SetCheckpoint(const LogPoint& point) { checkpoint_ = point; }
+  const LogPoint& checkpoint() const { return checkpoint_; }
+
   // Makes a Wal and has it recover, until nothing is left to do.
   absl::Status Open();
   // The process dies and another one starts; the power stays on.
@@ -53,6 +58,8 @@ class WalRun {
   void CutAndAppend(Index last_kept, Term term, std::vector<size_t> sizes);
   void SetHardState(HardState state);
   void SetHardStateAndAppend(HardState state, std::vector<size_t> sizes);
+  // A checkpoint, durable from now on, takes the log's place.
+  void ResetTo(const LogPoint& base);
 
   // Runs `tasks` tasks of the loop at most.
   void RunTasks(size_t tasks);
@@ -62,7 +69,8 @@ class WalRun {
   absl::StatusOr<std::vector<Entry>> Read(Index first, size_t max_bytes);
 
   const std::vector<Entry>& recovered() const { return recovered_; }
-  // What was asked for, and what the last report covers.
+  // What was asked for behind base(), and what the last report covers.
+  LogPoint base() const { return states_.back().base; }
   const std::vector<Entry>& log() const { return states_.back().log; }
   LogPoint last() const;
   LogPoint PointAt(Index index) const;
@@ -73,6 +81,7 @@ class WalRun {
   struct State {
     std::vector<Entry> log;
     HardState hard_state;
+    LogPoint base;  // that the log begins behind
   };
   // The states that this life may leave behind: all that was reported
   // durable, and then any prefix of what was asked for.
@@ -80,12 +89,15 @@ class WalRun {
   // Whether what was recovered is one of them. Empty if so, else what is
   // wrong.
   std::string WhyNotOf(const std::vector<State>& outcomes) const;
+  // What a state's log holds behind the checkpoint.
+  std::vector<Entry> Behind(const State& state) const;
 
  private:
   void Issue(std::optional<HardState> state, std::optional<LogPoint> cut_to,
              Term term, const std::vector<size_t>& sizes);
 
   const WalOptions options_;
+  LogPoint checkpoint_;
   MemoryLoop loop_;
   std::unique_ptr<MemoryDisk> disk_;
   std::unique_ptr<Wal> wal_;
@@ -98,6 +110,7 @@ class WalRun {
   std::vector<size_t> state_of_sequence_{0};
   uint64_t next_sequence_ = 1;
   uint64_t persisted_ = 0;
+  size_t reset_state_ = 0;  // after the last reset that was reported
   absl::Status failure_;
 };
 

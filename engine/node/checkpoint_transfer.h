@@ -1,0 +1,90 @@
+#ifndef HOLDFAST_ENGINE_NODE_CHECKPOINT_TRANSFER_H_
+#define HOLDFAST_ENGINE_NODE_CHECKPOINT_TRANSFER_H_
+
+#include <cstddef>
+#include <cstdint>
+#include <map>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "absl/strings/string_view.h"
+#include "engine/base/buffer.h"
+#include "engine/base/inline_function.h"
+#include "engine/base/types.h"
+#include "engine/env/loop.h"
+#include "engine/node/raft_codec.h"
+
+namespace holdfast {
+
+// Sends a leader's checkpoint to servers that are behind its log's first entry:
+// one chunk at a time to each, so that nothing else has to wait; goes on where
+// a lost connection, or another leader with the same checkpoint, left off.
+class CheckpointSender {
+ public:
+  using SendFn = InlineFunction<void(const CheckpointChunk&, Buffer bytes)>;
+
+  CheckpointSender(Loop* loop, size_t chunk_bytes, SendFn send)
+      : loop_(loop), chunk_bytes_(chunk_bytes), send_(std::move(send)) {}
+
+  // Those that need it, and the newest one (encoded). Others are forgotten.
+  void SetReceivers(const std::vector<ServerId>& receivers,
+                    const CheckpointId& id, const Buffer& checkpoint,
+                    Term term);
+  void OnAnswer(ServerId from, const CheckpointAnswer& answer);
+
+  struct Stats {
+    uint64_t begun = 0;
+    uint64_t repeated = 0;  // chunks without an answer
+    uint64_t resumed = 0;   // where another stream, or leader, had left off
+
+    template <typename Fn>  // fn(name, value)
+    void ForEach(Fn fn) const {
+      fn("checkpoint_sending_begun", begun);
+      fn("checkpoint_chunk_repeated", repeated);
+      fn("checkpoint_sending_resumed", resumed);
+    }
+  };
+  const Stats& stats() const { return stats_; }
+
+ private:
+  // Sent again when no answer has come for so long.
+  static constexpr Duration kRetry = 200ms;
+
+  struct Transfer {
+    CheckpointId id;
+    Buffer bytes;
+    Term term;
+    uint64_t at = 0;  // what is to be sent next
+    Timer retry;
+  };
+
+  void Send(ServerId to, Transfer* transfer);
+
+  Loop* const loop_;
+  const size_t chunk_bytes_;
+  SendFn send_;
+  std::map<ServerId, Transfer> transfers_;
+  Stats stats_;
+};
+
+// Puts together what comes.
+class CheckpointReceiver {
+ public:
+  // Returns what to answer. Chunks may come twice, late, out of order, and
+  // from several leaders.
+  CheckpointAnswer OnChunk(const CheckpointChunk& chunk,
+                           absl::string_view bytes);
+  // All of it is here.
+  bool complete() const { return id_.bytes > 0 && bytes_.size() == id_.bytes; }
+  const std::string& bytes() const { return bytes_; }
+  void Clear();
+
+ private:
+  CheckpointId id_;
+  std::string bytes_;
+};
+
+}  // namespace holdfast
+
+#endif  // HOLDFAST_ENGINE_NODE_CHECKPOINT_TRANSFER_H_

@@ -1,0 +1,212 @@
+// How a Node's log loses its beginning, and how one that is far behind gets a
+// checkpoint instead.
+
+#include <algorithm>
+#include <utility>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "engine/base/check.h"
+#include "engine/base/crc32c.h"
+#include "engine/node/node.h"
+
+namespace holdfast {
+namespace {
+
+absl::StatusOr<Trail::ConfigurationAt> ConfigurationOf(
+    const Checkpoint& checkpoint) {
+  absl::StatusOr<Configuration> decoded =
+      DecodeConfiguration(checkpoint.configuration.view());
+  if (!decoded.ok()) return decoded.status();
+  if (checkpoint.configuration_index > checkpoint.point.index) {
+    return absl::InvalidArgumentError("its configuration is of a later entry");
+  }
+  return Trail::ConfigurationAt{
+      checkpoint.configuration_index,
+      std::make_shared<const Configuration>(*std::move(decoded))};
+}
+
+}  // namespace
+
+void Node::OnCheckpointFound(absl::StatusOr<CheckpointFile::Found> found) {
+  if (!found.ok()) return FinishOpen(found.status());
+  if (found->newest.has_value()) {
+    base_ = *std::move(found->newest);
+    absl::StatusOr<Trail::ConfigurationAt> configuration =
+        ConfigurationOf(base_);
+    absl::Status good = configuration.ok() ? events_->CheckCheckpoint(base_)
+                                           : configuration.status();
+    if (!good.ok()) {
+      return FinishOpen(absl::DataLossError(
+          absl::StrCat("the checkpoint at entry ", base_.point.index.value(),
+                       ": ", good.message())));
+    }
+    first_chain_ = base_.cluster;
+    tail_.Reset(base_.point);
+    recovered_.trail =
+        Trail(base_.point.index, base_.point.term, *std::move(configuration));
+    events_->OnCheckpoint(base_, true);
+  }
+  wal_->Open(
+      base_.point,
+      [this](const Entry& entry, Index commit) { OnReplayed(entry, commit); },
+      [this](absl::Status opened) { OnWalOpen(std::move(opened)); });
+}
+
+// --- Dropping ---
+
+Index Node::DroppableTo(Index up_to) const {
+  if (core_ == nullptr || stopped_ || writing_checkpoint_ ||
+      late_base_.has_value()) {
+    return Index();
+  }
+  up_to = std::min(up_to, core_->durable_commit());
+  if (core_->role() == Role::kLeader) {
+    const Index pinned = wal_->FirstOfLastSegments(options_.kept_for_laggards);
+    for (const Progress& peer : core_->progress()) {
+      if (peer.match() + 1 >= pinned) up_to = std::min(up_to, peer.match());
+    }
+  }
+  return wal_->DroppableTo(up_to);
+}
+
+void Node::DropTo(Checkpoint checkpoint, DoneFn done) {
+  CHECK(!writing_checkpoint_);
+  CHECK_LE(checkpoint.point.index, core_->durable_commit());
+  checkpoint.cluster = identity_.cluster_id;
+  if (CheckpointBytes(checkpoint) > kCheckpointBytesMax) {
+    return env_.loop->Post(scope_.Wrap([done = std::move(done)]() mutable {
+      done(absl::ResourceExhaustedError("the checkpoint is too large"));
+    }));
+  }
+  writing_checkpoint_ = true;
+  checkpoint_file_->Write(
+      checkpoint, scope_.Wrap([this, checkpoint, done = std::move(done)](
+                                  absl::Status written) mutable {
+        writing_checkpoint_ = false;
+        if (!written.ok()) Stop(written);
+        if (stopped_) return done(absl::CancelledError("stopped meanwhile"));
+        BeginBehind(checkpoint);
+        done(absl::OkStatus());
+      }));
+}
+
+void Node::BeginBehind(const Checkpoint& checkpoint) {
+  base_ = checkpoint;
+  base_encoded_ = Buffer();
+  Step(Compacted{checkpoint.point.index});
+  wal_->DropBefore(checkpoint.point.index + 1);
+}
+
+// --- Sending ---
+
+void Node::SendCheckpoints() {
+  std::vector<ServerId> receivers;
+  for (const Progress& peer : core_->progress()) {
+    if (peer.state() == ProgressState::kCheckpoint) {
+      receivers.push_back(peer.id());
+    }
+  }
+  if (!receivers.empty() && base_encoded_.empty()) {
+    // The same bytes from whoever has it.
+    Checkpoint anybodys = base_;
+    anybodys.owner = Incarnation();
+    base_encoded_ = EncodeCheckpoint(anybodys);
+    base_id_ = CheckpointId{.index = base_.point.index,
+                            .chain = base_.point.chain,
+                            .bytes = base_encoded_.size(),
+                            .crc = Crc32c(base_encoded_.view())};
+  }
+  checkpoint_sender_.SetReceivers(receivers, base_id_, base_encoded_,
+                                  core_->term());
+}
+
+// --- Receiving ---
+
+void Node::OnChunk(const CheckpointChunk& chunk, absl::string_view bytes) {
+  // Of a leader that is none any more: it hears so from the core.
+  if (chunk.term != core_->term() || chunk.from != core_->leader() ||
+      writing_checkpoint_ || late_base_.has_value()) {
+    return;
+  }
+  CheckpointAnswer answer = checkpoint_receiver_.OnChunk(chunk, bytes);
+  answer.from = options_.id;
+  SendTo(answer.to, WireType::kCheckpointAnswer, EncodeCheckpointAnswer(answer),
+         {});
+  // The term must be durable before a checkpoint of it: the chunk comes again.
+  if (!checkpoint_receiver_.complete() || !core_->hard_state_durable()) return;
+
+  const std::string encoded = checkpoint_receiver_.bytes();
+  checkpoint_receiver_.Clear();
+  absl::StatusOr<Checkpoint> checkpoint =
+      DecodeCheckpoint(Buffer::Copy(encoded));
+  absl::Status good = checkpoint.status();
+  if (good.ok()) good = ConfigurationOf(*checkpoint).status();
+  if (good.ok()) good = events_->CheckCheckpoint(*checkpoint);
+  if (good.ok() && Crc32c(encoded) != chunk.id.crc) {
+    good = absl::DataLossError("it doesn't match its checksum");
+  }
+  if (good.ok() && (checkpoint->cluster != identity_.cluster_id ||
+                    checkpoint->point.index != chunk.id.index ||
+                    checkpoint->point.chain != chunk.id.chain ||
+                    checkpoint->point.term > core_->term())) {
+    good = absl::InvalidArgumentError("it isn't the one that was announced");
+  }
+  if (!good.ok()) {
+    return LogLine(
+        absl::StrCat("event=bad_checkpoint peer=", chunk.from.value(),
+                     " why=\"", good.message(), "\""));
+  }
+  if (checkpoint->point.index <= core_->commit()) {
+    // Comes late; the leader hears of it.
+    return Step(InstallCheckpoint{checkpoint->point.index,
+                                  checkpoint->point.term,
+                                  *ConfigurationOf(*checkpoint)});
+  }
+  writing_checkpoint_ = true;
+  checkpoint_file_->Write(
+      *checkpoint,
+      scope_.Wrap([this, checkpoint = *checkpoint](absl::Status written) {
+        writing_checkpoint_ = false;
+        if (!written.ok()) return Stop(written);
+        if (!stopped_) OnReceivedCheckpoint(checkpoint);
+      }));
+}
+
+void Node::OnReceivedCheckpoint(const Checkpoint& checkpoint) {
+  receiving_ = &checkpoint;
+  Step(InstallCheckpoint{checkpoint.point.index, checkpoint.point.term,
+                         *ConfigurationOf(checkpoint)});
+  receiving_ = nullptr;
+  if (stopped_ || base_.point == checkpoint.point) return;
+  // The log had come so far by itself meanwhile. At the next start it begins
+  // behind this checkpoint; so it does here, once it is durable up to there.
+  late_base_ = checkpoint;
+  BeginBehindLate();
+}
+
+void Node::Install() {
+  CHECK(receiving_ != nullptr && output_.installed);
+  base_ = *receiving_;
+  base_encoded_ = Buffer();
+  encoded_.clear();
+  tail_.Reset(base_.point);
+  wal_->Reset(base_.point, [](absl::Status) {});
+  NoteCluster();
+  LogLine(absl::StrCat("event=checkpoint_installed index=",
+                       base_.point.index.value()));
+  events_->OnCheckpoint(base_, true);
+}
+
+void Node::BeginBehindLate() {
+  if (!late_base_.has_value() || stopped_ ||
+      late_base_->point.index > core_->durable_commit()) {
+    return;
+  }
+  const Checkpoint checkpoint = *std::move(late_base_);
+  late_base_.reset();
+  events_->OnCheckpoint(checkpoint, false);
+  BeginBehind(checkpoint);
+}
+
+}  // namespace holdfast

@@ -1,0 +1,274 @@
+#include "engine/wal/checkpoint_file.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
+#include "engine/base/bytes.h"
+#include "engine/base/check.h"
+#include "engine/base/crc32c.h"
+#include "engine/wal/segment.h"
+
+namespace holdfast {
+namespace {
+
+constexpr uint64_t kMagic = 0x3174706b68436648;  // "HfChkpt1"
+constexpr uint32_t kVersion = 1;
+constexpr size_t kCrcAt = 12;
+constexpr char kTemporaryName[] = "checkpoint.new";
+constexpr absl::string_view kNameSuffix = ".checkpoint";
+constexpr size_t kNameDigits = 16;
+
+uint32_t Checksum(absl::string_view bytes) {
+  return ExtendCrc32c(Crc32c(bytes.substr(0, kCrcAt)),
+                      bytes.substr(kCrcAt + 4));
+}
+
+}  // namespace
+
+size_t CheckpointBytes(const Checkpoint& checkpoint) {
+  return kCheckpointHeaderBytes + checkpoint.configuration.size() +
+         checkpoint.state.size();
+}
+
+Buffer EncodeCheckpoint(const Checkpoint& checkpoint) {
+  CHECK_LE(CheckpointBytes(checkpoint), kCheckpointBytesMax);
+  Buffer bytes = Buffer::Uninitialized(CheckpointBytes(checkpoint));
+  ByteWriter w(bytes.data_mutable(), bytes.size());
+  w.Int<uint64_t>(kMagic);
+  w.Int<uint32_t>(kVersion);
+  w.Int<uint32_t>(0);
+  w.Int<uint64_t>(checkpoint.owner.value());
+  w.Int<uint64_t>(checkpoint.cluster.value());
+  const LogPoint& point = checkpoint.point;
+  w.Int<uint64_t>(point.index.value());
+  w.Int<uint64_t>(point.term.value());
+  w.Int<uint64_t>(point.next_offset.value());
+  w.Int<int64_t>(point.log_time.time_since_epoch().count());
+  w.Int<uint64_t>(point.chain);
+  w.Int<uint64_t>(checkpoint.configuration_index.value());
+  w.Int<uint64_t>(checkpoint.first_offset.value());
+  w.Int<uint32_t>(static_cast<uint32_t>(checkpoint.configuration.size()));
+  w.Int<uint32_t>(static_cast<uint32_t>(checkpoint.state.size()));
+  w.Bytes(checkpoint.configuration.view());
+  w.Bytes(checkpoint.state.view());
+  StoreInt<uint32_t>(bytes.data_mutable() + kCrcAt, Checksum(bytes.view()));
+  return bytes;
+}
+
+absl::StatusOr<Checkpoint> DecodeCheckpoint(const Buffer& bytes) {
+  if (bytes.size() < kCheckpointHeaderBytes ||
+      bytes.size() > kCheckpointBytesMax) {
+    return absl::DataLossError(
+        absl::StrCat("checkpoint: expected ", kCheckpointHeaderBytes, " to ",
+                     kCheckpointBytesMax, " bytes, found ", bytes.size()));
+  }
+  ByteReader r(bytes.view());
+  uint64_t magic = r.Int<uint64_t>();
+  uint32_t version = r.Int<uint32_t>();
+  uint32_t crc = r.Int<uint32_t>();
+  if (magic != kMagic || crc != Checksum(bytes.view())) {
+    return absl::DataLossError(
+        "checkpoint: its checksum doesn't match its bytes");
+  }
+  if (version != kVersion) {
+    return absl::FailedPreconditionError(absl::StrCat(
+        "checkpoint: expected format version ", kVersion, ", found ", version,
+        "; it was written by another release"));
+  }
+  Checkpoint c;
+  c.owner = Incarnation(r.Int<uint64_t>());
+  c.cluster = ClusterId(r.Int<uint64_t>());
+  c.point.index = Index(r.Int<uint64_t>());
+  c.point.term = Term(r.Int<uint64_t>());
+  c.point.next_offset = Offset(r.Int<uint64_t>());
+  c.point.log_time = WallTime(Duration(r.Int<int64_t>()));
+  c.point.chain = r.Int<uint64_t>();
+  c.configuration_index = Index(r.Int<uint64_t>());
+  c.first_offset = Offset(r.Int<uint64_t>());
+  size_t configuration_size = r.Int<uint32_t>();
+  size_t state_size = r.Int<uint32_t>();
+  if (r.rest().size() != configuration_size + state_size) {
+    return absl::DataLossError(absl::StrCat(
+        "checkpoint: expected ", configuration_size, " + ", state_size,
+        " bytes behind its header, found ", r.rest().size()));
+  }
+  if (c.point.index == Index(0) || c.configuration_index > c.point.index ||
+      c.first_offset > c.point.next_offset) {
+    return absl::DataLossError(absl::StrCat(
+        "checkpoint: configuration of entry ", c.configuration_index.value(),
+        " and first offset ", c.first_offset.value(),
+        " can't be of the log up to entry ", c.point.index.value(),
+        ", which ends before offset ", c.point.next_offset.value()));
+  }
+  c.configuration = bytes.Slice(kCheckpointHeaderBytes, configuration_size);
+  c.state = bytes.SliceFrom(kCheckpointHeaderBytes + configuration_size);
+  return c;
+}
+
+std::string CheckpointName(Index index) {
+  return absl::StrFormat("%016x.checkpoint", index.value());
+}
+
+std::optional<Index> ParseCheckpointName(absl::string_view name) {
+  if (name.size() != kNameDigits + kNameSuffix.size() ||
+      name.substr(kNameDigits) != kNameSuffix) {
+    return std::nullopt;
+  }
+  // The digits as a segment's name has them.
+  std::optional<uint64_t> index =
+      ParseSegmentName(absl::StrCat(name.substr(0, kNameDigits), ".segment"));
+  if (!index.has_value()) return std::nullopt;
+  return Index(*index);
+}
+
+CheckpointFile::CheckpointFile(Disk* disk, Incarnation owner)
+    : disk_(disk), owner_(owner) {}
+
+// --- Open ---
+
+void CheckpointFile::Open(ResultFn<Found> done) {
+  CHECK(!open_done_ && !write_done_);
+  open_done_ = std::move(done);
+  // A process that died may have renamed a file and not made it durable.
+  disk_->SyncDir(scope_.Wrap([this](absl::Status synced) {
+    if (!synced.ok()) return FinishOpen(std::move(synced));
+    disk_->List(
+        scope_.Wrap([this](absl::StatusOr<std::vector<FileInfo>> files) {
+          OnListed(std::move(files));
+        }));
+  }));
+}
+
+void CheckpointFile::OnListed(absl::StatusOr<std::vector<FileInfo>> files) {
+  if (!files.ok()) return FinishOpen(files.status());
+  for (const FileInfo& info : *files) {
+    std::optional<Index> index = ParseCheckpointName(info.name);
+    if (index.has_value()) files_.insert(*index);
+  }
+  untried_.assign(files_.begin(), files_.end());
+  TryNext();
+}
+
+void CheckpointFile::TryNext() {
+  if (untried_.empty()) return FinishOpen(absl::OkStatus());
+  Index index = untried_.back();
+  untried_.pop_back();
+  disk_->Open(
+      CheckpointName(index), OpenMode::kExisting,
+      scope_.Wrap([this, index](absl::StatusOr<std::unique_ptr<File>> file) {
+        if (!file.ok()) return FinishOpen(file.status());
+        file_ = *std::move(file);
+        // A byte more than one may have tells one that is too long.
+        file_->Read(0,
+                    std::min<uint64_t>(file_->size(), kCheckpointBytesMax + 1),
+                    [this, index](absl::StatusOr<Buffer> bytes) {
+                      OnRead(index, std::move(bytes));
+                    });
+      }));
+}
+
+void CheckpointFile::OnRead(Index index, absl::StatusOr<Buffer> bytes) {
+  // An unreadable block is damage like any other.
+  absl::StatusOr<Checkpoint> checkpoint =
+      bytes.ok() ? DecodeCheckpoint(*bytes)
+                 : absl::StatusOr<Checkpoint>(bytes.status());
+  if (absl::IsFailedPrecondition(checkpoint.status())) {
+    return FinishOpen(absl::FailedPreconditionError(absl::StrCat(
+        "file ", CheckpointName(index), ": ", checkpoint.status().message())));
+  }
+  if (!checkpoint.ok() && !absl::IsDataLoss(checkpoint.status())) {
+    return FinishOpen(checkpoint.status());
+  }
+  if (checkpoint.ok() && checkpoint->owner != owner_) {
+    return FinishOpen(absl::FailedPreconditionError(
+        absl::StrCat("file ", CheckpointName(index),
+                     " belongs to another data directory; take it out")));
+  }
+  if (checkpoint.ok() && checkpoint->point.index == index) {
+    newest_ = index;
+    found_.newest = *std::move(checkpoint);
+    return FinishOpen(absl::OkStatus());
+  }
+  ++stats_.damaged;
+  found_.damaged.push_back(CheckpointName(index));
+  TryNext();
+}
+
+void CheckpointFile::FinishOpen(absl::Status status) {
+  // The file stays open until the next operation: this may run inside one of
+  // its completions.
+  ResultFn<Found> done = std::exchange(open_done_, nullptr);
+  if (!status.ok()) return done(std::move(status));
+  done(std::exchange(found_, Found()));
+}
+
+// --- Write ---
+
+void CheckpointFile::Write(Checkpoint checkpoint, DoneFn done) {
+  CHECK(!open_done_ && !write_done_);
+  CHECK_LT(newest_.value_or(Index(0)), checkpoint.point.index);
+  write_done_ = std::move(done);
+  writing_ = checkpoint.point.index;
+  checkpoint.owner = owner_;
+  disk_->Remove(kTemporaryName,
+                scope_.Wrap([this, bytes = EncodeCheckpoint(checkpoint)](
+                                absl::Status removed) mutable {
+                  if (!removed.ok() && !absl::IsNotFound(removed)) {
+                    return FinishWrite(std::move(removed));
+                  }
+                  WriteTemporary(std::move(bytes));
+                }));
+}
+
+void CheckpointFile::WriteTemporary(Buffer bytes) {
+  disk_->Open(kTemporaryName, OpenMode::kCreateNew,
+              scope_.Wrap([this, bytes = std::move(bytes)](
+                              absl::StatusOr<std::unique_ptr<File>> file) {
+                if (!file.ok()) return FinishWrite(file.status());
+                file_ = *std::move(file);
+                file_->Write(0, {bytes}, [](absl::Status) {
+                  // A failed write fails the Sync.
+                });
+                file_->Sync([this](absl::Status synced) {
+                  if (!synced.ok()) return FinishWrite(std::move(synced));
+                  Publish();
+                });
+              }));
+}
+
+void CheckpointFile::Publish() {
+  disk_->Rename(kTemporaryName, CheckpointName(writing_),
+                scope_.Wrap([this](absl::Status renamed) {
+                  if (!renamed.ok()) return FinishWrite(std::move(renamed));
+                  files_.insert(writing_);
+                  disk_->SyncDir(scope_.Wrap([this](absl::Status synced) {
+                    if (!synced.ok()) return FinishWrite(std::move(synced));
+                    ++stats_.written;
+                    before_ = std::exchange(newest_, writing_);
+                    RemoveOthers();
+                  }));
+                }));
+}
+
+void CheckpointFile::RemoveOthers() {
+  auto it = std::find_if(files_.begin(), files_.end(), [this](Index index) {
+    return index != newest_ && index != before_;
+  });
+  if (it == files_.end()) return FinishWrite(absl::OkStatus());
+  std::string name = CheckpointName(*it);
+  files_.erase(it);
+  disk_->Remove(name, scope_.Wrap([this](absl::Status removed) {
+    // If it stays, a later Open finds it, and the Write after that removes it.
+    if (removed.ok()) ++stats_.removed;
+    RemoveOthers();
+  }));
+}
+
+void CheckpointFile::FinishWrite(absl::Status status) {
+  DoneFn done = std::exchange(write_done_, nullptr);
+  done(std::move(status));
+}
+
+}  // namespace holdfast

@@ -1,0 +1,134 @@
+#ifndef HOLDFAST_ENGINE_WAL_CHECKPOINT_FILE_H_
+#define HOLDFAST_ENGINE_WAL_CHECKPOINT_FILE_H_
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+#include "engine/base/buffer.h"
+#include "engine/base/callback_scope.h"
+#include "engine/base/types.h"
+#include "engine/env/completion.h"
+#include "engine/env/disk.h"
+#include "engine/wal/entry.h"
+
+namespace holdfast {
+
+// What stands for a prefix of the log: all that is needed to go on behind it
+// without its entries. Little-endian:
+//
+//    0  magic                u64
+//    8  version              u32   1
+//   12  crc                  u32   CRC32C of the other bytes
+//   16  owner                u64   the data directory's incarnation
+//   24  cluster              u64
+//   32  point.index          u64   the last entry that it stands for
+//   40  point.term           u64   and the log's point behind it
+//   48  point.next_offset    u64
+//   56  point.log_time       i64
+//   64  point.chain          u64
+//   72  configuration_index  u64   of the entry that made the configuration
+//   80  first_offset         u64   what is before it was trimmed
+//   88  configuration_size   u32
+//   92  state_size           u32
+//   96  configuration, then state; nothing behind
+struct Checkpoint {
+  LogPoint point;
+  Index configuration_index;
+  Buffer configuration;  // encoded
+  Offset first_offset;
+  Buffer state;  // the state machine's own bytes
+  ClusterId cluster;
+  // Whose file it is; in a message, its sender.
+  Incarnation owner;
+};
+
+inline constexpr size_t kCheckpointHeaderBytes = 96;
+// Of a whole one, with its header: it is kept and sent in one piece.
+inline constexpr size_t kCheckpointBytesMax = 64 << 20;
+
+// Encoded; EncodeCheckpoint and CheckpointFile::Write need it to be at most
+// kCheckpointBytesMax.
+size_t CheckpointBytes(const Checkpoint& checkpoint);
+Buffer EncodeCheckpoint(const Checkpoint& checkpoint);
+// The configuration and the state share `bytes`. DATA_LOSS: not an intact
+// checkpoint. FAILED_PRECONDITION: of a newer format.
+absl::StatusOr<Checkpoint> DecodeCheckpoint(const Buffer& bytes);
+
+std::string CheckpointName(Index index);
+std::optional<Index> ParseCheckpointName(absl::string_view name);
+
+struct CheckpointStats {
+  uint64_t written = 0;
+  uint64_t damaged = 0;
+  uint64_t removed = 0;
+
+  template <typename Fn>  // fn(name, value)
+  void ForEach(Fn fn) const {
+    fn("checkpoint_written", written);
+    fn("checkpoint_damaged", damaged);
+    fn("checkpoint_removed", removed);
+  }
+};
+
+// A server's checkpoints: one file each, named by its index, which has its name
+// only once it is whole and durable. The newest and the one before are kept,
+// so that rot of the newest one needn't be the end, while the log goes back as
+// far as the other.
+class CheckpointFile {
+ public:
+  CheckpointFile(Disk* disk, Incarnation owner);
+
+  struct Found {
+    // The newest intact one.
+    std::optional<Checkpoint> newest;
+    // Newer ones that are damaged: left as they are until the next Write.
+    std::vector<std::string> damaged;
+  };
+  // Once, and before Write. What was found is durable, name and all.
+  // FAILED_PRECONDITION: one is of a newer format or another directory's.
+  void Open(ResultFn<Found> done);
+
+  // Durable in data and name when done; all files but this one and the intact
+  // one before are removed then. Needs an index above that of the newest one,
+  // and stamps the owner. One operation at a time.
+  void Write(Checkpoint checkpoint, DoneFn done);
+
+  const CheckpointStats& stats() const { return stats_; }
+
+ private:
+  void OnListed(absl::StatusOr<std::vector<FileInfo>> files);
+  // Reads the newest of those left to be tried.
+  void TryNext();
+  void OnRead(Index index, absl::StatusOr<Buffer> bytes);
+  void FinishOpen(absl::Status status);
+  void WriteTemporary(Buffer bytes);
+  void Publish();
+  void RemoveOthers();
+  void FinishWrite(absl::Status status);
+
+  Disk* const disk_;
+  const Incarnation owner_;
+  std::set<Index> files_;        // that are there
+  std::vector<Index> untried_;   // rising
+  std::optional<Index> newest_;  // intact
+  std::optional<Index> before_;  // to be kept, too
+  Index writing_;
+  Found found_;
+  std::unique_ptr<File> file_;
+  ResultFn<Found> open_done_;
+  DoneFn write_done_;
+  CheckpointStats stats_;
+  CallbackScope scope_;
+};
+
+}  // namespace holdfast
+
+#endif  // HOLDFAST_ENGINE_WAL_CHECKPOINT_FILE_H_

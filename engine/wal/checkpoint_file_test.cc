@@ -1,0 +1,261 @@
+#include "engine/wal/checkpoint_file.h"
+
+#include <memory>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "engine/base/bytes.h"
+#include "engine/base/crc32c.h"
+#include "engine/base/random.h"
+#include "engine/wal/testing/memory_disk.h"
+#include "engine/wal/testing/memory_loop.h"
+#include "gtest/gtest.h"
+
+namespace holdfast {
+namespace {
+
+constexpr Incarnation kOwner(42);
+
+Checkpoint Example(uint64_t index) {
+  Checkpoint c;
+  c.point.index = Index(index);
+  c.point.term = Term(7);
+  c.point.next_offset = Offset(index * 3);
+  c.point.log_time = WallTime(Duration(1234567890));
+  c.point.chain = Mix64(index);
+  c.configuration_index = Index(1);
+  c.configuration = Buffer::Copy("members");
+  c.first_offset = Offset(2);
+  c.state = Buffer::Copy(std::string(1500, static_cast<char>(index)));
+  c.cluster = ClusterId(99);
+  c.owner = kOwner;
+  return c;
+}
+
+void ExpectSame(const Checkpoint& a, const Checkpoint& b) {
+  EXPECT_EQ(EncodeCheckpoint(a).view(), EncodeCheckpoint(b).view());
+}
+
+// The checksum made right again.
+std::string Stamped(std::string bytes) {
+  StoreInt<uint32_t>(&bytes[12],
+                     Crc32c(bytes.substr(0, 12) + bytes.substr(16)));
+  return bytes;
+}
+
+class CheckpointFileTest : public testing::Test {
+ protected:
+  absl::StatusOr<CheckpointFile::Found> Open() {
+    file_ = std::make_unique<CheckpointFile>(disk_.get(), kOwner);
+    std::optional<absl::StatusOr<CheckpointFile::Found>> result;
+    file_->Open([&](absl::StatusOr<CheckpointFile::Found> found) {
+      result = std::move(found);
+    });
+    loop_.RunUntilIdle();
+    if (!result.has_value()) return absl::UnavailableError("stopped");
+    return *std::move(result);
+  }
+  bool Write(uint64_t index) {
+    bool done = false;
+    file_->Write(Example(index),
+                 [&](absl::Status status) { done = status.ok(); });
+    loop_.RunUntilIdle();
+    return done;
+  }
+  void Crash(const MemoryDisk::Survives& survives) {
+    file_ = nullptr;
+    disk_ = disk_->AfterCrash(&loop_, survives);
+  }
+  // The index of the newest intact one, 0: none.
+  uint64_t Newest() {
+    auto found = Open();
+    EXPECT_TRUE(found.ok()) << found.status();
+    if (!found.ok() || !found->newest.has_value()) return 0;
+    uint64_t index = found->newest->point.index.value();
+    ExpectSame(*found->newest, Example(index));
+    return index;
+  }
+
+  MemoryLoop loop_;
+  std::unique_ptr<MemoryDisk> disk_ = std::make_unique<MemoryDisk>(&loop_);
+  std::unique_ptr<CheckpointFile> file_;
+};
+
+TEST(CheckpointTest, BytesAreAsDocumented) {
+  Checkpoint c = Example(5);
+  std::string bytes(EncodeCheckpoint(c).view());
+  ASSERT_EQ(bytes.size(), CheckpointBytes(c));
+  EXPECT_EQ(bytes.substr(0, 8), "HfChkpt1");
+  EXPECT_EQ(LoadInt<uint32_t>(&bytes[8]), 1u);
+  EXPECT_EQ(LoadInt<uint32_t>(&bytes[12]),
+            Crc32c(bytes.substr(0, 12) + bytes.substr(16)));
+  EXPECT_EQ(LoadInt<uint64_t>(&bytes[16]), kOwner.value());
+  EXPECT_EQ(LoadInt<uint64_t>(&bytes[24]), 99u);
+  EXPECT_EQ(LoadInt<uint64_t>(&bytes[32]), 5u);
+  EXPECT_EQ(LoadInt<uint64_t>(&bytes[40]), 7u);
+  EXPECT_EQ(LoadInt<uint64_t>(&bytes[48]), 15u);
+  EXPECT_EQ(LoadInt<int64_t>(&bytes[56]), 1234567890);
+  EXPECT_EQ(LoadInt<uint64_t>(&bytes[64]), Mix64(5));
+  EXPECT_EQ(LoadInt<uint64_t>(&bytes[72]), 1u);
+  EXPECT_EQ(LoadInt<uint64_t>(&bytes[80]), 2u);
+  EXPECT_EQ(LoadInt<uint32_t>(&bytes[88]), 7u);
+  EXPECT_EQ(LoadInt<uint32_t>(&bytes[92]), 1500u);
+  EXPECT_EQ(bytes.substr(96, 7), "members");
+}
+
+TEST(CheckpointTest, DecodesOnlyWhatIsWhole) {
+  Buffer bytes = EncodeCheckpoint(Example(5));
+  auto decoded = DecodeCheckpoint(bytes);
+  ASSERT_TRUE(decoded.ok()) << decoded.status();
+  EXPECT_EQ(decoded->point, Example(5).point);
+  ExpectSame(*decoded, Example(5));
+  for (size_t n = 0; n < bytes.size(); ++n) {
+    EXPECT_TRUE(absl::IsDataLoss(DecodeCheckpoint(bytes.Slice(0, n)).status()));
+  }
+  std::string more(bytes.view());
+  EXPECT_TRUE(absl::IsDataLoss(
+      DecodeCheckpoint(Buffer::Copy(Stamped(more + "x"))).status()));
+  // Lengths that are wrong, index 0, a configuration or an offset to come.
+  for (size_t at : {88, 92, 32, 72, 80}) {
+    std::string bad(bytes.view());
+    bad[at] = static_cast<char>(at == 32 ? 0 : 100);
+    EXPECT_TRUE(
+        absl::IsDataLoss(DecodeCheckpoint(Buffer::Copy(Stamped(bad))).status()))
+        << at;
+  }
+}
+
+TEST(CheckpointTest, Names) {
+  EXPECT_EQ(CheckpointName(Index(0xabc)), "0000000000000abc.checkpoint");
+  EXPECT_EQ(ParseCheckpointName("0000000000000abc.checkpoint"), Index(0xabc));
+  for (const char* name :
+       {"checkpoint.new", "0000000000000abc.segment",
+        "0000000000000aBc.checkpoint", "000000000000abc.checkpoint"}) {
+    EXPECT_FALSE(ParseCheckpointName(name).has_value()) << name;
+  }
+}
+
+TEST_F(CheckpointFileTest, KeepsTheNewestAndTheOneBefore) {
+  EXPECT_EQ(Newest(), 0u);
+  for (uint64_t index : {3, 10, 12, 20}) {
+    ASSERT_TRUE(Write(index));
+    Crash([](size_t, size_t) { return false; });
+    EXPECT_EQ(Newest(), index);
+  }
+  // Their removal is durable with the next one's name.
+  ASSERT_TRUE(Write(21));
+  EXPECT_EQ(disk_->Names(),
+            (std::vector<std::string>{CheckpointName(Index(20)),
+                                      CheckpointName(Index(21))}));
+}
+
+TEST_F(CheckpointFileTest, AnyByteOfTheNewest) {
+  ASSERT_EQ(Newest(), 0u);
+  ASSERT_TRUE(Write(3));
+  ASSERT_TRUE(Write(4));
+  std::string name = CheckpointName(Index(4));
+  std::string intact = disk_->Contents(name);
+  for (size_t at = 0; at <= intact.size(); ++at) {
+    SCOPED_TRACE(at);
+    std::string bytes = intact;
+    if (at < bytes.size()) {
+      bytes[at] = static_cast<char>(bytes[at] ^ (1 << at % 8));
+    } else {
+      bytes += '\0';
+    }
+    disk_->SetContents(name, bytes);
+    ASSERT_EQ(Newest(), 3u);
+    ASSERT_EQ(file_->stats().damaged, 1u);
+    EXPECT_EQ(disk_->Contents(name), bytes);
+  }
+  // The next one ends it, and may have its name.
+  ASSERT_TRUE(Write(4));
+  EXPECT_EQ(Newest(), 4u);
+  EXPECT_EQ(file_->stats().damaged, 0u);
+}
+
+TEST_F(CheckpointFileTest, ADamagedOneAboveIsRemovedByTheNextWrite) {
+  ASSERT_EQ(Newest(), 0u);
+  ASSERT_TRUE(Write(3));
+  disk_->SetContents(CheckpointName(Index(9)), "rot");
+  // Another one's bytes under its name.
+  disk_->SetContents(CheckpointName(Index(8)),
+                     disk_->Contents(CheckpointName(Index(3))));
+  auto found = Open();
+  ASSERT_TRUE(found.ok());
+  EXPECT_EQ(found->damaged.size(), 2u);
+  EXPECT_EQ(found->newest->point.index, Index(3));
+  ASSERT_TRUE(Write(5));
+  EXPECT_EQ(disk_->Names(),
+            (std::vector<std::string>{CheckpointName(Index(3)),
+                                      CheckpointName(Index(5))}));
+}
+
+TEST_F(CheckpointFileTest, NewerFormatAndOtherOwnerAreRefused) {
+  ASSERT_EQ(Newest(), 0u);
+  ASSERT_TRUE(Write(3));
+  ASSERT_TRUE(Write(4));
+  std::string name = CheckpointName(Index(4));
+  std::string intact = disk_->Contents(name);
+  for (size_t at : {8, 16}) {
+    std::string bytes = intact;
+    bytes[at] = 99;
+    bytes = Stamped(bytes);
+    disk_->SetContents(name, bytes);
+    EXPECT_TRUE(absl::IsFailedPrecondition(Open().status())) << at;
+    EXPECT_EQ(disk_->Contents(name), bytes);
+  }
+}
+
+TEST_F(CheckpointFileTest, PowerFailsAnywhere) {
+  for (uint64_t stop = 0; stop < 16; ++stop) {
+    for (uint64_t choice = 0; choice < 40; ++choice) {
+      SCOPED_TRACE(absl::StrCat("stopped after ", stop, ", choice ", choice));
+      disk_ = std::make_unique<MemoryDisk>(&loop_);
+      ASSERT_EQ(Newest(), 0u);
+      for (uint64_t index : {3, 4, 5}) ASSERT_TRUE(Write(index));
+      disk_->StopAfter(disk_->completions() + stop);
+      bool done = Write(6);
+      // The process dies alone first: what it had renamed is then durable.
+      if (choice % 2 == 1) {
+        file_ = nullptr;
+        disk_ = disk_->AfterProcessDeath(&loop_);
+        uint64_t newest = Newest();
+        ASSERT_TRUE(newest == 6 || (newest == 5 && !done));
+        done = newest == 6;
+      }
+      Crash([choice](size_t op, size_t sector) {
+        if (choice < 4) return choice / 2 == 0;
+        DrawKey key{.seed = choice, .site = Site("survives")};
+        return DrawBelow(key, op << 20 | sector, 2) == 1;
+      });
+      uint64_t newest = Newest();
+      ASSERT_TRUE(newest == 6 || (newest == 5 && !done)) << newest;
+      ASSERT_EQ(file_->stats().damaged, 0u);
+      ASSERT_TRUE(Write(7));
+      ASSERT_EQ(disk_->Names().size(), 2u);
+    }
+  }
+}
+
+TEST_F(CheckpointFileTest, AnErrorIsReported) {
+  ASSERT_EQ(Newest(), 0u);
+  ASSERT_TRUE(Write(3));
+  uint64_t before = disk_->completions();
+  ASSERT_TRUE(Write(4));
+  uint64_t steps = disk_->completions() - before;
+  ASSERT_EQ(steps, 6u);
+  for (uint64_t failing = 1; failing <= steps; ++failing) {
+    disk_ = std::make_unique<MemoryDisk>(&loop_);
+    ASSERT_EQ(Newest(), 0u);
+    ASSERT_TRUE(Write(3));
+    disk_->FailAt(disk_->completions() + failing);
+    EXPECT_FALSE(Write(4)) << failing;
+  }
+}
+
+}  // namespace
+}  // namespace holdfast

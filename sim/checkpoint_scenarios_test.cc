@@ -1,0 +1,261 @@
+// Scenes in which the log loses its beginning: trims, checkpoints, servers that
+// come too late for the entries, and crashes at each step of it.
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <utility>
+
+#include "absl/status/status.h"
+#include "absl/strings/str_cat.h"
+#include "engine/base/batch.h"
+#include "gtest/gtest.h"
+#include "sim/testing/scenario.h"
+
+namespace holdfast {
+namespace {
+
+class CheckpointScenario : public Scenario {
+ protected:
+  // Appends so much that several segments of the largest kind get full.
+  bool Fill() {
+    constexpr size_t kRecords = 120;
+    constexpr size_t kRecordBytes = 4 << 10;
+    for (size_t i = 0; i < kRecords; ++i) {
+      std::string record = absl::StrCat("filling-", ++filled_, "-");
+      record.resize(kRecordBytes, 'x');
+      sim_->mutable_history()->AppendInvoked(record);
+      if (!AppendRecord(SessionId(0), Sequence(0), record).has_value()) {
+        return false;
+      }
+    }
+    return true;
+  }
+  // At whoever leads; where it went.
+  std::optional<Offset> AppendRecord(SessionId session, Sequence sequence,
+                                     const std::string& record) {
+    auto outcome = std::make_shared<std::optional<AppendOutcome>>();
+    BatchBuilder batch;
+    EXPECT_TRUE(batch.Add(record).ok());
+    sim_->RunUntil([&] { return sim_->Leader() != nullptr; }, 20s);
+    sim_->Leader()->log().Append(
+        batch.Finish(session, sequence), {},
+        [outcome](AppendOutcome o) { *outcome = std::move(o); });
+    sim_->RunUntil([&] { return outcome->has_value(); }, 20s);
+    if (!outcome->has_value() ||
+        (*outcome)->kind != AppendOutcome::Kind::kCommitted) {
+      return std::nullopt;
+    }
+    sim_->mutable_history()->AppendCommitted(record, (*outcome)->offset,
+                                             Offset(0), "by hand");
+    return (*outcome)->offset;
+  }
+  // Of all that was acknowledged so far, but for the last few records.
+  absl::Status TrimMost() {
+    const uint64_t end = sim_->history().established().value();
+    return Trim(Offset(end - end / 8));
+  }
+  absl::Status Trim(Offset first) {
+    sim_->mutable_history()->TrimInvoked(first);
+    absl::Status status = Change([first](DistributedLog* log, DoneFn done) {
+      log->Trim(first, std::move(done));
+    });
+    if (status.ok()) sim_->mutable_history()->TrimDone(first);
+    return status;
+  }
+  bool Dropped(SimServer* server) {
+    return server->running() && server->node().base().index > Index(0);
+  }
+  bool WaitUntilDropped(SimServer* server) {
+    return sim_->RunUntil([&] { return Dropped(server); }, 20s);
+  }
+  absl::Status ReadAt(SimServer* server, Offset from) {
+    auto status = std::make_shared<std::optional<absl::Status>>();
+    server->log().Read(
+        from, 1000, ReadMode::kLocal,
+        [status](absl::StatusOr<ReadResult> r) { *status = r.status(); });
+    sim_->RunUntil([&] { return status->has_value(); }, 5s);
+    return status->value_or(absl::UnavailableError("no answer"));
+  }
+  MachineId Follower() { return sim_->Leader()->machine() % 3 + 1; }
+
+ private:
+  uint64_t filled_ = 0;
+};
+
+TEST_F(CheckpointScenario, TrimmedRecordsGoEverywhere) {
+  Make(1, 3);
+  ASSERT_TRUE(Fill());
+  ASSERT_TRUE(TrimMost().ok());
+  const Offset first = sim_->history().trimmed();
+  for (MachineId m = 1; m <= 3; ++m) {
+    ASSERT_TRUE(WaitUntilDropped(sim_->server(m))) << m;
+    ASSERT_TRUE(sim_->RunUntil(
+        [&] { return sim_->server(m)->log().trimmed_to() == first; }, 5s));
+    EXPECT_GT(sim_->server(m)->node().wal()->first_index(), Index(1));
+    EXPECT_TRUE(absl::IsOutOfRange(ReadAt(sim_->server(m), first - 1)));
+    EXPECT_TRUE(ReadAt(sim_->server(m), first).ok());
+  }
+  ExpectGoodEnd();
+}
+
+TEST_F(CheckpointScenario, RefusesWhatMakesNoSense) {
+  Make(1, 3);
+  ASSERT_TRUE(Progress(50));
+  auto trim = [](Offset first) {
+    return [first](DistributedLog* log, DoneFn done) {
+      log->Trim(first, std::move(done));
+    };
+  };
+  SimServer* leader = sim_->Leader();
+  EXPECT_TRUE(absl::IsOutOfRange(Ask(leader, trim(Offset(1000000)))));
+  EXPECT_TRUE(
+      absl::IsUnavailable(Ask(sim_->server(Follower()), trim(Offset(1)))));
+  EXPECT_EQ(leader->log().trimmed_to(), Offset(0));
+  ASSERT_TRUE(Trim(Offset(20)).ok());
+  // What is so already, is so.
+  EXPECT_TRUE(Ask(leader, trim(Offset(10))).ok());
+  EXPECT_EQ(leader->log().trimmed_to(), Offset(20));
+  ExpectGoodEnd();
+}
+
+TEST_F(CheckpointScenario, ServerFarBehindGetsACheckpoint) {
+  for (uint64_t seed = 1; seed <= 10; ++seed) {
+    set_kept_for_laggards(0);
+    Make(seed, 3);
+    ASSERT_TRUE(Progress(20));
+    const MachineId behind = Follower();
+    Isolate(behind);
+    ASSERT_TRUE(Fill());
+    ASSERT_TRUE(TrimMost().ok());
+    ASSERT_TRUE(WaitUntilDropped(sim_->Leader()));
+    sim_->network()->HealAll();
+    ExpectGoodEnd();
+    EXPECT_GT(Stat("checkpoint_installed"), 0u) << seed;
+    EXPECT_GT(sim_->server(behind)->node().base().index, Index(0));
+  }
+}
+
+TEST_F(CheckpointScenario, LeaderKeepsWhatAFollowerLacks) {
+  set_kept_for_laggards(1000);
+  Make(1, 3);
+  ASSERT_TRUE(Fill());
+  const MachineId behind = Follower();
+  Isolate(behind);
+  ASSERT_TRUE(Fill());
+  ASSERT_TRUE(TrimMost().ok());
+  EXPECT_TRUE(sim_->RunFor(5s));
+  EXPECT_LE(sim_->Leader()->node().base().index,
+            sim_->server(behind)->node().tail().last().index);
+  sim_->network()->HealAll();
+  ExpectGoodEnd();
+  EXPECT_EQ(Stat("checkpoint_needed"), 0u);
+}
+
+TEST_F(CheckpointScenario, LateJoinerGetsACheckpoint) {
+  for (uint64_t seed = 1; seed <= 5; ++seed) {
+    Make(seed, 3, 1, 1);
+    ASSERT_TRUE(Fill());
+    ASSERT_TRUE(TrimMost().ok());
+    ASSERT_TRUE(WaitUntilDropped(sim_->Leader()));
+    ASSERT_TRUE(Change([](DistributedLog* log, DoneFn done) {
+                  log->Join(ServerId(4), NetworkFabric::AddressOf(4), false,
+                            std::move(done));
+                }).ok());
+    EXPECT_GT(sim_->server(4)->node().base().index, Index(0));
+    ExpectGoodEnd();
+    // And comes back from it.
+    sim_->server(4)->Crash(true);
+    ExpectGoodEnd();
+  }
+}
+
+// What a producer appended before is in no entry any more: the checkpoint
+// knows.
+TEST_F(CheckpointScenario, SessionsOutliveTheirEntries) {
+  for (uint64_t seed = 1; seed <= 5; ++seed) {
+    Make(seed, 3);
+    ASSERT_TRUE(Progress(20));
+    std::optional<SessionId> session;
+    Log(sim_->Leader())->RegisterSession([&](absl::StatusOr<SessionId> r) {
+      session = r.value();
+    });
+    ASSERT_TRUE(sim_->RunUntil([&] { return session.has_value(); }, 5s));
+    const std::string record = "of a session";
+    sim_->mutable_history()->AppendInvoked(record);
+    const std::optional<Offset> first =
+        AppendRecord(*session, Sequence(1), record);
+    ASSERT_TRUE(first.has_value());
+    ASSERT_TRUE(Fill());
+    ASSERT_TRUE(TrimMost().ok());
+    for (MachineId m = 1; m <= 3; ++m) {
+      ASSERT_TRUE(WaitUntilDropped(sim_->server(m)));
+      ASSERT_GT(sim_->server(m)->node().base().next_offset, *first);
+    }
+    for (MachineId m = 1; m <= 3; ++m) sim_->server(m)->Crash(true);
+    for (MachineId m = 1; m <= 3; ++m) sim_->server(m)->Start();
+    ASSERT_TRUE(sim_->RunUntil([&] { return sim_->Leader() != nullptr; }, 20s));
+    EXPECT_EQ(AppendRecord(*session, Sequence(1), record), first);
+    ExpectGoodEnd();
+  }
+}
+
+TEST_F(CheckpointScenario, CrashBeforeEachIoOfDropping) {
+  for (const bool power_lost : {false, true}) {
+    for (uint64_t n = 1; n <= 60; ++n) {
+      Make(n, 3);
+      ASSERT_TRUE(Fill());
+      SimServer* server =
+          n % 2 == 0 ? sim_->Leader() : sim_->server(Follower());
+      sim_->Leader()->log().Trim(
+          [&] {
+            const Offset first = sim_->history().established();
+            sim_->mutable_history()->TrimInvoked(first);
+            return first;
+          }(),
+          [](absl::Status) {});
+      server->process()->DieBeforeIo(
+          n, SimProcess::Io::kDisk,
+          [server, power_lost] { server->Crash(power_lost); });
+      sim_->RunFor(2s);
+      ExpectGoodEnd();
+      if (HasFailure()) {
+        FAIL() << "n = " << n << ", power_lost = " << power_lost;
+      }
+    }
+  }
+}
+
+TEST_F(CheckpointScenario, CrashBeforeEachIoOfInstalling) {
+  uint64_t installed = 0;
+  for (const bool power_lost : {false, true}) {
+    for (uint64_t n = 1; n <= 30; ++n) {
+      set_kept_for_laggards(0);
+      Make(n, 3);
+      ASSERT_TRUE(Progress(20));
+      SimServer* behind = sim_->server(Follower());
+      Isolate(behind->machine());
+      ASSERT_TRUE(Fill());
+      ASSERT_TRUE(TrimMost().ok());
+      ASSERT_TRUE(WaitUntilDropped(sim_->Leader()));
+      sim_->network()->HealAll();
+      ASSERT_TRUE(sim_->RunUntil(
+          [&] { return Stat("checkpoint_sending_begun") > 0; }, 20s));
+      behind->process()->DieBeforeIo(
+          n, SimProcess::Io::kDisk,
+          [behind, power_lost] { behind->Crash(power_lost); });
+      sim_->RunFor(3s);
+      ExpectGoodEnd();
+      if (HasFailure()) {
+        FAIL() << "n = " << n << ", power_lost = " << power_lost;
+      }
+      installed += Stat("checkpoint_installed");
+    }
+  }
+  EXPECT_GT(installed, 0u);
+}
+
+}  // namespace
+}  // namespace holdfast
