@@ -257,5 +257,34 @@ TEST_F(CheckpointScenario, CrashBeforeEachIoOfInstalling) {
   EXPECT_GT(installed, 0u);
 }
 
+TEST_F(CheckpointScenario, RetentionBySizeKeepsTheLogSmall) {
+  set_retention(1 << 20, std::nullopt);
+  Make(1, 3);
+  for (int i = 0; i < 4; ++i) ASSERT_TRUE(Fill());  // twice as much
+  ASSERT_TRUE(sim_->RunFor(5s));
+  for (MachineId m = 1; m <= 3; ++m) {
+    EXPECT_TRUE(Dropped(sim_->server(m)));
+    // Followers' segments end elsewhere.
+    EXPECT_EQ(sim_->server(m)->node().wal()->OffsetToKeep(3 << 19, {}),
+              Offset(0));
+  }
+  ExpectGoodEnd();
+}
+
+TEST_F(CheckpointScenario, RetentionByAgeDropsWhatIsOld) {
+  set_retention(std::nullopt, 20s);
+  Make(1, 3);
+  ASSERT_TRUE(Fill());
+  ASSERT_TRUE(sim_->RunFor(10s));
+  EXPECT_EQ(sim_->Leader()->log().trimmed_to(), Offset(0));
+  ASSERT_TRUE(Fill());
+  const Offset young = sim_->history().established();
+  ASSERT_TRUE(sim_->RunFor(15s));
+  const Offset trimmed = sim_->Leader()->log().trimmed_to();
+  EXPECT_GT(trimmed, Offset(0));
+  EXPECT_LE(trimmed, young);
+  ExpectGoodEnd();
+}
+
 }  // namespace
 }  // namespace holdfast

@@ -51,8 +51,9 @@ class History {
 
   // Records before `first` may be dropped from now on; and they are.
   void TrimInvoked(Offset first);
+  void AnythingMayBeTrimmed() { anything_ = true; }
   void TrimDone(Offset first);
-  bool MayBeTrimmed(Offset at) const { return at < trim_invoked_; }
+  bool MayBeTrimmed(Offset at) const { return anything_ || at < trim_invoked_; }
   Offset trimmed() const { return trimmed_; }
 
   uint64_t acknowledged() const { return acknowledged_; }
@@ -76,6 +77,7 @@ class History {
   Verdict* const verdict_;
   Offset established_;
   Offset trim_invoked_;
+  bool anything_ = false;
   Offset trimmed_;
   LookupMap<std::string, Record> records_;
   LookupMap<uint64_t, std::string> places_;

@@ -23,6 +23,7 @@ constexpr ChanceSite kAppendBytes("setup/append_bytes");
 constexpr ChanceSite kInFlight("setup/in_flight");
 constexpr ChanceSite kKept("setup/kept_segments");
 constexpr ChanceSite kSessions("setup/sessions");
+constexpr ChanceSite kRetention("setup/retention");
 constexpr ChanceSite kChunk("setup/chunk_bytes");
 
 // Clients' machines are numbered from here, servers' from 1.
@@ -61,6 +62,10 @@ SimulationOptions Simulation::Draw(SimulationOptions options, Chance* chance) {
                                     << Drawn(chance, kSessions, 0, 8);
       options.sessions->idle_max =
           Duration(500ms) * (1 << Drawn(chance, kSessions, 1, 8));
+      // Mostly none.
+      const uint64_t retention = Drawn(chance, kRetention, 0, 8);
+      if (retention < 2) options.retention_bytes = (256 << 10) << retention;
+      if (retention == 2) options.retention_age = 15s;
     }
   }
   if (!options.rates.has_value()) options.rates = FaultRates::Swarm(chance);
@@ -101,6 +106,12 @@ Simulation::Simulation(const SimulationOptions& options)
   service.log.node.kept_for_laggards =
       options_.kept_for_laggards.value_or(Drawn(chance, kKept, 0, 8));
   service.log.sessions = *options_.sessions;
+  service.log.retention_bytes = options_.retention_bytes;
+  service.log.retention_age = options_.retention_age;
+  if (options_.retention_bytes.has_value() ||
+      options_.retention_age.has_value()) {
+    history_.AnythingMayBeTrimmed();
+  }
   service.log.node.checkpoint_chunk_bytes = size_t{64}
                                             << Drawn(chance, kChunk, 0, 8);
   for (MachineId m = 1; m <= options_.nodes + *options_.spares; ++m) {
@@ -273,70 +284,79 @@ void Simulation::Settle() {
 // Reads each server's whole log through its own face, and compares it with
 // all that was ever acknowledged.
 void Simulation::CompareLogs() {
-  for (SimServer* server : Members()) {
-    const auto& committed = history_.committed();
-    uint64_t found = 0;
-    bool done = false;
-    Offset next = server->log().first_offset();
-    const auto expected = static_cast<uint64_t>(
-        std::distance(committed.lower_bound(next.value()), committed.end()));
-    std::string who = absl::StrCat("server ", server->machine());
-    DistributedLog& log = server->log();
-    std::function<void(absl::StatusOr<ReadResult>)> on_read;
-    auto read = [&] {
-      log.Read(next, 256 << 10, ReadMode::kLocal,
-               [&](absl::StatusOr<ReadResult> r) { on_read(std::move(r)); });
-    };
-    on_read = [&](absl::StatusOr<ReadResult> result) {
-      if (!result.ok()) {
-        done = true;
-        return verdict_.Violate(absl::StrCat(
-            who, " can't read its log: ", result.status().ToString()));
-      }
-      for (const Entry& entry : result->batches) {
-        absl::StatusOr<BatchView> batch = BatchView::Parse(entry.payload);
-        // The first one may begin before.
-        Offset at = entry.header.base_offset;
-        if (!batch.ok() || (at != next && next != log.first_offset()) ||
-            at > next || at + entry.header.count <= next) {
-          done = true;
-          return verdict_.Violate(absl::StrCat(
-              who, " has no intact batch at offset ", next.value()));
-        }
-        RecordCursor cursor = batch->Records();
-        RecordView record;
-        for (; cursor.Next(&record); ++at) {
-          if (at < next) continue;
-          history_.Saw(record.value(), at, who);
-          found += committed.count(at.value());
-          ++next;
-        }
-      }
-      done = result->batches.empty();
-      if (!done) read();
-    };
+  for (SimServer* member : Members()) {
+    if (verdict_.ok()) CompareLog(member);
+  }
+}
+
+void Simulation::CompareLog(SimServer* server) {
+  const std::string who = absl::StrCat("server ", server->machine());
+  DistributedLog& log = server->log();
+  const auto& committed = history_.committed();
+  Offset first;  // that is read
+  Offset next;
+  uint64_t found = 0;
+  bool done = false;
+  auto violate = [&](absl::string_view what) {
+    done = true;
+    verdict_.Violate(absl::StrCat(who, what));
+  };
+  std::function<void(absl::StatusOr<ReadResult>)> on_read;
+  auto read = [&] {
+    log.Read(next, 256 << 10, ReadMode::kLocal,
+             [&](absl::StatusOr<ReadResult> r) { on_read(std::move(r)); });
+  };
+  auto begin = [&] {
+    first = next = log.first_offset();
+    found = 0;
     read();
-    if (!RunUntil([&] { return done; }, 60s)) {
-      return verdict_.NotLive(absl::StrCat(who, " doesn't read its log"));
+  };
+  on_read = [&](absl::StatusOr<ReadResult> result) {
+    // Retention goes on.
+    if (!result.ok() && log.first_offset() > next) return begin();
+    if (!result.ok()) {
+      return violate(
+          absl::StrCat(" can't read its log: ", result.status().ToString()));
     }
-    if (verdict_.ok() && found != expected) {
-      verdict_.Violate(absl::StrCat(who, " has ", found, " of the ", expected,
-                                    " acknowledged records"));
+    for (const Entry& entry : result->batches) {
+      absl::StatusOr<BatchView> batch = BatchView::Parse(entry.payload);
+      // The first one may begin before.
+      Offset at = entry.header.base_offset;
+      if (!batch.ok() || (at != next && next != first) || at > next ||
+          at + entry.header.count <= next) {
+        return violate(
+            absl::StrCat(" has no intact batch at offset ", next.value()));
+      }
+      RecordCursor cursor = batch->Records();
+      RecordView record;
+      for (; cursor.Next(&record); ++at) {
+        if (at < next) continue;
+        history_.Saw(record.value(), at, who);
+        found += committed.count(at.value());
+        ++next;
+      }
     }
-    const Offset trimmed = server->log().trimmed_to();
-    if (trimmed < history_.trimmed() ||
-        trimmed != Leader()->log().trimmed_to()) {
-      verdict_.Violate(absl::StrCat(
-          who, " takes all before ", trimmed.value(),
-          " for trimmed; acknowledged is ", history_.trimmed().value(),
-          ", and the leader says ", Leader()->log().trimmed_to().value()));
-    }
-    if (log.first_offset() > Offset(0) &&
-        !history_.MayBeTrimmed(log.first_offset() - 1)) {
-      verdict_.Violate(absl::StrCat(who, " begins at ",
-                                    log.first_offset().value(),
-                                    ", which nobody asked for"));
-    }
+    done = result->batches.empty();
+    if (!done) read();
+  };
+  begin();
+  if (!RunUntil([&] { return done; }, 60s)) {
+    return verdict_.NotLive(absl::StrCat(who, " doesn't read its log"));
+  }
+  const auto expected = static_cast<uint64_t>(
+      std::distance(committed.lower_bound(first.value()), committed.end()));
+  if (found != expected) {
+    violate(absl::StrCat(" has ", found, " of the ", expected,
+                         " acknowledged records from ", first.value(), " on"));
+  }
+  if (log.trimmed_to() < history_.trimmed()) {
+    violate(absl::StrCat(" takes all before ", log.trimmed_to().value(),
+                         " for trimmed; acknowledged is ",
+                         history_.trimmed().value()));
+  }
+  if (first > Offset(0) && !history_.MayBeTrimmed(first - 1)) {
+    violate(
+        absl::StrCat(" begins at ", first.value(), ", which nobody asked for"));
   }
 }
 

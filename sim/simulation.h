@@ -36,6 +36,8 @@ struct SimulationOptions {
   std::optional<size_t> kept_for_laggards;  // nothing: drawn by the seed
   // Nothing: the usual ones if `rates` are given, else drawn by the seed.
   std::optional<SessionLimits> sessions;
+  std::optional<uint64_t> retention_bytes;
+  std::optional<Duration> retention_age;
   // Of simulated time, with faults.
   Duration duration = 60s;
   // Without faults: a leader, an append of each client, equal logs within
@@ -119,6 +121,7 @@ class Simulation {
   // The servers of the leader's configuration; needs a leader.
   std::vector<SimServer*> Members();
   void CompareLogs();
+  void CompareLog(SimServer* server);
 
   World world_;
   const SimulationOptions options_;

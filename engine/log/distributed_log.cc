@@ -217,6 +217,25 @@ void DistributedLog::TrimOnceSure(Offset first, DoneFn done) {
   pending_.emplace(header.index, std::move(pending));
 }
 
+void DistributedLog::CheckRetention() {
+  const bool limited = options_.retention_bytes.has_value() ||
+                       options_.retention_age.has_value();
+  if (!limited || !node_.is_leader() || closing_) return;
+  retention_ = env_.loop->After(options_.retention_check_interval,
+                                [this] { CheckRetention(); });
+  std::optional<WallTime> before;
+  if (options_.retention_age.has_value()) {
+    before = env_.loop->WallNow() - *options_.retention_age;
+  }
+  const Offset first =
+      std::min(node_.wal()->OffsetToKeep(options_.retention_bytes, before),
+               committed_end());
+  const Offset said = trims_.empty() ? trimmed_to_ : trims_.rbegin()->second;
+  if (first <= std::max(trimmed_to_, said) || node_.handing_over()) return;
+  ++stats_.trims_by_retention;
+  node_.Propose(EntryKind::kTrim, 0, EncodeTrim(first));
+}
+
 // The state of the log's lost prefix is rolled forward over the entries that
 // are to be lost next, a slice at a time; then it is the next checkpoint.
 void DistributedLog::DropTrimmed() {
@@ -237,32 +256,33 @@ void DistributedLog::DropTrimmed() {
 
 void DistributedLog::RollTo(Index last) {
   constexpr size_t kSliceBytes = 1 << 20;
-  node_.ReadEntries(rolling_->point().index + 1, kSliceBytes,
-                    [this, last](absl::StatusOr<std::vector<Entry>> entries) {
-                      // A checkpoint from the leader may have come in between.
-                      if (rolling_ == nullptr) return;
-                      if (!entries.ok() || entries->front().header.index !=
-                                               rolling_->point().index + 1) {
-                        rolling_ = nullptr;
-                        return;
-                      }
-                      for (const Entry& entry : *entries) {
-                        if (entry.header.index > last) break;
-                        rolling_->Apply(entry);
-                      }
-                      if (rolling_->point().index < last) return RollTo(last);
-                      node_.DropTo(rolling_->MakeCheckpoint(),
-                                   scope_.Wrap([this](absl::Status dropped) {
-                                     // If it failed, it would again: rolling_
-                                     // stays.
-                                     if (!dropped.ok() || rolling_ == nullptr) {
-                                       return;
-                                     }
-                                     ++stats_.prefix_dropped;
-                                     base_ = *std::exchange(rolling_, nullptr);
-                                     DropTrimmed();
-                                   }));
-                    });
+  const Index next = rolling_->point().index + 1;
+  node_.ReadEntries(
+      next, kSliceBytes,
+      [this, last, next](absl::StatusOr<std::vector<Entry>> entries) {
+        // A checkpoint from the leader may have come in between.
+        if (rolling_ == nullptr || rolling_->point().index + 1 != next) return;
+        if (!entries.ok() || entries->front().header.index != next) {
+          rolling_ = nullptr;
+          return;
+        }
+        for (const Entry& entry : *entries) {
+          if (entry.header.index > last) break;
+          rolling_->Apply(entry);
+        }
+        if (rolling_->point().index < last) return RollTo(last);
+        node_.DropTo(rolling_->MakeCheckpoint(),
+                     scope_.Wrap([this](absl::Status s) { OnDropped(s); }));
+      });
+}
+
+void DistributedLog::OnDropped(const absl::Status& dropped) {
+  if (absl::IsUnavailable(dropped)) rolling_ = nullptr;
+  // Another failure would come again: then rolling_ stays, and this ends.
+  if (!dropped.ok() || rolling_ == nullptr) return;
+  ++stats_.prefix_dropped;
+  base_ = *std::exchange(rolling_, nullptr);
+  DropTrimmed();
 }
 
 absl::Status DistributedLog::CheckCheckpoint(const Checkpoint& checkpoint) {
@@ -375,6 +395,11 @@ void DistributedLog::OnRole() {
     FailPendingFrom(Index(0), "this server stopped leading before the commit");
   }
   TellLeaderWaiters();
+  // On the Loop: this is within a step of the core.
+  if (node_.is_leader()) {
+    retention_ =
+        env_.loop->After(Duration::zero(), [this] { CheckRetention(); });
+  }
   if (role_changed_) role_changed_();
 }
 

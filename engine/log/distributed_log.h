@@ -32,6 +32,12 @@ struct LogOptions {
   // answers kOverloaded.
   size_t pending_bytes_max = 64 << 20;
   size_t pending_appends_max = 1 << 16;
+  // As long as this server leads, it trims the log's oldest segments: while all
+  // of them take more than so many bytes, and when their records are older than
+  // that. Nothing: they stay.
+  std::optional<uint64_t> retention_bytes;
+  std::optional<Duration> retention_age;
+  Duration retention_check_interval = 1s;
   // Of producers' sessions, as long as this server leads.
   SessionLimits sessions;
 };
@@ -150,7 +156,8 @@ class DistributedLog : private NodeEvents {
     uint64_t sequence_gaps = 0;
     uint64_t overloaded = 0;
     uint64_t sessions_ended = 0;
-    uint64_t trims = 0;           // committed
+    uint64_t trims = 0;  // committed
+    uint64_t trims_by_retention = 0;
     uint64_t prefix_dropped = 0;  // behind a checkpoint
     uint64_t restored = 0;        // from a leader's checkpoint
 
@@ -162,6 +169,7 @@ class DistributedLog : private NodeEvents {
       fn("log_overloaded", overloaded);
       fn("log_session_ended", sessions_ended);
       fn("log_trim", trims);
+      fn("log_trim_by_retention", trims_by_retention);
       fn("log_prefix_dropped", prefix_dropped);
       fn("log_restored", restored);
     }
@@ -217,10 +225,12 @@ class DistributedLog : private NodeEvents {
   void AppendNew(uint32_t record_count, Buffer batch,
                  const AppendOptions& options, AppendFn done);
   void AwaitCommit(Index index, PendingAppend pending);
+  void CheckRetention();
   void TrimOnceSure(Offset first, DoneFn done);
   // Drops what trims have left nobody needs; in slices, until it is done.
   void DropTrimmed();
   void RollTo(Index last);
+  void OnDropped(const absl::Status& dropped);
   void RejectOnceSure(AppendOutcome outcome, AppendFn done);
   void FailPendingFrom(Index from, absl::string_view why);
   void AnswerUnknownSession(SessionId session, Sequence sequence,
@@ -244,6 +254,7 @@ class DistributedLog : private NodeEvents {
   Offset trimmed_to_;
   // Of the prefix that the log has lost; and on its way to the next one.
   LogState base_;
+  Timer retention_;
   std::unique_ptr<LogState> rolling_;
   // In the order of index; a duplicate of a waiting append waits at its
   // index too.

@@ -131,7 +131,8 @@ class Node : private Membership::Host {
   // followers lack, unless one lacks too much.
   Index DroppableTo(Index up_to) const;
   // The checkpoint becomes durable, then the log up to its entry is dropped,
-  // which DroppableTo allowed. One at a time.
+  // which DroppableTo allowed. UNAVAILABLE while another one is being written,
+  // a leader's perhaps; RESOURCE_EXHAUSTED beyond kCheckpointBytesMax.
   void DropTo(Checkpoint checkpoint, DoneFn done);
   // The log begins behind this point.
   const LogPoint& base() const { return base_.point; }

@@ -71,13 +71,19 @@ Index Node::DroppableTo(Index up_to) const {
 }
 
 void Node::DropTo(Checkpoint checkpoint, DoneFn done) {
-  CHECK(!writing_checkpoint_);
   CHECK_LE(checkpoint.point.index, core_->durable_commit());
   checkpoint.cluster = identity_.cluster_id;
-  if (CheckpointBytes(checkpoint) > kCheckpointBytesMax) {
-    return env_.loop->Post(scope_.Wrap([done = std::move(done)]() mutable {
-      done(absl::ResourceExhaustedError("the checkpoint is too large"));
-    }));
+  absl::Status possible;
+  if (writing_checkpoint_ || late_base_.has_value()) {
+    possible = absl::UnavailableError("another checkpoint is being written");
+  } else if (CheckpointBytes(checkpoint) > kCheckpointBytesMax) {
+    possible = absl::ResourceExhaustedError("the checkpoint is too large");
+  }
+  if (!possible.ok()) {
+    return env_.loop->Post(
+        scope_.Wrap([done = std::move(done), possible]() mutable {
+          done(std::move(possible));
+        }));
   }
   writing_checkpoint_ = true;
   checkpoint_file_->Write(

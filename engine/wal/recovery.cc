@@ -226,7 +226,7 @@ absl::Status WalRecovery::TakeSegment(const Candidate& c, const Buffer& bytes) {
 absl::Status WalRecovery::TakeEntries(const Candidate& c,
                                       const SegmentScan& scan,
                                       const Buffer& bytes) {
-  LogSegment segment(c.id, c.file, c.header->first_index());
+  LogSegment segment(*c.header, c.file);
   uint64_t end = kSegmentHeaderBytes;
   for (const FoundFrame& frame : scan.frames) {
     uint64_t after = frame.position + FrameBytes(frame.header.body_size);
@@ -392,7 +392,7 @@ void WalRecovery::WriteTail(std::shared_ptr<File> file) {
   header.id = result_.next_id++;
   header.previous = before_tail_;
   FrameWriter writer(header);
-  LogSegment segment(header.id, tail_file_, header.first_index());
+  LogSegment segment(header, tail_file_);
   Buffers frames;
   for (const Entry& e : tail_) {
     segment.Note(e.header, writer.position(), writer.seed());

@@ -145,13 +145,19 @@ class LogSegment {
     uint32_t seed = 0;
   };
 
-  LogSegment(uint64_t id, std::shared_ptr<File> file, Index first)
-      : id_(id), file_(std::move(file)), first_(first), last_(first - 1) {}
+  LogSegment(const SegmentHeader& header, std::shared_ptr<File> file)
+      : id_(header.id),
+        file_(std::move(file)),
+        first_(header.first_index()),
+        last_(first_ - 1),
+        begun_(header.previous.log_time) {}
 
   uint64_t id() const { return id_; }
   const std::shared_ptr<File>& file() const { return file_; }
   Index first() const { return first_; }
   Index last() const { return last_; }  // first() - 1 while empty
+  // The log time of the entry before its first one.
+  WallTime begun() const { return begun_; }
   // Of the frames that may be read.
   uint64_t end() const { return end_; }
   void set_end(uint64_t end) { end_ = end; }
@@ -171,6 +177,7 @@ class LogSegment {
   std::shared_ptr<File> file_;  // shared with reads under way
   Index first_;
   Index last_;
+  WallTime begun_;
   uint64_t end_ = kSegmentHeaderBytes;
   std::vector<Sample> samples_;
 };

@@ -171,7 +171,7 @@ TEST(SegmentTest, RestingMarksStandInTwoBlocks) {
 }
 
 TEST(SegmentTest, SampleFloors) {
-  LogSegment segment(1, nullptr, Index(8));
+  LogSegment segment(SomeHeader(), nullptr);
   EXPECT_EQ(segment.last(), Index(7));
   LogPoint point = SomeHeader().previous;
   uint64_t position = kSegmentHeaderBytes;

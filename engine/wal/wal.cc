@@ -324,6 +324,22 @@ Index Wal::FirstOfLastSegments(size_t n) const {
   return segments_[segments_.size() - std::min(n, segments_.size())].first();
 }
 
+Offset Wal::OffsetToKeep(std::optional<uint64_t> bytes_max,
+                         std::optional<WallTime> before) const {
+  uint64_t bytes = 0;
+  for (const LogSegment& s : segments_) bytes += s.end();
+  Offset keep;
+  for (size_t i = 0; i + 1 < segments_.size(); ++i) {
+    const LogSegment& next = segments_[i + 1];
+    const bool too_much = bytes_max.has_value() && bytes > *bytes_max;
+    const bool too_old = before.has_value() && next.begun() < *before;
+    if ((!too_much && !too_old) || next.last() < next.first()) break;
+    bytes -= segments_[i].end();
+    keep = next.first_offset();
+  }
+  return keep;
+}
+
 // --- Segments ---
 
 bool Wal::SpareReady(uint64_t bytes) {
@@ -390,7 +406,7 @@ void Wal::BeginSegment(Buffers* out) {
     replaced_.push_back(SegmentName(segments_.back().id()));
     segments_.pop_back();
   }
-  segments_.emplace_back(spare_id_, std::move(spare_), header.first_index());
+  segments_.emplace_back(header, std::move(spare_));
   spare_ = nullptr;
   // Who reads what was just written finds it in memory; but a log that only
   // grows would fill the page cache with what nobody reads, and writing to

@@ -130,6 +130,12 @@ class Wal {
   Index DroppableTo(Index up_to) const;
   // The first entry of the last n segments.
   Index FirstOfLastSegments(size_t n) const;
+  // The first offset that stays if the oldest segments go, one by one, as long
+  // as the log has more than `bytes_max`, or they hold only what is from before
+  // `before`, by log time. 0: none would go.
+  Offset OffsetToKeep(std::optional<uint64_t> bytes_max,
+                      std::optional<WallTime> before) const;
+
   // Replaces the whole log by a checkpoint up to `base` (not 0), which is
   // durable already. Ordered like a Write: comes after all earlier ones, and
   // the next one continues at base.index + 1. Reads under way are ABORTED.

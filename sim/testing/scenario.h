@@ -26,6 +26,8 @@ class Scenario : public testing::Test {
     options.clients = clients;
     options.spares = spares;
     options.kept_for_laggards = kept_for_laggards_;
+    options.retention_bytes = retention_bytes_;
+    options.retention_age = retention_age_;
     options.rates = FaultRates{};
     sim_ = nullptr;
     sim_ = std::make_unique<Simulation>(options);
@@ -90,6 +92,11 @@ class Scenario : public testing::Test {
     }
     return status;
   }
+  void set_retention(std::optional<uint64_t> bytes,
+                     std::optional<Duration> age) {
+    retention_bytes_ = bytes;
+    retention_age_ = age;
+  }
   size_t clients() const { return clients_; }
   void set_clients(size_t clients) { clients_ = clients; }
   // Of the clusters to come.
@@ -111,6 +118,8 @@ class Scenario : public testing::Test {
  private:
   size_t clients_ = 1;
   std::optional<size_t> kept_for_laggards_;
+  std::optional<uint64_t> retention_bytes_;
+  std::optional<Duration> retention_age_;
 };
 
 }  // namespace holdfast

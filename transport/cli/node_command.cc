@@ -88,6 +88,25 @@ absl::Status ParseMembership(const Args& args, NodeOptions* node) {
   return absl::OkStatus();
 }
 
+absl::Status ParseRetention(const Args& args, LogOptions* log) {
+  if (args.Has("retention-mib")) {
+    absl::StatusOr<uint64_t> mib =
+        args.Number("retention-mib", 0, 1, uint64_t{1} << 40);
+    if (!mib.ok()) return mib.status();
+    log->retention_bytes = *mib << 20;
+  }
+  if (args.Has("retention-age")) {
+    absl::StatusOr<Duration> age = args.Time("retention-age", Duration());
+    if (!age.ok()) return age.status();
+    if (*age < 1s) {
+      return absl::InvalidArgumentError(
+          "--retention-age: expected at least 1s");
+    }
+    log->retention_age = *age;
+  }
+  return absl::OkStatus();
+}
+
 absl::StatusOr<DiskBackend> ParseDisk(const std::string& text) {
   if (text == "auto") return DiskBackend::kAuto;
   if (text == "io_uring") return DiskBackend::kIoUring;
@@ -163,6 +182,9 @@ absl::StatusOr<NodeSettings> ParseSettings(const Args& args) {
   absl::StatusOr<uint64_t> segment = args.Number("segment-mib", 64, 1, 1024);
   if (!segment.ok()) return segment.status();
   node.wal.segment_bytes = *segment << 20;
+  if (absl::Status s = ParseRetention(args, &settings.service.log); !s.ok()) {
+    return s;
+  }
   absl::StatusOr<DiskBackend> disk = ParseDisk(args.Text("disk", "auto"));
   if (!disk.ok()) return disk.status();
   settings.disk = *disk;
@@ -321,6 +343,11 @@ Command NodeCommand() {
            {"election-timeout", "TIME",
             "at least; up to twice as long: 250ms; the same on all servers"},
            {"segment-mib", "N", "size of a segment file; 64"},
+           {"retention-mib", "N",
+            "drop the oldest segments while the log takes more; never unless "
+            "told otherwise; the same on all servers"},
+           {"retention-age", "TIME",
+            "drop segments of records that are older, such as 168h; likewise"},
            {"disk", "auto|io_uring|threads",
             "what runs its reads, writes and syncs; auto: io_uring where it "
             "works"},
