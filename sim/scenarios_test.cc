@@ -469,6 +469,25 @@ TEST(Scenario, LeadersDiskStalls) {
   c.ExpectGoodEnd();
 }
 
+// As by SIGSTOP. When it goes on, it takes itself for the leader, until it
+// hears of the other one.
+TEST(Scenario, PausedLeaderIsReplaced) {
+  for (uint64_t seed = 1; seed <= 10; ++seed) {
+    Cluster c(Scene(seed, 3, 2));
+    ASSERT_TRUE(c.Progress(20));
+    SimServer* paused = c->Leader();
+    const Term term = c.TermOf(paused->machine());
+    c->world()->scheduler.Pause(paused->process()->actor(),
+                                c->world()->now() + 5s);
+    EXPECT_NE(c.WaitForLeader(c.Except({paused->machine()})), 0u);
+    EXPECT_TRUE(c.Progress(20));
+    EXPECT_TRUE(c->RunFor(6s));
+    EXPECT_GT(c.TermOf(paused->machine()), term);
+    EXPECT_FALSE(paused->node().is_leader());
+    c.ExpectGoodEnd();
+  }
+}
+
 TEST(Scenario, SlowLinksOnlySlowThingsDown) {
   Cluster c(Scene(14, 3));
   ASSERT_TRUE(c.Progress(20));

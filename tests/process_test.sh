@@ -251,7 +251,23 @@ expect_line .
 run "$holdfast" status --servers="$(address 4)" "${client[@]}" --timeout=1s
 expect_code 3
 
+start_case "inspect of a running server is refused"
+run "$holdfast" inspect --data-dir="$work/data1"
+expect_code 1
+expect_line 'stop it first'
+
 start_case "SIGTERM ends every server with 0"
 expect_logs_equal
 for id in 1 2 3; do terminate $id; done
+
+start_case "inspect finds what is there, and one flipped bit"
+run "$holdfast" inspect --data-dir="$work/data1"
+expect_code 0
+grep -q "no damage found" "$work/out" || fail "expected no damage"
+grep -q "records from offset 0 on" "$work/out" || fail "expected the records"
+segment=$(ls "$work"/data1/*.segment | head -n 1)
+printf '\377' | dd of="$segment" bs=1 seek=5000 conv=notrunc status=none
+run "$holdfast" inspect --data-dir="$work/data1"
+expect_code 1
+grep -q "DAMAGED: position" "$work/out" || fail "expected the damage's position"
 echo "all is well: $(wc -l < "$work/all") lines, $SECONDS s"

@@ -17,7 +17,8 @@ std::vector<Command> Commands() {
   return {CertsInitCommand(), CertsIssueCommand(), NodeCommand(),
           AppendCommand(),    ReadCommand(),       TailCommand(),
           StatusCommand(),    JoinCommand(),       LeaveCommand(),
-          TransferCommand(),  TrimCommand(),       BenchCommand()};
+          TransferCommand(),  TrimCommand(),       BenchCommand(),
+          InspectCommand()};
 }
 
 void PrintHelp(const std::vector<Command>& commands) {

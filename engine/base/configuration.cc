@@ -10,8 +10,6 @@
 namespace holdfast {
 namespace {
 
-constexpr uint32_t kMembersMax = 1024;
-
 size_t EncodedSize(const std::vector<Member>& members) {
   size_t size = 4;
   for (const Member& m : members) size += 8 + 8 + 4 + m.address.size();
@@ -30,10 +28,10 @@ void Encode(const std::vector<Member>& members, ByteWriter* w) {
 
 absl::StatusOr<std::vector<Member>> DecodeMembers(ByteReader* r) {
   uint32_t count = r->Int<uint32_t>();
-  if (count > kMembersMax) {
+  if (count > Configuration::kMembersMax) {
     return absl::InvalidArgumentError(
-        absl::StrCat("configuration: expected at most ", kMembersMax,
-                     " members, found ", count));
+        absl::StrCat("configuration: expected at most ",
+                     Configuration::kMembersMax, " members, found ", count));
   }
   std::vector<Member> members;
   for (uint32_t i = 0; i < count && r->ok(); ++i) {

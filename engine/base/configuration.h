@@ -1,6 +1,7 @@
 #ifndef HOLDFAST_ENGINE_BASE_CONFIGURATION_H_
 #define HOLDFAST_ENGINE_BASE_CONFIGURATION_H_
 
+#include <cstddef>
 #include <string>
 #include <vector>
 
@@ -30,6 +31,10 @@ struct Configuration {
   std::vector<Member> learners;
   // The same, but become voters once they have caught up.
   std::vector<Member> joining;
+
+  // In each list.
+  static constexpr size_t kMembersMax = 1024;
+  static constexpr size_t kAddressBytesMax = 255;
 
   bool joint() const { return !old_voters.empty(); }
   bool operator==(const Configuration&) const = default;

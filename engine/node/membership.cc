@@ -50,6 +50,11 @@ absl::StatusOr<Configuration> WithServer(const Configuration& now,
   Configuration next = now;
   const Member* known = now.Find(member.id);
   if (known == nullptr) {
+    if (now.Everyone().size() >= Configuration::kMembersMax) {
+      return absl::FailedPreconditionError(
+          absl::StrCat("expected fewer than ", Configuration::kMembersMax,
+                       " members, found as many"));
+    }
     Insert(learner ? &next.learners : &next.joining, member);
     return next;
   }
@@ -168,10 +173,13 @@ void Membership::Join(ServerId id, Address address, bool learner, DoneFn done) {
 
 void Membership::BeginJoin(ServerId id, Address address, bool learner,
                            DoneFn done) {
-  if (id == ServerId() || address.empty()) {
+  if (id == ServerId() || address.empty() ||
+      address.size() > Configuration::kAddressBytesMax) {
     return Answer(std::move(done),
-                  absl::InvalidArgumentError(
-                      "expected an id above 0 and an address, found none"));
+                  absl::InvalidArgumentError(absl::StrCat(
+                      "expected an id above 0 and an address of 1 to ",
+                      Configuration::kAddressBytesMax, " bytes, found ",
+                      id.value(), " and ", address.size())));
   }
   if (id == self_) {
     // It can't dial itself, but knows what it would say.

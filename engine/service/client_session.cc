@@ -14,7 +14,6 @@ namespace {
 
 // Of what Join and Leave name. Servers say their addresses in hellos, which
 // take no more.
-constexpr size_t kAddressBytesMax = 255;
 constexpr int kServerIdsMax = 1024;
 // A change of members that can't go on now won't within the next round trips.
 constexpr uint32_t kAdminRetryAfterMs = 100;
@@ -346,12 +345,13 @@ void ClientSession::OnJoin(const MessageView& message) {
   if (!Allowed(id, ClientRole::kAdmin, "changing members")) return;
   absl::string_view address = request.address();
   absl::StatusOr<HostPort> parsed = ParseAddress(address);
-  if (request.server_id() == 0 || address.size() > kAddressBytesMax ||
-      !parsed.ok() || parsed->port == 0) {
+  if (request.server_id() == 0 ||
+      address.size() > Configuration::kAddressBytesMax || !parsed.ok() ||
+      parsed->port == 0) {
     return Refuse(id, wire::CODE_MALFORMED,
                   absl::StrCat("join: expected a server's id above 0 and its "
                                "HOST:PORT of at most ",
-                               kAddressBytesMax, " bytes"));
+                               Configuration::kAddressBytesMax, " bytes"));
   }
   if (!BeginAdmin(id)) return;
   log_->Join(ServerId(request.server_id()), Address(address), request.learner(),

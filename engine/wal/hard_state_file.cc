@@ -24,6 +24,27 @@ uint32_t Checksum(absl::string_view bytes) {
 
 }  // namespace
 
+absl::StatusOr<HardStateCopy> DecodeHardStateCopy(absl::string_view bytes) {
+  ByteReader r(bytes);
+  const uint64_t magic = r.Int<uint64_t>();
+  const uint32_t version = r.Int<uint32_t>();
+  const uint32_t crc = r.Int<uint32_t>();
+  HardStateCopy copy;
+  copy.owner = Incarnation(r.Int<uint64_t>());
+  copy.sequence = r.Int<uint64_t>();
+  copy.state.term = Term(r.Int<uint64_t>());
+  copy.state.vote = ServerId(r.Int<uint64_t>());
+  if (!r.ok() || magic != kMagic || crc != Checksum(bytes)) {
+    return absl::DataLossError("not an intact hard state");
+  }
+  if (version != kVersion) {
+    return absl::FailedPreconditionError(
+        absl::StrCat("expected format version ", kVersion, ", found ", version,
+                     "; it was written by another release"));
+  }
+  return copy;
+}
+
 HardStateFile::HardStateFile(Disk* disk, Incarnation owner)
     : disk_(disk), owner_(owner) {}
 
@@ -49,27 +70,23 @@ void HardStateFile::ReadCopy(size_t which) {
   copies_[which].file->Read(
       0, kHardStateBytes, [this, which](absl::StatusOr<Buffer> bytes) {
         if (!bytes.ok()) return Finish(bytes.status());
-        Copy& copy = copies_[which];
-        ByteReader r(bytes->view());
-        uint64_t magic = r.Int<uint64_t>();
-        uint32_t version = r.Int<uint32_t>();
-        uint32_t crc = r.Int<uint32_t>();
-        uint64_t owner = r.Int<uint64_t>();
-        copy.sequence = r.Int<uint64_t>();
-        copy.state.term = Term(r.Int<uint64_t>());
-        copy.state.vote = ServerId(r.Int<uint64_t>());
-        copy.intact =
-            r.ok() && magic == kMagic && crc == Checksum(bytes->view());
-        if (copy.intact && version != kVersion) {
+        absl::StatusOr<HardStateCopy> found =
+            DecodeHardStateCopy(bytes->view());
+        if (absl::IsFailedPrecondition(found.status())) {
           return Finish(absl::FailedPreconditionError(absl::StrCat(
-              "file ", Name(which), ": expected format version ", kVersion,
-              ", found ", version, "; it was written by another release")));
+              "file ", Name(which), ": ", found.status().message())));
         }
-        if (copy.intact && owner != owner_.value()) {
+        if (found.ok() && found->owner != owner_) {
           return Finish(absl::FailedPreconditionError(
               absl::StrCat("file ", Name(which),
                            " belongs to another data directory; take it "
                            "out, and put this directory's own back")));
+        }
+        Copy& copy = copies_[which];
+        copy.intact = found.ok();
+        if (found.ok()) {
+          copy.sequence = found->sequence;
+          copy.state = found->state;
         }
         OpenCopy(which + 1);
       });

@@ -32,6 +32,15 @@ namespace holdfast {
 //   40  vote      u64
 inline constexpr size_t kHardStateBytes = 48;
 
+// One of the two.
+struct HardStateCopy {
+  Incarnation owner;
+  uint64_t sequence = 0;
+  HardState state;
+};
+// DATA_LOSS: not an intact copy. FAILED_PRECONDITION: of another version.
+absl::StatusOr<HardStateCopy> DecodeHardStateCopy(absl::string_view bytes);
+
 class HardStateFile {
  public:
   HardStateFile(Disk* disk, Incarnation owner);

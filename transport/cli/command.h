@@ -32,6 +32,7 @@ Command JoinCommand();
 Command LeaveCommand();
 Command TransferCommand();
 Command TrimCommand();
+Command InspectCommand();
 
 // Prints one line to stderr, "holdfast: ...", and returns `code`.
 int Fail(int code, absl::string_view problem);

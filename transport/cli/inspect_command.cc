@@ -1,0 +1,177 @@
+// What is in a stopped server's data directory; nothing is changed.
+
+#include <fcntl.h>
+#include <sys/file.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cstdio>
+#include <filesystem>
+#include <fstream>
+#include <iterator>
+#include <string>
+#include <vector>
+
+#include "absl/strings/match.h"
+#include "absl/strings/numbers.h"
+#include "absl/strings/str_cat.h"
+#include "engine/base/crc32c.h"
+#include "engine/node/identity.h"
+#include "engine/wal/checkpoint_file.h"
+#include "engine/wal/entry.h"
+#include "engine/wal/hard_state_file.h"
+#include "engine/wal/segment.h"
+#include "transport/cli/command.h"
+#include "transport/owned_fd.h"
+
+namespace holdfast {
+namespace {
+
+class Inspector {
+ public:
+  explicit Inspector(std::string directory)
+      : directory_(std::move(directory)) {}
+
+  int Run() {
+    std::error_code error;
+    std::vector<std::string> names;
+    for (const auto& file :
+         std::filesystem::directory_iterator(directory_, error)) {
+      names.push_back(file.path().filename().string());
+    }
+    if (error) {
+      return Fail(kExitFailed, absl::StrCat("can't read the directory ",
+                                            directory_, ": ", error.message()));
+    }
+    OwnedFd lock(
+        open(absl::StrCat(directory_, "/LOCK").c_str(), O_RDONLY | O_CLOEXEC));
+    if (lock.get() >= 0 && flock(lock.get(), LOCK_EX | LOCK_NB) != 0) {
+      return Fail(kExitFailed, absl::StrCat("a server runs on ", directory_,
+                                            ": stop it first"));
+    }
+    std::sort(names.begin(), names.end());
+    for (const std::string& name : names) Inspect(name);
+    std::printf("%s\n", damaged_ == 0
+                            ? "no damage found"
+                            : absl::StrCat(damaged_, " damaged").c_str());
+    return damaged_ == 0 ? kExitDone : kExitFailed;
+  }
+
+ private:
+  static void Print(const std::string& line) {
+    std::printf("%s\n", line.c_str());
+  }
+  void Damage(const std::string& name, const std::string& what) {
+    ++damaged_;
+    Print(absl::StrCat(name, ": DAMAGED: ", what));
+  }
+
+  void Inspect(const std::string& name) {
+    std::ifstream in(absl::StrCat(directory_, "/", name), std::ios::binary);
+    const std::string bytes{std::istreambuf_iterator<char>(in),
+                            std::istreambuf_iterator<char>()};
+    if (name == "identity") {
+      InspectIdentity(name, bytes);
+    } else if (absl::StartsWith(name, "hardstate-")) {
+      InspectHardState(name, bytes);
+    } else if (ParseCheckpointName(name).has_value()) {
+      InspectCheckpoint(name, bytes);
+    } else if (ParseSegmentName(name).has_value()) {
+      InspectSegment(name, bytes);
+    }
+  }
+
+  void InspectIdentity(const std::string& name, const std::string& bytes) {
+    absl::StatusOr<Identity> identity = DecodeIdentity(bytes);
+    if (!identity.ok()) {
+      return Damage(name, std::string(identity.status().message()));
+    }
+    Print(
+        absl::StrCat(name, ": server ", identity->id.value(), " of cluster \"",
+                     identity->cluster_name, "\" (",
+                     absl::Hex(identity->cluster_id.value(), absl::kZeroPad16),
+                     "), incarnation ",
+                     absl::Hex(identity->incarnation.value(), absl::kZeroPad16),
+                     ", ", identity->boot_count, " starts"));
+  }
+
+  void InspectHardState(const std::string& name, const std::string& bytes) {
+    absl::StatusOr<HardStateCopy> copy = DecodeHardStateCopy(bytes);
+    if (!copy.ok()) return Damage(name, std::string(copy.status().message()));
+    Print(absl::StrCat(name, ": term ", copy->state.term.value(), ", vote ",
+                       copy->state.vote.value(), ", written ", copy->sequence,
+                       " times"));
+  }
+
+  void InspectCheckpoint(const std::string& name, const std::string& bytes) {
+    absl::StatusOr<Checkpoint> checkpoint =
+        DecodeCheckpoint(Buffer::Copy(bytes));
+    if (!checkpoint.ok()) {
+      return Damage(name, std::string(checkpoint.status().message()));
+    }
+    const LogPoint& point = checkpoint->point;
+    Print(absl::StrCat(name, ": up to entry ", point.index.value(), " of term ",
+                       point.term.value(), ", next offset ",
+                       point.next_offset.value(), ", trimmed to ",
+                       checkpoint->first_offset.value(), ", ", bytes.size(),
+                       " bytes"));
+  }
+
+  void InspectSegment(const std::string& name, const std::string& bytes) {
+    absl::StatusOr<SegmentHeader> header =
+        DecodeSegmentHeader(absl::string_view(bytes).substr(
+            0, std::min(bytes.size(), kSegmentHeaderBytes)));
+    if (absl::IsNotFound(header.status())) {
+      return Print(absl::StrCat(name, ": spare, ", bytes.size(), " bytes"));
+    }
+    if (!header.ok()) {
+      return Damage(name, std::string(header.status().message()));
+    }
+    const SegmentScan scan = ScanSegment(bytes, *header);
+    LogPoint last = header->previous;
+    uint64_t records = 0;
+    for (const FoundFrame& frame : scan.frames) {
+      if (frame.header.kind != FrameKind::kEntry) continue;
+      absl::StatusOr<Entry> entry =
+          DecodeEntry(Buffer::Copy(absl::string_view(bytes).substr(
+              frame.position + kLogFrameHeaderBytes, frame.header.body_size)));
+      if (!entry.ok() || !Continues(last, entry->header) ||
+          Crc32c(entry->payload.view()) != entry->header.payload_crc) {
+        return Damage(name,
+                      absl::StrCat("position ", frame.position, ": entry ",
+                                   last.index.value() + 1, " isn't intact"));
+      }
+      last = PointAfter(entry->header);
+      records += entry->header.count;
+    }
+    Print(absl::StrCat(name, ": entries ", header->first_index().value(),
+                       " to ", last.index.value(), ", terms ",
+                       header->previous.term.value(), " to ", last.term.value(),
+                       ", ", records, " records from offset ",
+                       header->previous.next_offset.value(), " on, ", scan.end,
+                       " of ", bytes.size(), " bytes used"));
+    if (scan.end < scan.marked_to) {
+      Damage(name, absl::StrCat("position ", scan.end, ": all up to ",
+                                scan.marked_to, " was synced"));
+    }
+  }
+
+  const std::string directory_;
+  int damaged_ = 0;
+};
+
+int RunInspect(const Args& args) {
+  if (absl::Status s = args.Require({"data-dir"}); !s.ok()) return FailWith(s);
+  return Inspector(args.Text("data-dir")).Run();
+}
+
+}  // namespace
+
+Command InspectCommand() {
+  return {"inspect",
+          "shows what is in a stopped server's directory, and checks it",
+          {{"data-dir", "DIR", "the server's directory"}},
+          RunInspect};
+}
+
+}  // namespace holdfast
