@@ -44,18 +44,25 @@ void SimServer::Start() {
   };
   uint64_t seed =
       HashCombine(HashCombine(world_->chance.seed(), machine_), boots_);
+  ServiceOptions options = options_;
+  if (kv_ != nullptr) {
+    life.kv = std::make_unique<KvActor>(kv_, &life.process,
+                                        absl::StrCat("server ", machine_));
+    options.log.machine = life.kv->machine();
+  }
   life.service = std::make_unique<Service>(Env{.loop = life.process.loop(),
                                                .disk = life.disk.get(),
                                                .network = life.network.get(),
                                                .security = &life.security,
                                                .seed = seed,
                                                .log_line = &life.log_line},
-                                           options_);
+                                           options);
   auto fail = [this](absl::Status why) {
     if (!why.ok()) failure_ = std::move(why);
   };
   life.service->OnFatal(fail);
   life.service->Open(fail);
+  if (kv_ != nullptr) life.kv->Start(&life.service->log());
 }
 
 void SimServer::Crash(bool power_lost) {
@@ -94,7 +101,11 @@ void SimServer::CollectStats(std::map<std::string, uint64_t>* totals) const {
   if (log.node().core() != nullptr) log.node().core()->stats().ForEach(add);
   if (log.node().wal() != nullptr) log.node().wal()->stats().ForEach(add);
   log.stats().ForEach(add);
+  if (log.applier() != nullptr) log.applier()->stats().ForEach(add);
   log.node().membership().stats().ForEach(add);
+  if (log.node().remote_reads() != nullptr) {
+    log.node().remote_reads()->stats().ForEach(add);
+  }
   log.node().checkpoint_sender().stats().ForEach(add);
 }
 

@@ -12,6 +12,7 @@
 #include "engine/base/configuration.h"
 #include "engine/peer/plaintext.h"
 #include "engine/service/service.h"
+#include "sim/kv_workload.h"
 #include "sim/sim_disk.h"
 #include "sim/sim_network.h"
 #include "sim/sim_process.h"
@@ -51,6 +52,10 @@ class SimServer {
   // joined, or form a cluster with these servers.
   void set_join();
   void set_bootstrap(std::vector<Member> members);
+  // From its next start on, it has a key-value machine, and a user of it.
+  void set_kv(KvWorld* kv) { kv_ = kv; }
+  // Needs running(), and set_kv before.
+  const KvMachine& kv() const { return life_->kv->kv(); }
   // Starts so far.
   uint32_t boots() const { return boots_; }
   // Why the server stopped by itself or couldn't start; OK otherwise.
@@ -72,6 +77,7 @@ class SimServer {
     std::unique_ptr<SimDisk> disk;
     std::unique_ptr<SimNetwork> network;
     LogLineFn log_line;
+    std::unique_ptr<KvActor> kv;
     std::unique_ptr<Service> service;
   };
 
@@ -83,6 +89,7 @@ class SimServer {
   ServiceOptions options_;
   const SimDiskOptions disk_options_;
   std::unique_ptr<DiskImage> image_;
+  KvWorld* kv_ = nullptr;
   int64_t drift_ppm_ = 0;
   uint32_t boots_ = 0;
   absl::Status failure_;

@@ -14,6 +14,7 @@ constexpr ChanceSite kWhat("client/what");
 constexpr ChanceSite kRecords("client/records");
 constexpr ChanceSite kSize("client/size");
 constexpr ChanceSite kReadFrom("client/read_from");
+constexpr ChanceSite kReadAt("client/read_at");
 constexpr ChanceSite kExpect("client/expect");
 
 // An outcome comes within this, or the append is taken for unknown.
@@ -165,6 +166,11 @@ void SimClient::Read() {
   ClientReadOptions options;
   options.timeout = 10s;
   options.max_bytes = kReadBytes;
+  // A third of them at any server, which asks the leader.
+  const uint64_t whom =
+      world_->chance.Below(kReadAt, life_->process.chance_actor(), draws_++,
+                           3 * options_.servers.size());
+  if (whom < options_.servers.size()) options.server = options_.servers[whom];
   life_->client->Read(
       Offset(from), options,
       [this, noted, from, trimmed](absl::StatusOr<ClientReadResult> result) {

@@ -24,6 +24,7 @@ constexpr ChanceSite kInFlight("setup/in_flight");
 constexpr ChanceSite kKept("setup/kept_segments");
 constexpr ChanceSite kSessions("setup/sessions");
 constexpr ChanceSite kRetention("setup/retention");
+constexpr ChanceSite kKv("setup/kv");
 constexpr ChanceSite kChunk("setup/chunk_bytes");
 
 // Clients' machines are numbered from here, servers' from 1.
@@ -68,6 +69,9 @@ SimulationOptions Simulation::Draw(SimulationOptions options, Chance* chance) {
       if (retention == 2) options.retention_age = 15s;
     }
   }
+  if (!options.kv.has_value()) {
+    options.kv = !options.rates.has_value() && Drawn(chance, kKv, 0, 4) > 0;
+  }
   if (!options.rates.has_value()) options.rates = FaultRates::Swarm(chance);
   return options;
 }
@@ -80,7 +84,12 @@ Simulation::Simulation(const SimulationOptions& options)
                                 .silence_ppm = options_.rates->silence_ppm,
                                 .refuse_ppm = options_.rates->refuse_ppm}),
       checker_(&verdict_),
-      history_(&verdict_) {
+      history_(&verdict_),
+      kv_model_(&verdict_),
+      kv_{.world = &world_,
+          .history = &history_,
+          .model = &kv_model_,
+          .counts = &kv_counts_} {
   Chance* chance = &world_.chance;
   std::vector<Member> members;
   for (MachineId m = 1; m <= options_.nodes; ++m) {
@@ -106,6 +115,7 @@ Simulation::Simulation(const SimulationOptions& options)
   service.log.node.kept_for_laggards =
       options_.kept_for_laggards.value_or(Drawn(chance, kKept, 0, 8));
   service.log.sessions = *options_.sessions;
+  service.log.machine_slice_bytes = size_t{32} << Drawn(chance, kKv, 1, 8);
   service.log.retention_bytes = options_.retention_bytes;
   service.log.retention_age = options_.retention_age;
   if (options_.retention_bytes.has_value() ||
@@ -121,6 +131,7 @@ Simulation::Simulation(const SimulationOptions& options)
             .sync_max = Duration(600us) * (1 << Drawn(chance, kSync, m, 6)),
             .slow_ppm = options_.rates->slow_disk_ppm}));
     if (m > options_.nodes) servers_.back()->set_join();
+    if (*options_.kv) servers_.back()->set_kv(&kv_);
     int64_t most = options_.rates->drift_ppm_max;
     int64_t drift =
         static_cast<int64_t>(
@@ -239,6 +250,7 @@ bool Simulation::LogsEqual() {
 
 void Simulation::Settle() {
   world_.Note("faults stop");
+  kv_.quiet = true;
   if (operator_ != nullptr) operator_->Stop();
   if (schedule_ != nullptr) schedule_->Stop();
   fabric_.HealAll();
@@ -286,6 +298,20 @@ void Simulation::Settle() {
 void Simulation::CompareLogs() {
   for (SimServer* member : Members()) {
     if (verdict_.ok()) CompareLog(member);
+    if (verdict_.ok() && *options_.kv) CompareMachine(member);
+  }
+}
+
+void Simulation::CompareMachine(SimServer* server) {
+  const std::string who = absl::StrCat("server ", server->machine());
+  const DistributedLog& log = server->log();
+  if (!RunUntil(
+          [&] { return log.applier()->applied() == server->node().commit(); },
+          60s)) {
+    return verdict_.NotLive(absl::StrCat(who, " doesn't apply its log"));
+  }
+  for (const auto& [key, writes] : kv_model_.keys()) {
+    kv_model_.Saw(key, server->kv().Get(key), server->kv().end(), who);
   }
 }
 
@@ -397,6 +423,9 @@ SimulationResult Simulation::Result() {
     r.stats["operator_refused"] = counts.refused;
     r.stats["operator_replaced"] = counts.replaced;
   }
+  r.stats["kv_get"] = kv_counts_.gets;
+  r.stats["kv_write"] = kv_counts_.writes;
+  r.stats["kv_conflict"] = kv_counts_.conflicts;
   r.network = fabric_.counts();
   for (auto& server : servers_) {
     r.lost_writes += server->disk()->counts().lost_writes;

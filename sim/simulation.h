@@ -11,6 +11,7 @@
 
 #include "sim/fault_schedule.h"
 #include "sim/history.h"
+#include "sim/kv_workload.h"
 #include "sim/operator.h"
 #include "sim/server.h"
 #include "sim/server_checker.h"
@@ -38,6 +39,9 @@ struct SimulationOptions {
   std::optional<SessionLimits> sessions;
   std::optional<uint64_t> retention_bytes;
   std::optional<Duration> retention_age;
+  // Servers make a key-value machine of the log, and use it. Nothing: not, if
+  // `rates` are given, else drawn by the seed.
+  std::optional<bool> kv;
   // Of simulated time, with faults.
   Duration duration = 60s;
   // Without faults: a leader, an append of each client, equal logs within
@@ -122,6 +126,7 @@ class Simulation {
   std::vector<SimServer*> Members();
   void CompareLogs();
   void CompareLog(SimServer* server);
+  void CompareMachine(SimServer* server);
 
   World world_;
   const SimulationOptions options_;
@@ -129,6 +134,9 @@ class Simulation {
   NetworkFabric fabric_;
   ServerChecker checker_;
   History history_;
+  KvModel kv_model_;
+  KvCounts kv_counts_;
+  KvWorld kv_;
   std::vector<std::unique_ptr<SimServer>> servers_;
   std::vector<std::unique_ptr<SimClient>> clients_;
   std::unique_ptr<FaultSchedule> schedule_;

@@ -60,8 +60,8 @@ class Client {
   // --- Reading
 
   // Whole batches from the one with `from` on; none when the log ends there.
-  // Linearizable: retried with whoever leads, until the timeout. Local: asks
-  // options.server, once. OUT_OF_RANGE beyond the log's end.
+  // Whom it asks, and how often: see ClientReadOptions::server. OUT_OF_RANGE
+  // beyond the log's end.
   void Read(Offset from, const ClientReadOptions& options, ClientReadFn done);
 
   // The committed log from `from` on, as it grows; goes on with another

@@ -93,7 +93,7 @@ class StatusRequest final : public Request {
 void Reader::Read(Offset from, const ClientReadOptions& options,
                   ClientReadFn done) {
   auto request = std::make_unique<ReadRequest>(from, options, std::move(done));
-  if (options.mode == ClientReadMode::kLinearizable) {
+  if (options.mode == ClientReadMode::kLinearizable && options.server.empty()) {
     return requests_.AskLeader(std::move(request), options.timeout);
   }
   requests_.AskServer(options.server.empty()

@@ -84,7 +84,8 @@ enum class ClientReadMode : uint8_t {
 
 struct ClientReadOptions {
   ClientReadMode mode = ClientReadMode::kLinearizable;
-  // Whom to ask, for kLocal; empty: the first one of ClientOptions::servers.
+  // Whom to ask, once; empty: the leader, until the timeout, or for kLocal the
+  // first one of ClientOptions::servers.
   Address server;
   // About how much to bring.
   uint32_t max_bytes = 1 << 20;

@@ -13,6 +13,8 @@ namespace {
 // How long an overloaded leader asks a client to wait: about what it takes to
 // commit what is queued on a slow disk.
 constexpr Duration kRetryAfter = 20ms;
+// After a checkpoint that was refused as too large.
+constexpr Duration kDropAgain = 60s;
 
 }  // namespace
 
@@ -32,7 +34,14 @@ DistributedLog::DistributedLog(const Env& env, LogOptions options,
     : env_(env),
       options_(std::move(options)),
       clients_(std::move(clients)),
-      node_(env, options_.node, this) {}
+      node_(env, options_.node, this) {
+  if (options_.machine == nullptr) return;
+  applier_ = std::make_unique<Applier>(env.loop, &node_, options_.machine,
+                                       options_.machine_slice_bytes,
+                                       [this](Index index, std::string result) {
+                                         OnApplied(index, std::move(result));
+                                       });
+}
 
 DistributedLog::~DistributedLog() = default;
 
@@ -180,7 +189,7 @@ void DistributedLog::RejectOnceSure(AppendOutcome outcome, AppendFn done) {
 }
 
 void DistributedLog::AwaitCommit(Index index, PendingAppend pending) {
-  if (index <= node_.commit()) {
+  if (index <= applied()) {
     return Answer(std::move(pending.done), std::move(pending.outcome));
   }
   pending_.emplace(index, std::move(pending));
@@ -248,7 +257,8 @@ void DistributedLog::DropTrimmed() {
   const Index needed = trimmed_to_ < committed_end()
                            ? node_.FloorIndexOfOffset(trimmed_to_)
                            : node_.commit();
-  const Index last = node_.DroppableTo(needed - 1);
+  if (applier_ != nullptr && applier_->restoring()) return;
+  const Index last = node_.DroppableTo(std::min(needed - 1, applied()));
   if (last <= base_.point().index) return;
   rolling_ = std::make_unique<LogState>(base_);
   RollTo(last);
@@ -271,21 +281,66 @@ void DistributedLog::RollTo(Index last) {
           rolling_->Apply(entry);
         }
         if (rolling_->point().index < last) return RollTo(last);
-        node_.DropTo(rolling_->MakeCheckpoint(),
-                     scope_.Wrap([this](absl::Status s) { OnDropped(s); }));
+        TakeCheckpoint();
       });
 }
 
+void DistributedLog::TakeCheckpoint() {
+  Checkpoint checkpoint = rolling_->MakeCheckpoint();
+  if (applier_ == nullptr) return DropTo(std::move(checkpoint));
+  const size_t size = CheckpointBytes(checkpoint);
+  applier_->TakeSnapshot(
+      kCheckpointBytesMax - std::min(size, kCheckpointBytesMax),
+      [this, checkpoint](absl::StatusOr<MachineSnapshot> snapshot) {
+        // As in RollTo.
+        if (rolling_ == nullptr || rolling_->point() != checkpoint.point) {
+          return;
+        }
+        if (!snapshot.ok()) return OnDropped(snapshot.status());
+        Checkpoint whole = checkpoint;
+        whole.machine_index = snapshot->index;
+        whole.machine = snapshot->bytes;
+        DropTo(std::move(whole));
+      });
+}
+
+void DistributedLog::DropTo(Checkpoint checkpoint) {
+  node_.DropTo(std::move(checkpoint),
+               scope_.Wrap([this](absl::Status s) { OnDropped(s); }));
+}
+
 void DistributedLog::OnDropped(const absl::Status& dropped) {
-  if (absl::IsUnavailable(dropped)) rolling_ = nullptr;
-  // Another failure would come again: then rolling_ stays, and this ends.
-  if (!dropped.ok() || rolling_ == nullptr) return;
-  ++stats_.prefix_dropped;
-  base_ = *std::exchange(rolling_, nullptr);
-  DropTrimmed();
+  if (rolling_ == nullptr) return;
+  if (dropped.ok()) {
+    ++stats_.prefix_dropped;
+    base_ = *std::exchange(rolling_, nullptr);
+    return DropTrimmed();
+  }
+  if (absl::IsUnavailable(dropped)) {
+    rolling_ = nullptr;  // another try with the next commit
+    return;
+  }
+  // It would come to the same again, for a while.
+  if (env_.log_line != nullptr && *env_.log_line) {
+    (*env_.log_line)(
+        absl::StrCat("event=log_not_dropped why=\"", dropped.message(), "\""));
+  }
+  drop_again_ = env_.loop->After(kDropAgain, [this] {
+    rolling_ = nullptr;
+    DropTrimmed();
+  });
 }
 
 absl::Status DistributedLog::CheckCheckpoint(const Checkpoint& checkpoint) {
+  const bool has_machine = checkpoint.machine_index != Index(0);
+  if (has_machine != (applier_ != nullptr)) {
+    return absl::FailedPreconditionError(
+        absl::StrCat("expected a checkpoint ", has_machine ? "without" : "with",
+                     " a state machine's snapshot, as this server is run ",
+                     has_machine ? "without" : "with",
+                     " one; all servers of a cluster need the same kind, from "
+                     "its beginning"));
+  }
   return LogState::Of(checkpoint).status();
 }
 
@@ -293,9 +348,14 @@ void DistributedLog::OnCheckpoint(const Checkpoint& checkpoint, bool replaced) {
   base_ = *LogState::Of(checkpoint);
   rolling_ = nullptr;
   trimmed_to_ = std::max(trimmed_to_, base_.trimmed_to());
+  if (replaced) FailPendingFrom(Index(0), "a checkpoint replaced the log");
+  if (applier_ != nullptr) {
+    applier_->OnCheckpoint(
+        checkpoint.point.index,
+        MachineSnapshot{checkpoint.machine_index, checkpoint.machine});
+  }
   if (!replaced) return;
   ++stats_.restored;
-  FailPendingFrom(Index(0), "a checkpoint replaced the log");
   sessions_ = base_.sessions();
   trims_.clear();
   WakeTails();
@@ -374,11 +434,36 @@ void DistributedLog::OnCommit(Index commit) {
     trimmed_to_ = std::max(trimmed_to_, trims_.begin()->second);
     trims_.erase(trims_.begin());
   }
-  while (!pending_.empty() && pending_.begin()->first <= commit) {
+  if (applier_ != nullptr) {
+    applier_->OnCommit();
+  } else {
+    CompletePending(commit, std::nullopt);
+  }
+  WakeTails();
+  if (node_.formed()) DropTrimmed();
+}
+
+Index DistributedLog::applied() const {
+  return applier_ != nullptr ? applier_->applied() : node_.commit();
+}
+
+void DistributedLog::OnApplied(Index index, std::string result) {
+  CompletePending(index, std::move(result));
+  while (!barriers_.empty() && barriers_.begin()->first <= applied()) {
+    barriers_.extract(barriers_.begin()).mapped()(absl::OkStatus());
+  }
+}
+
+void DistributedLog::CompletePending(Index up_to,
+                                     const std::optional<std::string>& result) {
+  while (!pending_.empty() && pending_.begin()->first <= up_to) {
     auto node = pending_.extract(pending_.begin());
     PendingAppend& p = node.mapped();
     pending_bytes_ -= p.bytes;
     if (p.done) {
+      if (p.outcome.kind == AppendOutcome::Kind::kCommitted) {
+        p.outcome.result = result;
+      }
       p.done(std::move(p.outcome));
     } else if (p.trim_done) {
       p.trim_done(absl::OkStatus());
@@ -386,8 +471,6 @@ void DistributedLog::OnCommit(Index commit) {
       p.session_done(SessionId(node.key().value()));
     }
   }
-  WakeTails();
-  if (node_.formed()) DropTrimmed();
 }
 
 void DistributedLog::OnRole() {
@@ -403,6 +486,14 @@ void DistributedLog::OnRole() {
   if (role_changed_) role_changed_();
 }
 
+void DistributedLog::FailBarriers() {
+  std::multimap<Index, DoneFn> barriers = std::move(barriers_);
+  barriers_.clear();
+  for (auto& [index, done] : barriers) {
+    done(absl::UnavailableError("this server doesn't serve"));
+  }
+}
+
 void DistributedLog::OnClient(InboundStream client) {
   // Without a handler the connection ends here.
   if (clients_) clients_(std::move(client));
@@ -410,10 +501,24 @@ void DistributedLog::OnClient(InboundStream client) {
 
 void DistributedLog::OnStopped(absl::Status why) {
   FailPendingFrom(Index(0), why.message());
+  FailBarriers();
+  if (applier_ != nullptr) applier_->Close();
   if (fatal_) std::exchange(fatal_, nullptr)(std::move(why));
 }
 
 // --- Reading ---
+
+void DistributedLog::ReadBarrier(DoneFn done) {
+  CHECK(applier_ != nullptr);
+  node_.ReadIndexAnywhere(
+      [this, done = std::move(done)](absl::StatusOr<Index> index) mutable {
+        if (!index.ok()) return done(index.status());
+        if (closing_)
+          return done(absl::UnavailableError("this server is closing"));
+        if (*index <= applied()) return done(absl::OkStatus());
+        barriers_.emplace(*index, std::move(done));
+      });
+}
 
 Offset DistributedLog::committed_end() const {
   return node_.tail().committed().next_offset;
@@ -428,8 +533,8 @@ void DistributedLog::Read(Offset from, size_t max_bytes, ReadMode mode,
   if (mode == ReadMode::kLocal) {
     return ReadCommitted(from, max_bytes, std::move(done));
   }
-  node_.ReadIndex([this, from, max_bytes, done = std::move(done)](
-                      absl::StatusOr<Index> index) mutable {
+  node_.ReadIndexAnywhere([this, from, max_bytes, done = std::move(done)](
+                              absl::StatusOr<Index> index) mutable {
     if (!index.ok()) return done(index.status());
     CHECK_LE(*index, node_.commit());
     ReadCommitted(from, max_bytes, std::move(done));
@@ -569,7 +674,9 @@ void DistributedLog::TellLeaderWaiters() {
 void DistributedLog::Close(DoneFn done) {
   closing_ = true;
   FailPendingFrom(Index(0), "this server is closing");
+  FailBarriers();
   tails_->clear();
+  if (applier_ != nullptr) applier_->Close();
   node_.Close(std::move(done));
 }
 

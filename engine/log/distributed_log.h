@@ -18,9 +18,11 @@
 #include "engine/env/completion.h"
 #include "engine/env/env.h"
 #include "engine/env/loop.h"
+#include "engine/log/applier.h"
 #include "engine/log/log_state.h"
 #include "engine/log/outcome.h"
 #include "engine/log/sessions.h"
+#include "engine/log/state_machine.h"
 #include "engine/node/node.h"
 #include "engine/wal/entry.h"
 
@@ -40,6 +42,12 @@ struct LogOptions {
   Duration retention_check_interval = 1s;
   // Of producers' sessions, as long as this server leads.
   SessionLimits sessions;
+  // Made of the log's batches on this server; null: none. All servers of a
+  // cluster have the same kind. Outlives the log, to which it belongs until
+  // then.
+  StateMachine* machine = nullptr;
+  // How much of its snapshots, and of the log for it, is worked on at once.
+  size_t machine_slice_bytes = 256 << 10;
 };
 
 struct AppendOptions {
@@ -60,7 +68,8 @@ using ReadFn = ResultFn<ReadResult>;
 
 enum class ReadMode : uint8_t {
   // Sees every append acknowledged before the read began, wherever it was
-  // acknowledged; only the leader answers (UNAVAILABLE elsewhere).
+  // acknowledged. UNAVAILABLE when no leader can be asked that a quorum
+  // confirms.
   kLinearizable = 1,
   // This server's committed prefix, which may be behind.
   kLocal = 2,
@@ -110,6 +119,11 @@ class DistributedLog : private NodeEvents {
   // ends at `from`, about max_bytes of them. OUT_OF_RANGE beyond the end, and
   // before first_offset().
   void Read(Offset from, size_t max_bytes, ReadMode mode, ReadFn done);
+
+  // Done when this server's state machine has applied every append that was
+  // acknowledged, anywhere, before the call: what `done` reads of the machine
+  // is linearizable. UNAVAILABLE as a linearizable Read; needs a machine.
+  void ReadBarrier(DoneFn done);
 
   // As a local Read that, at the end of the log, waits for more. Destroying
   // the PendingOp ends it.
@@ -185,6 +199,8 @@ class DistributedLog : private NodeEvents {
   // What committed trims say.
   Offset trimmed_to() const { return trimmed_to_; }
   size_t pending_bytes() const { return pending_bytes_; }
+  // Of the state machine; null: there is none.
+  const Applier* applier() const { return applier_.get(); }
 
  private:
   // Waits for the commit of an entry that is in this leader's log.
@@ -231,6 +247,13 @@ class DistributedLog : private NodeEvents {
   void DropTrimmed();
   void RollTo(Index last);
   void OnDropped(const absl::Status& dropped);
+  void TakeCheckpoint();
+  void DropTo(Checkpoint checkpoint);
+  // The entries up to here are committed, and applied if there is a machine.
+  void CompletePending(Index up_to, const std::optional<std::string>& result);
+  void OnApplied(Index index, std::string result);
+  Index applied() const;
+  void FailBarriers();
   void RejectOnceSure(AppendOutcome outcome, AppendFn done);
   void FailPendingFrom(Index from, absl::string_view why);
   void AnswerUnknownSession(SessionId session, Sequence sequence,
@@ -256,16 +279,19 @@ class DistributedLog : private NodeEvents {
   LogState base_;
   Timer retention_;
   std::unique_ptr<LogState> rolling_;
+  Timer drop_again_;
   // In the order of index; a duplicate of a waiting append waits at its
   // index too.
   std::multimap<Index, PendingAppend> pending_;
   size_t pending_bytes_ = 0;
   uint64_t next_waiter_ = 1;
   std::map<uint64_t, LeaderWaiter> leader_waiters_;
+  std::multimap<Index, DoneFn> barriers_;  // until it is applied
   // Shared with the TailOps, which may outlive this object.
   std::shared_ptr<TailWaits> tails_ = std::make_shared<TailWaits>();
   bool closing_ = false;
   Stats stats_;
+  std::unique_ptr<Applier> applier_;
   CallbackScope scope_;
   Node node_;
 };

@@ -2,6 +2,7 @@
 #define HOLDFAST_ENGINE_LOG_OUTCOME_H_
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <utility>
 
@@ -40,6 +41,9 @@ struct AppendOutcome {
   // kUnknown: repeating it won't tell more either.
   bool final = false;
   std::string message;  // for people; empty when committed
+  // kCommitted: what the log's StateMachine returned for the batch. Nothing: it
+  // has none, or the batch had been applied before, by an earlier call.
+  std::optional<std::string> result;
 
   static AppendOutcome Committed(Offset offset) {
     AppendOutcome o;

@@ -107,9 +107,9 @@ void Node::FailReads() {
   read_requests_.clear();
   std::map<uint64_t, ResultFn<Index>> reads = std::move(reads_);
   reads_.clear();
-  for (auto& [id, done] : reads) {
-    done(absl::UnavailableError("this server doesn't serve"));
-  }
+  const absl::Status why = absl::UnavailableError("this server doesn't serve");
+  for (auto& [id, done] : reads) done(why);
+  if (remote_reads_ != nullptr) remote_reads_->FailAll(why);
 }
 
 // --- Into the core ---
@@ -138,6 +138,31 @@ void Node::ReadIndex(ResultFn<Index> done) {
   reads_[id] = std::move(done);
   read_requests_.push_back(id);
   FlushSoon();
+}
+
+void Node::ReadIndexAnywhere(ResultFn<Index> done) {
+  const ServerId from = leader();
+  if (from == options_.id) return ReadIndex(std::move(done));
+  env_.loop->Post(scope_.Wrap([this, done = std::move(done)]() mutable {
+    const ServerId now = leader();
+    if (now != ServerId() && now != options_.id) {
+      return remote_reads_->Ask(now, commit(), std::move(done));
+    }
+    done(absl::UnavailableError("no leader is known"));
+  }));
+}
+
+void Node::OnReadIndexQuestion(const ReadIndexQuestion& question) {
+  ReadIndex([this, question](absl::StatusOr<Index> index) {
+    ReadIndexAnswer answer;
+    answer.from = options_.id;
+    answer.to = question.from;
+    answer.life = question.life;
+    answer.number = question.number;
+    if (index.ok()) answer.index = *index;
+    SendTo(answer.to, WireType::kReadIndexAnswer, EncodeReadIndexAnswer(answer),
+           {});
+  });
 }
 
 void Node::FlushSoon() {
@@ -196,6 +221,18 @@ void Node::OnMessage(ServerId from, const MessageView& message) {
     if (!answer.ok() || answer->from != from) return;
     return checkpoint_sender_.OnAnswer(from, *answer);
   }
+  if (message.type == WireType::kReadIndexQuestion) {
+    absl::StatusOr<ReadIndexQuestion> question =
+        DecodeReadIndexQuestion(message.header);
+    if (!question.ok() || question->from != from) return;
+    return OnReadIndexQuestion(*question);
+  }
+  if (message.type == WireType::kReadIndexAnswer) {
+    absl::StatusOr<ReadIndexAnswer> answer =
+        DecodeReadIndexAnswer(message.header);
+    if (!answer.ok() || answer->from != from) return;
+    return remote_reads_->OnAnswer(*answer, commit());
+  }
   if (message.type != WireType::kRaft) return;
   absl::StatusOr<ReceivedMessage> received =
       DecodeRaftMessage(message.header, message.payload);
@@ -241,12 +278,15 @@ void Node::Carry(std::vector<Entry> entries) {
   if (core_->commit() > tail_.committed().index) {
     tail_.Commit(core_->commit());
     events_->OnCommit(core_->commit());
+    remote_reads_->OnCommit(core_->commit());
   }
   if (output_.role_changed) {
     LogLine(absl::StrCat("event=role role=", ToString(core_->role()),
                          " term=", core_->term().value(),
                          " leader=", core_->leader().value()));
     events_->OnRole();
+    remote_reads_->FailAll(
+        absl::UnavailableError("another server leads, or none"));
   }
   for (const ReadReady& ready : output_.reads_ready) {
     CHECK_LE(ready.index, tail_.committed().index);

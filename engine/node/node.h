@@ -7,6 +7,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "absl/status/status.h"
@@ -25,6 +26,7 @@
 #include "engine/node/membership.h"
 #include "engine/node/peers.h"
 #include "engine/node/raft_codec.h"
+#include "engine/node/remote_reads.h"
 #include "engine/node/startup.h"
 #include "engine/node/tail.h"
 #include "engine/raft/core.h"
@@ -98,6 +100,9 @@ class Node : private Membership::Host {
   // and dials. Done when it serves; it may not be formed yet. Once.
   void Open(DoneFn done);
 
+  // As a failure of the disk: it stops, and says why (OnStopped).
+  void Fail(absl::Status why) { Stop(std::move(why)); }
+
   // Leaves the network; reads that wait fail as UNAVAILABLE, then it is done.
   // What the disk has still to write was promised to nobody, and ends with the
   // Node.
@@ -114,10 +119,13 @@ class Node : private Membership::Host {
   // server has committed it when `done` runs. UNAVAILABLE if leadership
   // couldn't be confirmed.
   void ReadIndex(ResultFn<Index> done) override;
+  // The same on any server: a follower asks the leader it knows.
+  void ReadIndexAnywhere(ResultFn<Index> done);
 
   // Changes of the cluster's servers, and transfer: see DistributedLog.
   Membership& membership() { return membership_; }
   const Membership& membership() const { return membership_; }
+  const RemoteReads* remote_reads() const { return remote_reads_.get(); }
   const CheckpointSender& checkpoint_sender() const {
     return checkpoint_sender_;
   }
@@ -210,6 +218,7 @@ class Node : private Membership::Host {
   void SendTo(ServerId to, WireType type, const std::string& header,
               const Buffers& payload);
   void SendAppend(const Message& message);
+  void OnReadIndexQuestion(const ReadIndexQuestion& question);
   void OnChunk(const CheckpointChunk& chunk, absl::string_view bytes);
   void OnReceivedCheckpoint(const Checkpoint& checkpoint);
   void Install();
@@ -262,6 +271,7 @@ class Node : private Membership::Host {
   Timer wake_;
   uint64_t next_read_ = 1;
   std::map<uint64_t, ResultFn<Index>> reads_;
+  std::unique_ptr<RemoteReads> remote_reads_;  // as long as core_
   // The last append's entries as encoded: followers often get the same ones.
   Index encoded_first_;
   Index encoded_last_;

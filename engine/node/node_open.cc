@@ -6,6 +6,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "engine/base/check.h"
+#include "engine/base/random.h"
 #include "engine/node/node.h"
 
 namespace holdfast {
@@ -297,6 +298,16 @@ void Node::StartCore() {
   Index commit = tail_.committed().index;
   core_ =
       std::make_unique<RaftCore>(raft, std::move(recovered_), env_.loop->Now());
+  remote_reads_ = std::make_unique<RemoteReads>(
+      env_.loop,
+      HashCombine(identity_.incarnation.value(), identity_.boot_count),
+      options_.raft.election_timeout_max,
+      [this](const ReadIndexQuestion& question) {
+        ReadIndexQuestion out = question;
+        out.from = options_.id;
+        SendTo(out.to, WireType::kReadIndexQuestion,
+               EncodeReadIndexQuestion(out), {});
+      });
   events_->OnCommit(commit);
   Step(Tick{});
 }

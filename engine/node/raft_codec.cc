@@ -205,4 +205,50 @@ absl::StatusOr<CheckpointAnswer> DecodeCheckpointAnswer(
   return answer;
 }
 
+// --- Followers' reads
+
+std::string EncodeReadIndexQuestion(const ReadIndexQuestion& question) {
+  wire::ReadIndexQuestion proto;
+  proto.set_from(question.from.value());
+  proto.set_to(question.to.value());
+  proto.set_life(question.life);
+  proto.set_number(question.number);
+  return proto.SerializeAsString();
+}
+
+std::string EncodeReadIndexAnswer(const ReadIndexAnswer& answer) {
+  wire::ReadIndexAnswer proto;
+  proto.set_from(answer.from.value());
+  proto.set_to(answer.to.value());
+  proto.set_life(answer.life);
+  proto.set_number(answer.number);
+  proto.set_index(answer.index.value());
+  return proto.SerializeAsString();
+}
+
+absl::StatusOr<ReadIndexQuestion> DecodeReadIndexQuestion(
+    absl::string_view header) {
+  wire::ReadIndexQuestion proto;
+  if (!proto.ParseFromArray(header.data(), static_cast<int>(header.size()))) {
+    return absl::InvalidArgumentError("read index: can't be read");
+  }
+  return ReadIndexQuestion{.from = ServerId(proto.from()),
+                           .to = ServerId(proto.to()),
+                           .life = proto.life(),
+                           .number = proto.number()};
+}
+
+absl::StatusOr<ReadIndexAnswer> DecodeReadIndexAnswer(
+    absl::string_view header) {
+  wire::ReadIndexAnswer proto;
+  if (!proto.ParseFromArray(header.data(), static_cast<int>(header.size()))) {
+    return absl::InvalidArgumentError("read index: can't be read");
+  }
+  return ReadIndexAnswer{.from = ServerId(proto.from()),
+                         .to = ServerId(proto.to()),
+                         .life = proto.life(),
+                         .number = proto.number(),
+                         .index = Index(proto.index())};
+}
+
 }  // namespace holdfast

@@ -1,6 +1,7 @@
 #ifndef HOLDFAST_ENGINE_NODE_RAFT_CODEC_H_
 #define HOLDFAST_ENGINE_NODE_RAFT_CODEC_H_
 
+#include <cstdint>
 #include <string>
 #include <vector>
 
@@ -70,6 +71,30 @@ std::string EncodeCheckpointAnswer(const CheckpointAnswer& answer);
 absl::StatusOr<CheckpointChunk> DecodeChunkHeader(absl::string_view header);
 absl::StatusOr<CheckpointAnswer> DecodeCheckpointAnswer(
     absl::string_view header);
+
+// --- Followers' linearizable reads
+
+struct ReadIndexQuestion {
+  ServerId from;
+  ServerId to;
+  uint64_t life = 0;  // of the process that asks
+  uint64_t number = 0;
+};
+
+struct ReadIndexAnswer {
+  ServerId from;
+  ServerId to;
+  uint64_t life = 0;
+  uint64_t number = 0;
+  Index index;  // 0: leadership couldn't be confirmed
+};
+
+std::string EncodeReadIndexQuestion(const ReadIndexQuestion& question);
+std::string EncodeReadIndexAnswer(const ReadIndexAnswer& answer);
+// INVALID_ARGUMENT when it isn't one.
+absl::StatusOr<ReadIndexQuestion> DecodeReadIndexQuestion(
+    absl::string_view header);
+absl::StatusOr<ReadIndexAnswer> DecodeReadIndexAnswer(absl::string_view header);
 
 }  // namespace holdfast
 

@@ -48,6 +48,8 @@ enum class WireType : uint8_t {
   kRaft = 16,
   kCheckpointChunk = 17,
   kCheckpointAnswer = 18,
+  kReadIndexQuestion = 19,
+  kReadIndexAnswer = 20,
   // engine/peer/client.proto: requests,
   kRegisterSession = 32,
   kAppend = 33,

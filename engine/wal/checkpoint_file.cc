@@ -14,7 +14,7 @@ namespace holdfast {
 namespace {
 
 constexpr uint64_t kMagic = 0x3174706b68436648;  // "HfChkpt1"
-constexpr uint32_t kVersion = 1;
+constexpr uint32_t kVersion = 2;
 constexpr size_t kCrcAt = 12;
 constexpr char kTemporaryName[] = "checkpoint.new";
 constexpr absl::string_view kNameSuffix = ".checkpoint";
@@ -29,7 +29,7 @@ uint32_t Checksum(absl::string_view bytes) {
 
 size_t CheckpointBytes(const Checkpoint& checkpoint) {
   return kCheckpointHeaderBytes + checkpoint.configuration.size() +
-         checkpoint.state.size();
+         checkpoint.state.size() + checkpoint.machine.size();
 }
 
 Buffer EncodeCheckpoint(const Checkpoint& checkpoint) {
@@ -51,8 +51,11 @@ Buffer EncodeCheckpoint(const Checkpoint& checkpoint) {
   w.Int<uint64_t>(checkpoint.first_offset.value());
   w.Int<uint32_t>(static_cast<uint32_t>(checkpoint.configuration.size()));
   w.Int<uint32_t>(static_cast<uint32_t>(checkpoint.state.size()));
+  w.Int<uint64_t>(checkpoint.machine_index.value());
+  w.Int<uint64_t>(checkpoint.machine.size());
   w.Bytes(checkpoint.configuration.view());
   w.Bytes(checkpoint.state.view());
+  w.Bytes(checkpoint.machine.view());
   StoreInt<uint32_t>(bytes.data_mutable() + kCrcAt, Checksum(bytes.view()));
   return bytes;
 }
@@ -89,10 +92,20 @@ absl::StatusOr<Checkpoint> DecodeCheckpoint(const Buffer& bytes) {
   c.first_offset = Offset(r.Int<uint64_t>());
   size_t configuration_size = r.Int<uint32_t>();
   size_t state_size = r.Int<uint32_t>();
-  if (r.rest().size() != configuration_size + state_size) {
+  c.machine_index = Index(r.Int<uint64_t>());
+  const uint64_t machine_size = r.Int<uint64_t>();
+  if (machine_size > kCheckpointBytesMax ||
+      r.rest().size() != configuration_size + state_size + machine_size) {
     return absl::DataLossError(absl::StrCat(
-        "checkpoint: expected ", configuration_size, " + ", state_size,
-        " bytes behind its header, found ", r.rest().size()));
+        "checkpoint: expected ", configuration_size, " + ", state_size, " + ",
+        machine_size, " bytes behind its header, found ", r.rest().size()));
+  }
+  const bool has_machine = c.machine_index != Index(0);
+  if (has_machine ? c.machine_index < c.point.index : machine_size > 0) {
+    return absl::DataLossError(absl::StrCat(
+        "checkpoint: a state machine's snapshot of entry ",
+        c.machine_index.value(), " can't stand for the log up to entry ",
+        c.point.index.value()));
   }
   if (c.point.index == Index(0) || c.configuration_index > c.point.index ||
       c.first_offset > c.point.next_offset) {
@@ -103,7 +116,10 @@ absl::StatusOr<Checkpoint> DecodeCheckpoint(const Buffer& bytes) {
         ", which ends before offset ", c.point.next_offset.value()));
   }
   c.configuration = bytes.Slice(kCheckpointHeaderBytes, configuration_size);
-  c.state = bytes.SliceFrom(kCheckpointHeaderBytes + configuration_size);
+  c.state =
+      bytes.Slice(kCheckpointHeaderBytes + configuration_size, state_size);
+  c.machine =
+      bytes.SliceFrom(kCheckpointHeaderBytes + configuration_size + state_size);
   return c;
 }
 

@@ -25,7 +25,7 @@ namespace holdfast {
 // without its entries. Little-endian:
 //
 //    0  magic                u64
-//    8  version              u32   1
+//    8  version              u32   2
 //   12  crc                  u32   CRC32C of the other bytes
 //   16  owner                u64   the data directory's incarnation
 //   24  cluster              u64
@@ -38,19 +38,26 @@ namespace holdfast {
 //   80  first_offset         u64   what is before it was trimmed
 //   88  configuration_size   u32
 //   92  state_size           u32
-//   96  configuration, then state; nothing behind
+//   96  machine_index        u64
+//  104  machine_size         u64
+//  112  configuration, then state, then machine; nothing behind
 struct Checkpoint {
   LogPoint point;
   Index configuration_index;
   Buffer configuration;  // encoded
   Offset first_offset;
-  Buffer state;  // the state machine's own bytes
+  Buffer state;  // the log's own: producers' sessions
+  // A state machine's snapshot, as of this entry, which is the point's or a
+  // later one: entries between them count for the log, not for the machine. 0:
+  // the servers have no state machine.
+  Index machine_index;
+  Buffer machine;
   ClusterId cluster;
   // Whose file it is; in a message, its sender.
   Incarnation owner;
 };
 
-inline constexpr size_t kCheckpointHeaderBytes = 96;
+inline constexpr size_t kCheckpointHeaderBytes = 112;
 // Of a whole one, with its header: it is kept and sent in one piece.
 inline constexpr size_t kCheckpointBytesMax = 64 << 20;
 
@@ -58,7 +65,7 @@ inline constexpr size_t kCheckpointBytesMax = 64 << 20;
 // kCheckpointBytesMax.
 size_t CheckpointBytes(const Checkpoint& checkpoint);
 Buffer EncodeCheckpoint(const Checkpoint& checkpoint);
-// The configuration and the state share `bytes`. DATA_LOSS: not an intact
+// Its parts share `bytes`. DATA_LOSS: not an intact
 // checkpoint. FAILED_PRECONDITION: of a newer format.
 absl::StatusOr<Checkpoint> DecodeCheckpoint(const Buffer& bytes);
 

@@ -30,6 +30,8 @@ Checkpoint Example(uint64_t index) {
   c.configuration = Buffer::Copy("members");
   c.first_offset = Offset(2);
   c.state = Buffer::Copy(std::string(1500, static_cast<char>(index)));
+  c.machine_index = Index(index + 1);
+  c.machine = Buffer::Copy("machine");
   c.cluster = ClusterId(99);
   c.owner = kOwner;
   return c;
@@ -89,7 +91,7 @@ TEST(CheckpointTest, BytesAreAsDocumented) {
   std::string bytes(EncodeCheckpoint(c).view());
   ASSERT_EQ(bytes.size(), CheckpointBytes(c));
   EXPECT_EQ(bytes.substr(0, 8), "HfChkpt1");
-  EXPECT_EQ(LoadInt<uint32_t>(&bytes[8]), 1u);
+  EXPECT_EQ(LoadInt<uint32_t>(&bytes[8]), 2u);
   EXPECT_EQ(LoadInt<uint32_t>(&bytes[12]),
             Crc32c(bytes.substr(0, 12) + bytes.substr(16)));
   EXPECT_EQ(LoadInt<uint64_t>(&bytes[16]), kOwner.value());
@@ -103,7 +105,10 @@ TEST(CheckpointTest, BytesAreAsDocumented) {
   EXPECT_EQ(LoadInt<uint64_t>(&bytes[80]), 2u);
   EXPECT_EQ(LoadInt<uint32_t>(&bytes[88]), 7u);
   EXPECT_EQ(LoadInt<uint32_t>(&bytes[92]), 1500u);
-  EXPECT_EQ(bytes.substr(96, 7), "members");
+  EXPECT_EQ(LoadInt<uint64_t>(&bytes[96]), 6u);
+  EXPECT_EQ(LoadInt<uint64_t>(&bytes[104]), 7u);
+  EXPECT_EQ(bytes.substr(112, 7), "members");
+  EXPECT_EQ(bytes.substr(112 + 7 + 1500), "machine");
 }
 
 TEST(CheckpointTest, DecodesOnlyWhatIsWhole) {
@@ -118,10 +123,14 @@ TEST(CheckpointTest, DecodesOnlyWhatIsWhole) {
   std::string more(bytes.view());
   EXPECT_TRUE(absl::IsDataLoss(
       DecodeCheckpoint(Buffer::Copy(Stamped(more + "x"))).status()));
-  // Lengths that are wrong, index 0, a configuration or an offset to come.
-  for (size_t at : {88, 92, 32, 72, 80}) {
+  // Lengths that are wrong, index 0, a configuration or an offset to come, a
+  // machine that is behind, or that isn't there.
+  const std::pair<size_t, char> kBad[] = {{88, 100}, {92, 100}, {32, 0},
+                                          {72, 100}, {80, 100}, {104, 100},
+                                          {96, 4},   {96, 0}};
+  for (const auto& [at, byte] : kBad) {
     std::string bad(bytes.view());
-    bad[at] = static_cast<char>(at == 32 ? 0 : 100);
+    bad[at] = byte;
     EXPECT_TRUE(
         absl::IsDataLoss(DecodeCheckpoint(Buffer::Copy(Stamped(bad))).status()))
         << at;

@@ -28,6 +28,7 @@ class Scenario : public testing::Test {
     options.kept_for_laggards = kept_for_laggards_;
     options.retention_bytes = retention_bytes_;
     options.retention_age = retention_age_;
+    options.kv = kv_;
     options.rates = FaultRates{};
     sim_ = nullptr;
     sim_ = std::make_unique<Simulation>(options);
@@ -97,6 +98,7 @@ class Scenario : public testing::Test {
     retention_bytes_ = bytes;
     retention_age_ = age;
   }
+  void set_kv(bool kv) { kv_ = kv; }
   size_t clients() const { return clients_; }
   void set_clients(size_t clients) { clients_ = clients; }
   // Of the clusters to come.
@@ -117,6 +119,7 @@ class Scenario : public testing::Test {
 
  private:
   size_t clients_ = 1;
+  bool kv_ = false;
   std::optional<size_t> kept_for_laggards_;
   std::optional<uint64_t> retention_bytes_;
   std::optional<Duration> retention_age_;
