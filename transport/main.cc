@@ -9,6 +9,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "transport/cli/command.h"
+#include "transport/version.h"
 
 namespace holdfast {
 namespace {

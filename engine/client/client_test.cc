@@ -482,24 +482,24 @@ TEST_F(ClientTest, TailsAcrossLeadersWithoutGapsOrRepeats) {
   server(2).DropClients();
 }
 
-TEST_F(ClientTest, APausedTailStopsItsServer) {
+TEST_F(ClientTest, APausedTailStopsItsServerAndAsksNoOther) {
   for (int i = 0; i < 100; ++i) {
     ASSERT_TRUE(Append(absl::StrCat(i, std::string(1000, 'x'))).ok());
   }
   loop_.RunFor(1s);
   size_t got = 0;
-  ClientTailOptions options;
-  options.credit_bytes = 10'000;
   ClientTailCallbacks callbacks;
-  callbacks.on_batches = [&](std::vector<LogBatch> batches) {
-    got += batches.size();
-  };
+  callbacks.on_batches = [&](const auto& batches) { got += batches.size(); };
   std::unique_ptr<ClientTail> tail =
-      client_->Tail(Offset(0), options, std::move(callbacks));
+      client_->Tail(Offset(0), {.credit_bytes = 10'000}, std::move(callbacks));
   tail->Pause();
   loop_.RunFor(1s);
   EXPECT_GE(server(1).tail_bytes(), 10'000u);
   EXPECT_LT(server(1).tail_bytes(), 12'000u);
+  log_.leader = "s:2";
+  server(1).EndTails();
+  loop_.RunFor(1s);
+  EXPECT_EQ(server(2).tail_bytes(), 0u);
   EXPECT_LT(got, 12u);
   tail->Resume();
   loop_.RunFor(1s);

@@ -55,11 +55,13 @@ void Tailer::Begin(ServerConnection* server) {
   retry_.Cancel();
   server_ = server;
   request_ = cluster_->NextRequestId();
-  delivered_bytes_ = 0;
+  // While paused nothing is asked for; Resume grants it then.
+  const uint32_t credit = paused_ ? 0 : options_.credit_bytes;
+  delivered_bytes_ = options_.credit_bytes - credit;
   wire::Tail request;
   request.set_request_id(request_);
   request.set_from_offset(next_.value());
-  request.set_credit_bytes(options_.credit_bytes);
+  request.set_credit_bytes(credit);
   request.set_leader_only(options_.server.empty());
   server->Request(
       request_, WireType::kTail, request,

@@ -10,8 +10,6 @@
 
 namespace holdfast {
 
-inline constexpr char kVersion[] = "0.1.0";
-
 struct Command {
   std::string name;
   std::string summary;

@@ -1,23 +1,10 @@
 #include "transport/cli/connection.h"
 
-#include <sys/random.h>
-
 #include <utility>
 
-#include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
-#include "engine/base/check.h"
-#include "engine/peer/plaintext.h"
-#include "transport/certs.h"
-#include "transport/tls.h"
 
 namespace holdfast {
-
-uint64_t RandomSeed() {
-  uint64_t seed;
-  CHECK_EQ(getrandom(&seed, sizeof(seed), 0), ssize_t{sizeof(seed)});
-  return seed;
-}
 
 std::vector<FlagSpec> WithConnectionFlags(std::vector<FlagSpec> flags,
                                           const char* timeout_help) {
@@ -59,27 +46,18 @@ absl::StatusOr<std::unique_ptr<ClientConnection>> ClientConnection::Open(
   if (!timeout.ok()) return timeout.status();
   c->timeout_ = *timeout;
 
-  ClientOptions options;
-  options.servers = c->servers_;
-  options.name = args.Text("as", "cli");
-  if (insecure) {
-    c->security_ = std::make_unique<Plaintext>(&c->loop_);
-  } else {
+  ClientConfig config;
+  config.client.servers = c->servers_;
+  config.client.name = args.Text("as", "cli");
+  config.insecure = insecure;
+  if (!insecure) {
     if (absl::Status s = args.Require({"as"}); !s.ok()) return s;
-    absl::StatusOr<TlsCredentials> credentials =
-        LoadClient(args.Text("certs"), args.Text("as"));
-    if (!credentials.ok()) return credentials.status();
-    absl::StatusOr<std::unique_ptr<TlsSecurity>> security =
-        TlsSecurity::Create(&c->loop_, *credentials);
-    if (!security.ok()) return security.status();
-    options.cluster_name = (*security)->self().cluster;
-    c->security_ = *std::move(security);
+    config.certs = args.Text("certs");
   }
-  c->client_ = std::make_unique<Client>(Env{.loop = &c->loop_,
-                                            .network = &c->network_,
-                                            .security = c->security_.get(),
-                                            .seed = RandomSeed()},
-                                        options);
+  absl::StatusOr<std::unique_ptr<ClientHost>> host =
+      ClientHost::Create(std::move(config));
+  if (!host.ok()) return host.status();
+  c->host_ = *std::move(host);
   return c;
 }
 

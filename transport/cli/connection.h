@@ -9,8 +9,8 @@
 #include "engine/client/client.h"
 #include "engine/env/network.h"
 #include "transport/cli/args.h"
+#include "transport/client_host.h"
 #include "transport/epoll_loop.h"
-#include "transport/tcp.h"
 
 namespace holdfast {
 
@@ -26,24 +26,18 @@ class ClientConnection {
   static absl::StatusOr<std::unique_ptr<ClientConnection>> Open(
       const Args& args, Duration timeout_default = 30s);
 
-  EpollLoop* loop() { return &loop_; }
-  Client* client() { return client_.get(); }
+  EpollLoop* loop() { return host_->loop(); }
+  Client* client() { return host_->client(); }
   const std::vector<Address>& servers() const { return servers_; }
   Duration timeout() const { return timeout_; }
 
  private:
   ClientConnection() = default;
 
-  EpollLoop loop_;
-  TcpNetwork network_{&loop_};
   std::vector<Address> servers_;
   Duration timeout_;
-  std::unique_ptr<Security> security_;
-  std::unique_ptr<Client> client_;
+  std::unique_ptr<ClientHost> host_;
 };
-
-// 64 bits from the system, for the seed of a process.
-uint64_t RandomSeed();
 
 // "A,B,C", each HOST:PORT.
 absl::StatusOr<std::vector<Address>> ParseServers(const std::string& text);

@@ -3,7 +3,6 @@
 #include <sys/resource.h>
 #include <time.h>
 
-#include <algorithm>
 #include <cstdio>
 #include <memory>
 #include <string>
@@ -12,15 +11,11 @@
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
-#include "engine/peer/plaintext.h"
-#include "engine/service/service.h"
-#include "transport/certs.h"
+#include "engine/env/address.h"
 #include "transport/cli/command.h"
-#include "transport/cli/connection.h"
 #include "transport/epoll_loop.h"
 #include "transport/posix_disk.h"
-#include "transport/tcp.h"
-#include "transport/tls.h"
+#include "transport/server.h"
 
 namespace holdfast {
 namespace {
@@ -29,10 +24,7 @@ constexpr uint64_t kHotBytes = 32 << 20;
 constexpr char kDevAddress[] = "127.0.0.1:7400";
 
 struct NodeSettings {
-  ServiceOptions service;
-  std::string data_dir;
-  std::string certs;  // empty: plaintext
-  DiskBackend disk = DiskBackend::kAuto;
+  NodeConfig config;
   bool dev = false;
 };
 
@@ -47,21 +39,8 @@ absl::StatusOr<std::vector<Member>> ParseBootstrap(const std::string& text) {
       return absl::InvalidArgumentError(absl::StrCat(
           "--bootstrap: expected ID=HOST:PORT,..., found \"", part, "\""));
     }
-    if (absl::StatusOr<HostPort> address = ParseAddress(halves[1]);
-        !address.ok()) {
-      return absl::InvalidArgumentError(
-          absl::StrCat("--bootstrap: ", address.status().message()));
-    }
-    for (const Member& m : members) {
-      if (m.id.value() == id || m.address == halves[1]) {
-        return absl::InvalidArgumentError(absl::StrCat(
-            "--bootstrap: an id or an address stands twice: \"", part, "\""));
-      }
-    }
     members.push_back(Member{ServerId(id), Incarnation(), halves[1]});
   }
-  std::sort(members.begin(), members.end(),
-            [](const Member& a, const Member& b) { return a.id < b.id; });
   return members;
 }
 
@@ -125,8 +104,9 @@ absl::StatusOr<NodeSettings> DevSettings() {
     return absl::PermissionDeniedError(
         absl::StrCat("can't make a temporary directory ", pattern));
   }
-  settings.data_dir = pattern;
-  NodeOptions& node = settings.service.log.node;
+  settings.config.data_dir = pattern;
+  settings.config.insecure = true;
+  NodeOptions& node = settings.config.node();
   node.id = ServerId(1);
   node.cluster_name = "dev";
   node.listen = kDevAddress;
@@ -144,14 +124,15 @@ absl::StatusOr<NodeSettings> ParseSettings(const Args& args) {
              !s.ok()) {
     return s;
   }
-  NodeOptions& node = settings.service.log.node;
+  NodeOptions& node = settings.config.node();
   if (!settings.dev) {
     absl::StatusOr<uint64_t> id = args.Number("id", 0, 1, UINT64_MAX);
     if (!id.ok()) return id.status();
     node.id = ServerId(*id);
     node.listen = args.Text("listen");
-    settings.data_dir = args.Text("data-dir");
-    settings.certs = args.Text("certs");
+    settings.config.data_dir = args.Text("data-dir");
+    settings.config.certs = args.Text("certs");
+    settings.config.insecure = args.Has("insecure");
     if (args.Has("certs") == args.Has("insecure")) {
       return absl::InvalidArgumentError(
           "expected either --certs=DIR, or --insecure for plaintext");
@@ -182,13 +163,13 @@ absl::StatusOr<NodeSettings> ParseSettings(const Args& args) {
   absl::StatusOr<uint64_t> segment = args.Number("segment-mib", 64, 1, 1024);
   if (!segment.ok()) return segment.status();
   node.wal.segment_bytes = *segment << 20;
-  if (absl::Status s = ParseRetention(args, &settings.service.log); !s.ok()) {
+  if (absl::Status s = ParseRetention(args, &settings.config.service.log);
+      !s.ok()) {
     return s;
   }
   absl::StatusOr<DiskBackend> disk = ParseDisk(args.Text("disk", "auto"));
   if (!disk.ok()) return disk.status();
-  settings.disk = *disk;
-  settings.service.version = kVersion;
+  settings.config.disk = *disk;
   return settings;
 }
 
@@ -212,113 +193,78 @@ void RaiseDescriptorLimit() {
   setrlimit(RLIMIT_NOFILE, &limit);
 }
 
-// A server with all that it stands on.
-class Server {
+// A server as a process: until a signal, or until it can't go on.
+class NodeProcess {
  public:
-  explicit Server(NodeSettings settings) : settings_(std::move(settings)) {}
+  explicit NodeProcess(NodeSettings settings)
+      : settings_(std::move(settings)) {}
 
   int Run() {
     EpollLoop::BlockSignals({SIGTERM, SIGINT});
     RaiseDescriptorLimit();
-    if (absl::Status s = MakeParts(); !s.ok()) return FailWith(s);
-    loop_->OnSignals({SIGTERM, SIGINT}, [this](int signal) {
+    absl::StatusOr<std::unique_ptr<Server>> server =
+        Server::Create(&loop_, settings_.config, &log_line_);
+    if (!server.ok()) return FailWith(server.status());
+    server_ = *std::move(server);
+    loop_.OnSignals({SIGTERM, SIGINT}, [this](int signal) {
       PrintLogLine("info", absl::StrCat("event=closing signal=", signal));
-      service_->Close([this](absl::Status) { loop_->Stop(); });
+      server_->service()->Close([this](absl::Status) { loop_.Stop(); });
     });
-    service_->OnFatal([this](absl::Status why) { Stop(std::move(why)); });
-    service_->Open([this](absl::Status opened) {
+    server_->service()->OnFatal(
+        [this](absl::Status why) { Stop(std::move(why)); });
+    server_->service()->Open([this](absl::Status opened) {
       if (!opened.ok()) return Stop(std::move(opened));
-      const Node& node = service_->log().node();
+      const Node& node = server_->service()->log().node();
       PrintLogLine("info",
                    absl::StrCat("event=serving id=", node.options().id.value(),
                                 " address=", node.listen_address(),
                                 " disk=", DiskName()));
       if (settings_.dev) PrintDevHelp();
     });
-    loop_->Run();
-    service_ = nullptr;
+    loop_.Run();
+    server_ = nullptr;
     if (!status_.ok()) return Fail(kExitFailed, status_.message());
     PrintLogLine("info", "event=closed");
     return kExitDone;
   }
 
  private:
-  absl::Status MakeParts() {
-    loop_ = std::make_unique<EpollLoop>();
-    network_ = std::make_unique<TcpNetwork>(loop_.get());
-    NodeOptions& node = settings_.service.log.node;
-    if (settings_.certs.empty()) {
-      security_ = std::make_unique<Plaintext>(loop_.get());
-    } else {
-      absl::StatusOr<TlsCredentials> credentials =
-          LoadServer(settings_.certs, node.id);
-      if (!credentials.ok()) return credentials.status();
-      absl::StatusOr<std::unique_ptr<TlsSecurity>> tls =
-          TlsSecurity::Create(loop_.get(), *credentials);
-      if (!tls.ok()) return tls.status();
-      const PeerIdentity& self = (*tls)->self();
-      if (self.kind != PeerIdentity::Kind::kServer ||
-          self.name != absl::StrCat(node.id.value())) {
-        return absl::FailedPreconditionError(absl::StrCat(
-            "expected the certificate of server ", node.id.value(), " in ",
-            settings_.certs, ", found that of ", FormatIdentityUri(self)));
-      }
-      node.cluster_name = self.cluster;
-      security_ = *std::move(tls);
-    }
-    absl::StatusOr<std::unique_ptr<PosixDisk>> disk =
-        PosixDisk::Open(loop_.get(), settings_.data_dir, settings_.disk);
-    if (!disk.ok()) {
-      return absl::FailedPreconditionError(disk.status().message());
-    }
-    disk_ = *std::move(disk);
-    log_line_ = [](absl::string_view line) { PrintLogLine("info", line); };
-    service_ = std::make_unique<Service>(Env{.loop = loop_.get(),
-                                             .disk = disk_.get(),
-                                             .network = network_.get(),
-                                             .security = security_.get(),
-                                             .seed = RandomSeed(),
-                                             .log_line = &log_line_},
-                                         settings_.service);
-    return absl::OkStatus();
-  }
-
   const char* DiskName() const {
-    return disk_->backend() == DiskBackend::kIoUring ? "io_uring" : "threads";
+    return server_->disk().backend() == DiskBackend::kIoUring ? "io_uring"
+                                                              : "threads";
   }
 
   void Stop(absl::Status why) {
     status_ = std::move(why);
-    loop_->Stop();
+    loop_.Stop();
   }
 
   void PrintDevHelp() {
-    std::string address = service_->log().node().listen_address();
+    std::string address = server_->service()->log().node().listen_address();
     std::printf(
         "A server for trying out, without certificates, in %s.\n"
         "In another terminal:\n"
         "  echo hello | holdfast append --servers=%s --insecure "
         "--print-offsets\n"
         "  holdfast read --servers=%s --insecure\n",
-        settings_.data_dir.c_str(), address.c_str(), address.c_str());
+        settings_.config.data_dir.c_str(), address.c_str(), address.c_str());
     std::fflush(stdout);
   }
 
-  NodeSettings settings_;
-  std::unique_ptr<EpollLoop> loop_;
-  std::unique_ptr<TcpNetwork> network_;
-  std::unique_ptr<Security> security_;
-  std::unique_ptr<PosixDisk> disk_;
-  LogLineFn log_line_;
-  std::unique_ptr<Service> service_;
+  const NodeSettings settings_;
+  EpollLoop loop_;
+  LogLineFn log_line_ = [](absl::string_view line) {
+    PrintLogLine("info", line);
+  };
+  std::unique_ptr<Server> server_;
   absl::Status status_;
 };
 
 int RunNode(const Args& args) {
   absl::StatusOr<NodeSettings> settings = ParseSettings(args);
   if (!settings.ok()) return FailWith(settings.status());
-  Server server(*std::move(settings));
-  return server.Run();
+  NodeProcess process(*std::move(settings));
+  return process.Run();
 }
 
 }  // namespace
