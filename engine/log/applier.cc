@@ -8,6 +8,13 @@
 #include "engine/base/check.h"
 
 namespace holdfast {
+namespace {
+
+// Between slices of a snapshot: nobody is in a hurry, and all else goes on.
+constexpr Duration kSlicePause = 1ms;
+
+}  // namespace
+
 Applier::Applier(Loop* loop, Node* node, StateMachine* machine,
                  size_t slice_bytes,
                  std::function<void(Index, std::string)> applied)
@@ -127,11 +134,14 @@ void Applier::TakeSnapshot(size_t bytes_max, ResultFn<MachineSnapshot> done) {
   taking_->reader = machine_->Snapshot();
   taking_->bytes_max = bytes_max;
   taking_->done = std::move(done);
-  loop_->Post(scope_.Wrap([this] { TakeSlice(); }));
+  TakeSliceLater();
+}
+
+void Applier::TakeSliceLater() {
+  taking_->next = loop_->After(kSlicePause, [this] { TakeSlice(); });
 }
 
 void Applier::TakeSlice() {
-  if (taking_ == nullptr) return;
   const std::string slice = taking_->reader->Read(slice_bytes_);
   taking_->bytes += slice;
   absl::StatusOr<MachineSnapshot> result;
@@ -140,7 +150,7 @@ void Applier::TakeSlice() {
         absl::StrCat("the state machine's snapshot: expected at most ",
                      taking_->bytes_max, " bytes, found more"));
   } else if (!slice.empty()) {
-    return loop_->Post(scope_.Wrap([this] { TakeSlice(); }));
+    return TakeSliceLater();
   } else {
     result = MachineSnapshot{taking_->index, Buffer::Copy(taking_->bytes)};
   }

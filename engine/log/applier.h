@@ -78,11 +78,13 @@ class Applier {
     std::string bytes;
     size_t bytes_max = 0;
     ResultFn<MachineSnapshot> done;
+    Timer next;
   };
 
   void Apply(const Entry& entry);
   void ReadBack();
   void RestoreSlice();
+  void TakeSliceLater();
   void TakeSlice();
 
   Loop* const loop_;
