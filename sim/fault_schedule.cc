@@ -21,6 +21,10 @@ constexpr ChanceSite kOneWay("fault/one_way");
 constexpr ChanceSite kSlowLink("fault/slow_link");
 constexpr ChanceSite kAmbush("fault/ambush");
 constexpr ChanceSite kPause("fault/pause");
+constexpr ChanceSite kUpgrade("fault/upgrade");
+
+// Of the release that comes after this one.
+constexpr uint32_t kNextLevel = kFeatureLevelMax + 1;
 
 // A length of time from a fault's value: mostly short, now and then long.
 Duration LengthOf(uint64_t value, Duration max) {
@@ -57,6 +61,7 @@ FaultRates FaultRates::Swarm(Chance* chance) {
   rates.refuse_ppm = rate(200000);
   rates.ambush_ppm = rate(60000);
   rates.pause_ppm = rate(40000);
+  rates.upgrade_ppm = rate(30000);
   return rates;
 }
 
@@ -119,6 +124,9 @@ void FaultSchedule::OnWindow() {
       CrashInIo(server, value);
     }
     if (Happens(kPause, m, rates_.pause_ppm, &value)) Pause(server, value);
+    if (Happens(kUpgrade, m, rates_.upgrade_ppm, &value)) {
+      Upgrade(server, value);
+    }
     if (Happens(kIsolate, m, rates_.isolate_ppm, &value)) Isolate(m, value);
   }
   if (Happens(kClusterPowerLoss, 0, rates_.cluster_power_loss_ppm, &value)) {
@@ -200,6 +208,14 @@ void FaultSchedule::Pause(SimServer* server, uint64_t value) {
   world_->Note(absl::StrCat("server ", server->machine(), " is paused"));
   world_->scheduler.Pause(server->process()->actor(),
                           world_->now() + LengthOf(value, 4s));
+}
+
+void FaultSchedule::Upgrade(SimServer* server, uint64_t value) {
+  if (!server->running() || server->feature_level_max() == kNextLevel) return;
+  ++counts_.upgrades;
+  world_->Note(absl::StrCat("server ", server->machine(), " is upgraded"));
+  server->set_feature_level_max(kNextLevel);
+  Crash(server, value, false);
 }
 
 void FaultSchedule::CrashClient(SimClient* client, uint64_t value) {

@@ -35,6 +35,8 @@ struct FaultRates {
   // Some of the servers lose power around the next election.
   uint64_t ambush_ppm = 0;
   uint64_t pause_ppm = 0;  // a process stops, and goes on later
+  // A server is started again with the next release.
+  uint64_t upgrade_ppm = 0;
 
   static FaultRates Swarm(Chance* chance);
 };
@@ -47,6 +49,7 @@ struct FaultCounts {
   uint64_t partitions = 0;
   uint64_t slow_links = 0;
   uint64_t pauses = 0;
+  uint64_t upgrades = 0;
 };
 
 // Does to a cluster what its rates say, window by window, until it is stopped.
@@ -73,6 +76,7 @@ class FaultSchedule {
   void CrashInIo(SimServer* server, uint64_t value);
   void Crash(SimServer* server, uint64_t value, bool power_lost);
   void Pause(SimServer* server, uint64_t value);
+  void Upgrade(SimServer* server, uint64_t value);
   void CrashClient(SimClient* client, uint64_t value);
   void Isolate(MachineId machine, uint64_t value);
   void Split(uint64_t value);

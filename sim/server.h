@@ -52,6 +52,13 @@ class SimServer {
   // joined, or form a cluster with these servers.
   void set_join();
   void set_bootstrap(std::vector<Member> members);
+  // Of the release that it runs from its next start on.
+  uint32_t feature_level_max() const {
+    return options_.log.node.feature_level_max;
+  }
+  void set_feature_level_max(uint32_t level) {
+    options_.log.node.feature_level_max = level;
+  }
   // From its next start on, it has a key-value machine, and a user of it.
   void set_kv(KvWorld* kv) { kv_ = kv; }
   // Needs running(), and set_kv before.

@@ -76,11 +76,12 @@ std::vector<Member> Configuration::Everyone() const {
 }
 
 Buffer EncodeConfiguration(const Configuration& configuration) {
-  Buffer bytes = Buffer::Uninitialized(EncodedSize(configuration.voters) +
+  Buffer bytes = Buffer::Uninitialized(4 + EncodedSize(configuration.voters) +
                                        EncodedSize(configuration.old_voters) +
                                        EncodedSize(configuration.learners) +
                                        EncodedSize(configuration.joining));
   ByteWriter w(bytes.data_mutable(), bytes.size());
+  w.Int<uint32_t>(configuration.feature_level);
   Encode(configuration.voters, &w);
   Encode(configuration.old_voters, &w);
   Encode(configuration.learners, &w);
@@ -92,6 +93,7 @@ Buffer EncodeConfiguration(const Configuration& configuration) {
 absl::StatusOr<Configuration> DecodeConfiguration(absl::string_view bytes) {
   ByteReader r(bytes);
   Configuration c;
+  c.feature_level = r.Int<uint32_t>();
   for (auto* list : {&c.voters, &c.old_voters, &c.learners, &c.joining}) {
     absl::StatusOr<std::vector<Member>> members = DecodeMembers(&r);
     if (!members.ok()) return members.status();
@@ -102,6 +104,9 @@ absl::StatusOr<Configuration> DecodeConfiguration(absl::string_view bytes) {
   }
   if (c.voters.empty()) {
     return absl::InvalidArgumentError("configuration: it has no voter");
+  }
+  if (c.feature_level < kFeatureLevelMin) {
+    return absl::InvalidArgumentError("configuration: it has no feature level");
   }
   return c;
 }

@@ -2,12 +2,14 @@
 #define HOLDFAST_ENGINE_BASE_CONFIGURATION_H_
 
 #include <cstddef>
+#include <cstdint>
 #include <string>
 #include <vector>
 
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "engine/base/buffer.h"
+#include "engine/base/entry_kind.h"
 #include "engine/base/types.h"
 
 namespace holdfast {
@@ -31,6 +33,9 @@ struct Configuration {
   std::vector<Member> learners;
   // The same, but become voters once they have caught up.
   std::vector<Member> joining;
+  // What the log and the servers' messages may have; see entry_kind.h. All
+  // members support it, and it never falls.
+  uint32_t feature_level = kFeatureLevelMin;
 
   // In each list.
   static constexpr size_t kMembersMax = 1024;
@@ -50,7 +55,7 @@ struct Configuration {
 // hash of the first entry names the cluster.
 Buffer EncodeConfiguration(const Configuration& configuration);
 // INVALID_ARGUMENT when the bytes aren't a configuration, an id stands twice
-// in a list, or there is no voter.
+// in a list, or there is no voter, or no level.
 absl::StatusOr<Configuration> DecodeConfiguration(absl::string_view bytes);
 
 }  // namespace holdfast

@@ -2,6 +2,7 @@
 #define HOLDFAST_ENGINE_BASE_ENTRY_KIND_H_
 
 #include <cstdint>
+#include <optional>
 
 namespace holdfast {
 
@@ -12,7 +13,32 @@ enum class EntryKind : uint8_t {
   kConfiguration = 3,  // the cluster's servers
   kSession = 4,        // registers a producer's session
   kTrim = 5,           // records before an offset are not needed any more
+  // As kNoOp, of level 2: no release so far supports it, but servers in tests
+  // of upgrades, which are told to.
+  kNextNoOp = 8,
 };
+
+// What the servers of a cluster may put into its log, and say to each other,
+// goes by its feature level, which is in its configuration: it is raised once
+// all of them support the higher one.
+inline constexpr uint32_t kFeatureLevelMin = 1;  // of each new cluster
+inline constexpr uint32_t kFeatureLevelMax = 1;  // that this release supports
+
+// From which level on such an entry may be in a log; nothing: no server that
+// this release knows of can read it.
+constexpr std::optional<uint32_t> FeatureLevelOf(EntryKind kind) {
+  switch (kind) {
+    case EntryKind::kNoOp:
+    case EntryKind::kBatch:
+    case EntryKind::kConfiguration:
+    case EntryKind::kSession:
+    case EntryKind::kTrim:
+      return 1;
+    case EntryKind::kNextNoOp:
+      return 2;
+  }
+  return std::nullopt;
+}
 
 }  // namespace holdfast
 

@@ -223,6 +223,16 @@ void Membership::OnProbed(Member member, bool learner,
               "expected a server with an empty data directory, found that ",
               Name(member.id), " belongs to another cluster")));
     }
+    if (met->feature_level_max < configuration().feature_level) {
+      ++stats_.too_old;
+      return Answer(
+          std::move(done),
+          absl::FailedPreconditionError(absl::StrCat(
+              "expected a server that supports the cluster's feature level ",
+              configuration().feature_level, ", found that ", Name(member.id),
+              " supports levels up to ", met->feature_level_max,
+              ": run a newer release there")));
+    }
     member.incarnation = met->incarnation;
   } else if (const Member* known = configuration().Find(member.id)) {
     // It is down: fine, as long as nothing is to be changed.
@@ -405,7 +415,21 @@ void Membership::CarryOn() {
   } else if (std::vector<ServerId> ready = CaughtUp(); !ready.empty()) {
     stats_.promoted += ready.size();
     host_->ProposeConfiguration(WithPromoted(configuration(), ready));
+  } else if (const uint32_t level = CommonFeatureLevel();
+             level > configuration().feature_level) {
+    ++stats_.raised;
+    Configuration raised = configuration();
+    raised.feature_level = level;
+    host_->ProposeConfiguration(raised);
   }
+}
+
+uint32_t Membership::CommonFeatureLevel() const {
+  uint32_t level = host_->OwnHello().feature_level_max;
+  for (const Member& m : configuration().Everyone()) {
+    if (m.id != self_) level = std::min(level, host_->SupportedLevel(m));
+  }
+  return level;
 }
 
 std::vector<ServerId> Membership::CaughtUp() const {

@@ -54,6 +54,8 @@ class Membership {
     virtual Hello OwnHello() const = 0;
     // Whether ProposeConfiguration may be called now.
     virtual bool MayPropose() const = 0;
+    // What that member supports, if it has said so and is connected; else 0.
+    virtual uint32_t SupportedLevel(const Member& member) const = 0;
     // Returns its index.
     virtual Index ProposeConfiguration(const Configuration& next) = 0;
     // Not within a step of the core.
@@ -84,6 +86,8 @@ class Membership {
     uint64_t handed_over_to_leave = 0;
     uint64_t busy = 0;      // another change was under way
     uint64_t no_reach = 0;  // who would stay couldn't be reached
+    uint64_t raised = 0;    // feature levels
+    uint64_t too_old = 0;   // servers that don't support the cluster's
 
     template <typename Fn>  // fn(name, value)
     void ForEach(Fn fn) const {
@@ -93,6 +97,8 @@ class Membership {
       fn("membership_handed_over_to_leave", handed_over_to_leave);
       fn("membership_busy", busy);
       fn("membership_no_reach", no_reach);
+      fn("membership_level_raised", raised);
+      fn("membership_too_old", too_old);
     }
   };
   const Stats& stats() const { return stats_; }
@@ -135,6 +141,8 @@ class Membership {
   ServerId BestSuccessor(const std::vector<ServerId>& excluded) const;
   bool may_change() const;
   void CarryOn();
+  // The highest level that all members support.
+  uint32_t CommonFeatureLevel() const;
   std::vector<ServerId> CaughtUp() const;
   void Sample();
 

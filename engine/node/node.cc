@@ -22,7 +22,7 @@ Node::Node(const Env& env, NodeOptions options, NodeEvents* events)
                     OnMessage(from, message);
                   },
               .on_lost = [this](ServerId from) { Step(PeerLost{from}); },
-              .on_send_lost = [this](ServerId to) { Step(SendLost{to}); },
+              .on_up = [this](ServerId to) { OnPeerUp(to); },
               .on_client =
                   [this](InboundStream client) {
                     if (!stopped_) events_->OnClient(std::move(client));
@@ -60,6 +60,19 @@ const RaftCore* Node::raft() const { return stopped_ ? nullptr : core_.get(); }
 bool Node::MayPropose() const {
   return is_leader() && !configuration_proposed_ &&
          core_->may_propose_configuration();
+}
+
+uint32_t Node::SupportedLevel(const Member& member) const {
+  const Hello* hello = peers_.HelloOf(member.id);
+  const bool known =
+      hello != nullptr && hello->incarnation == member.incarnation;
+  return known ? hello->feature_level_max : 0;
+}
+
+void Node::OnPeerUp(ServerId to) {
+  Step(SendLost{to});
+  // It may be of a newer release.
+  env_.loop->Post(scope_.Wrap([this] { membership_.Advance(); }));
 }
 
 Index Node::ProposeConfiguration(const Configuration& next) {
@@ -326,8 +339,10 @@ void Node::Persist(RaftPersist& persist, std::vector<Entry>* entries) {
     if (entries->empty()) {
       // A new leader's own.
       CHECK(meta.kind == EntryKind::kNoOp);
+      const bool next = core_->committed_configuration().feature_level > 1;
       Entry entry =
-          tail_.Seal(meta.term, meta.kind, 0, env_.loop->WallNow(), Buffer());
+          tail_.Seal(meta.term, next ? EntryKind::kNextNoOp : EntryKind::kNoOp,
+                     0, env_.loop->WallNow(), Buffer());
       CHECK(entry.header.index == meta.index);
       tail_.Append(entry);
       events_->OnEntry(entry);
@@ -338,6 +353,9 @@ void Node::Persist(RaftPersist& persist, std::vector<Entry>* entries) {
     CHECK_LT(at, entries->size());
     Entry& entry = (*entries)[at];
     CHECK(entry.header.index == meta.index);
+    if (absl::Status known = CheckLevel(meta); !known.ok()) {
+      return Stop(std::move(known));
+    }
     if (meta.index == Index(1)) {
       if (absl::Status first = CheckFirstEntry(entry); !first.ok()) {
         return Stop(std::move(first));

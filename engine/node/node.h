@@ -16,6 +16,7 @@
 #include "engine/base/buffer.h"
 #include "engine/base/callback_scope.h"
 #include "engine/base/configuration.h"
+#include "engine/base/entry_kind.h"
 #include "engine/base/types.h"
 #include "engine/env/completion.h"
 #include "engine/env/env.h"
@@ -51,6 +52,10 @@ struct NodeOptions {
   Address advertise;
   // Segments that a leader keeps for followers that lack some of them.
   size_t kept_for_laggards = 16;
+  // Up to which feature level this server goes along (entry_kind.h): what its
+  // release supports, or less, as long as going back to an older release is to
+  // be possible.
+  uint32_t feature_level_max = kFeatureLevelMax;
   // Of a checkpoint on its way to another server; one at a time.
   size_t checkpoint_chunk_bytes = 64 << 10;
   RaftOptions raft;  // what concerns this server is filled in
@@ -177,6 +182,7 @@ class Node : private Membership::Host {
   const RaftCore* raft() const override;
   Hello OwnHello() const override;
   bool MayPropose() const override;
+  uint32_t SupportedLevel(const Member& member) const override;
   Index ProposeConfiguration(const Configuration& next) override;
   void HandOver(ServerId to) override;
 
@@ -191,6 +197,9 @@ class Node : private Membership::Host {
   void OnFormed();
   // Becomes a server of the formed cluster that sends to it, with an empty log.
   void Adopt(ServerId from, ClusterId cluster_id);
+  // FAILED_PRECONDITION: it is beyond the levels that this server supports.
+  absl::Status CheckLevel(const Configuration& configuration) const;
+  absl::Status CheckLevel(const EntryMeta& entry) const;
   // The first entry tells whether that was right; then it is noted.
   absl::Status CheckFirstEntry(const Entry& entry) const;
   void NoteCluster();
@@ -198,6 +207,7 @@ class Node : private Membership::Host {
   void FinishOpen(absl::Status status);
   HelloVerdict JudgeHello(const Hello& hello);
   void OnHello(const Hello& hello);
+  void OnPeerUp(ServerId to);
   // Of an unformed server: whether that one may be of the same cluster.
   bool MayBelong(ServerId server, ClusterId cluster_id) const;
   DrawKey LinkKey() const;
@@ -238,7 +248,8 @@ class Node : private Membership::Host {
   Identity identity_;
   Tail tail_;
   RaftRecovered recovered_;
-  ClusterId first_chain_;  // the cluster's id, as the log says
+  absl::Status replay_error_;  // the first entry that can't be gone along with
+  ClusterId first_chain_;      // the cluster's id, as the log says
   std::unique_ptr<Startup> startup_;
   std::unique_ptr<Forming> forming_;
   std::optional<Entry> first_entry_;  // being written

@@ -36,6 +36,12 @@ void Node::OnCheckpointFound(absl::StatusOr<CheckpointFile::Found> found) {
         ConfigurationOf(base_);
     absl::Status good = configuration.ok() ? events_->CheckCheckpoint(base_)
                                            : configuration.status();
+    if (good.ok()) {
+      if (absl::Status level = CheckLevel(*configuration->configuration);
+          !level.ok()) {
+        return FinishOpen(std::move(level));
+      }
+    }
     if (!good.ok()) {
       return FinishOpen(absl::DataLossError(
           absl::StrCat("the checkpoint at entry ", base_.point.index.value(),
@@ -162,6 +168,11 @@ void Node::OnChunk(const CheckpointChunk& chunk, absl::string_view bytes) {
     return LogLine(
         absl::StrCat("event=bad_checkpoint peer=", chunk.from.value(),
                      " why=\"", good.message(), "\""));
+  }
+  if (absl::Status level =
+          CheckLevel(*ConfigurationOf(*checkpoint)->configuration);
+      !level.ok()) {
+    return Stop(std::move(level));
   }
   if (checkpoint->point.index <= core_->commit()) {
     // Comes late; the leader hears of it.

@@ -43,7 +43,10 @@ void Node::OnIdentity(absl::StatusOr<Identity> identity) {
 
 void Node::OnReplayed(const Entry& entry, Index commit) {
   absl::StatusOr<EntryMeta> meta = MetaOf(entry);
-  CHECK(meta.ok());
+  if (replay_error_.ok()) {
+    replay_error_ = meta.ok() ? CheckLevel(*meta) : meta.status();
+  }
+  if (!replay_error_.ok()) return;
   if (entry.header.index == Index(1)) {
     first_chain_ = ClusterId(entry.header.chain);
     // The first entry is the same wherever it is: committed from the start.
@@ -63,6 +66,7 @@ void Node::OnReplayed(const Entry& entry, Index commit) {
 
 void Node::OnWalOpen(absl::Status opened) {
   if (!opened.ok()) return FinishOpen(std::move(opened));
+  if (!replay_error_.ok()) return FinishOpen(replay_error_);
   if (wal_->last_index() == Index(0)) {
     if (identity_.cluster_id.value() != 0) {
       return FinishOpen(absl::DataLossError(
@@ -154,6 +158,7 @@ Hello Node::OwnHello() const {
   hello.boot_count = identity_.boot_count;
   hello.address =
       options_.advertise.empty() ? options_.listen : options_.advertise;
+  hello.feature_level_max = options_.feature_level_max;
   if (formed()) {
     hello.configuration_index = core_->committed_configuration_index();
     const Member* self = configuration()->Find(options_.id);
@@ -253,6 +258,28 @@ void Node::Adopt(ServerId from, ClusterId cluster_id) {
   identity_.cluster_id = cluster_id;
   recovered_.hard_state = wal_->hard_state();
   StartCore();
+}
+
+absl::Status Node::CheckLevel(const Configuration& configuration) const {
+  if (configuration.feature_level <= options_.feature_level_max) {
+    return absl::OkStatus();
+  }
+  return absl::FailedPreconditionError(absl::StrCat(
+      "the cluster is at feature level ", configuration.feature_level,
+      ", this server supports levels up to ", options_.feature_level_max,
+      ": run a newer release"));
+}
+
+absl::Status Node::CheckLevel(const EntryMeta& entry) const {
+  if (entry.configuration != nullptr) return CheckLevel(*entry.configuration);
+  const std::optional<uint32_t> level = FeatureLevelOf(entry.kind);
+  if (level.has_value() && *level <= options_.feature_level_max) {
+    return absl::OkStatus();
+  }
+  return absl::FailedPreconditionError(
+      absl::StrCat("entry ", entry.index.value(), " is of kind ",
+                   static_cast<int>(entry.kind),
+                   ", which this server doesn't support: run a newer release"));
 }
 
 absl::Status Node::CheckFirstEntry(const Entry& entry) const {

@@ -87,8 +87,7 @@ std::unique_ptr<PeerLink> Peers::MakeLink(ServerId id, Address address) {
   };
   callbacks.on_up = [this, id](const Hello&) {
     callbacks_.log_line(absl::StrCat("event=peer_up peer=", id.value()));
-    // What was sent before this stream may be lost.
-    callbacks_.on_send_lost(id);
+    callbacks_.on_up(id);
   };
   callbacks.on_down = [this, id](const absl::Status& why) {
     callbacks_.log_line(absl::StrCat("event=peer_down peer=", id.value(),
@@ -113,9 +112,10 @@ bool Peers::Send(ServerId to, const OutMessage& message) {
   return it != links_.end() && it->second->Send(message);
 }
 
-bool Peers::connected(ServerId id) const {
+const Hello* Peers::HelloOf(ServerId id) const {
   auto it = links_.find(id);
-  return it != links_.end() && it->second->up();
+  if (it == links_.end() || !it->second->up()) return nullptr;
+  return &*it->second->peer_hello();
 }
 
 absl::Status Peers::last_error(ServerId id) const {

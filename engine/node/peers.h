@@ -43,8 +43,8 @@ class Peers {
     InlineFunction<void(ServerId from, const MessageView&)> on_message;
     // The last stream on which that server sent is gone.
     InlineFunction<void(ServerId from)> on_lost;
-    // What was sent to that server may not have arrived.
-    InlineFunction<void(ServerId to)> on_send_lost;
+    // A new stream to that server: what was sent before may not have arrived.
+    InlineFunction<void(ServerId to)> on_up;
     InboundFn on_client;
     InlineFunction<void(absl::string_view line)> log_line;
   };
@@ -65,7 +65,9 @@ class Peers {
   // False when it certainly wasn't sent.
   bool Send(ServerId to, const OutMessage& message);
 
-  bool connected(ServerId id) const;
+  bool connected(ServerId id) const { return HelloOf(id) != nullptr; }
+  // What it said on the stream to it; null: there is none.
+  const Hello* HelloOf(ServerId id) const;
   // Why there is no stream to it; OK if there is.
   absl::Status last_error(ServerId id) const;
   const AcceptorCounts& counts() const { return acceptor_.counts(); }

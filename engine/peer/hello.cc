@@ -127,6 +127,7 @@ std::string EncodeHello(const Hello& hello) {
   proto.set_client_name(hello.client_name);
   proto.set_configuration_index(hello.configuration_index.value());
   proto.set_address(hello.address);
+  proto.set_feature_level_max(hello.feature_level_max);
   return proto.SerializeAsString();
 }
 
@@ -178,6 +179,8 @@ absl::StatusOr<Hello> DecodeHello(const MessageView& message) {
   hello.client_name = proto.client_name();
   hello.configuration_index = Index(proto.configuration_index());
   hello.address = proto.address();
+  hello.feature_level_max =
+      std::max(proto.feature_level_max(), kFeatureLevelMin);
   return hello;
 }
 

@@ -9,6 +9,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
+#include "engine/base/entry_kind.h"
 #include "engine/base/types.h"
 #include "engine/env/network.h"
 #include "engine/peer/message.h"
@@ -47,6 +48,8 @@ struct Hello {
   Index configuration_index;
   // How it is reached, for a server whose configuration lacks it.
   Address address;
+  // The highest feature level that the server supports (entry_kind.h).
+  uint32_t feature_level_max = kFeatureLevelMin;
   // A client's name; empty from a server.
   std::string client_name;
 

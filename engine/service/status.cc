@@ -63,6 +63,7 @@ wire::StatusAnswer DescribeStatus(const DistributedLog& log) {
   answer.set_cluster_id(node.identity().cluster_id.value());
   answer.set_incarnation(node.identity().incarnation.value());
   answer.set_boot_count(node.identity().boot_count);
+  answer.set_feature_level_max(node.options().feature_level_max);
   answer.set_commit_index(node.commit().value());
   // The record log is its own state: what is committed is applied.
   answer.set_applied_index(node.commit().value());
@@ -85,6 +86,8 @@ wire::StatusAnswer DescribeStatus(const DistributedLog& log) {
   }
   const Configuration& configuration = *node.configuration();
   answer.set_joint(configuration.joint());
+  answer.set_feature_level(
+      node.core()->committed_configuration().feature_level);
   for (const Member& m : configuration.Everyone()) {
     AddMember(node, m, KindOf(configuration, m.id), &answer);
   }

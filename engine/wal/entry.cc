@@ -10,18 +10,6 @@ namespace {
 
 constexpr size_t kReservedBytes = 11;
 
-bool IsKnown(EntryKind kind) {
-  switch (kind) {
-    case EntryKind::kNoOp:
-    case EntryKind::kBatch:
-    case EntryKind::kConfiguration:
-    case EntryKind::kSession:
-    case EntryKind::kTrim:
-      return true;
-  }
-  return false;
-}
-
 }  // namespace
 
 void EncodeEntryHeader(const EntryHeader& header, char* to) {
@@ -60,10 +48,8 @@ absl::StatusOr<EntryHeader> DecodeEntryHeader(absl::string_view bytes) {
         absl::StrCat("entry: expected a payload of at most ",
                      kEntryPayloadBytesMax, " bytes, found ", h.payload_size));
   }
-  if (!IsKnown(h.kind)) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("entry: unknown kind ", static_cast<int>(h.kind),
-                     "; it was written by a newer release of Holdfast"));
+  if (static_cast<int>(h.kind) == 0) {
+    return absl::InvalidArgumentError("entry: it has no kind");
   }
   for (char c : r.rest()) {
     if (c != 0) {

@@ -49,8 +49,9 @@ inline constexpr uint32_t kEntryPayloadBytesMax = (16 << 20) + (64 << 10);
 
 // Writes all kEntryHeaderBytes.
 void EncodeEntryHeader(const EntryHeader& header, char* to);
-// INVALID_ARGUMENT when the bytes can't be an entry's header; a payload's
-// checksum is not looked at.
+// INVALID_ARGUMENT when the bytes can't be an entry's header. Neither a
+// payload's checksum is looked at, nor whether the kind is one that this
+// release knows.
 absl::StatusOr<EntryHeader> DecodeEntryHeader(absl::string_view bytes);
 // The entry at the front of `bytes`; its payload shares them.
 absl::StatusOr<Entry> DecodeEntry(const Buffer& bytes);

@@ -44,14 +44,20 @@ TEST(EntryTest, BytesAreAsDocumented) {
   EXPECT_EQ(*decoded, SomeHeader());
 }
 
+TEST(EntryTest, KeepsWhatANewerReleaseHasWritten) {
+  std::string bytes = Encode(SomeHeader());
+  bytes[52] = '\xff';
+  auto decoded = DecodeEntryHeader(bytes);
+  ASSERT_TRUE(decoded.ok());
+  EXPECT_EQ(Encode(*decoded), bytes);
+}
+
 TEST(EntryTest, RefusesWhatIsNoHeader) {
   std::string bytes = Encode(SomeHeader());
   EXPECT_FALSE(DecodeEntryHeader(bytes.substr(0, 63)).ok());
-  std::string unknown_kind = bytes;
-  for (char kind : {'\0', '\6', '\xff'}) {
-    unknown_kind[52] = kind;
-    EXPECT_FALSE(DecodeEntryHeader(unknown_kind).ok());
-  }
+  std::string no_kind = bytes;
+  no_kind[52] = 0;
+  EXPECT_FALSE(DecodeEntryHeader(no_kind).ok());
   for (size_t at = 53; at < 64; ++at) {
     std::string reserved = bytes;
     reserved[at] = 1;

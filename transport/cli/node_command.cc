@@ -86,6 +86,15 @@ absl::Status ParseRetention(const Args& args, LogOptions* log) {
   return absl::OkStatus();
 }
 
+absl::Status ParseFeatureLevel(const Args& args, NodeOptions* node) {
+  absl::StatusOr<uint64_t> level =
+      args.Number("feature-level-max", kFeatureLevelMax, kFeatureLevelMin,
+                  kFeatureLevelMax);
+  if (!level.ok()) return level.status();
+  node->feature_level_max = static_cast<uint32_t>(*level);
+  return absl::OkStatus();
+}
+
 absl::StatusOr<DiskBackend> ParseDisk(const std::string& text) {
   if (text == "auto") return DiskBackend::kAuto;
   if (text == "io_uring") return DiskBackend::kIoUring;
@@ -163,6 +172,7 @@ absl::StatusOr<NodeSettings> ParseSettings(const Args& args) {
   absl::StatusOr<uint64_t> segment = args.Number("segment-mib", 64, 1, 1024);
   if (!segment.ok()) return segment.status();
   node.wal.segment_bytes = *segment << 20;
+  if (absl::Status s = ParseFeatureLevel(args, &node); !s.ok()) return s;
   if (absl::Status s = ParseRetention(args, &settings.config.service.log);
       !s.ok()) {
     return s;
@@ -294,6 +304,9 @@ Command NodeCommand() {
             "told otherwise; the same on all servers"},
            {"retention-age", "TIME",
             "drop segments of records that are older, such as 168h; likewise"},
+           {"feature-level-max", "N",
+            "keep the cluster at or below this level, so that an older release "
+            "can still be gone back to; the release's highest one"},
            {"disk", "auto|io_uring|threads",
             "what runs its reads, writes and syncs; auto: io_uring where it "
             "works"},

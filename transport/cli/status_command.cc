@@ -32,6 +32,8 @@ std::string ToJson(const Answer& a) {
       ",\"first_offset\":", s.first_offset.value(),
       ",\"next_offset\":", s.next_offset.value(),
       ",\"cluster\":", JsonString(s.cluster_name),
+      ",\"feature_level\":", s.feature_level,
+      ",\"feature_level_max\":", s.feature_level_max,
       ",\"boot_count\":", s.boot_count, ",\"version\":", JsonString(s.version),
       ",\"text\":", JsonString(s.text),
       ",\"joint\":", s.joint ? "true" : "false", ",\"members\":[");
@@ -56,13 +58,15 @@ void PrintText(const Answer& a) {
   const ServerStatus& s = *a.status;
   std::printf(
       "%-22s id %llu, %s, term %llu, leader %llu, commit %llu, "
-      "offsets %llu to %llu%s%s\n",
+      "offsets %llu to %llu, feature level %lu of %lu%s%s\n",
       a.server.c_str(), static_cast<unsigned long long>(s.id.value()),
       ToString(s.role), static_cast<unsigned long long>(s.term.value()),
       static_cast<unsigned long long>(s.leader.value()),
       static_cast<unsigned long long>(s.commit.value()),
       static_cast<unsigned long long>(s.first_offset.value()),
       static_cast<unsigned long long>(s.next_offset.value()),
+      static_cast<unsigned long>(s.feature_level),
+      static_cast<unsigned long>(s.feature_level_max),
       s.text.empty() ? "" : "; ", s.text.c_str());
   for (const MemberStatus& m : s.members) {
     std::printf("    member %llu at %s, %s%s%s\n",
