@@ -13,8 +13,6 @@ namespace {
 // How long an overloaded leader asks a client to wait: about what it takes to
 // commit what is queued on a slow disk.
 constexpr Duration kRetryAfter = 20ms;
-// After a checkpoint that was refused as too large.
-constexpr Duration kDropAgain = 60s;
 
 }  // namespace
 
@@ -245,122 +243,6 @@ void DistributedLog::CheckRetention() {
   node_.Propose(EntryKind::kTrim, 0, EncodeTrim(first));
 }
 
-// The state of the log's lost prefix is rolled forward over the entries that
-// are to be lost next, a slice at a time; then it is the next checkpoint.
-void DistributedLog::DropTrimmed() {
-  if (rolling_ != nullptr || closing_ ||
-      trimmed_to_ <= node_.base().next_offset) {
-    return;
-  }
-  // Entries from this one on may hold records that are kept. All of the log
-  // is trimmed when the offset is its end.
-  const Index needed = trimmed_to_ < committed_end()
-                           ? node_.FloorIndexOfOffset(trimmed_to_)
-                           : node_.commit();
-  if (applier_ != nullptr && applier_->restoring()) return;
-  const Index last = node_.DroppableTo(std::min(needed - 1, applied()));
-  if (last <= base_.point().index) return;
-  rolling_ = std::make_unique<LogState>(base_);
-  RollTo(last);
-}
-
-void DistributedLog::RollTo(Index last) {
-  constexpr size_t kSliceBytes = 1 << 20;
-  const Index next = rolling_->point().index + 1;
-  node_.ReadEntries(
-      next, kSliceBytes,
-      [this, last, next](absl::StatusOr<std::vector<Entry>> entries) {
-        // A checkpoint from the leader may have come in between.
-        if (rolling_ == nullptr || rolling_->point().index + 1 != next) return;
-        if (!entries.ok() || entries->front().header.index != next) {
-          rolling_ = nullptr;
-          return;
-        }
-        for (const Entry& entry : *entries) {
-          if (entry.header.index > last) break;
-          rolling_->Apply(entry);
-        }
-        if (rolling_->point().index < last) return RollTo(last);
-        TakeCheckpoint();
-      });
-}
-
-void DistributedLog::TakeCheckpoint() {
-  Checkpoint checkpoint = rolling_->MakeCheckpoint();
-  if (applier_ == nullptr) return DropTo(std::move(checkpoint));
-  const size_t size = CheckpointBytes(checkpoint);
-  applier_->TakeSnapshot(
-      kCheckpointBytesMax - std::min(size, kCheckpointBytesMax),
-      [this, checkpoint](absl::StatusOr<MachineSnapshot> snapshot) {
-        // As in RollTo.
-        if (rolling_ == nullptr || rolling_->point() != checkpoint.point) {
-          return;
-        }
-        if (!snapshot.ok()) return OnDropped(snapshot.status());
-        Checkpoint whole = checkpoint;
-        whole.machine_index = snapshot->index;
-        whole.machine = snapshot->bytes;
-        DropTo(std::move(whole));
-      });
-}
-
-void DistributedLog::DropTo(Checkpoint checkpoint) {
-  node_.DropTo(std::move(checkpoint),
-               scope_.Wrap([this](absl::Status s) { OnDropped(s); }));
-}
-
-void DistributedLog::OnDropped(const absl::Status& dropped) {
-  if (rolling_ == nullptr) return;
-  if (dropped.ok()) {
-    ++stats_.prefix_dropped;
-    base_ = *std::exchange(rolling_, nullptr);
-    return DropTrimmed();
-  }
-  if (absl::IsUnavailable(dropped)) {
-    rolling_ = nullptr;  // another try with the next commit
-    return;
-  }
-  // It would come to the same again, for a while.
-  if (env_.log_line != nullptr && *env_.log_line) {
-    (*env_.log_line)(
-        absl::StrCat("event=log_not_dropped why=\"", dropped.message(), "\""));
-  }
-  drop_again_ = env_.loop->After(kDropAgain, [this] {
-    rolling_ = nullptr;
-    DropTrimmed();
-  });
-}
-
-absl::Status DistributedLog::CheckCheckpoint(const Checkpoint& checkpoint) {
-  const bool has_machine = checkpoint.machine_index != Index(0);
-  if (has_machine != (applier_ != nullptr)) {
-    return absl::FailedPreconditionError(
-        absl::StrCat("expected a checkpoint ", has_machine ? "without" : "with",
-                     " a state machine's snapshot, as this server is run ",
-                     has_machine ? "without" : "with",
-                     " one; all servers of a cluster need the same kind, from "
-                     "its beginning"));
-  }
-  return LogState::Of(checkpoint).status();
-}
-
-void DistributedLog::OnCheckpoint(const Checkpoint& checkpoint, bool replaced) {
-  base_ = *LogState::Of(checkpoint);
-  rolling_ = nullptr;
-  trimmed_to_ = std::max(trimmed_to_, base_.trimmed_to());
-  if (replaced) FailPendingFrom(Index(0), "a checkpoint replaced the log");
-  if (applier_ != nullptr) {
-    applier_->OnCheckpoint(
-        checkpoint.point.index,
-        MachineSnapshot{checkpoint.machine_index, checkpoint.machine});
-  }
-  if (!replaced) return;
-  ++stats_.restored;
-  sessions_ = base_.sessions();
-  trims_.clear();
-  WakeTails();
-}
-
 void DistributedLog::RegisterSession(ResultFn<SessionId> done) {
   if (!node_.is_leader() || closing_ || node_.handing_over()) {
     env_.loop->Post(scope_.Wrap(
@@ -440,7 +322,9 @@ void DistributedLog::OnCommit(Index commit) {
     CompletePending(commit, std::nullopt);
   }
   WakeTails();
-  if (node_.formed()) DropTrimmed();
+  if (!node_.formed()) return;
+  DropTrimmed();
+  TakeResume();
 }
 
 Index DistributedLog::applied() const {

@@ -174,6 +174,8 @@ class DistributedLog : private NodeEvents {
     uint64_t trims_by_retention = 0;
     uint64_t prefix_dropped = 0;  // behind a checkpoint
     uint64_t restored = 0;        // from a leader's checkpoint
+    uint64_t resume_points = 0;   // written
+    uint64_t resumed = 0;         // a start read the log from one on only
 
     template <typename Fn>  // fn(name, value)
     void ForEach(Fn fn) const {
@@ -186,6 +188,8 @@ class DistributedLog : private NodeEvents {
       fn("log_trim_by_retention", trims_by_retention);
       fn("log_prefix_dropped", prefix_dropped);
       fn("log_restored", restored);
+      fn("log_resume_point", resume_points);
+      fn("log_resumed", resumed);
     }
   };
   const Stats& stats() const { return stats_; }
@@ -230,6 +234,7 @@ class DistributedLog : private NodeEvents {
   // NodeEvents:
   absl::Status CheckCheckpoint(const Checkpoint& checkpoint) override;
   void OnCheckpoint(const Checkpoint& checkpoint, bool replaced) override;
+  void OnResume(const Checkpoint& resume) override;
   void OnEntry(const Entry& entry) override;
   void OnCut(Index from) override;
   void OnCommit(Index commit) override;
@@ -249,6 +254,13 @@ class DistributedLog : private NodeEvents {
   void OnDropped(const absl::Status& dropped);
   void TakeCheckpoint();
   void DropTo(Checkpoint checkpoint);
+  // Spares the next start what is committed, if it is time.
+  void TakeResume();
+  void OnResumeWritten(const absl::Status& written);
+  // Adds the state machine's snapshot, if there is one. `done` isn't called
+  // when a checkpoint from the leader comes in between.
+  void AddSnapshot(Checkpoint checkpoint, ResultFn<Checkpoint> done);
+  void LogLine(absl::string_view what, const absl::Status& why);
   // The entries up to here are committed, and applied if there is a machine.
   void CompletePending(Index up_to, const std::optional<std::string>& result);
   void OnApplied(Index index, std::string result);
@@ -280,6 +292,8 @@ class DistributedLog : private NodeEvents {
   Timer retention_;
   std::unique_ptr<LogState> rolling_;
   Timer drop_again_;
+  std::unique_ptr<Checkpoint> resuming_;  // a resume point in the making
+  bool no_resume_ = false;                // until the next start
   // In the order of index; a duplicate of a waiting append waits at its
   // index too.
   std::multimap<Index, PendingAppend> pending_;

@@ -74,6 +74,9 @@ class NodeEvents {
   // or came from the leader. `replaced`: the log is empty behind it now,
   // whatever was in it; otherwise it holds the checkpoint's entry.
   virtual void OnCheckpoint(const Checkpoint& checkpoint, bool replaced) = 0;
+  // At start: entries up to here are in the log, are committed, and won't be
+  // told; this, which passed CheckCheckpoint, is what they amount to.
+  virtual void OnResume(const Checkpoint& resume) = 0;
   // An entry joined the end of this server's log: found at start, proposed
   // here, or received. It may not be durable yet, and may yet be cut.
   virtual void OnEntry(const Entry& entry) = 0;
@@ -147,6 +150,14 @@ class Node : private Membership::Host {
   // which DroppableTo allowed. UNAVAILABLE while another one is being written,
   // a leader's perhaps; RESOURCE_EXHAUSTED beyond kCheckpointBytesMax.
   void DropTo(Checkpoint checkpoint, DoneFn done);
+  // A start reads the log from its last resume point on only. Whether one at
+  // commit() would spare it at least a segment, and may be made now.
+  bool ResumeDue() const;
+  // One at commit(), without state and machine; needs ResumeDue().
+  Checkpoint MakeResume() const;
+  // Makes it durable. One at a time. RESOURCE_EXHAUSTED beyond
+  // kCheckpointBytesMax; or as the disk says.
+  void WriteResume(Checkpoint resume, DoneFn done);
   // The log begins behind this point.
   const LogPoint& base() const { return base_.point; }
   // At least one whole entry from `first` on, about max_bytes of them; also
@@ -188,6 +199,8 @@ class Node : private Membership::Host {
 
   // Opening, in order (node_open.cc).
   void OnCheckpointFound(absl::StatusOr<CheckpointFile::Found> found);
+  void OnResumeFound(absl::StatusOr<CheckpointFile::Found> found);
+  absl::Status TakeResume(const Checkpoint& resume);
   void OnIdentity(absl::StatusOr<Identity> identity);
   void OpenWal();
   void OnReplayed(const Entry& entry, Index commit);
@@ -256,6 +269,9 @@ class Node : private Membership::Host {
   IdentityFile identity_file_;
   bool cluster_noted_ = false;  // in the identity file
   std::unique_ptr<CheckpointFile> checkpoint_file_;
+  std::unique_ptr<CheckpointFile> resume_file_;
+  WalResume resume_;  // the last one
+  bool writing_resume_ = false;
   bool writing_checkpoint_ = false;
   const Checkpoint* receiving_ = nullptr;  // during its step
   std::optional<Checkpoint> late_base_;    // waits for the disk

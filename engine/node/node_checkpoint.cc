@@ -26,6 +26,33 @@ absl::StatusOr<Trail::ConfigurationAt> ConfigurationOf(
       std::make_shared<const Configuration>(*std::move(decoded))};
 }
 
+// Of the log behind `base` up to `last`.
+absl::StatusOr<Trail> TrailOf(const LogMap& map, Index last,
+                              const LogPoint& base,
+                              Trail::ConfigurationAt configuration) {
+  std::vector<Trail::Run> runs;
+  for (const TermRun& run : map.terms) {
+    const bool rising = runs.empty() || (run.first > runs.back().first &&
+                                         run.term > runs.back().term);
+    if (!rising || run.first > last) {
+      return absl::DataLossError("its terms don't rise");
+    }
+    runs.push_back({run.first, run.term});
+  }
+  if (runs.empty() || runs.front().first == Index(0) ||
+      runs.front().first > base.index + 1) {
+    return absl::DataLossError("it doesn't go back to where the log begins");
+  }
+  const Index begins_behind = runs.front().first - 1;
+  Trail trail(begins_behind, begins_behind == base.index ? base.term : Term(0),
+              std::move(runs), last, std::move(configuration));
+  trail.DropTo(base.index);
+  if (trail.base_term() != base.term) {
+    return absl::DataLossError("it is of another log than the checkpoint");
+  }
+  return trail;
+}
+
 }  // namespace
 
 void Node::OnCheckpointFound(absl::StatusOr<CheckpointFile::Found> found) {
@@ -53,10 +80,102 @@ void Node::OnCheckpointFound(absl::StatusOr<CheckpointFile::Found> found) {
         Trail(base_.point.index, base_.point.term, *std::move(configuration));
     events_->OnCheckpoint(base_, true);
   }
+  resume_file_->Open([this](absl::StatusOr<CheckpointFile::Found> resume) {
+    OnResumeFound(std::move(resume));
+  });
+}
+
+void Node::OnResumeFound(absl::StatusOr<CheckpointFile::Found> found) {
+  if (!found.ok()) return FinishOpen(found.status());
+  if (found->newest.has_value()) {
+    absl::Status taken = TakeResume(*found->newest);
+    if (absl::IsFailedPrecondition(taken)) return FinishOpen(std::move(taken));
+    if (!taken.ok()) {
+      // It only saves reading.
+      LogLine(absl::StrCat("event=resume_point_ignored index=",
+                           found->newest->point.index.value(), " why=\"",
+                           taken.message(), "\""));
+    }
+  }
   wal_->Open(
-      base_.point,
+      base_.point, resume_,
       [this](const Entry& entry, Index commit) { OnReplayed(entry, commit); },
       [this](absl::Status opened) { OnWalOpen(std::move(opened)); });
+}
+
+absl::Status Node::TakeResume(const Checkpoint& resume) {
+  const LogPoint& base = base_.point;
+  // The log has been replaced by a checkpoint since.
+  if (resume.point.index <= base.index) return absl::OkStatus();
+  absl::StatusOr<Trail::ConfigurationAt> configuration =
+      ConfigurationOf(resume);
+  if (!configuration.ok()) return configuration.status();
+  if (absl::Status level = CheckLevel(*configuration->configuration);
+      !level.ok()) {
+    return level;
+  }
+  if (absl::Status good = events_->CheckCheckpoint(resume); !good.ok()) {
+    return good;
+  }
+  absl::StatusOr<LogMap> map = DecodeLogMap(resume.map.view());
+  if (!map.ok()) return map.status();
+  absl::StatusOr<Trail> trail =
+      TrailOf(*map, resume.point.index, base, *std::move(configuration));
+  if (!trail.ok()) return trail.status();
+  if (base.index > Index(0) && resume.cluster != base_.cluster) {
+    return absl::DataLossError("it is of another cluster than the checkpoint");
+  }
+  first_chain_ = resume.cluster;
+  tail_.Reset(resume.point);
+  recovered_.trail = *std::move(trail);
+  resume_ = WalResume{resume.point, std::move(map->segments)};
+  events_->OnResume(resume);
+  return absl::OkStatus();
+}
+
+// --- Resume points ---
+
+bool Node::ResumeDue() const {
+  if (core_ == nullptr || stopped_ || writing_resume_ || !cluster_noted_) {
+    return false;
+  }
+  const Index sealed = wal_->SealedTo();
+  return sealed > resume_.point.index && sealed <= core_->commit() &&
+         core_->commit() == core_->durable_commit();
+}
+
+Checkpoint Node::MakeResume() const {
+  Checkpoint resume;
+  resume.point = tail_.committed();
+  resume.cluster = identity_.cluster_id;
+  resume.configuration_index = core_->committed_configuration_index();
+  resume.configuration = EncodeConfiguration(core_->committed_configuration());
+  LogMap map;
+  for (const Trail::Run& run : core_->trail().runs()) {
+    if (run.first > resume.point.index) break;
+    map.terms.push_back(TermRun{run.first, run.term});
+  }
+  map.segments = wal_->SegmentStarts();
+  resume.map = EncodeLogMap(map);
+  return resume;
+}
+
+void Node::WriteResume(Checkpoint resume, DoneFn done) {
+  CHECK(!writing_resume_);
+  if (CheckpointBytes(resume) > kCheckpointBytesMax) {
+    return env_.loop->Post(scope_.Wrap([done = std::move(done)]() mutable {
+      done(absl::ResourceExhaustedError("it is too large"));
+    }));
+  }
+  writing_resume_ = true;
+  const LogPoint point = resume.point;
+  resume_file_->Write(std::move(resume),
+                      scope_.Wrap([this, point, done = std::move(done)](
+                                      absl::Status written) mutable {
+                        writing_resume_ = false;
+                        if (written.ok()) resume_.point = point;
+                        done(std::move(written));
+                      }));
 }
 
 // --- Dropping ---

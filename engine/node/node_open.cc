@@ -34,8 +34,10 @@ void Node::OnIdentity(absl::StatusOr<Identity> identity) {
   events.on_failed = [this](absl::Status why) { Stop(std::move(why)); };
   wal_ = std::make_unique<Wal>(env_.loop, env_.disk, identity_.incarnation,
                                options_.wal, std::move(events));
-  checkpoint_file_ =
-      std::make_unique<CheckpointFile>(env_.disk, identity_.incarnation);
+  checkpoint_file_ = std::make_unique<CheckpointFile>(
+      env_.disk, identity_.incarnation, CheckpointKind::kBase);
+  resume_file_ = std::make_unique<CheckpointFile>(
+      env_.disk, identity_.incarnation, CheckpointKind::kResume);
   checkpoint_file_->Open([this](absl::StatusOr<CheckpointFile::Found> found) {
     OnCheckpointFound(std::move(found));
   });

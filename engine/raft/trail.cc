@@ -20,6 +20,20 @@ Trail::Trail(Index base_index, Term base_term, ConfigurationAt configuration)
   configurations_.push_back(std::move(configuration));
 }
 
+Trail::Trail(Index base_index, Term base_term, std::vector<Run> runs,
+             Index last_index, ConfigurationAt configuration)
+    : base_index_(base_index),
+      base_term_(base_term),
+      last_index_(last_index),
+      runs_(std::move(runs)),
+      hot_first_(last_index + 1) {
+  CHECK(configuration.configuration != nullptr);
+  CHECK_LE(configuration.index, last_index);
+  CHECK(!runs_.empty() && runs_.front().first == base_index + 1);
+  CHECK_LE(runs_.back().first, last_index);
+  configurations_.push_back(std::move(configuration));
+}
+
 Term Trail::TermAt(Index index) const {
   CHECK_LE(index, last_index_);
   CHECK_GE(index, base_index_);

@@ -39,6 +39,10 @@ class Trail {
   // Empty log behind a checkpoint that stands for all up to base_index, whose
   // last entry had base_term, and the latest configuration up to there.
   Trail(Index base_index, Term base_term, ConfigurationAt configuration);
+  // A log of which nothing is hot: the runs are those of all its entries, from
+  // base_index + 1 to last_index, and the configuration the latest among them.
+  Trail(Index base_index, Term base_term, std::vector<Run> runs,
+        Index last_index, ConfigurationAt configuration);
 
   // The entry before the first kept one; 0 and 0 when the log is whole.
   Index base_index() const { return base_index_; }

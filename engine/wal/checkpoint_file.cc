@@ -14,11 +14,17 @@ namespace holdfast {
 namespace {
 
 constexpr uint64_t kMagic = 0x3174706b68436648;  // "HfChkpt1"
-constexpr uint32_t kVersion = 2;
+constexpr uint32_t kVersion = 3;
 constexpr size_t kCrcAt = 12;
-constexpr char kTemporaryName[] = "checkpoint.new";
-constexpr absl::string_view kNameSuffix = ".checkpoint";
 constexpr size_t kNameDigits = 16;
+
+const char* NameSuffix(CheckpointKind kind) {
+  return kind == CheckpointKind::kBase ? ".checkpoint" : ".resume";
+}
+
+const char* TemporaryName(CheckpointKind kind) {
+  return kind == CheckpointKind::kBase ? "checkpoint.new" : "resume.new";
+}
 
 uint32_t Checksum(absl::string_view bytes) {
   return ExtendCrc32c(Crc32c(bytes.substr(0, kCrcAt)),
@@ -29,7 +35,8 @@ uint32_t Checksum(absl::string_view bytes) {
 
 size_t CheckpointBytes(const Checkpoint& checkpoint) {
   return kCheckpointHeaderBytes + checkpoint.configuration.size() +
-         checkpoint.state.size() + checkpoint.machine.size();
+         checkpoint.state.size() + checkpoint.machine.size() +
+         checkpoint.map.size();
 }
 
 Buffer EncodeCheckpoint(const Checkpoint& checkpoint) {
@@ -53,9 +60,12 @@ Buffer EncodeCheckpoint(const Checkpoint& checkpoint) {
   w.Int<uint32_t>(static_cast<uint32_t>(checkpoint.state.size()));
   w.Int<uint64_t>(checkpoint.machine_index.value());
   w.Int<uint64_t>(checkpoint.machine.size());
+  w.Int<uint32_t>(static_cast<uint32_t>(checkpoint.map.size()));
+  w.Int<uint32_t>(0);
   w.Bytes(checkpoint.configuration.view());
   w.Bytes(checkpoint.state.view());
   w.Bytes(checkpoint.machine.view());
+  w.Bytes(checkpoint.map.view());
   StoreInt<uint32_t>(bytes.data_mutable() + kCrcAt, Checksum(bytes.view()));
   return bytes;
 }
@@ -94,11 +104,15 @@ absl::StatusOr<Checkpoint> DecodeCheckpoint(const Buffer& bytes) {
   size_t state_size = r.Int<uint32_t>();
   c.machine_index = Index(r.Int<uint64_t>());
   const uint64_t machine_size = r.Int<uint64_t>();
+  const size_t map_size = r.Int<uint32_t>();
+  r.Int<uint32_t>();
   if (machine_size > kCheckpointBytesMax ||
-      r.rest().size() != configuration_size + state_size + machine_size) {
-    return absl::DataLossError(absl::StrCat(
-        "checkpoint: expected ", configuration_size, " + ", state_size, " + ",
-        machine_size, " bytes behind its header, found ", r.rest().size()));
+      r.rest().size() !=
+          configuration_size + state_size + machine_size + map_size) {
+    return absl::DataLossError(
+        absl::StrCat("checkpoint: expected ", configuration_size, " + ",
+                     state_size, " + ", machine_size, " + ", map_size,
+                     " bytes behind its header, found ", r.rest().size()));
   }
   const bool has_machine = c.machine_index != Index(0);
   if (has_machine ? c.machine_index < c.point.index : machine_size > 0) {
@@ -115,21 +129,25 @@ absl::StatusOr<Checkpoint> DecodeCheckpoint(const Buffer& bytes) {
         " can't be of the log up to entry ", c.point.index.value(),
         ", which ends before offset ", c.point.next_offset.value()));
   }
-  c.configuration = bytes.Slice(kCheckpointHeaderBytes, configuration_size);
-  c.state =
-      bytes.Slice(kCheckpointHeaderBytes + configuration_size, state_size);
-  c.machine =
-      bytes.SliceFrom(kCheckpointHeaderBytes + configuration_size + state_size);
+  size_t at = kCheckpointHeaderBytes;
+  auto take = [&](size_t size) {
+    return bytes.Slice(std::exchange(at, at + size), size);
+  };
+  c.configuration = take(configuration_size);
+  c.state = take(state_size);
+  c.machine = take(machine_size);
+  c.map = take(map_size);
   return c;
 }
 
-std::string CheckpointName(Index index) {
-  return absl::StrFormat("%016x.checkpoint", index.value());
+std::string CheckpointName(CheckpointKind kind, Index index) {
+  return absl::StrFormat("%016x%s", index.value(), NameSuffix(kind));
 }
 
-std::optional<Index> ParseCheckpointName(absl::string_view name) {
-  if (name.size() != kNameDigits + kNameSuffix.size() ||
-      name.substr(kNameDigits) != kNameSuffix) {
+std::optional<Index> ParseCheckpointName(CheckpointKind kind,
+                                         absl::string_view name) {
+  if (name.size() < kNameDigits ||
+      name.substr(kNameDigits) != NameSuffix(kind)) {
     return std::nullopt;
   }
   // The digits as a segment's name has them.
@@ -139,8 +157,9 @@ std::optional<Index> ParseCheckpointName(absl::string_view name) {
   return Index(*index);
 }
 
-CheckpointFile::CheckpointFile(Disk* disk, Incarnation owner)
-    : disk_(disk), owner_(owner) {}
+CheckpointFile::CheckpointFile(Disk* disk, Incarnation owner,
+                               CheckpointKind kind)
+    : disk_(disk), owner_(owner), kind_(kind) {}
 
 // --- Open ---
 
@@ -160,7 +179,7 @@ void CheckpointFile::Open(ResultFn<Found> done) {
 void CheckpointFile::OnListed(absl::StatusOr<std::vector<FileInfo>> files) {
   if (!files.ok()) return FinishOpen(files.status());
   for (const FileInfo& info : *files) {
-    std::optional<Index> index = ParseCheckpointName(info.name);
+    std::optional<Index> index = ParseCheckpointName(kind_, info.name);
     if (index.has_value()) files_.insert(*index);
   }
   untried_.assign(files_.begin(), files_.end());
@@ -172,7 +191,7 @@ void CheckpointFile::TryNext() {
   Index index = untried_.back();
   untried_.pop_back();
   disk_->Open(
-      CheckpointName(index), OpenMode::kExisting,
+      CheckpointName(kind_, index), OpenMode::kExisting,
       scope_.Wrap([this, index](absl::StatusOr<std::unique_ptr<File>> file) {
         if (!file.ok()) return FinishOpen(file.status());
         file_ = *std::move(file);
@@ -191,15 +210,16 @@ void CheckpointFile::OnRead(Index index, absl::StatusOr<Buffer> bytes) {
       bytes.ok() ? DecodeCheckpoint(*bytes)
                  : absl::StatusOr<Checkpoint>(bytes.status());
   if (absl::IsFailedPrecondition(checkpoint.status())) {
-    return FinishOpen(absl::FailedPreconditionError(absl::StrCat(
-        "file ", CheckpointName(index), ": ", checkpoint.status().message())));
+    return FinishOpen(absl::FailedPreconditionError(
+        absl::StrCat("file ", CheckpointName(kind_, index), ": ",
+                     checkpoint.status().message())));
   }
   if (!checkpoint.ok() && !absl::IsDataLoss(checkpoint.status())) {
     return FinishOpen(checkpoint.status());
   }
   if (checkpoint.ok() && checkpoint->owner != owner_) {
     return FinishOpen(absl::FailedPreconditionError(
-        absl::StrCat("file ", CheckpointName(index),
+        absl::StrCat("file ", CheckpointName(kind_, index),
                      " belongs to another data directory; take it out")));
   }
   if (checkpoint.ok() && checkpoint->point.index == index) {
@@ -208,7 +228,7 @@ void CheckpointFile::OnRead(Index index, absl::StatusOr<Buffer> bytes) {
     return FinishOpen(absl::OkStatus());
   }
   ++stats_.damaged;
-  found_.damaged.push_back(CheckpointName(index));
+  found_.damaged.push_back(CheckpointName(kind_, index));
   TryNext();
 }
 
@@ -228,7 +248,7 @@ void CheckpointFile::Write(Checkpoint checkpoint, DoneFn done) {
   write_done_ = std::move(done);
   writing_ = checkpoint.point.index;
   checkpoint.owner = owner_;
-  disk_->Remove(kTemporaryName,
+  disk_->Remove(TemporaryName(kind_),
                 scope_.Wrap([this, bytes = EncodeCheckpoint(checkpoint)](
                                 absl::Status removed) mutable {
                   if (!removed.ok() && !absl::IsNotFound(removed)) {
@@ -239,7 +259,7 @@ void CheckpointFile::Write(Checkpoint checkpoint, DoneFn done) {
 }
 
 void CheckpointFile::WriteTemporary(Buffer bytes) {
-  disk_->Open(kTemporaryName, OpenMode::kCreateNew,
+  disk_->Open(TemporaryName(kind_), OpenMode::kCreateNew,
               scope_.Wrap([this, bytes = std::move(bytes)](
                               absl::StatusOr<std::unique_ptr<File>> file) {
                 if (!file.ok()) return FinishWrite(file.status());
@@ -255,7 +275,7 @@ void CheckpointFile::WriteTemporary(Buffer bytes) {
 }
 
 void CheckpointFile::Publish() {
-  disk_->Rename(kTemporaryName, CheckpointName(writing_),
+  disk_->Rename(TemporaryName(kind_), CheckpointName(kind_, writing_),
                 scope_.Wrap([this](absl::Status renamed) {
                   if (!renamed.ok()) return FinishWrite(std::move(renamed));
                   files_.insert(writing_);
@@ -273,7 +293,7 @@ void CheckpointFile::RemoveOthers() {
     return index != newest_ && index != before_;
   });
   if (it == files_.end()) return FinishWrite(absl::OkStatus());
-  std::string name = CheckpointName(*it);
+  std::string name = CheckpointName(kind_, *it);
   files_.erase(it);
   disk_->Remove(name, scope_.Wrap([this](absl::Status removed) {
     // If it stays, a later Open finds it, and the Write after that removes it.

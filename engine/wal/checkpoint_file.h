@@ -25,7 +25,7 @@ namespace holdfast {
 // without its entries. Little-endian:
 //
 //    0  magic                u64
-//    8  version              u32   2
+//    8  version              u32   3
 //   12  crc                  u32   CRC32C of the other bytes
 //   16  owner                u64   the data directory's incarnation
 //   24  cluster              u64
@@ -40,7 +40,9 @@ namespace holdfast {
 //   92  state_size           u32
 //   96  machine_index        u64
 //  104  machine_size         u64
-//  112  configuration, then state, then machine; nothing behind
+//  112  map_size             u32
+//  116  zero                 u32
+//  120  configuration, then state, then machine, then map; nothing behind
 struct Checkpoint {
   LogPoint point;
   Index configuration_index;
@@ -52,12 +54,15 @@ struct Checkpoint {
   // the servers have no state machine.
   Index machine_index;
   Buffer machine;
+  // Of a resume point, whose log still has its entries: the LogMap up to there.
+  // Else empty.
+  Buffer map;
   ClusterId cluster;
   // Whose file it is; in a message, its sender.
   Incarnation owner;
 };
 
-inline constexpr size_t kCheckpointHeaderBytes = 112;
+inline constexpr size_t kCheckpointHeaderBytes = 120;
 // Of a whole one, with its header: it is kept and sent in one piece.
 inline constexpr size_t kCheckpointBytesMax = 64 << 20;
 
@@ -69,8 +74,17 @@ Buffer EncodeCheckpoint(const Checkpoint& checkpoint);
 // checkpoint. FAILED_PRECONDITION: of a newer format.
 absl::StatusOr<Checkpoint> DecodeCheckpoint(const Buffer& bytes);
 
-std::string CheckpointName(Index index);
-std::optional<Index> ParseCheckpointName(absl::string_view name);
+// What a file of checkpoints is for.
+enum class CheckpointKind : uint8_t {
+  // Stands for a prefix of the log that is gone, or is about to go.
+  kBase = 1,
+  // Stands for a prefix that is there, so that a start needn't read it.
+  kResume = 2,
+};
+
+std::string CheckpointName(CheckpointKind kind, Index index);
+std::optional<Index> ParseCheckpointName(CheckpointKind kind,
+                                         absl::string_view name);
 
 struct CheckpointStats {
   uint64_t written = 0;
@@ -85,13 +99,13 @@ struct CheckpointStats {
   }
 };
 
-// A server's checkpoints: one file each, named by its index, which has its name
-// only once it is whole and durable. The newest and the one before are kept,
-// so that rot of the newest one needn't be the end, while the log goes back as
-// far as the other.
+// A server's checkpoints of one kind: one file each, named by its index, which
+// has its name only once it is whole and durable. The newest and the one before
+// are kept, so that rot of the newest one needn't be the end, while the log
+// goes back as far as the other.
 class CheckpointFile {
  public:
-  CheckpointFile(Disk* disk, Incarnation owner);
+  CheckpointFile(Disk* disk, Incarnation owner, CheckpointKind kind);
 
   struct Found {
     // The newest intact one.
@@ -123,6 +137,7 @@ class CheckpointFile {
 
   Disk* const disk_;
   const Incarnation owner_;
+  const CheckpointKind kind_;
   std::set<Index> files_;        // that are there
   std::vector<Index> untried_;   // rising
   std::optional<Index> newest_;  // intact

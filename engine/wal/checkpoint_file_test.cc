@@ -10,6 +10,7 @@
 #include "engine/base/bytes.h"
 #include "engine/base/crc32c.h"
 #include "engine/base/random.h"
+#include "engine/wal/log_map.h"
 #include "engine/wal/testing/memory_disk.h"
 #include "engine/wal/testing/memory_loop.h"
 #include "gtest/gtest.h"
@@ -32,6 +33,7 @@ Checkpoint Example(uint64_t index) {
   c.state = Buffer::Copy(std::string(1500, static_cast<char>(index)));
   c.machine_index = Index(index + 1);
   c.machine = Buffer::Copy("machine");
+  c.map = Buffer::Copy("map");
   c.cluster = ClusterId(99);
   c.owner = kOwner;
   return c;
@@ -51,7 +53,8 @@ std::string Stamped(std::string bytes) {
 class CheckpointFileTest : public testing::Test {
  protected:
   absl::StatusOr<CheckpointFile::Found> Open() {
-    file_ = std::make_unique<CheckpointFile>(disk_.get(), kOwner);
+    file_ = std::make_unique<CheckpointFile>(disk_.get(), kOwner,
+                                             CheckpointKind::kBase);
     std::optional<absl::StatusOr<CheckpointFile::Found>> result;
     file_->Open([&](absl::StatusOr<CheckpointFile::Found> found) {
       result = std::move(found);
@@ -91,7 +94,7 @@ TEST(CheckpointTest, BytesAreAsDocumented) {
   std::string bytes(EncodeCheckpoint(c).view());
   ASSERT_EQ(bytes.size(), CheckpointBytes(c));
   EXPECT_EQ(bytes.substr(0, 8), "HfChkpt1");
-  EXPECT_EQ(LoadInt<uint32_t>(&bytes[8]), 2u);
+  EXPECT_EQ(LoadInt<uint32_t>(&bytes[8]), 3u);
   EXPECT_EQ(LoadInt<uint32_t>(&bytes[12]),
             Crc32c(bytes.substr(0, 12) + bytes.substr(16)));
   EXPECT_EQ(LoadInt<uint64_t>(&bytes[16]), kOwner.value());
@@ -107,8 +110,25 @@ TEST(CheckpointTest, BytesAreAsDocumented) {
   EXPECT_EQ(LoadInt<uint32_t>(&bytes[92]), 1500u);
   EXPECT_EQ(LoadInt<uint64_t>(&bytes[96]), 6u);
   EXPECT_EQ(LoadInt<uint64_t>(&bytes[104]), 7u);
-  EXPECT_EQ(bytes.substr(112, 7), "members");
-  EXPECT_EQ(bytes.substr(112 + 7 + 1500), "machine");
+  EXPECT_EQ(LoadInt<uint32_t>(&bytes[112]), 3u);
+  EXPECT_EQ(LoadInt<uint32_t>(&bytes[116]), 0u);
+  EXPECT_EQ(bytes.substr(120, 7), "members");
+  EXPECT_EQ(bytes.substr(120 + 7 + 1500), "machinemap");
+}
+
+TEST(LogMapTest, DecodesOnlyWhatIsWhole) {
+  const LogMap map{{{Index(1), Term(1)}, {Index(7), Term(4)}},
+                   {{3, Index(1)}, {8, Index(5)}, {9, Index(9)}}};
+  const Buffer bytes = EncodeLogMap(map);
+  absl::StatusOr<LogMap> decoded = DecodeLogMap(bytes.view());
+  ASSERT_TRUE(decoded.ok());
+  EXPECT_EQ(*decoded, map);
+  for (size_t n = 0; n < bytes.size(); ++n) {
+    EXPECT_TRUE(
+        absl::IsDataLoss(DecodeLogMap(bytes.view().substr(0, n)).status()));
+  }
+  EXPECT_TRUE(
+      absl::IsDataLoss(DecodeLogMap(absl::StrCat(bytes.view(), "x")).status()));
 }
 
 TEST(CheckpointTest, DecodesOnlyWhatIsWhole) {
@@ -125,9 +145,9 @@ TEST(CheckpointTest, DecodesOnlyWhatIsWhole) {
       DecodeCheckpoint(Buffer::Copy(Stamped(more + "x"))).status()));
   // Lengths that are wrong, index 0, a configuration or an offset to come, a
   // machine that is behind, or that isn't there.
-  const std::pair<size_t, char> kBad[] = {{88, 100}, {92, 100}, {32, 0},
-                                          {72, 100}, {80, 100}, {104, 100},
-                                          {96, 4},   {96, 0}};
+  const std::pair<size_t, char> kBad[] = {{88, 100},  {92, 100}, {32, 0},
+                                          {72, 100},  {80, 100}, {104, 100},
+                                          {112, 100}, {96, 4},   {96, 0}};
   for (const auto& [at, byte] : kBad) {
     std::string bad(bytes.view());
     bad[at] = byte;
@@ -138,12 +158,16 @@ TEST(CheckpointTest, DecodesOnlyWhatIsWhole) {
 }
 
 TEST(CheckpointTest, Names) {
-  EXPECT_EQ(CheckpointName(Index(0xabc)), "0000000000000abc.checkpoint");
-  EXPECT_EQ(ParseCheckpointName("0000000000000abc.checkpoint"), Index(0xabc));
+  EXPECT_EQ(CheckpointName(CheckpointKind::kBase, Index(0xabc)),
+            "0000000000000abc.checkpoint");
+  EXPECT_EQ(
+      ParseCheckpointName(CheckpointKind::kBase, "0000000000000abc.checkpoint"),
+      Index(0xabc));
   for (const char* name :
        {"checkpoint.new", "0000000000000abc.segment",
         "0000000000000aBc.checkpoint", "000000000000abc.checkpoint"}) {
-    EXPECT_FALSE(ParseCheckpointName(name).has_value()) << name;
+    EXPECT_FALSE(ParseCheckpointName(CheckpointKind::kBase, name).has_value())
+        << name;
   }
 }
 
@@ -157,15 +181,16 @@ TEST_F(CheckpointFileTest, KeepsTheNewestAndTheOneBefore) {
   // Their removal is durable with the next one's name.
   ASSERT_TRUE(Write(21));
   EXPECT_EQ(disk_->Names(),
-            (std::vector<std::string>{CheckpointName(Index(20)),
-                                      CheckpointName(Index(21))}));
+            (std::vector<std::string>{
+                CheckpointName(CheckpointKind::kBase, Index(20)),
+                CheckpointName(CheckpointKind::kBase, Index(21))}));
 }
 
 TEST_F(CheckpointFileTest, AnyByteOfTheNewest) {
   ASSERT_EQ(Newest(), 0u);
   ASSERT_TRUE(Write(3));
   ASSERT_TRUE(Write(4));
-  std::string name = CheckpointName(Index(4));
+  std::string name = CheckpointName(CheckpointKind::kBase, Index(4));
   std::string intact = disk_->Contents(name);
   for (size_t at = 0; at <= intact.size(); ++at) {
     SCOPED_TRACE(at);
@@ -189,25 +214,27 @@ TEST_F(CheckpointFileTest, AnyByteOfTheNewest) {
 TEST_F(CheckpointFileTest, ADamagedOneAboveIsRemovedByTheNextWrite) {
   ASSERT_EQ(Newest(), 0u);
   ASSERT_TRUE(Write(3));
-  disk_->SetContents(CheckpointName(Index(9)), "rot");
+  disk_->SetContents(CheckpointName(CheckpointKind::kBase, Index(9)), "rot");
   // Another one's bytes under its name.
-  disk_->SetContents(CheckpointName(Index(8)),
-                     disk_->Contents(CheckpointName(Index(3))));
+  disk_->SetContents(
+      CheckpointName(CheckpointKind::kBase, Index(8)),
+      disk_->Contents(CheckpointName(CheckpointKind::kBase, Index(3))));
   auto found = Open();
   ASSERT_TRUE(found.ok());
   EXPECT_EQ(found->damaged.size(), 2u);
   EXPECT_EQ(found->newest->point.index, Index(3));
   ASSERT_TRUE(Write(5));
   EXPECT_EQ(disk_->Names(),
-            (std::vector<std::string>{CheckpointName(Index(3)),
-                                      CheckpointName(Index(5))}));
+            (std::vector<std::string>{
+                CheckpointName(CheckpointKind::kBase, Index(3)),
+                CheckpointName(CheckpointKind::kBase, Index(5))}));
 }
 
 TEST_F(CheckpointFileTest, NewerFormatAndOtherOwnerAreRefused) {
   ASSERT_EQ(Newest(), 0u);
   ASSERT_TRUE(Write(3));
   ASSERT_TRUE(Write(4));
-  std::string name = CheckpointName(Index(4));
+  std::string name = CheckpointName(CheckpointKind::kBase, Index(4));
   std::string intact = disk_->Contents(name);
   for (size_t at : {8, 16}) {
     std::string bytes = intact;

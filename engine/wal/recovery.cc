@@ -26,6 +26,7 @@ bool IsZero(absl::string_view bytes) {
 }  // namespace
 
 WalRecovery::WalRecovery(Disk* disk, Incarnation owner, const LogPoint& base,
+                         const WalResume& resume,
                          HardStateFile* hard_state_file, ReplayFn replay,
                          ResultFn<RecoveredWal> done)
     : disk_(disk),
@@ -34,8 +35,9 @@ WalRecovery::WalRecovery(Disk* disk, Incarnation owner, const LogPoint& base,
       hard_state_file_(hard_state_file),
       replay_(std::move(replay)),
       done_(std::move(done)) {
+  if (resume.point.index > base.index) resume_ = resume;
   result_.last = base;
-  result_.commit = base.index;
+  result_.commit = std::max(base.index, resume_.point.index);
 }
 
 void WalRecovery::Run() {
@@ -164,7 +166,29 @@ void WalRecovery::Arrange() {
     c->live_last = live_last;
     live_last = std::min(live_last, c->header->first_index() - 1);
   }
+  if (absl::Status there = CheckSealed(); !there.ok()) {
+    return Finish(std::move(there));
+  }
   ScanNext(0);
+}
+
+absl::Status WalRecovery::CheckSealed() const {
+  // The last one may have been cut, and written anew, since.
+  for (size_t i = 0; i + 1 < resume_.segments.size(); ++i) {
+    const SegmentStart& start = resume_.segments[i];
+    const Index end = resume_.segments[i + 1].first - 1;
+    if (Covered(end)) continue;
+    auto it =
+        std::find_if(candidates_.begin(), candidates_.end(),
+                     [&start](const Candidate& c) { return c.id == start.id; });
+    if (it == candidates_.end() || it->is_void ||
+        it->header->first_index() != start.first || it->live_last < end) {
+      return Rot(start.id, 0,
+                 absl::StrCat("the segment with entries ", start.first.value(),
+                              " to ", end.value(), " is gone or damaged"));
+    }
+  }
+  return absl::OkStatus();
 }
 
 void WalRecovery::ScanNext(size_t i) {
@@ -175,6 +199,10 @@ void WalRecovery::ScanNext(size_t i) {
     leftovers_.push_back(SegmentName(c.id));
     return ScanNext(i + 1);
   }
+  if (Known(c.live_last)) {
+    absl::Status taken = TakeUnread(c);
+    return taken.ok() ? ScanNext(i + 1) : Finish(std::move(taken));
+  }
   c.file->Read(0, c.bytes, [this, i](absl::StatusOr<Buffer> bytes) {
     if (!bytes.ok()) return Finish(bytes.status());
     absl::Status taken = TakeSegment(candidates_[i], *bytes);
@@ -182,6 +210,16 @@ void WalRecovery::ScanNext(size_t i) {
     *bytes = Buffer();
     ScanNext(i + 1);
   });
+}
+
+absl::Status WalRecovery::TakeUnread(const Candidate& c) {
+  if (absl::Status joined = Join(c); !joined.ok()) return joined;
+  LogSegment segment(*c.header, c.file);
+  segment.TakeUnread(c.live_last, c.bytes);
+  result_.segments.push_back(std::move(segment));
+  ++result_.stats.segments_unread;
+  unread_to_ = c.live_last;
+  return absl::OkStatus();
 }
 
 absl::Status WalRecovery::Join(const Candidate& c) {
@@ -192,6 +230,8 @@ absl::Status WalRecovery::Join(const Candidate& c) {
     conflict_ = previous.index == base_.index && previous != base_;
     return absl::OkStatus();
   }
+  // The chained hash at the resume point vouches for what isn't read.
+  if (unread_to_ > Index(0) && previous.index == unread_to_) point_ = previous;
   // The first one, without a checkpoint's help, begins behind nothing.
   if (previous == point_) {
     joined_ = true;
@@ -216,11 +256,22 @@ absl::Status WalRecovery::TakeSegment(const Candidate& c, const Buffer& bytes) {
     return absl::OkStatus();
   }
   if (absl::Status joined = Join(c); !joined.ok()) return joined;
+  if (absl::Status same = CheckResume(c); !same.ok()) return same;
   result_.stats.frames_behind_damage += scan.frames_behind_damage;
   if (absl::Status taken = TakeEntries(c, scan, bytes); !taken.ok()) {
     return taken;
   }
   return CheckEnd(c, scan, bytes.view());
+}
+
+absl::Status WalRecovery::CheckResume(const Candidate& c) const {
+  if (point_.index != resume_.point.index || point_ == resume_.point ||
+      point_.index == Index(0)) {
+    return absl::OkStatus();
+  }
+  return Rot(c.id, 0,
+             absl::StrCat("entry ", point_.index.value(),
+                          " isn't the one that was committed there"));
 }
 
 absl::Status WalRecovery::TakeEntries(const Candidate& c,
@@ -247,6 +298,7 @@ absl::Status WalRecovery::TakeEntries(const Candidate& c,
     }
     LogPoint before = std::exchange(point_, PointAfter(entry->header));
     if (point_.index == base_.index && point_ != base_) conflict_ = true;
+    if (absl::Status same = CheckResume(c); !same.ok()) return same;
     // Goes on, since only a log that is whole proves that it is another one.
     if (conflict_) continue;
     // Not a slice: it would pin the whole segment's bytes.
@@ -260,7 +312,9 @@ absl::Status WalRecovery::TakeEntries(const Candidate& c,
       end = after;
     }
     NoteCommit(frame.header.commit);
-    if (!Covered(entry->header.index)) replay_(*entry, result_.commit);
+    if (!Covered(entry->header.index) && !Known(entry->header.index)) {
+      replay_(*entry, result_.commit);
+    }
   }
   segment.set_end(end);
   if (segment.last() >= segment.first()) {
@@ -306,6 +360,13 @@ void WalRecovery::CheckReached() {
         absl::StrCat("the segment was begun behind entry ", reached_.value(),
                      ", but the segments before it end at entry ",
                      end.value())));
+  }
+  if (end < resume_.point.index || (conflict_ && Known(base_.index + 1))) {
+    return Finish(
+        Rot(result_.next_id - 1, 0,
+            absl::StrCat("the log ends at entry ", end.value(),
+                         ", but entries up to ", resume_.point.index.value(),
+                         " were durable")));
   }
   if (conflict_ || Covered(point_.index)) {
     KeepNothing();

@@ -18,10 +18,19 @@
 #include "engine/env/loop.h"
 #include "engine/wal/entry.h"
 #include "engine/wal/hard_state_file.h"
+#include "engine/wal/log_map.h"
 #include "engine/wal/segment.h"
 #include "engine/wal/wal_stats.h"
 
 namespace holdfast {
+
+// Up to where a start needn't read the log, by a file that says so; index 0:
+// nothing.
+struct WalResume {
+  LogPoint point;
+  // In which the entries stand: the log's, then, up to its end.
+  std::vector<SegmentStart> segments;
+};
 
 struct RecoveredWal {
   std::vector<LogSegment> segments;  // with live entries, in order
@@ -53,8 +62,8 @@ class WalRecovery {
   using ReplayFn = InlineFunction<void(const Entry& entry, Index commit)>;
 
   WalRecovery(Disk* disk, Incarnation owner, const LogPoint& base,
-              HardStateFile* hard_state_file, ReplayFn replay,
-              ResultFn<RecoveredWal> done);
+              const WalResume& resume, HardStateFile* hard_state_file,
+              ReplayFn replay, ResultFn<RecoveredWal> done);
 
   void Run();
 
@@ -76,6 +85,8 @@ class WalRecovery {
   bool Covered(Index index) const {
     return base_.index > Index(0) && index <= base_.index;
   }
+  // Whether the resume point stands for it.
+  bool Known(Index index) const { return index <= resume_.point.index; }
   void OnListed(absl::StatusOr<std::vector<FileInfo>> files);
   void ReadHeader(size_t i);
   // A file without an intact header: what a segment's beginning leaves
@@ -87,11 +98,16 @@ class WalRecovery {
   void JudgeNewest();
   // Decides which entries of which segment are live.
   void Arrange();
+  // The segments before the resume point are all there.
+  absl::Status CheckSealed() const;
   void ScanNext(size_t i);
+  absl::Status TakeUnread(const Candidate& candidate);
   // Whether the segment continues those before it, or stands where the first
   // one may.
   absl::Status Join(const Candidate& candidate);
   absl::Status TakeSegment(const Candidate& candidate, const Buffer& bytes);
+  // That it is the log of the resume point, once that is reached.
+  absl::Status CheckResume(const Candidate& candidate) const;
   absl::Status TakeEntries(const Candidate& candidate, const SegmentScan& scan,
                            const Buffer& bytes);
   absl::Status CheckEnd(const Candidate& candidate, const SegmentScan& scan,
@@ -114,6 +130,7 @@ class WalRecovery {
   Disk* const disk_;
   const Incarnation owner_;
   const LogPoint base_;
+  WalResume resume_;
   HardStateFile* const hard_state_file_;
   ReplayFn replay_;
   ResultFn<RecoveredWal> done_;
@@ -128,6 +145,7 @@ class WalRecovery {
   // After the last entry scanned; before the first segment, nothing.
   LogPoint point_;
   bool joined_ = false;
+  Index unread_to_;  // the last entry in segments that weren't read
   // Where the checkpoint ends, the log holds another entry than its last.
   bool conflict_ = false;
   // The newest segment, if it begins right behind the checkpoint.

@@ -239,10 +239,12 @@ void LogSegment::Note(const EntryHeader& header, uint64_t position,
                       uint32_t seed) {
   CHECK(header.index == last_ + 1);
   last_ = header.index;
-  if (samples_.empty() ||
-      position - samples_.back().position >= kBytesPerSample) {
-    samples_.push_back(
-        Sample{header.index, header.base_offset, position, seed});
+  AddSample(Sample{header.index, header.base_offset, position, seed});
+}
+
+void LogSegment::AddSample(const Sample& sample) {
+  if (sample.position >= samples_.back().position + kBytesPerSample) {
+    samples_.push_back(sample);
   }
 }
 

@@ -133,7 +133,7 @@ uint64_t FindMarkedTo(absl::string_view bytes, uint64_t at, uint64_t segment,
 SegmentScan ScanSegment(absl::string_view bytes, const SegmentHeader& header);
 
 // Where a segment's live entries are: a sparse index, with a sample for each
-// kBytesPerSample of frames.
+// kBytesPerSample of frames that were looked at, and for the first one.
 class LogSegment {
  public:
   static constexpr uint64_t kBytesPerSample = 16 << 10;
@@ -145,12 +145,15 @@ class LogSegment {
     uint32_t seed = 0;
   };
 
+  // Empty.
   LogSegment(const SegmentHeader& header, std::shared_ptr<File> file)
       : id_(header.id),
         file_(std::move(file)),
         first_(header.first_index()),
         last_(first_ - 1),
-        begun_(header.previous.log_time) {}
+        begun_(header.previous.log_time),
+        samples_{Sample{first_, header.previous.next_offset,
+                        kSegmentHeaderBytes, FirstSeed(header)}} {}
 
   uint64_t id() const { return id_; }
   const std::shared_ptr<File>& file() const { return file_; }
@@ -164,9 +167,16 @@ class LogSegment {
 
   // The next entry stands at `position`.
   void Note(const EntryHeader& header, uint64_t position, uint32_t seed);
+  // Its entries reach to `last`, and to `end` at most; nobody has looked.
+  void TakeUnread(Index last, uint64_t end) {
+    last_ = last;
+    end_ = end;
+  }
+  // Of an entry of this segment.
+  void AddSample(const Sample& sample);
   // Forgets the entries behind `last`, which must not be below first().
   void CutTo(Index last);
-  // The base offset of the first entry; needs one.
+  // The base offset of the first entry.
   Offset first_offset() const { return samples_.front().offset; }
   // The last sample at or before an entry, or an offset, of this segment.
   const Sample& Floor(Index index) const;

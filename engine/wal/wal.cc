@@ -13,6 +13,8 @@ namespace {
 
 // A read asks for at least this much.
 constexpr uint64_t kReadBytesMin = 64 << 10;
+// ... and for this much on the way to where an entry stands.
+constexpr uint64_t kSkipBytes = 1 << 20;
 
 // The last segments, whose pages are left to the kernel: the one that is being
 // written, and the one before it.
@@ -37,9 +39,10 @@ Wal::Wal(Loop* loop, Disk* disk, Incarnation owner, WalOptions options,
 
 Wal::~Wal() = default;
 
-void Wal::Open(const LogPoint& base, ReplayFn replay, DoneFn done) {
+void Wal::Open(const LogPoint& base, const WalResume& resume, ReplayFn replay,
+               DoneFn done) {
   recovery_ = std::make_unique<WalRecovery>(
-      disk_, owner_, base, &hard_state_file_, std::move(replay),
+      disk_, owner_, base, resume, &hard_state_file_, std::move(replay),
       [this,
        done = std::move(done)](absl::StatusOr<RecoveredWal> found) mutable {
         if (!found.ok()) return done(found.status());
@@ -319,6 +322,17 @@ Index Wal::DroppableTo(Index up_to) const {
   return last;
 }
 
+std::vector<SegmentStart> Wal::SegmentStarts() const {
+  std::vector<SegmentStart> starts;
+  for (const LogSegment& s : segments_) starts.push_back({s.id(), s.first()});
+  return starts;
+}
+
+Index Wal::SealedTo() const {
+  const size_t n = segments_.size();
+  return n < 2 ? Index() : segments_[n - 2].last();
+}
+
 Index Wal::FirstOfLastSegments(size_t n) const {
   if (n == 0 || segments_.empty()) return last_.index + 1;
   return segments_[segments_.size() - std::min(n, segments_.size())].first();
@@ -494,13 +508,14 @@ void Wal::ReadMore(uint64_t id, uint64_t length) {
 
 void Wal::OnRead(uint64_t id, uint64_t asked, absl::StatusOr<Buffer> bytes) {
   ReadJob& job = reads_.at(id);
+  const uint64_t from = job.from.position;
   absl::StatusOr<std::vector<Entry>> entries =
-      bytes.ok() ? TakeEntries(job, *bytes) : bytes.status();
+      bytes.ok() ? TakeEntries(*bytes, &job) : bytes.status();
   if (bytes.ok()) {
     if (entries.ok() && entries->empty() && bytes->size() == asked &&
-        job.from.position + asked < job.end) {
-      // A frame larger than what was read.
-      return ReadMore(id, asked * 4);
+        from + asked < job.end) {
+      // It stands further on, or in a frame larger than what was read.
+      return ReadMore(id, job.from.position > from ? kSkipBytes : asked * 4);
     }
     if (entries.ok() && entries->empty()) {
       entries = absl::DataLossError(absl::StrCat(
@@ -516,31 +531,41 @@ void Wal::OnRead(uint64_t id, uint64_t asked, absl::StatusOr<Buffer> bytes) {
   done(std::move(entries));
 }
 
-absl::StatusOr<std::vector<Entry>> Wal::TakeEntries(const ReadJob& job,
-                                                    const Buffer& bytes) {
-  if (job.cuts != cuts_) {
+absl::StatusOr<std::vector<Entry>> Wal::TakeEntries(const Buffer& bytes,
+                                                    ReadJob* job) {
+  if (job->cuts != cuts_) {
     return absl::AbortedError("the log was cut meanwhile; read again");
   }
+  LogSegment* segment = Find(job->segment);
+  const uint64_t start = job->from.position;
   std::vector<Entry> entries;
-  uint64_t position = 0;
-  uint32_t seed = job.from.seed;
   size_t taken = 0;
   while (std::optional<FoundFrame> frame =
-             ReadFrame(bytes.view(), position, job.segment, seed)) {
-    size_t body = position + kLogFrameHeaderBytes;
-    position += FrameBytes(frame->header.body_size);
-    seed = frame->header.body_crc;
+             ReadFrame(bytes.view(), job->from.position - start, job->segment,
+                       job->from.seed)) {
+    job->from.position += FrameBytes(frame->header.body_size);
+    job->from.seed = frame->header.body_crc;
     if (frame->header.kind != FrameKind::kEntry) continue;
-    if (frame->header.index > job.last) break;
-    if (frame->header.index < job.first) continue;
-    absl::StatusOr<Entry> entry =
-        DecodeEntry(bytes.Slice(body, frame->header.body_size));
+    if (frame->header.index > job->last) break;
+    absl::StatusOr<Entry> entry = DecodeEntry(bytes.Slice(
+        frame->position + kLogFrameHeaderBytes, frame->header.body_size));
     if (!entry.ok()) return entry.status();
+    if (segment != nullptr) {
+      segment->AddSample({entry->header.index, entry->header.base_offset,
+                          start + frame->position, frame->seed});
+    }
+    if (frame->header.index < job->first) continue;
     taken += frame->header.body_size;
     entries.push_back(*std::move(entry));
-    if (taken >= job.max_bytes) break;
+    if (taken >= job->max_bytes) break;
   }
   return entries;
+}
+
+LogSegment* Wal::Find(uint64_t id) {
+  auto it = std::find_if(segments_.begin(), segments_.end(),
+                         [id](const LogSegment& s) { return s.id() == id; });
+  return it == segments_.end() ? nullptr : &*it;
 }
 
 Index Wal::FloorIndexOfOffset(Offset offset) const {

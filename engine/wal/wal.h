@@ -97,14 +97,19 @@ class Wal {
   // Recovers. Once, and before all else. DATA_LOSS when bytes that were
   // synced are damaged or missing, with the file, the position and what to do.
   void Open(ReplayFn replay, DoneFn done) {
-    Open(LogPoint{}, std::move(replay), std::move(done));
+    Open(LogPoint{}, WalResume{}, std::move(replay), std::move(done));
   }
   // `base`: after the last entry that the newest durable checkpoint stands for.
   // Entries up to there are not replayed, and segments that hold no others are
   // removed. A log without the entry at base.index, or with another one there,
   // is dropped as a whole. DATA_LOSS also when the log begins later than right
   // behind `base`.
-  void Open(const LogPoint& base, ReplayFn replay, DoneFn done);
+  // `resume`: up to there entries aren't replayed, and segments that hold no
+  // others not even read; if it isn't behind `base`, it says nothing. DATA_LOSS
+  // also when the log ends before it, has another entry there, or lacks one of
+  // its segments.
+  void Open(const LogPoint& base, const WalResume& resume, ReplayFn replay,
+            DoneFn done);
 
   HardState hard_state() const { return hard_state_; }
   // The first kept entry, which may stand before the checkpoint's end; the next
@@ -128,6 +133,9 @@ class Wal {
   // The greatest index up to `up_to` at which DropBefore could make the log
   // begin anew: the end of a segment that isn't the last one; 0: none.
   Index DroppableTo(Index up_to) const;
+  std::vector<SegmentStart> SegmentStarts() const;
+  // The last entry of the segments that are written no more; 0: there are none.
+  Index SealedTo() const;
   // The first entry of the last n segments.
   Index FirstOfLastSegments(size_t n) const;
   // The first offset that stays if the oldest segments go, one by one, as long
@@ -167,8 +175,8 @@ class Wal {
   struct ReadJob {
     std::shared_ptr<File> file;
     uint64_t segment = 0;
-    LogSegment::Sample from;
-    uint64_t end = 0;  // of the segment's frames
+    LogSegment::Sample from;  // where to look for it
+    uint64_t end = 0;         // of the segment's frames
     Index first;
     Index last;  // of the segment
     size_t max_bytes = 0;
@@ -197,8 +205,10 @@ class Wal {
   void WriteMark();
   void ReadMore(uint64_t id, uint64_t length);
   void OnRead(uint64_t id, uint64_t asked, absl::StatusOr<Buffer> bytes);
-  absl::StatusOr<std::vector<Entry>> TakeEntries(const ReadJob& job,
-                                                 const Buffer& bytes);
+  // Those of the job that are whole in `bytes`; it goes on behind them then.
+  absl::StatusOr<std::vector<Entry>> TakeEntries(const Buffer& bytes,
+                                                 ReadJob* job);
+  LogSegment* Find(uint64_t id);
   void Fail(absl::Status status);
 
   Loop* const loop_;

@@ -7,6 +7,7 @@ namespace holdfast {
 
 // How often what happens rarely has happened.
 struct WalStats {
+  uint64_t segments_unread = 0;
   uint64_t torn_tails_cut = 0;
   uint64_t tails_rewritten = 0;
   uint64_t frames_behind_damage = 0;
@@ -24,6 +25,7 @@ struct WalStats {
 
   template <typename Fn>  // fn(name, value)
   void ForEach(Fn fn) const {
+    fn("wal_segment_unread", segments_unread);
     fn("wal_torn_tail_cut", torn_tails_cut);
     fn("wal_tail_rewritten", tails_rewritten);
     fn("wal_frame_behind_damage", frames_behind_damage);

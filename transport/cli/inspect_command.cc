@@ -20,6 +20,7 @@
 #include "engine/wal/checkpoint_file.h"
 #include "engine/wal/entry.h"
 #include "engine/wal/hard_state_file.h"
+#include "engine/wal/log_map.h"
 #include "engine/wal/segment.h"
 #include "transport/cli/command.h"
 #include "transport/owned_fd.h"
@@ -74,7 +75,8 @@ class Inspector {
       InspectIdentity(name, bytes);
     } else if (absl::StartsWith(name, "hardstate-")) {
       InspectHardState(name, bytes);
-    } else if (ParseCheckpointName(name).has_value()) {
+    } else if (ParseCheckpointName(CheckpointKind::kBase, name).has_value() ||
+               ParseCheckpointName(CheckpointKind::kResume, name).has_value()) {
       InspectCheckpoint(name, bytes);
     } else if (ParseSegmentName(name).has_value()) {
       InspectSegment(name, bytes);
@@ -108,6 +110,10 @@ class Inspector {
         DecodeCheckpoint(Buffer::Copy(bytes));
     if (!checkpoint.ok()) {
       return Damage(name, std::string(checkpoint.status().message()));
+    }
+    if (absl::StatusOr<LogMap> map = DecodeLogMap(checkpoint->map.view());
+        !checkpoint->map.empty() && !map.ok()) {
+      return Damage(name, std::string(map.status().message()));
     }
     const LogPoint& point = checkpoint->point;
     Print(absl::StrCat(name, ": up to entry ", point.index.value(), " of term ",

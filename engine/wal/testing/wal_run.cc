@@ -58,16 +58,26 @@ WalRun::WalRun(WalOptions options)
 WalRun::WalRun(const WalRun& before, const MemoryDisk::Survives& survives)
     : options_(before.options_),
       checkpoint_(before.checkpoint_),
+      resume_(before.resume_),
       disk_(before.disk_->AfterCrash(&loop_, survives)),
       states_(1) {}
 
 WalRun::WalRun(const WalRun& before)
     : options_(before.options_),
       checkpoint_(before.checkpoint_),
+      resume_(before.resume_),
       disk_(before.disk_->AfterProcessDeath(&loop_)),
       states_(1) {}
 
 WalRun::~WalRun() = default;
+
+WalResume WalRun::ResumeAt(Index at) const {
+  WalResume resume{PointAt(at), {}};
+  for (const SegmentStart& start : wal_->SegmentStarts()) {
+    if (start.first <= at) resume.segments.push_back(start);
+  }
+  return resume;
+}
 
 absl::Status WalRun::Open() {
   Wal::Events events;
@@ -86,7 +96,7 @@ absl::Status WalRun::Open() {
   wal_ = std::make_unique<Wal>(&loop_, disk_.get(), Incarnation(kOwner),
                                options_, std::move(events));
   wal_->Open(
-      checkpoint_,
+      checkpoint_, resume_,
       [this](const Entry& entry, Index commit) {
         CHECK_LE(max_commit_, commit);
         CHECK_LE(commit, entry.header.index);
@@ -100,11 +110,12 @@ absl::Status WalRun::Open() {
   loop_.RunUntilIdle();
   if (!opened_.has_value()) return absl::UnavailableError("it hangs");
   if (!opened_->ok()) return *opened_;
-  CHECK_EQ(wal_->last_index().value(),
-           checkpoint_.index.value() + recovered_.size());
-  CHECK_LE(checkpoint_.index, wal_->commit_hint());
+  const LogPoint& from =
+      resume_.point.index > checkpoint_.index ? resume_.point : checkpoint_;
+  CHECK_EQ(wal_->last_index().value(), from.index.value() + recovered_.size());
+  CHECK_LE(from.index, wal_->commit_hint());
   // What stands now is where the next writes start from.
-  states_ = {State{recovered_, wal_->hard_state(), checkpoint_}};
+  states_ = {State{recovered_, wal_->hard_state(), from}};
   reset_state_ = 0;
   state_of_sequence_ = {0};
   next_sequence_ = 1;

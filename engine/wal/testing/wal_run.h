@@ -47,6 +47,9 @@ class WalRun {
   // what Open begins behind, also after a crash.
   void SetCheckpoint(const LogPoint& point) { checkpoint_ = point; }
   const LogPoint& checkpoint() const { return checkpoint_; }
+  // A resume point, likewise: one that was made when this entry was the last.
+  WalResume ResumeAt(Index at) const;
+  void SetResume(WalResume resume) { resume_ = std::move(resume); }
 
   // Makes a Wal and has it recover, until nothing is left to do.
   absl::Status Open();
@@ -98,6 +101,7 @@ class WalRun {
 
   const WalOptions options_;
   LogPoint checkpoint_;
+  WalResume resume_;
   MemoryLoop loop_;
   std::unique_ptr<MemoryDisk> disk_;
   std::unique_ptr<Wal> wal_;

@@ -1,0 +1,198 @@
+// How a DistributedLog loses its beginning, begins behind a checkpoint, and
+// spares its next start the reading of all of it.
+
+#include <algorithm>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "engine/base/check.h"
+#include "engine/log/distributed_log.h"
+
+namespace holdfast {
+namespace {
+
+// After a checkpoint that was refused as too large.
+constexpr Duration kDropAgain = 60s;
+
+}  // namespace
+
+// --- Dropping ---
+
+// The state of the log's lost prefix is rolled forward over the entries that
+// are to be lost next, a slice at a time; then it is the next checkpoint.
+void DistributedLog::DropTrimmed() {
+  if (rolling_ != nullptr || resuming_ != nullptr || closing_ ||
+      trimmed_to_ <= node_.base().next_offset) {
+    return;
+  }
+  // Entries from this one on may hold records that are kept. All of the log
+  // is trimmed when the offset is its end.
+  const Index needed = trimmed_to_ < committed_end()
+                           ? node_.FloorIndexOfOffset(trimmed_to_)
+                           : node_.commit();
+  if (applier_ != nullptr && applier_->restoring()) return;
+  const Index last = node_.DroppableTo(std::min(needed - 1, applied()));
+  if (last <= base_.point().index) return;
+  rolling_ = std::make_unique<LogState>(base_);
+  RollTo(last);
+}
+
+void DistributedLog::RollTo(Index last) {
+  constexpr size_t kSliceBytes = 1 << 20;
+  const Index next = rolling_->point().index + 1;
+  node_.ReadEntries(
+      next, kSliceBytes,
+      [this, last, next](absl::StatusOr<std::vector<Entry>> entries) {
+        // A checkpoint from the leader may have come in between.
+        if (rolling_ == nullptr || rolling_->point().index + 1 != next) return;
+        if (!entries.ok() || entries->front().header.index != next) {
+          rolling_ = nullptr;
+          return;
+        }
+        for (const Entry& entry : *entries) {
+          if (entry.header.index > last) break;
+          rolling_->Apply(entry);
+        }
+        if (rolling_->point().index < last) return RollTo(last);
+        TakeCheckpoint();
+      });
+}
+
+void DistributedLog::TakeCheckpoint() {
+  AddSnapshot(rolling_->MakeCheckpoint(),
+              [this](absl::StatusOr<Checkpoint> checkpoint) {
+                // As in RollTo.
+                if (rolling_ == nullptr) return;
+                if (!checkpoint.ok()) return OnDropped(checkpoint.status());
+                if (rolling_->point() == checkpoint->point) {
+                  DropTo(*std::move(checkpoint));
+                }
+              });
+}
+
+void DistributedLog::AddSnapshot(Checkpoint checkpoint,
+                                 ResultFn<Checkpoint> done) {
+  if (applier_ == nullptr) return done(std::move(checkpoint));
+  const size_t size = CheckpointBytes(checkpoint);
+  applier_->TakeSnapshot(
+      kCheckpointBytesMax - std::min(size, kCheckpointBytesMax),
+      [checkpoint = std::move(checkpoint), done = std::move(done)](
+          absl::StatusOr<MachineSnapshot> snapshot) mutable {
+        if (!snapshot.ok()) return done(snapshot.status());
+        checkpoint.machine_index = snapshot->index;
+        checkpoint.machine = snapshot->bytes;
+        done(std::move(checkpoint));
+      });
+}
+
+void DistributedLog::DropTo(Checkpoint checkpoint) {
+  node_.DropTo(std::move(checkpoint),
+               scope_.Wrap([this](absl::Status s) { OnDropped(s); }));
+}
+
+void DistributedLog::OnDropped(const absl::Status& dropped) {
+  if (rolling_ == nullptr) return;
+  if (dropped.ok()) {
+    ++stats_.prefix_dropped;
+    base_ = *std::exchange(rolling_, nullptr);
+    return DropTrimmed();
+  }
+  if (absl::IsUnavailable(dropped)) {
+    rolling_ = nullptr;  // another try with the next commit
+    return;
+  }
+  // It would come to the same again, for a while.
+  LogLine("event=log_not_dropped", dropped);
+  drop_again_ = env_.loop->After(kDropAgain, [this] {
+    rolling_ = nullptr;
+    DropTrimmed();
+  });
+}
+
+void DistributedLog::LogLine(absl::string_view what, const absl::Status& why) {
+  if (env_.log_line == nullptr || !*env_.log_line) return;
+  (*env_.log_line)(absl::StrCat(what, " why=\"", why.message(), "\""));
+}
+
+// --- Resume points ---
+
+void DistributedLog::TakeResume() {
+  if (resuming_ != nullptr || no_resume_ || rolling_ != nullptr || closing_ ||
+      applied() < node_.commit() || !node_.ResumeDue()) {
+    return;
+  }
+  Sessions committed = sessions_;
+  committed.Cut(node_.commit() + 1);
+  resuming_ = std::make_unique<Checkpoint>(node_.MakeResume());
+  resuming_->first_offset = trimmed_to_;
+  resuming_->state = committed.Encode();
+  AddSnapshot(*resuming_, [this](absl::StatusOr<Checkpoint> resume) {
+    if (resuming_ == nullptr) return;
+    if (!resume.ok()) return OnResumeWritten(resume.status());
+    if (resume->point != resuming_->point) return;
+    node_.WriteResume(
+        *std::move(resume),
+        scope_.Wrap([this, point = resuming_->point](absl::Status written) {
+          if (resuming_ == nullptr || resuming_->point != point) {
+            return;
+          }
+          OnResumeWritten(written);
+        }));
+  });
+}
+
+void DistributedLog::OnResumeWritten(const absl::Status& written) {
+  resuming_ = nullptr;
+  if (written.ok()) {
+    ++stats_.resume_points;
+  } else {
+    no_resume_ = true;
+    LogLine("event=no_resume_point", written);
+  }
+  DropTrimmed();
+}
+
+void DistributedLog::OnResume(const Checkpoint& resume) {
+  const LogState state = *LogState::Of(resume);
+  ++stats_.resumed;
+  sessions_ = state.sessions();
+  trimmed_to_ = std::max(trimmed_to_, state.trimmed_to());
+  if (applier_ != nullptr) {
+    applier_->OnCheckpoint(
+        resume.point.index,
+        MachineSnapshot{resume.machine_index, resume.machine});
+  }
+}
+
+absl::Status DistributedLog::CheckCheckpoint(const Checkpoint& checkpoint) {
+  const bool has_machine = checkpoint.machine_index != Index(0);
+  if (has_machine != (applier_ != nullptr)) {
+    return absl::FailedPreconditionError(
+        absl::StrCat("expected a checkpoint ", has_machine ? "without" : "with",
+                     " a state machine's snapshot, as this server is run ",
+                     has_machine ? "without" : "with",
+                     " one; all servers of a cluster need the same kind, from "
+                     "its beginning"));
+  }
+  return LogState::Of(checkpoint).status();
+}
+
+void DistributedLog::OnCheckpoint(const Checkpoint& checkpoint, bool replaced) {
+  base_ = *LogState::Of(checkpoint);
+  rolling_ = nullptr;
+  resuming_ = nullptr;
+  trimmed_to_ = std::max(trimmed_to_, base_.trimmed_to());
+  if (replaced) FailPendingFrom(Index(0), "a checkpoint replaced the log");
+  if (applier_ != nullptr) {
+    applier_->OnCheckpoint(
+        checkpoint.point.index,
+        MachineSnapshot{checkpoint.machine_index, checkpoint.machine});
+  }
+  if (!replaced) return;
+  ++stats_.restored;
+  sessions_ = base_.sessions();
+  trims_.clear();
+  WakeTails();
+}
+
+}  // namespace holdfast
