@@ -83,6 +83,11 @@ void SimServer::WipeDisk() {
   image_ = std::make_unique<DiskImage>(world_, machine_, disk_options_);
 }
 
+void SimServer::ReplaceDisk(std::unique_ptr<DiskImage> image) {
+  CHECK(!running());
+  image_ = std::move(image);
+}
+
 void SimServer::set_join() {
   options_.log.node.bootstrap.clear();
   options_.log.node.join = true;

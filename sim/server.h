@@ -48,6 +48,8 @@ class SimServer {
   DiskImage* disk() { return image_.get(); }
   // The machine gets a new, empty disk. Needs !running().
   void WipeDisk();
+  // Or another one, with what is on it. Needs !running().
+  void ReplaceDisk(std::unique_ptr<DiskImage> image);
   // What it is to do from its next start on, with an empty disk: wait to be
   // joined, or form a cluster with these servers.
   void set_join();

@@ -38,6 +38,12 @@ class ServerChecker {
   void Check(const SimServer& server);
   // That machine's log and promises are gone.
   void DiskReplaced(MachineId machine) { seen_.erase(machine); }
+  // Another cluster, the next one that is seen, took over what this one had
+  // committed: all of it, or it is a violation.
+  void ClusterReplaced() {
+    cluster_id_ = ClusterId();
+    seen_.clear();
+  }
 
   Index committed() const { return Index(committed_.size()); }
   uint64_t elections() const { return leaders_.size(); }

@@ -113,6 +113,7 @@ class Simulation {
   const History& history() const { return history_; }
   History* mutable_history() { return &history_; }
   const ServerChecker& checker() const { return checker_; }
+  ServerChecker* mutable_checker() { return &checker_; }
   const Tape& tape() const { return world_.chance.tape(); }
   // The last events and notes.
   std::string Report(size_t events) const;

@@ -152,3 +152,46 @@ terminate() {
 process_gone() {
   [ ! -e "/proc/$1" ] || grep -q '^State:[[:space:]]*Z' "/proc/$1/status" 2>/dev/null
 }
+
+# --- The operator, who knows the servers at $servers ---
+
+# ops COMMAND FLAG...
+ops() { run "$holdfast" "$1" --servers="$servers" "${client[@]}" "${@:2}"; }
+# It is done, and says just this.
+expect_done() {
+  expect_code 0
+  [ "$(cat "$work/out")" = "$1" ] ||
+    fail "expected \"$1\", found \"$(head -c 300 "$work/out")\""
+}
+join() {
+  ops join --id="$1" --address="$(address "$1")" "${@:2}"
+  expect_done "server $1 joined as a $([ $# -gt 1 ] && echo learner || echo voter)"
+}
+
+status_of() {
+  timeout -k 5 20 "$holdfast" status --servers="$(address "$1")" "${client[@]}" \
+    --timeout=5s 2>/dev/null
+}
+# "1:voter 2:learner ", and "joint " if it is, as server $1 has it.
+members() {
+  status_of "$1" | sed -En \
+    -e 's/^    member ([0-9]+) at [^,]+, ([a-z]+).*/\1:\2/p' \
+    -e 's/^    joint .*/joint/p' | tr '\n' ' '
+}
+members_are() { [ "$(members "$1")" = "$2" ]; }
+# voters SERVER-THAT-IS-ASKED VOTER...
+voters() {
+  local expected
+  expected=$(printf '%s:voter ' "${@:2}")
+  await "the voters ${*:2} at server $1" members_are "$1" "$expected"
+}
+waits() { status_of "$1" | head -n 1 | grep -q ', forming, '; }
+start_waiting() {
+  start_node "$1" --join
+  await "server $1 to wait to be joined" waits "$1"
+}
+stop_hard() {
+  kill -KILL "${pid[$1]}" 2>/dev/null
+  wait "${pid[$1]}" 2>/dev/null
+  unset "pid[$1]"
+}

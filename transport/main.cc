@@ -19,6 +19,7 @@ std::vector<Command> Commands() {
           AppendCommand(),    ReadCommand(),       TailCommand(),
           StatusCommand(),    JoinCommand(),       LeaveCommand(),
           TransferCommand(),  TrimCommand(),       BenchCommand(),
+          BackupCommand(),    RestoreCommand(),    RecoverCommand(),
           InspectCommand()};
 }
 

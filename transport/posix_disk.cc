@@ -45,6 +45,7 @@ struct PosixDisk::Directory {
   OwnedFd fd;
   OwnedFd lock;
   std::string path;
+  bool read_only = false;
 };
 
 // What a job opened; the File itself is made on the Loop.
@@ -63,6 +64,17 @@ absl::StatusOr<std::unique_ptr<PosixDisk>> PosixDisk::Open(
       return ErrnoStatus(errno, "make directory", parent);
     }
   }
+  return OpenDirectory(loop, path, backend, false);
+}
+
+absl::StatusOr<std::unique_ptr<PosixDisk>> PosixDisk::OpenReadOnly(
+    EpollLoop* loop, const std::string& path) {
+  return OpenDirectory(loop, path, DiskBackend::kAuto, true);
+}
+
+absl::StatusOr<std::unique_ptr<PosixDisk>> PosixDisk::OpenDirectory(
+    EpollLoop* loop, const std::string& path, DiskBackend backend,
+    bool read_only) {
   auto directory = std::make_shared<Directory>();
   directory->fd =
       OwnedFd(open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
@@ -70,7 +82,9 @@ absl::StatusOr<std::unique_ptr<PosixDisk>> PosixDisk::Open(
     return ErrnoStatus(errno, "open data directory", path);
   }
   directory->path = path;
-  if (faccessat(directory->fd.get(), ".", R_OK | W_OK | X_OK, 0) != 0) {
+  directory->read_only = read_only;
+  const int needed = R_OK | X_OK | (read_only ? 0 : W_OK);
+  if (faccessat(directory->fd.get(), ".", needed, 0) != 0) {
     return ErrnoStatus(errno, "use data directory", path);
   }
   std::shared_ptr<Uring> uring;
@@ -134,9 +148,10 @@ absl::StatusOr<std::unique_ptr<File>> PosixDisk::MakeFile(
 
 void PosixDisk::Open(const std::string& name, OpenMode mode,
                      ResultFn<std::unique_ptr<File>> done) {
+  CHECK(!directory_->read_only || mode == OpenMode::kExisting);
   RunInBackground<absl::StatusOr<OpenedFile>>(
       [directory = directory_, name, mode]() -> absl::StatusOr<OpenedFile> {
-        int flags = O_RDWR | O_CLOEXEC;
+        int flags = (directory->read_only ? O_RDONLY : O_RDWR) | O_CLOEXEC;
         if (mode == OpenMode::kCreateNew) flags |= O_CREAT | O_EXCL;
         OwnedFd fd(openat(directory->fd.get(), name.c_str(), flags, kFileMode));
         if (fd.get() < 0) return ErrnoStatus(errno, "open", name);
@@ -154,6 +169,7 @@ void PosixDisk::Open(const std::string& name, OpenMode mode,
 
 void PosixDisk::Allocate(const std::string& name, uint64_t size,
                          ResultFn<std::unique_ptr<File>> done) {
+  CHECK(!directory_->read_only);
   RunInBackground<absl::StatusOr<OpenedFile>>(
       [directory = directory_, name, size]() -> absl::StatusOr<OpenedFile> {
         OwnedFd fd(openat(directory->fd.get(), name.c_str(),
@@ -197,6 +213,7 @@ void PosixDisk::List(ResultFn<std::vector<FileInfo>> done) {
 
 void PosixDisk::Rename(const std::string& from, const std::string& to,
                        DoneFn done) {
+  CHECK(!directory_->read_only);
   RunInBackground<absl::Status>(
       [directory = directory_, from, to]() -> absl::Status {
         if (renameat(directory->fd.get(), from.c_str(), directory->fd.get(),
@@ -209,6 +226,7 @@ void PosixDisk::Rename(const std::string& from, const std::string& to,
 }
 
 void PosixDisk::Remove(const std::string& name, DoneFn done) {
+  CHECK(!directory_->read_only);
   RunInBackground<absl::Status>(
       [directory = directory_, name]() -> absl::Status {
         if (unlinkat(directory->fd.get(), name.c_str(), 0) != 0) {
@@ -222,6 +240,8 @@ void PosixDisk::Remove(const std::string& name, DoneFn done) {
 void PosixDisk::SyncDir(DoneFn done) {
   RunInBackground<absl::Status>(
       [directory = directory_]() -> absl::Status {
+        // Whatever is read of a disk that is about to die, is enough.
+        if (directory->read_only) return absl::OkStatus();
         if (fsync(directory->fd.get()) != 0) {
           return ErrnoStatus(errno, "fsync directory", directory->path);
         }
@@ -233,16 +253,22 @@ void PosixDisk::SyncDir(DoneFn done) {
 void PosixDisk::Lock(DoneFn done) {
   RunInBackground<absl::Status>(
       [directory = directory_]() -> absl::Status {
-        OwnedFd fd(openat(directory->fd.get(), kLockName,
-                          O_RDWR | O_CREAT | O_CLOEXEC, kFileMode));
+        const int flags = directory->read_only ? O_RDONLY : O_RDWR | O_CREAT;
+        OwnedFd fd(openat(directory->fd.get(), kLockName, flags | O_CLOEXEC,
+                          kFileMode));
+        if (fd.get() < 0 && directory->read_only && errno == ENOENT) {
+          return absl::OkStatus();
+        }
         if (fd.get() < 0) return ErrnoStatus(errno, "lock", directory->path);
         if (flock(fd.get(), LOCK_EX | LOCK_NB) != 0) {
           if (errno != EWOULDBLOCK) {
             return ErrnoStatus(errno, "lock", directory->path);
           }
-          return absl::FailedPreconditionError(absl::StrCat(
-              "the data directory ", directory->path,
-              " is in use by another process; give this server its own"));
+          return absl::FailedPreconditionError(
+              absl::StrCat("the data directory ", directory->path,
+                           " is in use by another process; ",
+                           directory->read_only ? "stop it first"
+                                                : "give this server its own"));
         }
         directory->lock = std::move(fd);
         return absl::OkStatus();

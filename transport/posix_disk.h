@@ -34,6 +34,10 @@ class PosixDisk final : public Disk {
   static absl::StatusOr<std::unique_ptr<PosixDisk>> Open(
       EpollLoop* loop, const std::string& path,
       DiskBackend backend = DiskBackend::kAuto);
+  // Nothing can be changed in it; whatever is there is needed. To be read while
+  // nobody else uses it: Lock takes it if a server ever did.
+  static absl::StatusOr<std::unique_ptr<PosixDisk>> OpenReadOnly(
+      EpollLoop* loop, const std::string& path);
   ~PosixDisk() override;
 
   // The one in use, never kAuto.
@@ -55,6 +59,9 @@ class PosixDisk final : public Disk {
   struct Directory;
   struct OpenedFile;
 
+  static absl::StatusOr<std::unique_ptr<PosixDisk>> OpenDirectory(
+      EpollLoop* loop, const std::string& path, DiskBackend backend,
+      bool read_only);
   PosixDisk(EpollLoop* loop, std::shared_ptr<Directory> directory,
             std::shared_ptr<Uring> uring);
 

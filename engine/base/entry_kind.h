@@ -13,6 +13,7 @@ enum class EntryKind : uint8_t {
   kConfiguration = 3,  // the cluster's servers
   kSession = 4,        // registers a producer's session
   kTrim = 5,           // records before an offset are not needed any more
+  kRecovered = 7,      // what is before it came from another cluster
   // As kNoOp, of level 2: no release so far supports it, but servers in tests
   // of upgrades, which are told to.
   kNextNoOp = 8,
@@ -33,6 +34,7 @@ constexpr std::optional<uint32_t> FeatureLevelOf(EntryKind kind) {
     case EntryKind::kConfiguration:
     case EntryKind::kSession:
     case EntryKind::kTrim:
+    case EntryKind::kRecovered:
       return 1;
     case EntryKind::kNextNoOp:
       return 2;

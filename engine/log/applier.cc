@@ -93,6 +93,11 @@ void Applier::OnCheckpoint(Index begins_behind,
                            const MachineSnapshot& snapshot) {
   // Else it has applied, or can read, all that the snapshot stands for.
   if (begins_behind <= applied_) return;
+  // No record is before it.
+  if (snapshot.index == Index(0)) {
+    applied_ = begins_behind;
+    return;
+  }
   CHECK_GE(snapshot.index, begins_behind);
   taking_ = nullptr;
   const bool under_way = restoring_ != nullptr;

@@ -41,7 +41,8 @@ class Applier {
 
   // More may have been committed.
   void OnCommit();
-  // The log begins behind a checkpoint that has this snapshot.
+  // The log begins behind a checkpoint that has this snapshot; index 0: the
+  // machine has no state there yet.
   void OnCheckpoint(Index begins_behind, const MachineSnapshot& snapshot);
   // Of the state as it is; not while restoring(). Another one that is being
   // taken is dropped, without a callback.

@@ -166,7 +166,9 @@ void DistributedLog::OnResume(const Checkpoint& resume) {
 
 absl::Status DistributedLog::CheckCheckpoint(const Checkpoint& checkpoint) {
   const bool has_machine = checkpoint.machine_index != Index(0);
-  if (has_machine != (applier_ != nullptr)) {
+  // Before the first record no machine has a state.
+  const bool either = !has_machine && checkpoint.point.next_offset == Offset(0);
+  if (!either && has_machine != (applier_ != nullptr)) {
     return absl::FailedPreconditionError(
         absl::StrCat("expected a checkpoint ", has_machine ? "without" : "with",
                      " a state machine's snapshot, as this server is run ",

@@ -5,21 +5,13 @@
 
 #include "absl/strings/str_cat.h"
 #include "engine/base/check.h"
-#include "engine/base/crc32c.h"
 #include "engine/base/entry_kind.h"
 
 namespace holdfast {
 
 Entry MakeFirstEntry(const Configuration& configuration) {
-  Entry entry;
-  entry.payload = EncodeConfiguration(configuration);
-  entry.header.index = Index(1);
-  entry.header.term = Term(1);
-  entry.header.kind = EntryKind::kConfiguration;
-  entry.header.payload_size = static_cast<uint32_t>(entry.payload.size());
-  entry.header.payload_crc = Crc32c(entry.payload.view());
-  entry.header.chain = ChainHash(0, entry.header);
-  return entry;
+  return SealEntry(LogPoint{}, Term(1), EntryKind::kConfiguration, 0,
+                   WallTime{}, EncodeConfiguration(configuration));
 }
 
 Forming::Forming(std::vector<Member> named, ServerId self,

@@ -55,8 +55,9 @@ void Startup::MakeNew() {
           }
           return Finish(absl::FailedPreconditionError(absl::StrCat(
               "the data directory has a log (", file.name,
-              ") but no file identity; restore it, or clear the directory and "
-              "let the server join anew")));
+              ") but no file identity: an unfinished restore or recover leaves "
+              "that; remove the directory and start again. Else restore the "
+              "file, or clear the directory and let the server join anew")));
         }
         identity_.id = id_;
         identity_.cluster_name = cluster_name_;

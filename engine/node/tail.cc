@@ -4,25 +4,12 @@
 #include <utility>
 
 #include "engine/base/check.h"
-#include "engine/base/crc32c.h"
 
 namespace holdfast {
 
 Entry Tail::Seal(Term term, EntryKind kind, uint32_t record_count, WallTime now,
                  Buffer payload) const {
-  Entry entry;
-  EntryHeader& h = entry.header;
-  h.index = last().index + 1;
-  h.term = term;
-  h.kind = kind;
-  h.base_offset = last().next_offset;
-  h.count = record_count;
-  h.log_time = std::max(last().log_time, now);
-  h.payload_size = static_cast<uint32_t>(payload.size());
-  h.payload_crc = Crc32c(payload.view());
-  h.chain = ChainHash(last().chain, h);
-  entry.payload = std::move(payload);
-  return entry;
+  return SealEntry(last(), term, kind, record_count, now, std::move(payload));
 }
 
 void Tail::Append(const Entry& entry) {

@@ -51,7 +51,7 @@ struct Checkpoint {
   Buffer state;  // the log's own: producers' sessions
   // A state machine's snapshot, as of this entry, which is the point's or a
   // later one: entries between them count for the log, not for the machine. 0:
-  // the servers have no state machine.
+  // the servers have no state machine, or no record is before the point.
   Index machine_index;
   Buffer machine;
   // Of a resume point, whose log still has its entries: the LogMap up to there.

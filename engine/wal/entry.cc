@@ -1,8 +1,12 @@
 #include "engine/wal/entry.h"
 
+#include <algorithm>
+#include <utility>
+
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
 #include "engine/base/bytes.h"
+#include "engine/base/crc32c.h"
 #include "engine/base/random.h"
 
 namespace holdfast {
@@ -80,6 +84,23 @@ LogPoint PointAfter(const EntryHeader& h) {
                   .next_offset = h.base_offset + h.count,
                   .log_time = h.log_time,
                   .chain = h.chain};
+}
+
+Entry SealEntry(const LogPoint& point, Term term, EntryKind kind,
+                uint32_t record_count, WallTime now, Buffer payload) {
+  Entry entry;
+  EntryHeader& h = entry.header;
+  h.index = point.index + 1;
+  h.term = term;
+  h.kind = kind;
+  h.base_offset = point.next_offset;
+  h.count = record_count;
+  h.log_time = std::max(point.log_time, now);
+  h.payload_size = static_cast<uint32_t>(payload.size());
+  h.payload_crc = Crc32c(payload.view());
+  h.chain = ChainHash(point.chain, h);
+  entry.payload = std::move(payload);
+  return entry;
 }
 
 bool Continues(const LogPoint& point, const EntryHeader& h) {

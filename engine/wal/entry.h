@@ -75,6 +75,11 @@ LogPoint PointAfter(const EntryHeader& header);
 // differs. It guards against faults, not against forgers.
 uint64_t ChainHash(uint64_t previous_chain, const EntryHeader& header);
 
+// The entry behind `point`: the same header on whichever server makes it, with
+// the log time max(point's, now).
+Entry SealEntry(const LogPoint& point, Term term, EntryKind kind,
+                uint32_t record_count, WallTime now, Buffer payload);
+
 // Whether an entry with this header may stand right behind `point`: index,
 // term, base offset, log time and chained hash fit.
 bool Continues(const LogPoint& point, const EntryHeader& header);

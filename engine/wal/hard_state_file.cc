@@ -54,6 +54,11 @@ void HardStateFile::Open(bool expected, ResultFn<Found> done) {
   OpenCopy(0);
 }
 
+void HardStateFile::Read(ResultFn<Found> done) {
+  read_only_ = true;
+  Open(false, std::move(done));
+}
+
 void HardStateFile::OpenCopy(size_t which) {
   if (which == kCopies) return Judge();
   disk_->Open(
@@ -110,6 +115,7 @@ void HardStateFile::Judge() {
         "intact copy: this server can't know what it promised, and must not "
         "vote; clear its directory and let it join anew"));
   }
+  if (read_only_) return Finish(absl::OkStatus());
   CreateMissing(0);
 }
 
@@ -133,7 +139,7 @@ void HardStateFile::CreateMissing(size_t which) {
 }
 
 void HardStateFile::Write(const HardState& state, DoneFn done) {
-  CHECK(!write_done_);
+  CHECK(!write_done_ && !read_only_);
   state_ = state;
   write_done_ = std::move(done);
   WriteCopies(0);

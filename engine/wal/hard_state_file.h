@@ -55,6 +55,8 @@ class HardStateFile {
   // promise; DATA_LOSS when no intact copy of it is found. (Without a log
   // nothing was promised, and torn copies are those of a first start.)
   void Open(bool expected, ResultFn<Found> done);
+  // Only reads them; nothing when no copy is intact. Write may not follow.
+  void Read(ResultFn<Found> done);
 
   // Durable in both copies when done. One at a time.
   void Write(const HardState& state, DoneFn done);
@@ -80,6 +82,7 @@ class HardStateFile {
   const Incarnation owner_;
   std::array<Copy, kCopies> copies_;
   bool expected_ = false;
+  bool read_only_ = false;
   bool created_ = false;
   size_t best_ = 0;
   uint64_t sequence_ = 0;

@@ -27,12 +27,13 @@ bool IsZero(absl::string_view bytes) {
 
 WalRecovery::WalRecovery(Disk* disk, Incarnation owner, const LogPoint& base,
                          const WalResume& resume,
-                         HardStateFile* hard_state_file, ReplayFn replay,
-                         ResultFn<RecoveredWal> done)
+                         HardStateFile* hard_state_file, Mode mode,
+                         ReplayFn replay, ResultFn<RecoveredWal> done)
     : disk_(disk),
       owner_(owner),
       base_(base),
       hard_state_file_(hard_state_file),
+      mode_(mode),
       replay_(std::move(replay)),
       done_(std::move(done)) {
   if (resume.point.index > base.index) resume_ = resume;
@@ -304,7 +305,8 @@ absl::Status WalRecovery::TakeEntries(const Candidate& c,
     // Not a slice: it would pin the whole segment's bytes.
     entry->payload = Buffer::Copy(entry->payload.view());
     // Of the newest segment, what stands behind the last sync is rewritten.
-    if (c.newest && frame.position >= scan.marked_to) {
+    if (c.newest && frame.position >= scan.marked_to &&
+        mode_ == Mode::kRepair) {
       if (tail_.empty()) before_tail_ = before;
       tail_.push_back(*entry);
     } else {
@@ -392,24 +394,30 @@ void WalRecovery::KeepNothing() {
 }
 
 void WalRecovery::RecoverHardState() {
+  auto done = [this](absl::StatusOr<HardStateFile::Found> found) {
+    OnHardState(std::move(found));
+  };
+  // Who only reads will not vote.
+  if (mode_ == Mode::kReadOnly) return hard_state_file_->Read(done);
   // The hard state is written before the first segment is allocated.
-  hard_state_file_->Open(
-      !candidates_.empty() || base_.index > Index(0),
-      [this](absl::StatusOr<HardStateFile::Found> found) {
-        if (!found.ok()) return Finish(found.status());
-        if (found->repaired) ++result_.stats.hard_states_repaired;
-        result_.hard_state = found->state.value_or(HardState{});
-        if (result_.last.term > result_.hard_state.term) {
-          return Finish(absl::DataLossError(absl::StrCat(
-              "expected the hard state of term ", result_.last.term.value(),
-              " or later, because the log has an entry of it, found term ",
-              result_.hard_state.term.value(),
-              " in hardstate-0 and hardstate-1: they are old copies, and this "
-              "server can't know how it voted; clear its directory and let it "
-              "join anew")));
-        }
-        RemoveVoid();
-      });
+  hard_state_file_->Open(!candidates_.empty() || base_.index > Index(0), done);
+}
+
+void WalRecovery::OnHardState(absl::StatusOr<HardStateFile::Found> found) {
+  if (!found.ok()) return Finish(found.status());
+  if (found->repaired) ++result_.stats.hard_states_repaired;
+  result_.hard_state = found->state.value_or(HardState{});
+  if (mode_ == Mode::kReadOnly) return Finish(absl::OkStatus());
+  if (result_.last.term > result_.hard_state.term) {
+    return Finish(absl::DataLossError(absl::StrCat(
+        "expected the hard state of term ", result_.last.term.value(),
+        " or later, because the log has an entry of it, found term ",
+        result_.hard_state.term.value(),
+        " in hardstate-0 and hardstate-1: they are old copies, and this "
+        "server can't know how it voted; clear its directory and let it "
+        "join anew")));
+  }
+  RemoveVoid();
 }
 
 void WalRecovery::RemoveVoid() {

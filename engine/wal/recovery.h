@@ -57,13 +57,17 @@ struct RecoveredWal {
 // that a power failure leaves of them could look like a log with a gap. So
 // when nothing behind the checkpoint is kept, an empty segment is written
 // before any other is removed.
+//
+// A recovery that only reads takes what it would write anew as it stands, and
+// leaves what it would remove.
 class WalRecovery {
  public:
   using ReplayFn = InlineFunction<void(const Entry& entry, Index commit)>;
+  enum class Mode { kRepair, kReadOnly };
 
   WalRecovery(Disk* disk, Incarnation owner, const LogPoint& base,
               const WalResume& resume, HardStateFile* hard_state_file,
-              ReplayFn replay, ResultFn<RecoveredWal> done);
+              Mode mode, ReplayFn replay, ResultFn<RecoveredWal> done);
 
   void Run();
 
@@ -117,6 +121,7 @@ class WalRecovery {
   // The log is empty behind the checkpoint.
   void KeepNothing();
   void RecoverHardState();
+  void OnHardState(absl::StatusOr<HardStateFile::Found> found);
   void RemoveVoid();
   void RewriteTail();
   void WriteTail(std::shared_ptr<File> file);
@@ -132,6 +137,7 @@ class WalRecovery {
   const LogPoint base_;
   WalResume resume_;
   HardStateFile* const hard_state_file_;
+  const Mode mode_;
   ReplayFn replay_;
   ResultFn<RecoveredWal> done_;
 

@@ -39,10 +39,11 @@ Wal::Wal(Loop* loop, Disk* disk, Incarnation owner, WalOptions options,
 
 Wal::~Wal() = default;
 
-void Wal::Open(const LogPoint& base, const WalResume& resume, ReplayFn replay,
-               DoneFn done) {
+void Wal::Recover(const LogPoint& base, const WalResume& resume,
+                  WalRecovery::Mode mode, ReplayFn replay, DoneFn done) {
+  read_only_ = mode == WalRecovery::Mode::kReadOnly;
   recovery_ = std::make_unique<WalRecovery>(
-      disk_, owner_, base, resume, &hard_state_file_, std::move(replay),
+      disk_, owner_, base, resume, &hard_state_file_, mode, std::move(replay),
       [this,
        done = std::move(done)](absl::StatusOr<RecoveredWal> found) mutable {
         if (!found.ok()) return done(found.status());
@@ -56,7 +57,7 @@ void Wal::Open(const LogPoint& base, const WalResume& resume, ReplayFn replay,
         stats_ = found->stats;
         // Not here, inside a callback of the recovery's.
         loop_->Post(scope_.Wrap([this] { recovery_ = nullptr; }));
-        AllocateSpare(options_.segment_bytes);
+        if (!read_only_) AllocateSpare(options_.segment_bytes);
         done(absl::OkStatus());
       });
   recovery_->Run();
@@ -69,6 +70,7 @@ Index Wal::first_index() const {
 // --- Writing ---
 
 void Wal::Write(WalWrite write, Index commit) {
+  CHECK(!read_only_);
   if (failed_) return;
   commit_ = std::max(commit_, commit);
   if (write.hard_state.has_value()) {
@@ -241,6 +243,7 @@ void Wal::RemoveReplaced() {
 
 void Wal::Reset(const LogPoint& base, DoneFn done) {
   CHECK_LT(Index(0), base.index);
+  CHECK(!read_only_);
   if (failed_) return;
   Item& item = queue_.emplace_back();
   item.kind = Item::Kind::kReset;
@@ -451,7 +454,23 @@ void Wal::WriteMark() {
   file->Write(at, std::move(out), [](absl::Status) {});
   file->Sync(scope_.Wrap([this, end = marked_at_](absl::Status synced) {
     OnGroupSynced(std::move(synced), end, 0);
+    if (rest_done_ && !failed_) {
+      DoneFn done = std::move(rest_done_);
+      done(absl::OkStatus());
+    }
   }));
+}
+
+void Wal::Rest(DoneFn done) {
+  CHECK(idle() && !rest_done_);
+  mark_timer_.Cancel();
+  if (failed_) return;
+  if (begin_segment_ || marked_at_ == writer_.position()) {
+    return loop_->Post(scope_.Wrap(
+        [done = std::move(done)]() mutable { done(absl::OkStatus()); }));
+  }
+  rest_done_ = std::move(done);
+  WriteMark();
 }
 
 void Wal::Fail(absl::Status status) {

@@ -109,7 +109,16 @@ class Wal {
   // also when the log ends before it, has another entry there, or lacks one of
   // its segments.
   void Open(const LogPoint& base, const WalResume& resume, ReplayFn replay,
-            DoneFn done);
+            DoneFn done) {
+    Recover(base, resume, WalRecovery::Mode::kRepair, std::move(replay),
+            std::move(done));
+  }
+  // As Open, for a log that is only to be read: nothing on the disk changes,
+  // and nothing may be written afterwards. A damaged hard state is none.
+  void OpenReadOnly(const LogPoint& base, ReplayFn replay, DoneFn done) {
+    Recover(base, WalResume{}, WalRecovery::Mode::kReadOnly, std::move(replay),
+            std::move(done));
+  }
 
   HardState hard_state() const { return hard_state_; }
   // The first kept entry, which may stand before the checkpoint's end; the next
@@ -124,6 +133,9 @@ class Wal {
   // that queues up meanwhile. `commit`: as known now.
   void Write(WalWrite write, Index commit);
   bool idle() const { return queue_.empty() && !busy_; }
+  // Writes the marks of a log at rest at once. Needs idle(); done when they
+  // are durable, never after on_failed.
+  void Rest(DoneFn done);
 
   // A durable checkpoint stands for all entries below `first`: removes the
   // segments that hold no others, but never the last one. Reads under way still
@@ -183,6 +195,8 @@ class Wal {
     uint64_t cuts = 0;
     ResultFn<std::vector<Entry>> done;
   };
+  void Recover(const LogPoint& base, const WalResume& resume,
+               WalRecovery::Mode mode, ReplayFn replay, DoneFn done);
   void Pump();
   void WriteHardState();
   void WriteGroup();
@@ -237,7 +251,9 @@ class Wal {
   std::deque<Item> queue_;
   bool busy_ = false;  // a group, hard state or mark is being written
   bool failed_ = false;
+  bool read_only_ = false;
   Timer mark_timer_;
+  DoneFn rest_done_;
   std::shared_ptr<File> spare_;
   uint64_t spare_bytes_ = 0;
   uint64_t spare_id_ = 0;

@@ -31,6 +31,9 @@ Command LeaveCommand();
 Command TransferCommand();
 Command TrimCommand();
 Command InspectCommand();
+Command BackupCommand();
+Command RestoreCommand();
+Command RecoverCommand();
 
 // Prints one line to stderr, "holdfast: ...", and returns `code`.
 int Fail(int code, absl::string_view problem);

@@ -16,6 +16,7 @@
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "engine/base/crc32c.h"
+#include "engine/log/recovered.h"
 #include "engine/node/identity.h"
 #include "engine/wal/checkpoint_file.h"
 #include "engine/wal/entry.h"
@@ -147,6 +148,7 @@ class Inspector {
                       absl::StrCat("position ", frame.position, ": entry ",
                                    last.index.value() + 1, " isn't intact"));
       }
+      if (entry->header.kind == EntryKind::kRecovered) InspectOrigin(*entry);
       last = PointAfter(entry->header);
       records += entry->header.count;
     }
@@ -160,6 +162,14 @@ class Inspector {
       Damage(name, absl::StrCat("position ", scan.end, ": all up to ",
                                 scan.marked_to, " was synced"));
     }
+  }
+
+  void InspectOrigin(const Entry& entry) {
+    absl::StatusOr<Recovered> from = DecodeRecovered(entry.payload.view());
+    if (!from.ok()) return Print(std::string(from.status().message()));
+    Print(absl::StrCat(
+        "entry ", entry.header.index.value(), ": the records before offset ",
+        entry.header.base_offset.value(), " come from ", Describe(*from)));
   }
 
   const std::string directory_;

@@ -1,0 +1,201 @@
+// Scenes in which a cluster has lost its majority for good, and what one server
+// has left becomes a new one.
+
+#include <memory>
+#include <optional>
+#include <utility>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "engine/log/recover.h"
+#include "gtest/gtest.h"
+#include "sim/sim_process.h"
+#include "sim/testing/scenario.h"
+
+namespace holdfast {
+namespace {
+
+// Of the process that recovers: unlike those of servers.
+constexpr uint32_t kBoot = 1000;
+
+class RecoverScenario : public Scenario {
+ protected:
+  static Request Join(MachineId m) {
+    return [=](DistributedLog* log, DoneFn done) {
+      log->Join(ServerId(m), NetworkFabric::AddressOf(m), false,
+                std::move(done));
+    };
+  }
+  // Three servers, one of which will be left: it has all that the leader has.
+  void MakeCluster(uint64_t seed) {
+    Make(seed, 3, 2);
+    set_clients(2);
+    ASSERT_TRUE(Progress(50));
+    leader_ = sim_->Leader()->machine();
+    left_ = sim_->server(leader_ % 3 + 1);
+    other_ = sim_->server((leader_ + 1) % 3 + 1);
+  }
+  void AppendByHand() {
+    std::optional<SessionId> session;
+    Log(sim_->Leader())->RegisterSession([&](absl::StatusOr<SessionId> r) {
+      if (r.ok()) session = *r;
+    });
+    ASSERT_TRUE(sim_->RunUntil([&] { return session.has_value(); }, 5s));
+    session_ = *session;
+    sim_->mutable_history()->AppendInvoked("by hand");
+    offset_ = OfAppend(sim_->Leader());
+    ASSERT_TRUE(offset_.has_value());
+  }
+  // Where the one batch of the session is, says this server when it is asked to
+  // append it.
+  std::optional<Offset> OfAppend(SimServer* server) {
+    std::optional<AppendOutcome> outcome;
+    Append(server, session_, Sequence(1), &outcome);
+    sim_->RunUntil([&] { return outcome.has_value(); }, 5s);
+    if (!outcome.has_value() ||
+        outcome->kind != AppendOutcome::Kind::kCommitted) {
+      return std::nullopt;
+    }
+    return outcome->offset;
+  }
+  // All die, when the one that is left has all that the leader has.
+  void LoseTheOthers(bool power_lost) {
+    SimServer* leader = sim_->server(leader_);
+    ASSERT_TRUE(sim_->RunUntil(
+        [&] {
+          return left_->node().core()->durable() ==
+                 leader->node().core()->last_index();
+        },
+        20s));
+    leader->Crash(true);
+    other_->Crash(true);
+    left_->Crash(power_lost);
+  }
+  // Makes a new disk of its old one.
+  absl::StatusOr<Recover::Result> RunRecover() {
+    const MachineId machine = left_->machine();
+    auto image =
+        std::make_unique<DiskImage>(sim_->world(), machine, SimDiskOptions{});
+    absl::StatusOr<Recover::Result> result =
+        absl::UnavailableError("not done in time");
+    {
+      SimProcess process(sim_->world(), machine, kBoot, ClockModel{});
+      SimDisk old_disk(&process, left_->disk());
+      SimDisk new_disk(&process, image.get());
+      NewClusterOptions options;
+      options.id = left_->id();
+      options.advertise = NetworkFabric::AddressOf(machine);
+      options.seed = sim_->world()->chance.seed();
+      options.wal.segment_bytes = 64 << 10;
+      Recover recover(process.loop(), &old_disk, &new_disk, options);
+      bool done = false;
+      recover.Run([&](absl::StatusOr<Recover::Result> r) {
+        result = std::move(r);
+        done = true;
+      });
+      sim_->RunUntil([&] { return done; }, 20s);
+      process.Kill();
+      left_->disk()->ProcessDied(process);
+      image->ProcessDied(process);
+    }
+    // What is done is durable.
+    image->PowerLost(kBoot);
+    left_->ReplaceDisk(std::move(image));
+    sim_->mutable_checker()->ClusterReplaced();
+    return result;
+  }
+  void JoinWithNewDisk(SimServer* server) {
+    server->WipeDisk();
+    server->set_join();
+    server->Start();
+    ASSERT_TRUE(Change(Join(server->machine())).ok());
+  }
+  bool LeadsAlone() {
+    return sim_->RunUntil([&] { return sim_->Leader() == left_; }, 5s);
+  }
+
+  MachineId leader_ = 0;
+  SimServer* left_ = nullptr;
+  SimServer* other_ = nullptr;
+  SessionId session_;
+  std::optional<Offset> offset_;
+};
+
+TEST_F(RecoverScenario, OneOfThreeGoesOnAndGrows) {
+  for (uint64_t seed = 1; seed <= 10; ++seed) {
+    MakeCluster(seed);
+    AppendByHand();
+    ASSERT_TRUE(Progress(20));
+    LoseTheOthers(seed % 2 == 0);
+    absl::StatusOr<Recover::Result> result = RunRecover();
+    ASSERT_TRUE(result.ok()) << result.status();
+    left_->Start();
+    ASSERT_TRUE(LeadsAlone());
+    // The session goes on: it is not appended again.
+    EXPECT_EQ(OfAppend(left_), offset_);
+    ASSERT_TRUE(Progress(20));
+    for (SimServer* server : {sim_->server(leader_), other_}) {
+      JoinWithNewDisk(server);
+      ASSERT_TRUE(Progress(20));
+    }
+    EXPECT_EQ(sim_->Leader()->node().configuration()->voters.size(), 3u);
+    EXPECT_EQ(sim_->Leader()->node().identity().cluster_id, result->cluster);
+    // A new majority has all of it.
+    left_->Crash(true);
+    ASSERT_TRUE(Progress(20));
+    EXPECT_EQ(OfAppend(sim_->Leader()), offset_);
+    ExpectGoodEnd();
+  }
+}
+
+TEST_F(RecoverScenario, ServersOfTheOldClusterFindNobody) {
+  for (uint64_t seed = 1; seed <= 5; ++seed) {
+    MakeCluster(seed);
+    LoseTheOthers(true);
+    ASSERT_TRUE(RunRecover().ok());
+    left_->Start();
+    ASSERT_TRUE(LeadsAlone());
+    // Clients might find them.
+    for (MachineId client : {101, 102}) {
+      sim_->network()->SetCut(client, leader_, true);
+      sim_->network()->SetCut(client, other_->machine(), true);
+    }
+    other_->Start();
+    ASSERT_TRUE(Progress(20));
+    const Index last = other_->node().tail().last().index;
+    const Term term = left_->node().core()->term();
+    const absl::Status joined = Ask(left_, Join(other_->machine()));
+    EXPECT_TRUE(absl::IsFailedPrecondition(joined)) << joined;
+    ASSERT_TRUE(sim_->RunFor(5s));
+    EXPECT_EQ(other_->node().tail().last().index, last);
+    EXPECT_EQ(left_->node().core()->term(), term);
+    EXPECT_TRUE(left_->node().is_leader());
+    other_->Crash(true);
+    sim_->network()->HealAll();
+    for (SimServer* server : {sim_->server(leader_), other_}) {
+      JoinWithNewDisk(server);
+    }
+    ExpectGoodEnd();
+  }
+}
+
+// No checkpoint of the old cluster had its machine's state: the new one's first
+// checkpoint has none either, and machines make theirs of the log.
+TEST_F(RecoverScenario, MachinesAreMadeOfTheWholeLog) {
+  for (uint64_t seed = 1; seed <= 5; ++seed) {
+    set_kv(true);
+    MakeCluster(seed);
+    LoseTheOthers(true);
+    ASSERT_TRUE(RunRecover().ok());
+    left_->Start();
+    ASSERT_TRUE(LeadsAlone());
+    for (SimServer* server : {sim_->server(leader_), other_}) {
+      JoinWithNewDisk(server);
+    }
+    ASSERT_TRUE(Progress(20));
+    ExpectGoodEnd();
+  }
+}
+
+}  // namespace
+}  // namespace holdfast
