@@ -110,7 +110,9 @@ class EmbeddedNode {
   absl::Status Run(InlineFunction<void(Service*)> task);
 
   // Stops serving: appends under way get kUnknown, all else an error. All calls
-  // may go on meanwhile, and fail afterwards. Not on the node's thread (CHECK).
+  // may go on meanwhile, and fail afterwards. The directory may stay locked for
+  // a moment, until what was begun there has ended. Not on the node's thread
+  // (CHECK).
   void Close();
 
  private:
