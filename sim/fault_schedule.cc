@@ -22,6 +22,7 @@ constexpr ChanceSite kSlowLink("fault/slow_link");
 constexpr ChanceSite kAmbush("fault/ambush");
 constexpr ChanceSite kPause("fault/pause");
 constexpr ChanceSite kUpgrade("fault/upgrade");
+constexpr ChanceSite kHangDisk("fault/hang_disk");
 
 // Of the release that comes after this one.
 constexpr uint32_t kNextLevel = kFeatureLevelMax + 1;
@@ -62,6 +63,7 @@ FaultRates FaultRates::Swarm(Chance* chance) {
   rates.ambush_ppm = rate(60000);
   rates.pause_ppm = rate(40000);
   rates.upgrade_ppm = rate(30000);
+  rates.hang_disk_ppm = rate(20000);
   return rates;
 }
 
@@ -126,6 +128,9 @@ void FaultSchedule::OnWindow() {
     if (Happens(kPause, m, rates_.pause_ppm, &value)) Pause(server, value);
     if (Happens(kUpgrade, m, rates_.upgrade_ppm, &value)) {
       Upgrade(server, value);
+    }
+    if (Happens(kHangDisk, m, rates_.hang_disk_ppm, &value)) {
+      HangDisk(server, value);
     }
     if (Happens(kIsolate, m, rates_.isolate_ppm, &value)) Isolate(m, value);
   }
@@ -216,6 +221,17 @@ void FaultSchedule::Upgrade(SimServer* server, uint64_t value) {
   world_->Note(absl::StrCat("server ", server->machine(), " is upgraded"));
   server->set_feature_level_max(kNextLevel);
   Crash(server, value, false);
+}
+
+void FaultSchedule::HangDisk(SimServer* server, uint64_t value) {
+  ++counts_.hung_disks;
+  world_->Note(
+      absl::StrCat("the disk of server ", server->machine(), " hangs"));
+  const Duration length = LengthOf(value, 4s);
+  server->HangDisk(length);
+  After(length, [this, server] {
+    if (running_) server->MendDisk();
+  });
 }
 
 void FaultSchedule::CrashClient(SimClient* client, uint64_t value) {

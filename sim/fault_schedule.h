@@ -37,6 +37,7 @@ struct FaultRates {
   uint64_t pause_ppm = 0;  // a process stops, and goes on later
   // A server is started again with the next release.
   uint64_t upgrade_ppm = 0;
+  uint64_t hang_disk_ppm = 0;  // no sync of a disk ends for a while
 
   static FaultRates Swarm(Chance* chance);
 };
@@ -50,6 +51,7 @@ struct FaultCounts {
   uint64_t slow_links = 0;
   uint64_t pauses = 0;
   uint64_t upgrades = 0;
+  uint64_t hung_disks = 0;
 };
 
 // Does to a cluster what its rates say, window by window, until it is stopped.
@@ -77,6 +79,7 @@ class FaultSchedule {
   void Crash(SimServer* server, uint64_t value, bool power_lost);
   void Pause(SimServer* server, uint64_t value);
   void Upgrade(SimServer* server, uint64_t value);
+  void HangDisk(SimServer* server, uint64_t value);
   void CrashClient(SimClient* client, uint64_t value);
   void Isolate(MachineId machine, uint64_t value);
   void Split(uint64_t value);

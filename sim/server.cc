@@ -88,6 +88,12 @@ void SimServer::ReplaceDisk(std::unique_ptr<DiskImage> image) {
   image_ = std::move(image);
 }
 
+void SimServer::HangDisk(Duration length) {
+  SimDiskOptions options = disk_options_;
+  options.sync_min = options.sync_max = length;
+  image_->set_options(options);
+}
+
 void SimServer::set_join() {
   options_.log.node.bootstrap.clear();
   options_.log.node.join = true;

@@ -50,6 +50,9 @@ class SimServer {
   void WipeDisk();
   // Or another one, with what is on it. Needs !running().
   void ReplaceDisk(std::unique_ptr<DiskImage> image);
+  // Syncs that begin from now on take so long; until it is mended.
+  void HangDisk(Duration length);
+  void MendDisk() { image_->set_options(disk_options_); }
   // What it is to do from its next start on, with an empty disk: wait to be
   // joined, or form a cluster with these servers.
   void set_join();

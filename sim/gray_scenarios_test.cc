@@ -1,0 +1,274 @@
+// Scenes of servers and links that are neither well nor dead: hung and slow
+// disks, stalled processes, links that work for some, in one direction, or now
+// and then.
+
+#include <algorithm>
+#include <cstdint>
+#include <functional>
+#include <set>
+#include <utility>
+#include <vector>
+
+#include "gtest/gtest.h"
+#include "sim/testing/scenario.h"
+
+namespace holdfast {
+namespace {
+
+// Followers notice within the longest election timeout, and elect soon after.
+constexpr Duration kFailover = 1500ms;
+
+class GrayScenario : public Scenario {
+ protected:
+  using Linked = std::function<bool(MachineId a, MachineId b)>;
+
+  void Begin(uint64_t seed, uint32_t nodes) {
+    Make(seed, nodes, 2);
+    set_clients(2);
+    ASSERT_TRUE(Progress(20));
+  }
+  MachineId LeaderId() { return sim_->Leader()->machine(); }
+  uint64_t Elections() { return sim_->checker().elections(); }
+  void SlowDown(MachineId m, Duration sync) {
+    SimDiskOptions options;
+    options.sync_min = options.sync_max = sync;
+    sim_->server(m)->disk()->set_options(options);
+  }
+  void Pause(MachineId m, Duration length) {
+    sim_->world()->scheduler.Pause(sim_->server(m)->process()->actor(),
+                                   sim_->world()->now() + length);
+  }
+  // Only these pairs of servers see each other; clients see all.
+  void Connect(const Linked& linked) {
+    for (MachineId a = 1; a <= sim_->server_count(); ++a) {
+      for (MachineId b = 1; b <= sim_->server_count(); ++b) {
+        if (a != b) sim_->network()->SetCut(a, b, !linked(a, b));
+      }
+    }
+  }
+  // What was committed goes on within a bound, and the cluster stays with its
+  // leader then.
+  void ExpectProgressAndCalm() {
+    const bool on = sim_->RunUntil(
+        [this, goal = sim_->history().acknowledged() + 20] {
+          return sim_->history().acknowledged() >= goal;
+        },
+        10s);
+    ASSERT_TRUE(on) << sim_->verdict().what();
+    const uint64_t elections = Elections();
+    ASSERT_TRUE(sim_->RunFor(60s));
+    EXPECT_LE(Elections() - elections, 2u);
+    ASSERT_TRUE(Progress(20));
+    sim_->network()->HealAll();
+    ExpectGoodEnd();
+  }
+};
+
+TEST_F(GrayScenario, LeaderWithAHungDiskStepsDown) {
+  for (uint64_t seed = 1; seed <= 10; ++seed) {
+    Begin(seed, 3);
+    const MachineId hung = LeaderId();
+    SlowDown(hung, 40s);
+    const RaftOptions raft;
+    EXPECT_TRUE(
+        sim_->RunUntil([&] { return !sim_->server(hung)->node().is_leader(); },
+                       raft.disk_stall_timeout + 500ms));
+    EXPECT_TRUE(sim_->RunUntil(
+        [&] { return sim_->Leader() != nullptr && LeaderId() != hung; },
+        kFailover));
+    const uint64_t elections = Elections();
+    for (int i = 0; i < 20; ++i) {
+      ASSERT_TRUE(Progress(5));
+      ASSERT_TRUE(sim_->RunFor(1s));
+      EXPECT_FALSE(sim_->server(hung)->node().is_leader());
+    }
+    EXPECT_EQ(Elections(), elections);
+    // The disk comes back.
+    sim_->server(hung)->disk()->set_options(SimDiskOptions{});
+    ASSERT_TRUE(sim_->RunFor(40s));
+    ExpectGoodEnd();
+  }
+}
+
+TEST_F(GrayScenario, SlowDisksDoNotChurnElections) {
+  for (uint64_t seed = 1; seed <= 5; ++seed) {
+    Begin(seed, 3);
+    SlowDown(LeaderId(), 300ms);
+    const uint64_t elections = Elections();
+    ASSERT_TRUE(sim_->RunFor(60s));
+    EXPECT_LE(Elections() - elections, 2u);
+    ASSERT_TRUE(Progress(5));
+    ExpectGoodEnd();
+  }
+}
+
+TEST_F(GrayScenario, StalledLeaderIsReplacedAndStepsDownWhenItWakes) {
+  for (uint64_t seed = 1; seed <= 10; ++seed) {
+    Begin(seed, 3);
+    const MachineId stalled = LeaderId();
+    Pause(stalled, 5s);
+    ASSERT_TRUE(
+        sim_->RunUntil([&] { return LeaderId() != stalled; }, kFailover));
+    ASSERT_TRUE(Progress(20));
+    ASSERT_TRUE(sim_->RunFor(5s));
+    EXPECT_FALSE(sim_->server(stalled)->node().is_leader());
+    ExpectGoodEnd();
+  }
+}
+
+TEST_F(GrayScenario, ShortStallCostsNoElection) {
+  Begin(1, 3);
+  const uint64_t elections = Elections();
+  for (int i = 0; i < 50; ++i) {
+    Pause(LeaderId(), 150ms);
+    ASSERT_TRUE(sim_->RunFor(1s));
+  }
+  EXPECT_EQ(Elections(), elections);
+  ExpectGoodEnd();
+}
+
+TEST_F(GrayScenario, LeaderThatCannotHearOrBeHeardStepsDown) {
+  for (bool hears : {false, true}) {
+    for (uint64_t seed = 1; seed <= 10; ++seed) {
+      Begin(seed, 3);
+      const MachineId deaf = LeaderId();
+      for (MachineId m = 1; m <= 3; ++m) {
+        if (m == deaf) continue;
+        sim_->network()->SetCut(hears ? deaf : m, hears ? m : deaf, true);
+      }
+      // It counts who answered within an election timeout, each such time.
+      EXPECT_TRUE(sim_->RunUntil(
+          [&] { return !sim_->server(deaf)->node().is_leader(); },
+          2 * RaftOptions().election_timeout_max + 500ms));
+      EXPECT_TRUE(sim_->RunUntil(
+          [&] { return sim_->Leader() != nullptr && LeaderId() != deaf; }, 3s));
+      ExpectProgressAndCalm();
+    }
+  }
+}
+
+TEST_F(GrayScenario, ChainOfNeighboursHasALeader) {
+  for (uint64_t seed = 1; seed <= 10; ++seed) {
+    Begin(seed, 5);
+    Connect([](MachineId a, MachineId b) { return a + 1 == b || b + 1 == a; });
+    ExpectProgressAndCalm();
+  }
+}
+
+// Two halves that don't see each other, and one server that sees all: the
+// leader may be in either, or be that one.
+TEST_F(GrayScenario, BridgeKeepsTheHalvesTogether) {
+  for (uint64_t seed = 1; seed <= 10; ++seed) {
+    Begin(seed, 5);
+    Connect([](MachineId a, MachineId b) {
+      return a == 3 || b == 3 || (a < 3) == (b < 3);
+    });
+    ExpectProgressAndCalm();
+  }
+}
+
+// Nobody but one server sees a majority, and that one doesn't lead.
+TEST_F(GrayScenario, TheOnlyOneThatSeesAMajorityTakesOver) {
+  for (uint64_t seed = 1; seed <= 10; ++seed) {
+    Begin(seed, 5);
+    const MachineId hub = LeaderId() % 5 + 1;
+    Connect([hub](MachineId a, MachineId b) { return a == hub || b == hub; });
+    ExpectProgressAndCalm();
+  }
+}
+
+// A switch fails: the leader sees one half, another server the other half.
+TEST_F(GrayScenario, LeaderOfAMajorityStaysThoughOthersDoNotSeeIt) {
+  for (uint64_t seed = 1; seed <= 10; ++seed) {
+    Begin(seed, 5);
+    const MachineId leader = LeaderId();
+    const MachineId lost = leader % 5 + 1;
+    const uint64_t elections = Elections();
+    const Term term = sim_->Leader()->node().core()->term();
+    // It sees all others.
+    Connect([=](MachineId a, MachineId b) {
+      return !(std::min(a, b) == std::min(leader, lost) &&
+               std::max(a, b) == std::max(leader, lost));
+    });
+    ASSERT_TRUE(sim_->RunFor(30s));
+    EXPECT_EQ(Elections(), elections);
+    EXPECT_EQ(sim_->Leader()->node().core()->term(), term);
+    ExpectProgressAndCalm();
+  }
+}
+
+TEST_F(GrayScenario, FlappingLinkCostsNoElection) {
+  for (uint64_t seed = 1; seed <= 5; ++seed) {
+    Begin(seed, 3);
+    const MachineId leader = LeaderId();
+    const MachineId other = leader % 3 + 1;
+    const Term term = sim_->Leader()->node().core()->term();
+    for (int i = 0; i < 60; ++i) {
+      sim_->network()->SetCut(leader, other, i % 2 == 0);
+      sim_->network()->SetCut(other, leader, i % 2 == 0);
+      ASSERT_TRUE(sim_->RunFor(i % 2 == 0 ? 700ms : 200ms));
+    }
+    EXPECT_EQ(sim_->Leader()->node().core()->term(), term);
+    ExpectGoodEnd();
+  }
+}
+
+TEST_F(GrayScenario, ServerInACrashLoopDisturbsNobody) {
+  Begin(1, 3);
+  const MachineId leader = LeaderId();
+  SimServer* flapping = sim_->server(leader % 3 + 1);
+  const Term term = sim_->Leader()->node().core()->term();
+  for (int i = 0; i < 60; ++i) {
+    flapping->Crash(i % 3 == 0);
+    ASSERT_TRUE(sim_->RunFor(50ms));
+    flapping->Start();
+    ASSERT_TRUE(sim_->RunFor(300ms));
+  }
+  EXPECT_EQ(LeaderId(), leader);
+  EXPECT_EQ(sim_->Leader()->node().core()->term(), term);
+  ExpectGoodEnd();
+}
+
+// Its connections end with it: nobody waits for a timeout.
+TEST_F(GrayScenario, LeaderThatDiesIsReplacedAtOnce) {
+  std::vector<Duration> took;
+  for (uint64_t seed = 1; seed <= 21; ++seed) {
+    Begin(seed, 3);
+    const MachineId leader = LeaderId();
+    const TrueTime died = sim_->world()->now();
+    sim_->server(leader)->Crash(false);
+    ASSERT_TRUE(sim_->RunUntil([&] { return sim_->Leader() != nullptr; }, 5s));
+    took.push_back(sim_->world()->now() - died);
+  }
+  std::sort(took.begin(), took.end());
+  EXPECT_LT(took[took.size() / 2], RaftOptions().election_timeout_min);
+}
+
+TEST_F(GrayScenario, FlakyLinksDoNotChurnElections) {
+  Begin(1, 3);
+  const uint64_t elections = Elections();
+  SimNetworkOptions flaky;
+  flaky.reset_ppm = 2000;  // of writes: many a second
+  sim_->network()->set_options(flaky);
+  ASSERT_TRUE(sim_->RunFor(120s));
+  EXPECT_LE(Elections() - elections, 12u);
+  sim_->network()->set_options(SimNetworkOptions{});
+  ExpectGoodEnd();
+}
+
+TEST_F(GrayScenario, CalmHourWithOutliersHasNoElection) {
+  Begin(1, 3);
+  const uint64_t elections = Elections();
+  SimNetworkOptions outliers;
+  outliers.tail_ppm = 10000;  // 1 %
+  outliers.tail_max = 200ms;
+  sim_->network()->set_options(outliers);
+  // Some minutes under load, and the rest with nothing but heartbeats.
+  ASSERT_TRUE(sim_->RunFor(120s));
+  for (size_t i = 0; i < clients(); ++i) sim_->client(i)->Crash();
+  ASSERT_TRUE(sim_->RunFor(3480s));
+  EXPECT_EQ(Elections(), elections);
+}
+
+}  // namespace
+}  // namespace holdfast
