@@ -88,10 +88,9 @@ void Node::OnCheckpointFound(absl::StatusOr<CheckpointFile::Found> found) {
 void Node::OnResumeFound(absl::StatusOr<CheckpointFile::Found> found) {
   if (!found.ok()) return FinishOpen(found.status());
   if (found->newest.has_value()) {
-    absl::Status taken = TakeResume(*found->newest);
-    if (absl::IsFailedPrecondition(taken)) return FinishOpen(std::move(taken));
-    if (!taken.ok()) {
-      // It only saves reading.
+    if (absl::Status taken = TakeResume(*found->newest); !taken.ok()) {
+      // It only saves reading. What this server doesn't support, the log tells;
+      // and a state machine that is new here is made of all of it.
       LogLine(absl::StrCat("event=resume_point_ignored index=",
                            found->newest->point.index.value(), " why=\"",
                            taken.message(), "\""));

@@ -582,9 +582,10 @@ absl::StatusOr<std::vector<Entry>> Wal::TakeEntries(const Buffer& bytes,
 }
 
 LogSegment* Wal::Find(uint64_t id) {
-  auto it = std::find_if(segments_.begin(), segments_.end(),
-                         [id](const LogSegment& s) { return s.id() == id; });
-  return it == segments_.end() ? nullptr : &*it;
+  auto it =
+      std::partition_point(segments_.begin(), segments_.end(),
+                           [id](const LogSegment& s) { return s.id() < id; });
+  return it == segments_.end() || it->id() != id ? nullptr : &*it;
 }
 
 Index Wal::FloorIndexOfOffset(Offset offset) const {
