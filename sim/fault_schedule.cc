@@ -23,6 +23,7 @@ constexpr ChanceSite kAmbush("fault/ambush");
 constexpr ChanceSite kPause("fault/pause");
 constexpr ChanceSite kUpgrade("fault/upgrade");
 constexpr ChanceSite kHangDisk("fault/hang_disk");
+constexpr ChanceSite kOldDisk("fault/old_disk");
 
 // Of the release that comes after this one.
 constexpr uint32_t kNextLevel = kFeatureLevelMax + 1;
@@ -64,17 +65,21 @@ FaultRates FaultRates::Swarm(Chance* chance) {
   rates.pause_ppm = rate(40000);
   rates.upgrade_ppm = rate(30000);
   rates.hang_disk_ppm = rate(20000);
+  rates.old_disk_ppm = rate(100000);
   return rates;
 }
 
 FaultSchedule::FaultSchedule(World* world, NetworkFabric* fabric,
                              std::vector<SimServer*> servers,
-                             std::vector<SimClient*> clients, FaultRates rates)
+                             std::vector<SimClient*> clients, FaultRates rates,
+                             OldCopies* old_copies, const Operator* op)
     : world_(world),
       fabric_(fabric),
       servers_(std::move(servers)),
       clients_(std::move(clients)),
-      rates_(rates) {}
+      rates_(rates),
+      old_copies_(old_copies),
+      operator_(op) {}
 
 void FaultSchedule::After(Duration delay, Task task) {
   world_->scheduler.At(world_->now() + delay, kWorldActor, EventKind::kFault,
@@ -131,6 +136,9 @@ void FaultSchedule::OnWindow() {
     }
     if (Happens(kHangDisk, m, rates_.hang_disk_ppm, &value)) {
       HangDisk(server, value);
+    }
+    if (Happens(kOldDisk, m, rates_.old_disk_ppm, &value)) {
+      OldDisk(server);
     }
     if (Happens(kIsolate, m, rates_.isolate_ppm, &value)) Isolate(m, value);
   }
@@ -232,6 +240,12 @@ void FaultSchedule::HangDisk(SimServer* server, uint64_t value) {
   After(length, [this, server] {
     if (running_) server->MendDisk();
   });
+}
+
+void FaultSchedule::OldDisk(SimServer* server) {
+  // A change in which somebody leaves may need that server.
+  if (operator_->AskedToLeaveWithin(8s)) return;
+  counts_.old_disks += old_copies_->Strike(server) ? 1 : 0;
 }
 
 void FaultSchedule::CrashClient(SimClient* client, uint64_t value) {

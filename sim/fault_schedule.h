@@ -7,6 +7,8 @@
 #include <string>
 #include <vector>
 
+#include "sim/old_copies.h"
+#include "sim/operator.h"
 #include "sim/server.h"
 #include "sim/sim_client.h"
 #include "sim/sim_network.h"
@@ -38,6 +40,7 @@ struct FaultRates {
   // A server is started again with the next release.
   uint64_t upgrade_ppm = 0;
   uint64_t hang_disk_ppm = 0;  // no sync of a disk ends for a while
+  uint64_t old_disk_ppm = 0;   // a disk comes back as it was once
 
   static FaultRates Swarm(Chance* chance);
 };
@@ -52,6 +55,7 @@ struct FaultCounts {
   uint64_t pauses = 0;
   uint64_t upgrades = 0;
   uint64_t hung_disks = 0;
+  uint64_t old_disks = 0;
 };
 
 // Does to a cluster what its rates say, window by window, until it is stopped.
@@ -61,7 +65,8 @@ class FaultSchedule {
 
   FaultSchedule(World* world, NetworkFabric* fabric,
                 std::vector<SimServer*> servers,
-                std::vector<SimClient*> clients, FaultRates rates);
+                std::vector<SimClient*> clients, FaultRates rates,
+                OldCopies* old_copies, const Operator* op);
 
   void Start();
   // A server has won an election.
@@ -80,6 +85,7 @@ class FaultSchedule {
   void Pause(SimServer* server, uint64_t value);
   void Upgrade(SimServer* server, uint64_t value);
   void HangDisk(SimServer* server, uint64_t value);
+  void OldDisk(SimServer* server);
   void CrashClient(SimClient* client, uint64_t value);
   void Isolate(MachineId machine, uint64_t value);
   void Split(uint64_t value);
@@ -94,6 +100,8 @@ class FaultSchedule {
   const std::vector<SimServer*> servers_;
   const std::vector<SimClient*> clients_;
   const FaultRates rates_;
+  OldCopies* const old_copies_;
+  const Operator* const operator_;
   bool running_ = false;
   uint64_t window_ = 0;
   std::optional<uint64_t> ambush_;  // the fault's value

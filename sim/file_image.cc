@@ -142,6 +142,13 @@ void FileImage::LosePower(const std::function<Fate(bool)>& fate) {
   now_ = durable_.Copy();
 }
 
+std::shared_ptr<FileImage> FileImage::CopyDurable() const {
+  auto copy = std::make_shared<FileImage>(0);
+  copy->now_ = durable_.Copy();
+  copy->durable_ = durable_.Copy();
+  return copy;
+}
+
 // --- NameTable ---
 
 std::shared_ptr<FileImage> NameTable::Find(const std::string& name) const {
@@ -163,6 +170,15 @@ void NameTable::Apply(const Change& change, Files* to) {
 void NameTable::Make(Change change) {
   Apply(change, &now_);
   unsynced_.push_back(std::move(change));
+}
+
+NameTable NameTable::CopyDurable() const {
+  NameTable copy;
+  for (const auto& [name, file] : durable_) {
+    copy.now_[name] = file->CopyDurable();
+  }
+  copy.durable_ = copy.now_;
+  return copy;
 }
 
 void NameTable::Add(uint64_t number, const std::string& name,

@@ -63,6 +63,8 @@ class FileImage {
   // Leaves the durable image and what `fate` spares of each unsynced change,
   // in their order.
   void LosePower(const std::function<Fate(bool truncation)>& fate);
+  // What is durable of it.
+  std::shared_ptr<FileImage> CopyDurable() const;
 
  private:
   struct Change {
@@ -98,6 +100,8 @@ class NameTable {
   // `lost` says of each unsynced change whether it is. Files that are left
   // without a name are gone.
   void LosePower(const std::function<bool()>& lost);
+  // What is durable, files included.
+  NameTable CopyDurable() const;
 
  private:
   struct Change {

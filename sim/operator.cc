@@ -80,6 +80,8 @@ void Operator::Join(SimServer* leader) {
 }
 
 void Operator::Leave(SimServer* leader) {
+  if (may_leave_ && !may_leave_()) return;
+  last_leave_ = world_->now();
   std::vector<SimServer*> gone = {servers_[Draw(kWhom, servers_.size())]};
   SimServer* second = servers_[Draw(kWhom, servers_.size())];
   if (Draw(kWhat, 4) == 0 && second != gone[0]) gone.push_back(second);

@@ -4,7 +4,9 @@
 #include <cstdint>
 #include <functional>
 #include <map>
+#include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "sim/chance.h"
@@ -36,6 +38,14 @@ class Operator {
            std::vector<SimServer*> servers, std::function<SimServer*()> leader,
            std::function<void(SimServer*)> wiped);
 
+  // Whether a server may leave now; optional.
+  void set_may_leave(std::function<bool()> may) { may_leave_ = std::move(may); }
+  // Whether it asked for a server to leave within that time: that may still be
+  // under way.
+  bool AskedToLeaveWithin(Duration time) const {
+    return last_leave_.has_value() && world_->now() - *last_leave_ < time;
+  }
+
   void Start();
   // Asks for nothing more; what was asked for goes on.
   void Stop() { running_ = false; }
@@ -60,9 +70,11 @@ class Operator {
   const std::vector<SimServer*> servers_;
   const std::function<SimServer*()> leader_;
   const std::function<void(SimServer*)> wiped_;
+  std::function<bool()> may_leave_;
   bool running_ = false;
   uint64_t draws_ = 0;
   std::map<MachineId, TrueTime> last_join_;  // asked for
+  std::optional<TrueTime> last_leave_;       // likewise
   OperatorCounts counts_;
 };
 

@@ -79,13 +79,19 @@ void SimServer::Crash(bool power_lost) {
 }
 
 void SimServer::WipeDisk() {
-  CHECK(!running());
-  image_ = std::make_unique<DiskImage>(world_, machine_, disk_options_);
+  ReplaceDisk(std::make_unique<DiskImage>(world_, machine_, disk_options_));
 }
 
 void SimServer::ReplaceDisk(std::unique_ptr<DiskImage> image) {
   CHECK(!running());
   image_ = std::move(image);
+  put_back_ = false;
+}
+
+void SimServer::PutBackDisk(std::unique_ptr<DiskImage> image) {
+  ReplaceDisk(std::move(image));
+  MendDisk();
+  put_back_ = true;
 }
 
 void SimServer::HangDisk(Duration length) {

@@ -50,6 +50,9 @@ class SimServer {
   void WipeDisk();
   // Or another one, with what is on it. Needs !running().
   void ReplaceDisk(std::unique_ptr<DiskImage> image);
+  // Its own disk comes back as it was once. Needs !running().
+  void PutBackDisk(std::unique_ptr<DiskImage> image);
+  bool put_back() const { return put_back_; }
   // Syncs that begin from now on take so long; until it is mended.
   void HangDisk(Duration length);
   void MendDisk() { image_->set_options(disk_options_); }
@@ -101,6 +104,7 @@ class SimServer {
   ServiceOptions options_;
   const SimDiskOptions disk_options_;
   std::unique_ptr<DiskImage> image_;
+  bool put_back_ = false;
   KvWorld* kv_ = nullptr;
   int64_t drift_ppm_ = 0;
   uint32_t boots_ = 0;

@@ -260,6 +260,12 @@ DiskImage::DiskImage(World* world, MachineId machine, SimDiskOptions options)
 
 DiskImage::~DiskImage() = default;
 
+std::unique_ptr<DiskImage> DiskImage::CopyDurable() const {
+  auto copy = std::make_unique<DiskImage>(world_, machine_, options_);
+  copy->names_ = names_.CopyDurable();
+  return copy;
+}
+
 void DiskImage::Submit(SimProcess* process, Duration latency,
                        TrueTime not_before, std::unique_ptr<DiskOperation> op) {
   const uint64_t id = next_op_++;

@@ -62,6 +62,9 @@ class DiskImage {
   // kept, in sectors of 512 bytes; of unsynced directory changes likewise.
   void PowerLost(uint32_t boot);
 
+  // A disk with what is durable on this one now.
+  std::unique_ptr<DiskImage> CopyDurable() const;
+
   const SimDiskCounts& counts() const { return counts_; }
   void set_options(const SimDiskOptions& options) { options_ = options; }
 

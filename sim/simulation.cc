@@ -72,7 +72,11 @@ SimulationOptions Simulation::Draw(SimulationOptions options, Chance* chance) {
   if (!options.kv.has_value()) {
     options.kv = !options.rates.has_value() && Drawn(chance, kKv, 0, 4) > 0;
   }
-  if (!options.rates.has_value()) options.rates = FaultRates::Swarm(chance);
+  if (!options.rates.has_value()) {
+    options.rates = FaultRates::Swarm(chance);
+    // Somebody has to replace such a server.
+    if (!options.changes) options.rates->old_disk_ppm = 0;
+  }
   return options;
 }
 
@@ -124,6 +128,8 @@ Simulation::Simulation(const SimulationOptions& options)
   }
   service.log.node.checkpoint_chunk_bytes = size_t{64}
                                             << Drawn(chance, kChunk, 0, 8);
+  service.log.node.checkpoint_bytes_per_second_max =
+      uint64_t{64 << 10} << Drawn(chance, kChunk, 1, 11);
   for (MachineId m = 1; m <= options_.nodes + *options_.spares; ++m) {
     servers_.push_back(std::make_unique<SimServer>(
         &world_, &fabric_, m, members, service,
@@ -143,6 +149,11 @@ Simulation::Simulation(const SimulationOptions& options)
           world_.Note(absl::StrCat("server ", machine, ": ", line));
         });
   }
+  std::vector<SimServer*> servers;
+  for (auto& server : servers_) servers.push_back(server.get());
+  old_copies_ = std::make_unique<OldCopies>(
+      &world_, &verdict_, std::move(servers), [this] { return Leader(); },
+      [this](SimServer* server) { checker_.DiskReplaced(server->machine()); });
   SimClientOptions client;
   for (auto& server : servers_) {
     client.servers.push_back(NetworkFabric::AddressOf(server->machine()));
@@ -178,12 +189,16 @@ void Simulation::CheckLastActor() {
     if (!server->running()) continue;
     if (server->process()->actor() != actor) continue;
     checker_.Check(*server);
-    if (!server->failure().ok()) {
-      // Nothing is injected that a server must not survive.
-      verdict_.Violate(absl::StrCat("server ", server->machine(), " stopped: ",
-                                    server->failure().ToString()));
-    }
+    if (server->put_back()) old_copies_->Check(*server);
+    if (!server->failure().ok()) CheckStopped(*server);
   }
+}
+
+void Simulation::CheckStopped(const SimServer& server) {
+  if (server.put_back() && absl::IsFailedPrecondition(server.failure())) return;
+  // Nothing else is injected that a server must not survive.
+  verdict_.Violate(absl::StrCat("server ", server.machine(),
+                                " stopped: ", server.failure().ToString()));
 }
 
 bool Simulation::Step(TrueTime limit) {
@@ -397,9 +412,10 @@ SimulationResult Simulation::Run() {
       &world_, &verdict_, &history_, options_.changes, servers,
       [this] { return Leader(); },
       [this](SimServer* server) { checker_.DiskReplaced(server->machine()); });
-  schedule_ =
-      std::make_unique<FaultSchedule>(&world_, &fabric_, std::move(servers),
-                                      std::move(clients), *options_.rates);
+  operator_->set_may_leave([this] { return !old_copies_->under_way(); });
+  schedule_ = std::make_unique<FaultSchedule>(
+      &world_, &fabric_, std::move(servers), std::move(clients),
+      *options_.rates, old_copies_.get(), operator_.get());
   schedule_->Start();
   if (options_.trims || options_.changes) operator_->Start();
   if (RunFor(options_.duration)) Settle();
@@ -414,6 +430,8 @@ SimulationResult Simulation::Result() {
   r.simulated_ms = ToMillis(world_.now().time_since_epoch());
   r.elections = checker_.elections();
   if (schedule_ != nullptr) r.faults = schedule_->counts();
+  r.stats["disk_put_back"] = old_copies_->put_back();
+  r.stats["disk_put_back_replaced"] = old_copies_->replaced();
   if (operator_ != nullptr) {
     const OperatorCounts& counts = operator_->counts();
     r.stats["operator_joins"] = counts.joins;

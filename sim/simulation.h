@@ -12,6 +12,7 @@
 #include "sim/fault_schedule.h"
 #include "sim/history.h"
 #include "sim/kv_workload.h"
+#include "sim/old_copies.h"
 #include "sim/operator.h"
 #include "sim/server.h"
 #include "sim/server_checker.h"
@@ -112,6 +113,7 @@ class Simulation {
   const Verdict& verdict() const { return verdict_; }
   const History& history() const { return history_; }
   History* mutable_history() { return &history_; }
+  OldCopies* old_copies() { return old_copies_.get(); }
   const ServerChecker& checker() const { return checker_; }
   ServerChecker* mutable_checker() { return &checker_; }
   const Tape& tape() const { return world_.chance.tape(); }
@@ -122,6 +124,7 @@ class Simulation {
   static SimulationOptions Draw(SimulationOptions options, Chance* chance);
   bool Step(TrueTime limit);
   void CheckLastActor();
+  void CheckStopped(const SimServer& server);
   bool LogsEqual();
   // The servers of the leader's configuration; needs a leader.
   std::vector<SimServer*> Members();
@@ -140,6 +143,7 @@ class Simulation {
   KvWorld kv_;
   std::vector<std::unique_ptr<SimServer>> servers_;
   std::vector<std::unique_ptr<SimClient>> clients_;
+  std::unique_ptr<OldCopies> old_copies_;
   std::unique_ptr<FaultSchedule> schedule_;
   std::unique_ptr<Operator> operator_;
   Duration settle_time_ = Duration::zero();

@@ -208,6 +208,35 @@ join "$old"
 voters "$old" "${live[@]}"
 expect_progress
 
+start_case "a server's directory comes back as it was once"
+await_leader "${live[@]}"
+back=$((leader % 5 + 1))
+terminate "$back"
+cp -a "$work/data$back" "$work/copy"
+start_node "$back" --join
+voters "$back" "${live[@]}"
+expect_progress
+stop_hard "$back"
+mv "$work/data$back" "$work/newer"
+mv "$work/copy" "$work/data$back"
+# It stops as soon as another server tells it, and doesn't start again.
+for _ in 1 2; do
+  start_node "$back" --join
+  await "the end of server $back" process_gone "${pid[$back]}"
+  wait "${pid[$back]}"
+  code=$?
+  [ "$code" = 1 ] || fail "expected exit code 1 of server $back, found $code"
+  tail -n 3 "$work/node$back.log" | grep -q 'older copy' ||
+    fail "expected a word of the older copy: $(tail -n 3 "$work/node$back.log")"
+done
+expect_progress
+leave "$back"
+rm -rf "$work/data$back"
+start_waiting "$back"
+join "$back"
+voters "$back" "${live[@]}"
+expect_progress
+
 start_case "a server moves to another address"
 await_leader "${live[@]}"
 moved=$((leader % 5 + 1))

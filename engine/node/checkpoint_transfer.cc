@@ -20,10 +20,14 @@ void CheckpointSender::SetReceivers(const std::vector<ServerId>& receivers,
     const bool under_way =
         transfer.term == term && transfer.at < transfer.id.bytes;
     if (under_way || (transfer.term == term && transfer.id == id)) continue;
-    transfer = Transfer{
-        .id = id, .bytes = checkpoint, .term = term, .at = 0, .retry = {}};
+    transfer = Transfer{.id = id,
+                        .bytes = checkpoint,
+                        .term = term,
+                        .at = 0,
+                        .not_before = transfer.not_before,
+                        .next = {}};
     ++stats_.begun;
-    Send(to, &transfer);
+    SendNext(to, &transfer);
   }
 }
 
@@ -37,13 +41,26 @@ void CheckpointSender::Send(ServerId to, Transfer* transfer) {
   chunk.term = transfer->term;
   chunk.id = transfer->id;
   chunk.at = transfer->at;
-  transfer->retry = loop_->After(kRetry, [this, to] {
+  // In microseconds, for 64 bits are enough then.
+  const uint64_t turn_us = length * 1'000'000 / bytes_per_second_max_;
+  transfer->not_before =
+      loop_->Now() + std::chrono::microseconds(static_cast<int64_t>(turn_us));
+  transfer->next = loop_->After(kRetry, [this, to] {
     auto it = transfers_.find(to);
     if (it == transfers_.end()) return;
     ++stats_.repeated;
     Send(to, &it->second);
   });
   send_(chunk, transfer->bytes.Slice(transfer->at, length));
+}
+
+void CheckpointSender::SendNext(ServerId to, Transfer* transfer) {
+  if (loop_->Now() >= transfer->not_before) return Send(to, transfer);
+  ++stats_.paced;
+  transfer->next = loop_->At(transfer->not_before, [this, to] {
+    auto it = transfers_.find(to);
+    if (it != transfers_.end()) Send(to, &it->second);
+  });
 }
 
 void CheckpointSender::OnAnswer(ServerId from, const CheckpointAnswer& answer) {
@@ -56,7 +73,7 @@ void CheckpointSender::OnAnswer(ServerId from, const CheckpointAnswer& answer) {
   }
   if (transfer.at == 0 && answer.received > chunk_bytes_) ++stats_.resumed;
   transfer.at = answer.received;
-  if (transfer.at < transfer.id.bytes) Send(from, &transfer);
+  if (transfer.at < transfer.id.bytes) SendNext(from, &transfer);
 }
 
 CheckpointAnswer CheckpointReceiver::OnChunk(const CheckpointChunk& chunk,

@@ -18,14 +18,20 @@
 namespace holdfast {
 
 // Sends a leader's checkpoint to servers that are behind its log's first entry:
-// one chunk at a time to each, so that nothing else has to wait; goes on where
-// a lost connection, or another leader with the same checkpoint, left off.
+// one chunk at a time to each, and no more than so many bytes a second, so that
+// nothing else has to wait; goes on where a lost connection, or another leader
+// with the same checkpoint, left off.
 class CheckpointSender {
  public:
   using SendFn = InlineFunction<void(const CheckpointChunk&, Buffer bytes)>;
 
-  CheckpointSender(Loop* loop, size_t chunk_bytes, SendFn send)
-      : loop_(loop), chunk_bytes_(chunk_bytes), send_(std::move(send)) {}
+  // `bytes_per_second_max`: to each server; not 0.
+  CheckpointSender(Loop* loop, size_t chunk_bytes,
+                   uint64_t bytes_per_second_max, SendFn send)
+      : loop_(loop),
+        chunk_bytes_(chunk_bytes),
+        bytes_per_second_max_(bytes_per_second_max),
+        send_(std::move(send)) {}
 
   // Those that need it, and the newest one (encoded). Others are forgotten.
   void SetReceivers(const std::vector<ServerId>& receivers,
@@ -37,12 +43,14 @@ class CheckpointSender {
     uint64_t begun = 0;
     uint64_t repeated = 0;  // chunks without an answer
     uint64_t resumed = 0;   // where another stream, or leader, had left off
+    uint64_t paced = 0;     // chunks that had to wait for their turn
 
     template <typename Fn>  // fn(name, value)
     void ForEach(Fn fn) const {
       fn("checkpoint_sending_begun", begun);
       fn("checkpoint_chunk_repeated", repeated);
       fn("checkpoint_sending_resumed", resumed);
+      fn("checkpoint_chunk_paced", paced);
     }
   };
   const Stats& stats() const { return stats_; }
@@ -56,13 +64,17 @@ class CheckpointSender {
     Buffer bytes;
     Term term;
     uint64_t at = 0;  // what is to be sent next
-    Timer retry;
+    Instant not_before;
+    Timer next;
   };
 
   void Send(ServerId to, Transfer* transfer);
+  // As soon as its pace allows.
+  void SendNext(ServerId to, Transfer* transfer);
 
   Loop* const loop_;
   const size_t chunk_bytes_;
+  const uint64_t bytes_per_second_max_;
   SendFn send_;
   std::map<ServerId, Transfer> transfers_;
   Stats stats_;

@@ -1,17 +1,18 @@
 #ifndef HOLDFAST_ENGINE_NODE_IDENTITY_H_
 #define HOLDFAST_ENGINE_NODE_IDENTITY_H_
 
+#include <cstddef>
 #include <cstdint>
-#include <memory>
 #include <string>
+#include <vector>
 
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "engine/base/buffer.h"
-#include "engine/base/callback_scope.h"
 #include "engine/base/types.h"
 #include "engine/env/completion.h"
 #include "engine/env/disk.h"
+#include "engine/node/replaced_file.h"
 
 namespace holdfast {
 
@@ -24,10 +25,17 @@ struct Identity {
   Incarnation incarnation;
   // Starts of a process on this directory; 1 for the first.
   uint64_t boot_count = 0;
+  // Drawn anew by each of the last starts, the latest first: by them, the other
+  // servers tell a directory from an older copy of it (PeerBoots).
+  std::vector<uint64_t> lives;
+  // Another server has said that this is an older copy: it never serves again.
+  bool retired = false;
   // 0 until the cluster is formed; then the chained hash of its first entry.
   ClusterId cluster_id;
   // The operators' name of the cluster, the one in the certificates.
   std::string cluster_name;
+
+  static constexpr size_t kLivesKept = 8;
 
   bool operator==(const Identity&) const = default;
 };
@@ -42,7 +50,6 @@ absl::StatusOr<Identity> DecodeIdentity(absl::string_view bytes);
 class IdentityFile {
  public:
   explicit IdentityFile(Disk* disk);
-  ~IdentityFile();
 
   // NOT_FOUND in a new directory.
   void Read(ResultFn<Identity> done);
@@ -50,14 +57,7 @@ class IdentityFile {
   void Write(const Identity& identity, DoneFn done);
 
  private:
-  void OnTemporaryOpened(absl::StatusOr<std::unique_ptr<File>> file,
-                         Buffer bytes);
-  void FinishWrite(absl::Status status);
-
-  Disk* const disk_;
-  std::unique_ptr<File> file_;
-  DoneFn write_done_;
-  CallbackScope scope_;
+  ReplacedFile file_;
 };
 
 }  // namespace holdfast

@@ -23,12 +23,17 @@ Node::Node(const Env& env, NodeOptions options, NodeEvents* events)
                   },
               .on_lost = [this](ServerId from) { Step(PeerLost{from}); },
               .on_up = [this](ServerId to) { OnPeerUp(to); },
+              .on_refused =
+                  [this](RefusalReason reason, const absl::Status& why) {
+                    if (reason == RefusalReason::kOldCopy) Retire(why);
+                  },
               .on_client =
                   [this](InboundStream client) {
                     if (!stopped_) events_->OnClient(std::move(client));
                   },
               .log_line = [this](absl::string_view line) { LogLine(line); }}),
       checkpoint_sender_(env.loop, options_.checkpoint_chunk_bytes,
+                         options_.checkpoint_bytes_per_second_max,
                          [this](const CheckpointChunk& chunk, Buffer bytes) {
                            CheckpointChunk out = chunk;
                            out.from = options_.id;
@@ -106,6 +111,21 @@ void Node::Stop(absl::Status why) {
   if (stopped_) return;
   stopped_ = true;
   wake_.Cancel();
+  FinishStop(std::move(why));
+}
+
+void Node::Retire(const absl::Status& why) {
+  // The next dial will be refused, too.
+  if (stopped_ || writing_identity_) return;
+  stopped_ = true;
+  wake_.Cancel();
+  identity_.retired = true;
+  WriteIdentity([this, text = std::string(why.message())](absl::Status) {
+    FinishStop(absl::FailedPreconditionError(text));
+  });
+}
+
+void Node::FinishStop(absl::Status why) {
   LogLine(absl::StrCat("event=stopped why=\"", why.ToString(), "\""));
   // Later: this may run within a stream's own callback.
   env_.loop->Post(scope_.Wrap([this, why]() {

@@ -25,6 +25,7 @@
 #include "engine/node/forming.h"
 #include "engine/node/identity.h"
 #include "engine/node/membership.h"
+#include "engine/node/peer_boots.h"
 #include "engine/node/peers.h"
 #include "engine/node/raft_codec.h"
 #include "engine/node/remote_reads.h"
@@ -58,6 +59,7 @@ struct NodeOptions {
   uint32_t feature_level_max = kFeatureLevelMax;
   // Of a checkpoint on its way to another server; one at a time.
   size_t checkpoint_chunk_bytes = 64 << 10;
+  uint64_t checkpoint_bytes_per_second_max = 64 << 20;  // to each server
   RaftOptions raft;  // what concerns this server is filled in
   WalOptions wal;
   PeersOptions peers;
@@ -176,6 +178,8 @@ class Node : private Membership::Host {
   const Wal* wal() const { return wal_.get(); }
   const Tail& tail() const { return tail_; }
   const Peers& peers() const { return peers_; }
+  // Null before this server's directory is open.
+  const PeerBoots* peer_boots() const { return peer_boots_.get(); }
   const Identity& identity() const { return identity_; }
   const NodeOptions& options() const { return options_; }
   Index commit() const { return tail_.committed().index; }
@@ -202,6 +206,7 @@ class Node : private Membership::Host {
   void OnResumeFound(absl::StatusOr<CheckpointFile::Found> found);
   absl::Status TakeResume(const Checkpoint& resume);
   void OnIdentity(absl::StatusOr<Identity> identity);
+  void OnPeerBootsOpen(absl::Status opened);
   void OpenWal();
   void OnReplayed(const Entry& entry, Index commit);
   void OnWalOpen(absl::Status opened);
@@ -216,11 +221,14 @@ class Node : private Membership::Host {
   // The first entry tells whether that was right; then it is noted.
   absl::Status CheckFirstEntry(const Entry& entry) const;
   void NoteCluster();
+  void WriteIdentity(DoneFn done);
   void StartCore();
   void FinishOpen(absl::Status status);
   HelloVerdict JudgeHello(const Hello& hello);
   void OnHello(const Hello& hello);
   void OnPeerUp(ServerId to);
+  // Durably: this server never serves again with this directory.
+  void Retire(const absl::Status& why);
   // Of an unformed server: whether that one may be of the same cluster.
   bool MayBelong(ServerId server, ClusterId cluster_id) const;
   DrawKey LinkKey() const;
@@ -252,6 +260,7 @@ class Node : private Membership::Host {
   void OnColdRead(const RaftColdRead& cold,
                   absl::StatusOr<std::vector<Entry>> entries);
   void Stop(absl::Status why);
+  void FinishStop(absl::Status why);
   void LogLine(absl::string_view line) const;
 
   Env env_;
@@ -268,6 +277,8 @@ class Node : private Membership::Host {
   std::optional<Entry> first_entry_;  // being written
   IdentityFile identity_file_;
   bool cluster_noted_ = false;  // in the identity file
+  bool writing_identity_ = false;
+  std::unique_ptr<PeerBoots> peer_boots_;
   std::unique_ptr<CheckpointFile> checkpoint_file_;
   std::unique_ptr<CheckpointFile> resume_file_;
   WalResume resume_;  // the last one

@@ -24,6 +24,19 @@ void Node::Open(DoneFn done) {
 void Node::OnIdentity(absl::StatusOr<Identity> identity) {
   if (!identity.ok()) return FinishOpen(identity.status());
   identity_ = *std::move(identity);
+  peer_boots_ = std::make_unique<PeerBoots>(
+      env_.disk, [this](absl::Status why) { Stop(std::move(why)); });
+  peer_boots_->Open(
+      [this](absl::Status opened) { OnPeerBootsOpen(std::move(opened)); });
+}
+
+void Node::OnPeerBootsOpen(absl::Status opened) {
+  if (absl::IsDataLoss(opened)) {
+    LogLine(
+        absl::StrCat("event=peers_forgotten why=\"", opened.message(), "\""));
+  } else if (!opened.ok()) {
+    return FinishOpen(std::move(opened));
+  }
   Wal::Events events;
   events.on_persisted = [this](uint64_t sequence) {
     if (core_ == nullptr) return OnFormed();
@@ -91,7 +104,7 @@ void Node::OnWalOpen(absl::Status opened) {
   }
   // It died between its first entry and the note of it.
   identity_.cluster_id = first_chain_;
-  identity_file_.Write(identity_, [this](absl::Status written) {
+  WriteIdentity([this](absl::Status written) {
     if (!written.ok()) return FinishOpen(std::move(written));
     cluster_noted_ = true;
     Serve();
@@ -158,6 +171,7 @@ Hello Node::OwnHello() const {
   hello.server_id = options_.id;
   hello.incarnation = identity_.incarnation;
   hello.boot_count = identity_.boot_count;
+  hello.lives = identity_.lives;
   hello.address =
       options_.advertise.empty() ? options_.listen : options_.advertise;
   hello.feature_level_max = options_.feature_level_max;
@@ -188,25 +202,27 @@ HelloVerdict Node::JudgeHello(const Hello& hello) {
             : absl::StrCat("server ", hello.server_id.value(),
                            " isn't named by this server's --bootstrap")};
   }
+  if (std::optional<Refusal> older = peer_boots_->Judge(hello)) return *older;
+  const Member* member = configuration()->Find(hello.server_id);
+  if (member != nullptr && member->incarnation == hello.incarnation) {
+    peer_boots_->Note(hello, *configuration());
+    return own;
+  }
   // It knows of a later configuration, which says more than this one.
   if (hello.cluster_id == own.cluster_id &&
       hello.configuration_index > own.configuration_index) {
     return own;
   }
-  const Member* member = configuration()->Find(hello.server_id);
   if (member == nullptr) {
     return Refusal{RefusalReason::kNotMember,
                    absl::StrCat("server ", hello.server_id.value(),
                                 " is not a member of this cluster")};
   }
-  if (member->incarnation != hello.incarnation) {
-    return Refusal{
-        RefusalReason::kIncarnation,
-        absl::StrCat("server ", hello.server_id.value(),
-                     " is a member with another data directory: it must not "
-                     "vote as the old one, and has to join anew")};
-  }
-  return own;
+  return Refusal{
+      RefusalReason::kIncarnation,
+      absl::StrCat("server ", hello.server_id.value(),
+                   " is a member with another data directory: it must not "
+                   "vote as the old one, and has to join anew")};
 }
 
 bool Node::MayBelong(ServerId server, ClusterId cluster_id) const {
@@ -234,7 +250,7 @@ void Node::TryToForm() {
 
 void Node::OnFormed() {
   identity_.cluster_id = ClusterId(first_entry_->header.chain);
-  identity_file_.Write(identity_, [this](absl::Status written) {
+  WriteIdentity([this](absl::Status written) {
     if (!written.ok()) return Stop(std::move(written));
     cluster_noted_ = true;
     LogLine(absl::StrCat("event=formed cluster_id=",
@@ -295,9 +311,19 @@ absl::Status Node::CheckFirstEntry(const Entry& entry) const {
 void Node::NoteCluster() {
   if (cluster_noted_ || core_->durable() == Index(0)) return;
   cluster_noted_ = true;
-  identity_file_.Write(identity_, [this](absl::Status written) {
+  WriteIdentity([this](absl::Status written) {
     if (!written.ok()) Stop(std::move(written));
   });
+}
+
+void Node::WriteIdentity(DoneFn done) {
+  CHECK(!writing_identity_);
+  writing_identity_ = true;
+  identity_file_.Write(
+      identity_, [this, done = std::move(done)](absl::Status written) mutable {
+        writing_identity_ = false;
+        done(std::move(written));
+      });
 }
 
 absl::Status Node::forming_status() const {
@@ -328,9 +354,7 @@ void Node::StartCore() {
   core_ =
       std::make_unique<RaftCore>(raft, std::move(recovered_), env_.loop->Now());
   remote_reads_ = std::make_unique<RemoteReads>(
-      env_.loop,
-      HashCombine(identity_.incarnation.value(), identity_.boot_count),
-      options_.raft.election_timeout_max,
+      env_.loop, identity_.lives.front(), options_.raft.election_timeout_max,
       [this](const ReadIndexQuestion& question) {
         ReadIndexQuestion out = question;
         out.from = options_.id;

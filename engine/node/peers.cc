@@ -93,6 +93,9 @@ std::unique_ptr<PeerLink> Peers::MakeLink(ServerId id, Address address) {
     callbacks_.log_line(absl::StrCat("event=peer_down peer=", id.value(),
                                      " why=\"", why.message(), "\""));
   };
+  callbacks.on_refused = [this](RefusalReason reason, const absl::Status& why) {
+    callbacks_.on_refused(reason, why);
+  };
   callbacks.on_message = [](const MessageView&) {
     // A server sends on the streams that it dialled.
   };

@@ -45,6 +45,8 @@ class Peers {
     InlineFunction<void(ServerId from)> on_lost;
     // A new stream to that server: what was sent before may not have arrived.
     InlineFunction<void(ServerId to)> on_up;
+    // That server refused this one's hello.
+    InlineFunction<void(RefusalReason, const absl::Status&)> on_refused;
     InboundFn on_client;
     InlineFunction<void(absl::string_view line)> log_line;
   };

@@ -40,6 +40,12 @@ void Startup::OnRead(absl::StatusOr<Identity> found) {
         "\", not to \"", cluster_name_,
         "\"; give the directory or the certificates of the same cluster")));
   }
+  if (identity_.retired) {
+    return Finish(absl::FailedPreconditionError(
+        "the data directory is an older copy of this server's, so it may lack "
+        "what the server promised later; clear it and let the server join "
+        "anew"));
+  }
   Save();
 }
 
@@ -72,6 +78,12 @@ void Startup::MakeNew() {
 
 void Startup::Save() {
   ++identity_.boot_count;
+  std::vector<uint64_t>& lives = identity_.lives;
+  lives.insert(lives.begin(), Draw(DrawKey{.seed = env_.seed,
+                                           .site = Site("life"),
+                                           .actor = Actor(id_.value(), 0)},
+                                   0));
+  if (lives.size() > Identity::kLivesKept) lives.pop_back();
   file_.Write(identity_, [this](absl::Status s) { Finish(std::move(s)); });
 }
 

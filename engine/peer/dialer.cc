@@ -91,8 +91,7 @@ class DialOp final : public PendingOp {
   }
 
   void Fail(absl::Status why) {
-    Finish(absl::Status(why.code(), absl::StrCat(options_.address, ": ", step_,
-                                                 ": ", why.message())));
+    Finish(WithContext(absl::StrCat(options_.address, ": ", step_), why));
   }
 
   // Last: `done` may destroy this.

@@ -4,6 +4,8 @@
 #include <utility>
 
 #include "absl/strings/ascii.h"
+#include "absl/strings/cord.h"
+#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "engine/peer/peer.pb.h"
 
@@ -12,6 +14,9 @@ namespace {
 
 constexpr size_t kNameBytesMax = 255;
 constexpr size_t kRefusalTextBytesMax = 2048;
+constexpr RefusalReason kReasonMax = RefusalReason::kOldCopy;
+// Under which a status made of a refusal carries the reason's number.
+constexpr char kReasonUrl[] = "holdfast/refusal-reason";
 
 absl::Status NotAHello(absl::string_view what) {
   return absl::InvalidArgumentError(absl::StrCat("hello: ", what));
@@ -95,13 +100,38 @@ const char* ToString(RefusalReason reason) {
       return "malformed";
     case RefusalReason::kBusy:
       return "busy";
+    case RefusalReason::kOldCopy:
+      return "older copy";
   }
   return "unspecified";
 }
 
 absl::Status ToStatus(const Refusal& refusal) {
-  return absl::FailedPreconditionError(
+  absl::Status status = absl::FailedPreconditionError(
       absl::StrCat("refused (", ToString(refusal.reason), "): ", refusal.text));
+  status.SetPayload(kReasonUrl,
+                    absl::Cord(absl::StrCat(static_cast<int>(refusal.reason))));
+  return status;
+}
+
+std::optional<RefusalReason> ReasonOf(const absl::Status& status) {
+  const absl::optional<absl::Cord> payload = status.GetPayload(kReasonUrl);
+  int number = 0;
+  if (!payload.has_value() ||
+      !absl::SimpleAtoi(std::string(*payload), &number)) {
+    return std::nullopt;
+  }
+  return static_cast<RefusalReason>(number);
+}
+
+absl::Status WithContext(absl::string_view context,
+                         const absl::Status& status) {
+  absl::Status with(status.code(),
+                    absl::StrCat(context, ": ", status.message()));
+  status.ForEachPayload([&](absl::string_view url, const absl::Cord& payload) {
+    with.SetPayload(url, payload);
+  });
+  return with;
 }
 
 std::string Describe(const Hello& hello) {
@@ -124,6 +154,7 @@ std::string EncodeHello(const Hello& hello) {
   proto.set_server_id(hello.server_id.value());
   proto.set_incarnation(hello.incarnation.value());
   proto.set_boot_count(hello.boot_count);
+  for (uint64_t life : hello.lives) proto.add_lives(life);
   proto.set_client_name(hello.client_name);
   proto.set_configuration_index(hello.configuration_index.value());
   proto.set_address(hello.address);
@@ -166,6 +197,9 @@ absl::StatusOr<Hello> DecodeHello(const MessageView& message) {
     return NotAHello(
         absl::StrCat("an address of more than ", kNameBytesMax, " bytes"));
   }
+  if (proto.lives_size() > static_cast<int>(kHelloLivesMax)) {
+    return NotAHello(absl::StrCat("more than ", kHelloLivesMax, " lives"));
+  }
   Hello hello;
   hello.version_min = proto.version_min();
   hello.version_max = proto.version_max();
@@ -176,6 +210,7 @@ absl::StatusOr<Hello> DecodeHello(const MessageView& message) {
   hello.server_id = ServerId(proto.server_id());
   hello.incarnation = Incarnation(proto.incarnation());
   hello.boot_count = proto.boot_count();
+  hello.lives.assign(proto.lives().begin(), proto.lives().end());
   hello.client_name = proto.client_name();
   hello.configuration_index = Index(proto.configuration_index());
   hello.address = proto.address();
@@ -193,7 +228,7 @@ absl::StatusOr<Refusal> DecodeRefusal(const MessageView& message) {
   }
   Refusal refusal;
   // A reason from a later version is still a refusal.
-  refusal.reason = proto.reason() <= static_cast<uint32_t>(RefusalReason::kBusy)
+  refusal.reason = proto.reason() <= static_cast<uint32_t>(kReasonMax)
                        ? static_cast<RefusalReason>(proto.reason())
                        : RefusalReason::kUnspecified;
   refusal.text = OneLine(proto.text());

@@ -5,6 +5,7 @@
 #include <optional>
 #include <string>
 #include <variant>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
@@ -25,6 +26,7 @@ inline constexpr uint32_t kProtocolVersionMin = 1;
 inline constexpr uint32_t kProtocolVersionMax = 1;
 // What a hello message may have before anything else is accepted.
 inline constexpr size_t kHelloBytesMax = 4096;
+inline constexpr size_t kHelloLivesMax = 64;
 
 // The first message each way on a secured stream: the dialler speaks first,
 // the acceptor answers with its own hello or a Refusal.
@@ -43,6 +45,8 @@ struct Hello {
   ServerId server_id;
   Incarnation incarnation;
   uint64_t boot_count = 0;
+  // Drawn anew at each start of the server: lives[i] by start boot_count - i.
+  std::vector<uint64_t> lives;
   // The log index of the latest configuration that the server knows to be
   // committed: of two servers, the one that knows less believes the other.
   Index configuration_index;
@@ -68,6 +72,7 @@ enum class RefusalReason : uint8_t {
   kNotMember = 7,    // no member of this cluster
   kMalformed = 8,    // not a hello
   kBusy = 9,         // too many connections: try again later
+  kOldCopy = 10,     // the id's data directory is an older copy: "join anew"
 };
 
 struct Refusal {
@@ -88,6 +93,11 @@ std::string OneLine(absl::string_view text);
 const char* ToString(RefusalReason reason);
 // FAILED_PRECONDITION with the reason and the text.
 absl::Status ToStatus(const Refusal& refusal);
+// Of a status that ToStatus has made, or one that was made of it by
+// WithContext; nothing of others.
+std::optional<RefusalReason> ReasonOf(const absl::Status& status);
+// The same error with `context` in front of its text.
+absl::Status WithContext(absl::string_view context, const absl::Status& status);
 // "server 3 (incarnation 7f..)" or "client \"app\"".
 std::string Describe(const Hello& hello);
 

@@ -24,6 +24,7 @@ Hello SomeHello() {
   hello.cluster_id = ClusterId(0xffffffffffffffff);
   hello.server_id = ServerId(3);
   hello.incarnation = Incarnation(0x0123456789abcdef);
+  hello.lives = {12, 11};
   hello.boot_count = 5;
   hello.configuration_index = Index(77);
   hello.address = "10.0.0.3:7400";
@@ -66,8 +67,16 @@ TEST(Refusal, SurvivesItsEncodingInOneLine) {
   const std::string bytes = EncodeRefusal(refusal);
   const absl::Status status =
       DecodeHelloAnswer(MessageOf(WireType::kRefusal, bytes)).status();
-  EXPECT_EQ(status, absl::FailedPreconditionError(
-                        "refused (not a member): server 7?isn't ?[31m 'one'"));
+  EXPECT_TRUE(absl::IsFailedPrecondition(status));
+  EXPECT_EQ(status.message(),
+            "refused (not a member): server 7?isn't ?[31m 'one'");
+  EXPECT_EQ(ReasonOf(status), RefusalReason::kNotMember);
+  const absl::Status with = WithContext("m1:7400: hello", status);
+  EXPECT_EQ(with.message(),
+            "m1:7400: hello: refused (not a member): server 7?isn't ?[31m "
+            "'one'");
+  EXPECT_EQ(ReasonOf(with), RefusalReason::kNotMember);
+  EXPECT_EQ(ReasonOf(absl::FailedPreconditionError("refused")), std::nullopt);
   absl::StatusOr<Refusal> later = DecodeRefusal(
       MessageOf(WireType::kRefusal,
                 EncodeRefusal(Refusal{.reason = static_cast<RefusalReason>(99),

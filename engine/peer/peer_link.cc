@@ -66,10 +66,14 @@ void PeerLink::Dial() {
 void PeerLink::OnDialed(absl::StatusOr<OutboundStream> dialed) {
   dial_ = nullptr;
   absl::Status status = dialed.status();
+  const std::optional<RefusalReason> refused = ReasonOf(status);
   if (status.ok() && callbacks_.judge) status = callbacks_.judge(dialed->hello);
   if (!status.ok()) {
     last_error_ = std::move(status);
     DialLater();
+    if (refused.has_value() && callbacks_.on_refused) {
+      callbacks_.on_refused(*refused, last_error_);
+    }
     return;
   }
   last_error_ = absl::OkStatus();

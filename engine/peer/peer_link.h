@@ -44,6 +44,8 @@ class PeerLink {
     // A stream that was up is lost.
     InlineFunction<void(absl::Status)> on_down;
     InlineFunction<void(const MessageView&)> on_message;
+    // Optional: the server refused this one's hello.
+    InlineFunction<void(RefusalReason, const absl::Status&)> on_refused;
     // Optional: the queue shortened (see MessageStream::on_written).
     InlineFunction<void()> on_written;
   };

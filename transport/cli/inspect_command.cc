@@ -18,6 +18,7 @@
 #include "engine/base/crc32c.h"
 #include "engine/log/recovered.h"
 #include "engine/node/identity.h"
+#include "engine/node/peer_boots.h"
 #include "engine/wal/checkpoint_file.h"
 #include "engine/wal/entry.h"
 #include "engine/wal/hard_state_file.h"
@@ -74,6 +75,8 @@ class Inspector {
                             std::istreambuf_iterator<char>()};
     if (name == "identity") {
       InspectIdentity(name, bytes);
+    } else if (name == "peers") {
+      InspectPeers(name, bytes);
     } else if (absl::StartsWith(name, "hardstate-")) {
       InspectHardState(name, bytes);
     } else if (ParseCheckpointName(CheckpointKind::kBase, name).has_value() ||
@@ -89,13 +92,24 @@ class Inspector {
     if (!identity.ok()) {
       return Damage(name, std::string(identity.status().message()));
     }
-    Print(
-        absl::StrCat(name, ": server ", identity->id.value(), " of cluster \"",
-                     identity->cluster_name, "\" (",
-                     absl::Hex(identity->cluster_id.value(), absl::kZeroPad16),
-                     "), incarnation ",
-                     absl::Hex(identity->incarnation.value(), absl::kZeroPad16),
-                     ", ", identity->boot_count, " starts"));
+    Print(absl::StrCat(
+        name, ": server ", identity->id.value(), " of cluster \"",
+        identity->cluster_name, "\" (",
+        absl::Hex(identity->cluster_id.value(), absl::kZeroPad16),
+        "), incarnation ",
+        absl::Hex(identity->incarnation.value(), absl::kZeroPad16), ", ",
+        identity->boot_count, " starts",
+        identity->retired ? "; an older copy, never to serve again" : ""));
+  }
+
+  void InspectPeers(const std::string& name, const std::string& bytes) {
+    absl::StatusOr<PeerBoots::Boots> boots = PeerBoots::Decode(bytes);
+    if (!boots.ok()) return Damage(name, std::string(boots.status().message()));
+    for (const auto& [id, boot] : *boots) {
+      Print(absl::StrCat(name, ": server ", id.value(), ", incarnation ",
+                         absl::Hex(boot.incarnation.value(), absl::kZeroPad16),
+                         ", heard of in its start ", boot.count));
+    }
   }
 
   void InspectHardState(const std::string& name, const std::string& bytes) {

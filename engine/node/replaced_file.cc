@@ -1,0 +1,70 @@
+#include "engine/node/replaced_file.h"
+
+#include "engine/base/check.h"
+
+namespace holdfast {
+
+void ReplacedFile::Read(ResultFn<Buffer> done) {
+  disk_->Open(
+      name_, OpenMode::kExisting,
+      scope_.Wrap([this, done = std::move(done)](
+                      absl::StatusOr<std::unique_ptr<File>> file) mutable {
+        if (!file.ok()) return done(file.status());
+        file_ = *std::move(file);
+        file_->Read(0, bytes_max_,
+                    [this, done = std::move(done)](
+                        absl::StatusOr<Buffer> bytes) mutable {
+                      // `done` may destroy this object, and the file with
+                      // it this very callback.
+                      ResultFn<Buffer> finish = std::move(done);
+                      std::unique_ptr<File> kept = std::move(file_);
+                      finish(std::move(bytes));
+                    });
+      }));
+}
+
+void ReplacedFile::Write(Buffer bytes, DoneFn done) {
+  CHECK(!write_done_);
+  write_done_ = std::move(done);
+  auto on_opened = [this, bytes = std::move(bytes)](
+                       absl::StatusOr<std::unique_ptr<File>> file) mutable {
+    OnTemporaryOpened(std::move(file), std::move(bytes));
+  };
+  disk_->Remove(TemporaryName(),
+                scope_.Wrap([this, on_opened = std::move(on_opened)](
+                                absl::Status removed) mutable {
+                  if (!removed.ok() && !absl::IsNotFound(removed)) {
+                    return FinishWrite(removed);
+                  }
+                  disk_->Open(TemporaryName(), OpenMode::kCreateNew,
+                              scope_.Wrap(std::move(on_opened)));
+                }));
+}
+
+void ReplacedFile::OnTemporaryOpened(absl::StatusOr<std::unique_ptr<File>> file,
+                                     Buffer bytes) {
+  if (!file.ok()) return FinishWrite(file.status());
+  file_ = *std::move(file);
+  file_->Write(0, {std::move(bytes)}, [](absl::Status) {
+    // A failed write fails the Sync.
+  });
+  file_->Sync([this](absl::Status synced) { OnSynced(std::move(synced)); });
+}
+
+void ReplacedFile::OnSynced(absl::Status synced) {
+  if (!synced.ok()) return FinishWrite(std::move(synced));
+  disk_->Rename(
+      TemporaryName(), name_, scope_.Wrap([this](absl::Status renamed) {
+        if (!renamed.ok()) return FinishWrite(std::move(renamed));
+        disk_->SyncDir(scope_.Wrap([this](absl::Status s) { FinishWrite(s); }));
+      }));
+}
+
+void ReplacedFile::FinishWrite(absl::Status status) {
+  // The file is kept open until the next operation: this may run inside one
+  // of its own completions.
+  DoneFn done = std::exchange(write_done_, nullptr);
+  done(std::move(status));
+}
+
+}  // namespace holdfast

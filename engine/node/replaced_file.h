@@ -1,0 +1,48 @@
+#ifndef HOLDFAST_ENGINE_NODE_REPLACED_FILE_H_
+#define HOLDFAST_ENGINE_NODE_REPLACED_FILE_H_
+
+#include <cstddef>
+#include <memory>
+#include <string>
+#include <utility>
+
+#include "engine/base/buffer.h"
+#include "engine/base/callback_scope.h"
+#include "engine/env/completion.h"
+#include "engine/env/disk.h"
+
+namespace holdfast {
+
+// A small file that is replaced as a whole: written beside the old one, synced,
+// and renamed over it. After a power loss at any moment it is the old one or
+// the new one. Operations must not overlap. Destroying it drops their
+// completions.
+class ReplacedFile {
+ public:
+  // Of more bytes than `bytes_max`, Read gives the first ones.
+  ReplacedFile(Disk* disk, std::string name, size_t bytes_max)
+      : disk_(disk), name_(std::move(name)), bytes_max_(bytes_max) {}
+
+  // NOT_FOUND if there is none. `done` may destroy this object.
+  void Read(ResultFn<Buffer> done);
+  // Done when the new bytes are durable, and the name is.
+  void Write(Buffer bytes, DoneFn done);
+
+ private:
+  std::string TemporaryName() const { return name_ + ".new"; }
+  void OnTemporaryOpened(absl::StatusOr<std::unique_ptr<File>> file,
+                         Buffer bytes);
+  void OnSynced(absl::Status synced);
+  void FinishWrite(absl::Status status);
+
+  Disk* const disk_;
+  const std::string name_;
+  const size_t bytes_max_;
+  std::unique_ptr<File> file_;
+  DoneFn write_done_;
+  CallbackScope scope_;
+};
+
+}  // namespace holdfast
+
+#endif  // HOLDFAST_ENGINE_NODE_REPLACED_FILE_H_

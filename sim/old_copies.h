@@ -1,0 +1,80 @@
+#ifndef HOLDFAST_SIM_OLD_COPIES_H_
+#define HOLDFAST_SIM_OLD_COPIES_H_
+
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <memory>
+#include <set>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "engine/base/types.h"
+#include "sim/server.h"
+#include "sim/sim_disk.h"
+#include "sim/violation.h"
+#include "sim/world.h"
+
+namespace holdfast {
+
+// Disks that come back as they were once: a copy of a server's disk is taken,
+// and put back later, in the place of what the server wrote since. The server
+// has forgotten what it promised meanwhile, and must not take part.
+//
+// It counts as lost, so a disk is put back only when the cluster can do without
+// that server: the other voters are enough for a majority, and have on disk all
+// that it has. And when each other member remembers its last start, by which
+// the copy is noticed (engine/node/peer_boots.h).
+//
+// Then somebody has the server leave, and gives it an empty disk.
+class OldCopies {
+ public:
+  // `wiped`: a server's disk is about to be replaced.
+  OldCopies(World* world, Verdict* verdict, std::vector<SimServer*> servers,
+            std::function<SimServer*()> leader,
+            std::function<void(SimServer*)> wiped);
+
+  // Takes a copy of the server's disk, or puts back the one that was taken, if
+  // it may be; returns whether it was put back.
+  bool Strike(SimServer* server);
+  // Servers with such a disk are to leave, and nobody else for now: the
+  // cluster would lose one too many.
+  bool under_way() const;
+  // After each event of a server whose disk was put back.
+  void Check(const SimServer& server);
+
+  uint64_t put_back() const { return put_back_; }
+  // Servers whose disk was put back, and replaced since.
+  uint64_t replaced() const { return replaced_; }
+
+ private:
+  struct Copy {
+    std::unique_ptr<DiskImage> image;
+    Incarnation incarnation;
+    uint32_t boot = 0;
+    Index durable;
+  };
+
+  bool MayBePutBack(const SimServer& server, const Copy& copy) const;
+  bool HasAllOf(const SimServer& other, const RaftCore& core) const;
+  bool Remembers(const SimServer& other, const SimServer& server) const;
+  SimServer* Machine(ServerId id) const;
+  void LetGoLater(SimServer* server);
+  void LetGo(SimServer* server);
+  void Replace(SimServer* server);
+
+  World* const world_;
+  Verdict* const verdict_;
+  const std::vector<SimServer*> servers_;
+  const std::function<SimServer*()> leader_;
+  const std::function<void(SimServer*)> wiped_;
+  std::map<MachineId, Copy> copies_;
+  // Of a server that was put back: the members that will know it for one.
+  std::map<MachineId, std::set<Incarnation>> known_by_;
+  uint64_t put_back_ = 0;
+  uint64_t replaced_ = 0;
+};
+
+}  // namespace holdfast
+
+#endif  // HOLDFAST_SIM_OLD_COPIES_H_
