@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <map>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -14,14 +15,19 @@
 
 namespace holdfast {
 
-// What clients did and saw, checked as it happens, in O(1) an operation.
+// What clients did and saw, checked as it happens, in O(1) an operation (but
+// for the order of each producer's records: O(log n)).
 //
 // Every record is unlike every other. The log is a register of records by
 // offset: a function, injective, that is never unlearned; so all that is left
 // of linearizability is order in time. `established` is the largest length of
 // the log that a completed operation has shown. It is noted when an operation
-// is invoked; an append at [s, e) then needs noted <= s, a linearizable read
-// that saw the log end at n needs noted <= n. Completions raise it.
+// is invoked; a record that is in the log at `at` then needs noted <= at,
+// whether or not its append is known to have succeeded, and a linearizable read
+// that saw the log end at n needs noted <= n. Completions raise it, and so does
+// whatever shows a record that is there for good. Once the log has been read
+// to its end, that is exact (history_exact_test.cc compares it with a search of
+// all orders).
 class History {
  public:
   explicit History(Verdict* verdict) : verdict_(verdict) {}
@@ -29,8 +35,15 @@ class History {
   // An operation begins; give what this returns back when it completes.
   Offset Invoke() const { return established_; }
 
-  // The record will be appended; it may be in the log from now on.
-  void AppendInvoked(const std::string& record);
+  // The records will be appended in one batch; they may be in the log from now
+  // on. What one producer appends is in the log in the order of these calls;
+  // 0: in any order. `expected`: they are to be there or nowhere.
+  void AppendInvoked(const std::vector<std::string>& records,
+                     uint64_t producer = 0,
+                     std::optional<Offset> expected = std::nullopt);
+  void AppendInvoked(const std::string& record) {
+    AppendInvoked(std::vector<std::string>{record});
+  }
   void AppendCommitted(const std::string& record, Offset at, Offset noted,
                        const std::string& who);
   // It must never be seen.
@@ -67,20 +80,45 @@ class History {
 
  private:
   struct Record {
-    bool invoked = false;
     bool rejected = false;
     bool placed = false;
     Offset at;
+    // Of its append:
+    Offset noted;
+    uint64_t number = 0;  // of all appends, from 1; 0: there was none
+    uint64_t producer = 0;
+    std::optional<Offset> expected;  // of its batch
+    uint32_t place = 0;              // in its batch of so many
+    uint32_t count = 0;
   };
+  // An operation that has shown the log to reach up to some offset.
+  struct Raise {
+    Offset to;
+    std::string who;
+    const char* how = "";
+  };
+
   void Place(const std::string& record, Offset at, const std::string& who);
+  void CheckBatch(const Record& r, const std::string& record);
+  // The log never ended within a batch.
+  void CheckEnds(const Record& r, const std::string& record);
+  void CheckOrder(const Record& r, const std::string& record);
+  void Establish(Offset to, const std::string& who, const char* how);
+  // "client 102's append, which reached up to 17".
+  std::string WhoHadShown(Offset noted) const;
 
   Verdict* const verdict_;
   Offset established_;
+  std::vector<Raise> raises_;
+  uint64_t appends_ = 0;
+  // By producer, the numbers of its appends by where their records are.
+  std::map<uint64_t, std::map<Offset, uint64_t>> producers_;
   Offset trim_invoked_;
   bool anything_ = false;
   Offset trimmed_;
   LookupMap<std::string, Record> records_;
   LookupMap<uint64_t, std::string> places_;
+  std::vector<bool> ends_;  // offsets at which the log was seen to end
   std::map<uint64_t, std::string> committed_;
   uint64_t acknowledged_ = 0;
   uint64_t unknown_ = 0;

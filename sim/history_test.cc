@@ -124,7 +124,7 @@ TEST_F(HistoryTest, CatchesAConditionalAppendJudgedByAnOldEnd) {
   Append("x", 0);
   Append("y", 1);
   history_.Conditional(Offset(2), WrongOffset(1), history_.Invoke(), "a");
-  EXPECT_THAT(verdict_.what(), HasSubstr("known to reach up to 2"));
+  EXPECT_THAT(verdict_.what(), HasSubstr("shown it to reach up to 2"));
 }
 
 TEST_F(HistoryTest, CatchesAConditionalAppendAtAnotherOffset) {

@@ -33,10 +33,7 @@ bool OldCopies::Strike(SimServer* server) {
   Copy& copy = copies_[server->machine()];
   if (copy.image == nullptr ||
       copy.incarnation != node.identity().incarnation) {
-    copy = Copy{.image = server->disk()->CopyDurable(),
-                .incarnation = node.identity().incarnation,
-                .boot = server->boots(),
-                .durable = node.core()->durable()};
+    Take(*server, &copy);
     return false;
   }
   if (!MayBePutBack(*server, copy)) return false;
@@ -55,6 +52,31 @@ bool OldCopies::Strike(SimServer* server) {
   server->Start();
   LetGoLater(server);
   return true;
+}
+
+void OldCopies::Take(const SimServer& server, Copy* copy) {
+  const RaftCore& core = *server.node().core();
+  if (core.durable() < core.configuration_index()) return;  // not in the copy
+  *copy = Copy{.image = server.disk()->CopyDurable(),
+               .incarnation = server.node().identity().incarnation,
+               .boot = server.boots(),
+               .configuration = core.shared_configuration()};
+}
+
+bool OldCopies::MayVoteAlone(const SimServer& server, const Copy& copy,
+                             const Configuration& now) const {
+  for (const std::vector<Member>* voters :
+       {&copy.configuration->voters, &copy.configuration->old_voters}) {
+    size_t others = 0;
+    for (const Member& m : *voters) {
+      if (m.id == server.id()) continue;
+      const Member* known = now.Find(m.id);
+      if (known == nullptr || known->incarnation != m.incarnation) return true;
+      ++others;
+    }
+    if (!voters->empty() && others == 0) return true;
+  }
+  return false;
 }
 
 bool OldCopies::under_way() const {
@@ -78,7 +100,10 @@ bool OldCopies::MayBePutBack(const SimServer& server, const Copy& copy) const {
   const Configuration& now = leader->node().core()->configuration();
   const bool quiet = !now.joint() && now == core.configuration() &&
                      now == leader->node().core()->committed_configuration();
-  if (!quiet || now.Find(server.id()) == nullptr) return false;
+  if (!quiet || now.Find(server.id()) == nullptr ||
+      MayVoteAlone(server, copy, now)) {
+    return false;
+  }
   size_t voters = 0;
   for (const Member& m : now.Everyone()) {
     if (m.id == server.id()) continue;

@@ -24,7 +24,9 @@ namespace holdfast {
 // It counts as lost, so a disk is put back only when the cluster can do without
 // that server: the other voters are enough for a majority, and have on disk all
 // that it has. And when each other member remembers its last start, by which
-// the copy is noticed (engine/node/peer_boots.h).
+// the copy is noticed (engine/node/peer_boots.h), and the server can't be
+// elected without one of them: by the copy's configuration it isn't the only
+// voter, and those that vote with it are still members.
 //
 // Then somebody has the server leave, and gives it an empty disk.
 class OldCopies {
@@ -52,8 +54,12 @@ class OldCopies {
     std::unique_ptr<DiskImage> image;
     Incarnation incarnation;
     uint32_t boot = 0;
-    Index durable;
+    std::shared_ptr<const Configuration> configuration;
   };
+
+  void Take(const SimServer& server, Copy* copy);
+  bool MayVoteAlone(const SimServer& server, const Copy& copy,
+                    const Configuration& now) const;
 
   bool MayBePutBack(const SimServer& server, const Copy& copy) const;
   bool HasAllOf(const SimServer& other, const RaftCore& core) const;

@@ -46,6 +46,7 @@ class SimServer {
   const DistributedLog& log() const { return life_->service->log(); }
   const Node& node() const { return log().node(); }
   DiskImage* disk() { return image_.get(); }
+  const DiskImage* disk() const { return image_.get(); }
   // The machine gets a new, empty disk. Needs !running().
   void WipeDisk();
   // Or another one, with what is on it. Needs !running().

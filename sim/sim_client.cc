@@ -98,7 +98,6 @@ void SimClient::Append(bool last) {
                                          options_.record_bytes_max + 1);
     record.resize(std::max<size_t>(record.size(), size), 'x');
     CHECK(batch.Add(record).ok());
-    history_->AppendInvoked(record);
     records->push_back(std::move(record));
   }
   Offset noted = history_->Invoke();
@@ -110,6 +109,9 @@ void SimClient::Append(bool last) {
       !last) {
     options.expected_offset = noted;
   }
+  // One life of a client is one producer, though it may have several sessions.
+  history_->AppendInvoked(*records, uint64_t{machine_} << 32 | boots_,
+                          options.expected_offset);
   ++outstanding_;
   absl::Status taken = life_->client->Append(
       std::move(batch), options,
