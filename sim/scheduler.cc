@@ -113,8 +113,9 @@ void Scheduler::AfterEventsOf(ActorId actor, uint64_t n, Task task) {
 
 void Scheduler::Pause(ActorId actor, TrueTime until) {
   CHECK_LT(actor, actors_.size());
-  TrueTime& paused = actors_[actor].paused_until;
-  paused = std::max(paused, until);
+  ActorState& state = actors_[actor];
+  state.paused_until = std::max(state.paused_until, until);
+  if (!state.paused_at.has_value()) state.paused_at = now_;
 }
 
 void Scheduler::Push(Entry entry) {
@@ -238,10 +239,12 @@ void Scheduler::Dispatch(Entry next, bool from_heap) {
   ++dispatched_;
   last_actor_ = actor;
   trace_->Event(now_, next.id >> kSlotBits, actor, slots_[slot].kind);
+  stale_ = std::exchange(actors_[actor].paused_at, std::nullopt);
   {
     Task task = Release(slot);
     task();
   }
+  stale_ = std::nullopt;
   ActorState& state = actors_[actor];
   if (state.events_until_wish > 0 && --state.events_until_wish == 0) {
     Task wish = std::move(state.wish);

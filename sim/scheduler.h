@@ -3,6 +3,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <vector>
 
 #include "engine/env/loop.h"
@@ -59,6 +60,7 @@ class Scheduler {
 
   // Nothing of the actor runs before `until`; what falls due meanwhile runs
   // then, in order. As SIGSTOP and SIGCONT, or a machine that is overcommitted.
+  // It strikes just after a task has read the clock: see task_time.
   void Pause(ActorId actor, TrueTime until);
 
   // Runs the next event; false when there is none.
@@ -68,6 +70,9 @@ class Scheduler {
   bool StepUntil(TrueTime limit);
 
   TrueTime now() const { return now_; }
+  // When the task that is running has read its process's clock: now, but for
+  // the first one that goes on after a pause.
+  TrueTime task_time() const { return stale_.value_or(now_); }
   uint64_t dispatched() const { return dispatched_; }
   // Whose event was dispatched last.
   ActorId last_actor() const { return last_actor_; }
@@ -99,7 +104,8 @@ class Scheduler {
     uint32_t first = kNoSlot;
     bool dropped = false;
     TrueTime paused_until{};
-    uint64_t events_until_wish = 0;  // 0: no wish
+    std::optional<TrueTime> paused_at;  // and hasn't run since
+    uint64_t events_until_wish = 0;     // 0: no wish
     Task wish;
   };
 
@@ -125,6 +131,7 @@ class Scheduler {
 
   Trace* const trace_;
   TrueTime now_{};
+  std::optional<TrueTime> stale_;
   uint64_t sequence_ = 0;
   uint64_t dispatched_ = 0;
   ActorId last_actor_ = kWorldActor;

@@ -68,6 +68,8 @@ class SimServer {
   void set_feature_level_max(uint32_t level) {
     options_.log.node.feature_level_max = level;
   }
+  // Likewise, whether it uses leases.
+  void set_leases(bool leases) { options_.log.node.raft.leases = leases; }
   // From its next start on, it has a key-value machine, and a user of it.
   void set_kv(KvWorld* kv) { kv_ = kv; }
   // Needs running(), and set_kv before.

@@ -29,6 +29,27 @@ void ServerChecker::Check(const SimServer& server) {
   CheckTrimmed(server, &seen);
   CheckVotes(server, &seen);
   CheckLeader(server, &seen);
+  CheckLeases(server);
+}
+
+void ServerChecker::CheckLeases(const SimServer& server) const {
+  const RaftCore& core = *server.node().core();
+  if (core.role() != Role::kLeader) return;
+  auto judge = [this](const SimServer& earlier, const SimServer& later) {
+    if (!earlier.node().holds_lease()) return;
+    verdict_->Violate(absl::StrCat(
+        "leases: server ", earlier.id().value(), " holds a lease in term ",
+        earlier.node().core()->term().value(), ", and server ",
+        later.id().value(), " leads term ",
+        later.node().core()->term().value()));
+  };
+  for (const auto& [machine, seen] : seen_) {
+    if (seen.server == &server || !seen.running()) continue;
+    const Node& node = seen.server->node();
+    if (!node.is_leader()) continue;
+    node.core()->term() < core.term() ? judge(*seen.server, server)
+                                      : judge(server, *seen.server);
+  }
 }
 
 void ServerChecker::CheckTrimmed(const SimServer& server, Seen* seen) {

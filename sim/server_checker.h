@@ -27,6 +27,8 @@ namespace holdfast {
 // - state-machine safety, and a committed prefix that never changes: whatever
 //   any server takes for committed at an index has one chained hash for ever;
 // - the committed prefix alone says what was trimmed;
+// - a leader that holds a lease, by its own clock at that moment, is the only
+//   leader, but for some of earlier terms;
 // - what is committed can't be lost: no server without it could get the votes
 //   of a quorum, by the rule of section 5.4.1 and the logs as they are on the
 //   disks. It shows an entry that was taken for committed too early long
@@ -77,6 +79,7 @@ class ServerChecker {
 
   void CheckVotes(const SimServer& server, Seen* seen);
   void CheckLeader(const SimServer& server, Seen* seen);
+  void CheckLeases(const SimServer& server) const;
   void CheckEntries(const SimServer& server, Seen* seen);
   void CheckCommit(const SimServer& server, Seen* seen);
   void CheckKept(Index index, Term term);

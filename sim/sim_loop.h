@@ -27,8 +27,8 @@ class SimLoop final : public Loop {
   SimLoop(Scheduler* scheduler, ActorId actor, ClockModel clock)
       : scheduler_(scheduler), actor_(actor), clock_(clock) {}
 
-  Instant Now() const override { return ToLocal(scheduler_->now()); }
-  Instant FreshNow() const override { return Now(); }
+  Instant Now() const override { return ToLocal(scheduler_->task_time()); }
+  Instant FreshNow() const override { return ToLocal(scheduler_->now()); }
   WallTime WallNow() const override;
   Timer At(Instant when, Task task) override;
   void Post(Task task) override;

@@ -26,6 +26,7 @@ constexpr ChanceSite kSessions("setup/sessions");
 constexpr ChanceSite kRetention("setup/retention");
 constexpr ChanceSite kKv("setup/kv");
 constexpr ChanceSite kChunk("setup/chunk_bytes");
+constexpr ChanceSite kLeases("setup/leases");
 
 // Clients' machines are numbered from here, servers' from 1.
 constexpr MachineId kFirstClient = 101;
@@ -71,6 +72,10 @@ SimulationOptions Simulation::Draw(SimulationOptions options, Chance* chance) {
   }
   if (!options.kv.has_value()) {
     options.kv = !options.rates.has_value() && Drawn(chance, kKv, 0, 4) > 0;
+  }
+  if (!options.leases.has_value()) {
+    options.leases =
+        !options.rates.has_value() && Drawn(chance, kLeases, 0, 2) == 0;
   }
   if (!options.rates.has_value()) {
     options.rates = FaultRates::Swarm(chance);
@@ -130,7 +135,10 @@ Simulation::Simulation(const SimulationOptions& options)
                                             << Drawn(chance, kChunk, 0, 8);
   service.log.node.checkpoint_bytes_per_second_max =
       uint64_t{64 << 10} << Drawn(chance, kChunk, 1, 11);
+  service.log.node.raft.clock_drift_ppm_max = options_.rates->drift_ppm_max;
   for (MachineId m = 1; m <= options_.nodes + *options_.spares; ++m) {
+    service.log.node.raft.leases =
+        *options_.leases && Drawn(chance, kLeases, m, 16) > 0;
     servers_.push_back(std::make_unique<SimServer>(
         &world_, &fabric_, m, members, service,
         SimDiskOptions{

@@ -43,6 +43,9 @@ struct SimulationOptions {
   // Servers make a key-value machine of the log, and use it. Nothing: not, if
   // `rates` are given, else drawn by the seed.
   std::optional<bool> kv;
+  // Leaders read by leases; by seed, some servers have them off. Nothing: not,
+  // if `rates` are given, else drawn by the seed.
+  std::optional<bool> leases;
   // Of simulated time, with faults.
   Duration duration = 60s;
   // Without faults: a leader, an append of each client, equal logs within

@@ -123,6 +123,7 @@ ServerStatus DecodeStatus(const wire::StatusAnswer& answer) {
   status.boot_count = answer.boot_count();
   status.text = answer.text();
   status.joint = answer.joint();
+  status.lease = answer.lease();
   status.feature_level = answer.feature_level();
   status.feature_level_max = answer.feature_level_max();
   return status;

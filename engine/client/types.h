@@ -192,6 +192,8 @@ struct ServerStatus {
   // Voters are being changed: decisions need a majority of the old ones and
   // one of the new ones.
   bool joint = false;
+  // It leads, and reads without asking for now (RaftOptions::leases).
+  bool lease = false;
   // The cluster's, as committed, 0 from a server that isn't formed; and the
   // highest one that this server supports (engine/base/entry_kind.h).
   uint32_t feature_level = 0;

@@ -13,7 +13,7 @@ constexpr char kName[] = "identity";
 constexpr uint64_t kMagic = 0x31746e6564496648u;  // "HfIdent1"
 constexpr uint32_t kVersion = 2;
 constexpr size_t kFixedBytes = 8 + 4 + 4 * 8 + 4;  // up to the name
-constexpr size_t kLivesBytes = 4 + 4;              // besides the lives
+constexpr size_t kLivesBytes = 4 + 8 + 4;          // besides the lives
 constexpr uint32_t kRetired = 1;
 constexpr size_t kBytesMax = 4096;
 
@@ -40,6 +40,7 @@ Buffer EncodeIdentity(const Identity& identity) {
   w.Int<uint32_t>(static_cast<uint32_t>(identity.cluster_name.size()));
   w.Bytes(identity.cluster_name);
   w.Int<uint32_t>(identity.retired ? kRetired : 0);
+  w.Int<int64_t>(identity.promise.count());
   w.Int<uint32_t>(static_cast<uint32_t>(identity.lives.size()));
   for (uint64_t life : identity.lives) w.Int<uint64_t>(life);
   w.Int<uint32_t>(Crc32c(bytes.view().substr(0, bytes.size() - 4)));
@@ -71,6 +72,7 @@ absl::StatusOr<Identity> DecodeIdentity(absl::string_view bytes) {
   identity.cluster_name = std::string(r.Bytes(r.Int<uint32_t>()));
   if (version > 1) {
     identity.retired = r.Int<uint32_t>() == kRetired;
+    identity.promise = Duration(r.Int<int64_t>());
     const uint32_t lives = r.Int<uint32_t>();
     if (lives > Identity::kLivesKept) return Damaged("it has too many lives");
     for (uint32_t i = 0; i < lives; ++i) {

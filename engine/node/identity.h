@@ -9,6 +9,7 @@
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "engine/base/buffer.h"
+#include "engine/base/time.h"
 #include "engine/base/types.h"
 #include "engine/env/completion.h"
 #include "engine/env/disk.h"
@@ -28,6 +29,9 @@ struct Identity {
   // Drawn anew by each of the last starts, the latest first: by them, the other
   // servers tell a directory from an older copy of it (PeerBoots).
   std::vector<uint64_t> lives;
+  // For how long the last start's process may have promised a leader to vote
+  // for nobody else (RaftOptions::leases).
+  Duration promise = Duration::zero();
   // Another server has said that this is an older copy: it never serves again.
   bool retired = false;
   // 0 until the cluster is formed; then the chained hash of its first entry.

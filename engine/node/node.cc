@@ -52,6 +52,10 @@ bool Node::is_leader() const {
   return core_ != nullptr && !stopped_ && core_->role() == Role::kLeader;
 }
 
+bool Node::holds_lease() const {
+  return is_leader() && core_->HoldsLease(env_.loop->FreshNow());
+}
+
 ServerId Node::leader() const {
   return core_ == nullptr || stopped_ ? ServerId() : core_->leader();
 }
@@ -289,7 +293,10 @@ void Node::Step(InputEvent event, std::vector<Entry> entries) {
   if (stopped_) return;
   CHECK(!stepping_);
   stepping_ = true;
-  core_->Step(RaftInput{env_.loop->Now(), std::move(event)}, &output_);
+  // A task's own time may be old; a promise must not be.
+  const Instant now =
+      options_.raft.leases ? env_.loop->FreshNow() : env_.loop->Now();
+  core_->Step(RaftInput{now, std::move(event)}, &output_);
   Carry(std::move(entries));
   stepping_ = false;
 }

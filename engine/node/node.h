@@ -171,6 +171,8 @@ class Node : private Membership::Host {
 
   bool formed() const { return core_ != nullptr; }
   bool is_leader() const;
+  // Whether it leads, and reads without asking for now (RaftOptions::leases).
+  bool holds_lease() const;
   // 0: not known.
   ServerId leader() const;
   // Null when not formed.

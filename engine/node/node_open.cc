@@ -14,8 +14,10 @@ namespace holdfast {
 void Node::Open(DoneFn done) {
   CHECK(!open_done_ && startup_ == nullptr);
   open_done_ = std::move(done);
-  startup_ =
-      std::make_unique<Startup>(env_, options_.id, options_.cluster_name);
+  startup_ = std::make_unique<Startup>(env_, options_.id, options_.cluster_name,
+                                       options_.raft.leases
+                                           ? options_.raft.election_timeout_min
+                                           : Duration::zero());
   startup_->Run([this](absl::StatusOr<Identity> identity) {
     OnIdentity(std::move(identity));
   });
@@ -349,6 +351,7 @@ void Node::StartCore() {
   raft.incarnation = identity_.incarnation;
   raft.seed = env_.seed;
   raft.boot_count = identity_.boot_count;
+  raft.earlier_promise = startup_->earlier_promise();
   raft.no_op_size = kEntryHeaderBytes;
   Index commit = tail_.committed().index;
   core_ =

@@ -108,9 +108,9 @@ TEST(IdentityTest, AFileOfTheFirstFormatIsRead) {
                     .cluster_name = "prod"};
   const Buffer now = EncodeIdentity(identity);
   EXPECT_EQ(*DecodeIdentity(now.view()), identity);
-  // Without flags, number of lives, and checksum; the version is behind the
-  // magic.
-  std::string old(now.view().substr(0, now.size() - 12));
+  // Without flags, promise, number of lives, and checksum; the version is
+  // behind the magic.
+  std::string old(now.view().substr(0, now.size() - 20));
   old[8] = 1;
   const uint32_t crc = Crc32c(old);
   old.append(reinterpret_cast<const char*>(&crc), sizeof(crc));

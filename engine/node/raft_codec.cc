@@ -32,6 +32,9 @@ std::string EncodeRaftHeader(const Message& message) {
   proto.set_hint_term(message.hint_term.value());
   proto.set_read_round(message.read_round);
   proto.set_transfer(message.transfer);
+  proto.set_sent_at_ns(
+      static_cast<uint64_t>(message.sent_at.time_since_epoch().count()));
+  proto.set_promise_ns(static_cast<uint64_t>(message.promise.count()));
   proto.set_entry_count(static_cast<uint32_t>(message.entries.size()));
   return proto.SerializeAsString();
 }
@@ -107,6 +110,8 @@ absl::StatusOr<ReceivedMessage> DecodeRaftMessage(absl::string_view header,
   m.hint_term = Term(proto.hint_term());
   m.read_round = proto.read_round();
   m.transfer = proto.transfer();
+  m.sent_at = Instant(Duration(static_cast<int64_t>(proto.sent_at_ns())));
+  m.promise = Duration(static_cast<int64_t>(proto.promise_ns()));
   size_t at = 0;
   if (proto.entry_count() > payload.size() / kEntryHeaderBytes) {
     return absl::InvalidArgumentError(

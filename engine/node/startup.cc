@@ -9,10 +9,12 @@
 
 namespace holdfast {
 
-Startup::Startup(const Env& env, ServerId id, std::string cluster_name)
+Startup::Startup(const Env& env, ServerId id, std::string cluster_name,
+                 Duration promise)
     : env_(env),
       id_(id),
       cluster_name_(std::move(cluster_name)),
+      promise_(promise),
       file_(env.disk) {}
 
 void Startup::Run(ResultFn<Identity> done) {
@@ -78,6 +80,8 @@ void Startup::MakeNew() {
 
 void Startup::Save() {
   ++identity_.boot_count;
+  earlier_promise_ = identity_.promise;
+  identity_.promise = promise_;
   std::vector<uint64_t>& lives = identity_.lives;
   lives.insert(lives.begin(), Draw(DrawKey{.seed = env_.seed,
                                            .site = Site("life"),

@@ -20,7 +20,12 @@ namespace holdfast {
 // anything else may happen.
 class Startup {
  public:
-  Startup(const Env& env, ServerId id, std::string cluster_name);
+  // `promise`: what this process may promise (Identity::promise).
+  Startup(const Env& env, ServerId id, std::string cluster_name,
+          Duration promise = Duration::zero());
+
+  // What earlier processes may have promised, once Run is done.
+  Duration earlier_promise() const { return earlier_promise_; }
 
   // Once. FAILED_PRECONDITION: in use, another server's or cluster's, or a
   // log without an identity; DATA_LOSS: the identity is damaged.
@@ -35,6 +40,8 @@ class Startup {
   const Env env_;
   const ServerId id_;
   const std::string cluster_name_;
+  const Duration promise_;
+  Duration earlier_promise_ = Duration::zero();
   ResultFn<Identity> done_;
   Identity identity_;
   IdentityFile file_;

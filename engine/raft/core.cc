@@ -49,12 +49,15 @@ RaftCore::RaftCore(const Options& options, RaftRecovered recovered, Instant now)
   CHECK(options.election_timeout_min > options.heartbeat_interval);
   CHECK(options.election_timeout_max >= options.election_timeout_min);
   CHECK(options.max_messages_in_flight > 0);
+  CHECK(options.clock_drift_ppm_max >= 0);
+  CHECK(options.clock_drift_ppm_max <= 500'000);
   CHECK_GE(hard_state_.term, trail_.last_term());
   durable_ = trail_.last_index();
   commit_ = std::clamp(recovered.commit_hint, trail_.base_index(), durable_);
   trail_.ForgetConfigurationsBefore(commit_);
   trail_.Evict(options_.hot_bytes, commit_);
   AdoptConfiguration();
+  promised_until_ = now + options.earlier_promise;
   DrawElectionTimeout();
   // Who is alone has nobody to wait for.
   bool alone = is_voter() && configuration_->voters.size() == 1 &&

@@ -54,6 +54,14 @@ struct RaftOptions {
   // A lost connection to the leader starts a pre-vote within this.
   Duration peer_lost_delay_max = 30ms;
 
+  // A leader reads by leases (lease.cc), which count on clocks: each gains or
+  // loses at most so much against the true time, 0 to 500,000 parts in a
+  // million. With leases on, RaftInput::now is a fresh reading at each step.
+  bool leases = false;
+  int64_t clock_drift_ppm_max = 10'000;
+  // How long a promise may last that an earlier process of this server made.
+  Duration earlier_promise = Duration::zero();
+
   uint32_t no_op_size = 64;                // bytes of a no-op entry
   uint64_t max_append_bytes = 512 << 10;   // of one message's entries
   uint64_t max_probe_bytes = 64 << 10;     // the same, while probing
@@ -142,6 +150,9 @@ class RaftCore {
   bool may_propose_configuration() const;
   // Of a leader that is handing over: to whom. 0 otherwise.
   ServerId transfer_to() const { return transfer_to_; }
+  // Whether nobody else can lead at that moment, by a fresh reading of the
+  // clock: reads need no round.
+  bool HoldsLease(Instant fresh) const;
   // Whether this server may stand for election: a voter, or one that a
   // configuration removes which isn't committed yet. It may be the only one
   // that can be elected (thesis, section 4.2.2).
@@ -229,6 +240,11 @@ class RaftCore {
   void OnTimeoutNow(const Message& message);
   void CheckQuorum();
 
+  // --- lease.cc ---
+  void MakePromise(const Message& heartbeat, Message* answer);
+  void NotePromise(const Message& answer, Progress* peer);
+  bool HasPromised() const;
+
   // --- follower.cc ---
   void OnAppendRequest(const Message& message);
   void RefuseAppend(const Message& message);
@@ -302,7 +318,8 @@ class RaftCore {
   uint64_t draws_ = 0;
   Duration election_timeout_ = Duration::zero();
   Instant election_at_;
-  Instant leader_heard_;  // of leader_, while there is one
+  Instant leader_heard_;    // of leader_, while there is one
+  Instant promised_until_;  // to vote for nobody but who led then
   // Answers to this candidacy, in the order in which they came.
   std::vector<std::pair<ServerId, Vote>> votes_;
 
@@ -316,6 +333,7 @@ class RaftCore {
   ServerId transfer_to_;
   Instant transfer_until_;
   bool transfer_sent_ = false;
+  bool lease_void_ = false;  // for the rest of the term
 
   // Reads.
   uint64_t read_round_ = 0;        // the latest begun

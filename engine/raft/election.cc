@@ -10,12 +10,6 @@
 namespace holdfast {
 namespace {
 
-// Instants as values for QuorumValue: in order, and never its "nothing", 0.
-uint64_t ToOrdered(Instant at) {
-  return static_cast<uint64_t>(at.time_since_epoch().count()) ^
-         (uint64_t{1} << 63);
-}
-
 bool IsPreVote(const Message& message) {
   return message.type == MessageType::kPreVoteRequest ||
          message.type == MessageType::kPreVoteAnswer;
@@ -43,6 +37,10 @@ bool RaftCore::MeetTerm(const Message& message) {
       // answers then bring the leader to the higher term.
       if (LeaderIsAlive() && !message.transfer) {
         ++stats_.vote_refused_leader_alive;
+        return false;
+      }
+      if (HasPromised() && !message.transfer) {
+        ++stats_.vote_refused_promise;
         return false;
       }
       break;
@@ -141,7 +139,8 @@ void RaftCore::OnPeerLost(ServerId peer) {
   ++draws_;
   const Duration delay = Duration(
       DrawBelow(key, draws_, options_.peer_lost_delay_max.count() + 1));
-  election_at_ = std::min(election_at_, now_ + delay);
+  const Instant soonest = std::max(now_, promised_until_);
+  election_at_ = std::min(election_at_, soonest + delay);
 }
 
 // --- Handing over (thesis, section 3.10) ------------------------------------
@@ -165,6 +164,7 @@ void RaftCore::TryToHandOver() {
   }
   if (transfer_sent_ || peer->match() < last_index()) return;
   transfer_sent_ = true;
+  lease_void_ = true;
   Message message;
   message.type = MessageType::kTimeoutNow;
   message.to = transfer_to_;
@@ -200,6 +200,11 @@ void RaftCore::OnElectionTimeout() {
     if (role_ != Role::kFollower) BecomeFollower(term(), ServerId());
     leader_ = ServerId();
     election_at_ = now_ + election_timeout_;
+    return;
+  }
+  if (HasPromised()) {
+    ++stats_.candidacy_put_off_promise;
+    election_at_ = promised_until_;
     return;
   }
   StartPreVote();
@@ -320,6 +325,10 @@ bool RaftCore::RefusesVote(const Message& message) {
     ++stats_.pre_vote_refused_leader_alive;
     return true;
   }
+  if (HasPromised() && !message.transfer) {
+    ++stats_.vote_refused_promise;
+    return true;
+  }
   const bool free = vote() == message.from ||
                     (vote() == ServerId() && leader_ == ServerId()) ||
                     (pre && message.term > term());
@@ -349,6 +358,7 @@ void RaftCore::BecomeLeader() {
   leader_ = id();
   term_start_ = last_index() + 1;
   read_round_done_ = read_round_;
+  lease_void_ = false;
   heartbeat_at_ = now_ + options_.heartbeat_interval;
   RebuildProgress();
   // Older entries can be committed only behind one of its own term.

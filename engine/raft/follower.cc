@@ -98,6 +98,7 @@ void RaftCore::OnHeartbeat(const Message& message) {
   answer.index = last_index();
   answer.rejected = !trail_.Has(message.index, message.log_term);
   answer.read_round = message.read_round;
+  MakePromise(message, &answer);
   Send(std::move(answer));
 }
 

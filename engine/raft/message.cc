@@ -7,6 +7,7 @@ namespace {
 
 // Keeps arithmetic on indexes far from wrapping around.
 constexpr uint64_t kIndexMax = uint64_t{1} << 62;
+constexpr Duration kPromiseMax = 1h;
 
 bool EntriesWellFormed(const Message& m) {
   Index index = m.index;
@@ -109,6 +110,7 @@ bool IsWellFormed(const Message& m) {
   if (m.index == Index() && m.log_term != Term()) return false;
   if (m.type != MessageType::kAppendRequest && !m.entries.empty()) return false;
   if (m.type != MessageType::kVoteRequest && m.transfer) return false;
+  if (m.promise < Duration::zero() || m.promise > kPromiseMax) return false;
   switch (m.type) {
     case MessageType::kPreVoteRequest:
     case MessageType::kPreVoteAnswer:

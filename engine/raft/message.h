@@ -8,6 +8,7 @@
 
 #include "engine/base/configuration.h"
 #include "engine/base/entry_kind.h"
+#include "engine/base/time.h"
 #include "engine/base/types.h"
 
 namespace holdfast {
@@ -76,6 +77,13 @@ struct Message {
   // Heartbeat and its answer: the number of the latest round of leadership
   // confirmation (ReadIndex, thesis section 6.4), echoed.
   uint64_t read_round = 0;
+
+  // Heartbeat: when it was sent, by the leader's clock, if the leader wants
+  // promises. Its answer: the same echoed, and for how long from the answer on,
+  // by the follower's clock, it votes for nobody else (lease.cc); 0: no
+  // promise.
+  Instant sent_at;
+  Duration promise = Duration::zero();
 
   // Vote request: the leader itself asked for this election, so that it
   // counts though the leader is alive.

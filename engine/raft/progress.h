@@ -65,6 +65,8 @@ class Progress {
   Index commit_sent;
   // The greatest ReadIndex round it has answered.
   uint64_t read_round = 0;
+  // Until then, by the leader's clock, it votes for nobody else (lease.cc).
+  Instant promised;
   // Not 0: the cold read for it that is being done.
   uint64_t cold_token = 0;
 

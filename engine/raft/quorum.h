@@ -9,6 +9,7 @@
 
 #include "absl/functional/function_ref.h"
 #include "engine/base/configuration.h"
+#include "engine/base/time.h"
 #include "engine/base/types.h"
 
 namespace holdfast {
@@ -17,6 +18,12 @@ namespace holdfast {
 // 0 when the configuration has no voters: nothing can be decided.
 uint64_t QuorumValue(const Configuration& configuration,
                      absl::FunctionRef<uint64_t(ServerId)> value);
+
+// Instants as values for QuorumValue: in order, and never its "nothing", 0.
+inline uint64_t ToOrdered(Instant at) {
+  return static_cast<uint64_t>(at.time_since_epoch().count()) ^
+         (uint64_t{1} << 63);
+}
 
 enum class Vote : uint8_t { kRefused = 0, kPending = 1, kGranted = 2 };
 enum class VoteResult : uint8_t { kLost = 0, kPending = 1, kWon = 2 };

@@ -20,6 +20,12 @@ void RaftCore::OnReadRequest(uint64_t read_id) {
     output_->reads_failed.push_back(read_id);
     return;
   }
+  if (HoldsLease(now_)) {
+    ++stats_.read_by_lease;
+    output_->reads_ready.push_back({read_id, commit_});
+    return;
+  }
+  if (options_.leases) ++stats_.read_without_lease;
   if (commit_ < term_start_) ++stats_.read_waited_for_term;
   const bool under_way = read_round_ > read_round_done_;
   if (under_way) ++stats_.read_joined_next_round;

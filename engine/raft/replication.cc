@@ -237,6 +237,7 @@ void RaftCore::OnAppendRefused(Progress* peer, const Message& message) {
 void RaftCore::OnHeartbeatAnswer(const Message& message) {
   Progress* peer = FindAnswering(message);
   if (peer == nullptr) return;
+  NotePromise(message, peer);
   if (message.read_round > peer->read_round) {
     peer->read_round = std::min(message.read_round, read_round_);
     CountReads();
@@ -312,6 +313,7 @@ void RaftCore::SendHeartbeat(Progress* peer) {
   // Beyond its match, the follower's log may still hold other entries.
   heartbeat.commit = std::min(commit_, peer->match());
   heartbeat.read_round = read_round_;
+  if (options_.leases) heartbeat.sent_at = now_;
   peer->commit_sent = std::max(peer->commit_sent, heartbeat.commit);
   peer->last_sent = now_;
   Send(std::move(heartbeat));

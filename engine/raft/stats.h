@@ -47,6 +47,8 @@ struct CoreStats {
   uint64_t stepped_down_disk_stall = 0;
   uint64_t stepped_down_removed = 0;
   uint64_t candidacy_given_up_disk_stall = 0;
+  uint64_t vote_refused_promise = 0;       // of a leader's lease
+  uint64_t candidacy_put_off_promise = 0;  // likewise
   uint64_t transfer_started = 0;
   uint64_t transfer_given_up =
       0;  // the other didn't catch up, or stand, or win
@@ -66,6 +68,8 @@ struct CoreStats {
   uint64_t read_joined_next_round = 0;
   uint64_t read_rejected = 0;  // not leader
   uint64_t read_failed = 0;    // leadership was lost while it waited
+  uint64_t read_by_lease = 0;
+  uint64_t read_without_lease = 0;  // leases are on, but none was held
 
   // visit(const char* name, uint64_t value), in the order above.
   template <typename Visit>
@@ -107,6 +111,8 @@ struct CoreStats {
     visit("stepped_down_disk_stall", stepped_down_disk_stall);
     visit("stepped_down_removed", stepped_down_removed);
     visit("candidacy_given_up_disk_stall", candidacy_given_up_disk_stall);
+    visit("vote_refused_promise", vote_refused_promise);
+    visit("candidacy_put_off_promise", candidacy_put_off_promise);
     visit("transfer_started", transfer_started);
     visit("transfer_given_up", transfer_given_up);
     visit("transfer_election", transfer_election);
@@ -123,6 +129,8 @@ struct CoreStats {
     visit("read_joined_next_round", read_joined_next_round);
     visit("read_rejected", read_rejected);
     visit("read_failed", read_failed);
+    visit("read_by_lease", read_by_lease);
+    visit("read_without_lease", read_without_lease);
   }
 };
 

@@ -86,6 +86,7 @@ wire::StatusAnswer DescribeStatus(const DistributedLog& log) {
   }
   const Configuration& configuration = *node.configuration();
   answer.set_joint(configuration.joint());
+  answer.set_lease(node.holds_lease());
   answer.set_feature_level(
       node.core()->committed_configuration().feature_level);
   for (const Member& m : configuration.Everyone()) {

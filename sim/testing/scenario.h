@@ -29,6 +29,7 @@ class Scenario : public testing::Test {
     options.retention_bytes = retention_bytes_;
     options.retention_age = retention_age_;
     options.kv = kv_;
+    options.leases = leases_;
     options.rates = FaultRates{};
     sim_ = nullptr;
     sim_ = std::make_unique<Simulation>(options);
@@ -99,6 +100,7 @@ class Scenario : public testing::Test {
     retention_age_ = age;
   }
   void set_kv(bool kv) { kv_ = kv; }
+  void set_leases(bool leases) { leases_ = leases; }
   size_t clients() const { return clients_; }
   void set_clients(size_t clients) { clients_ = clients; }
   // Of the clusters to come.
@@ -120,6 +122,7 @@ class Scenario : public testing::Test {
  private:
   size_t clients_ = 1;
   bool kv_ = false;
+  bool leases_ = false;
   std::optional<size_t> kept_for_laggards_;
   std::optional<uint64_t> retention_bytes_;
   std::optional<Duration> retention_age_;

@@ -95,6 +95,21 @@ absl::Status ParseFeatureLevel(const Args& args, NodeOptions* node) {
   return absl::OkStatus();
 }
 
+absl::Status ParseLeases(const Args& args, RaftOptions* raft) {
+  raft->leases = args.Has("leases");
+  if (args.Has("clock-drift-ppm-max") && !raft->leases) {
+    return absl::InvalidArgumentError(
+        "--clock-drift-ppm-max: expected --leases, too: nothing else counts on "
+        "clocks");
+  }
+  absl::StatusOr<uint64_t> drift =
+      args.Number("clock-drift-ppm-max",
+                  static_cast<uint64_t>(raft->clock_drift_ppm_max), 0, 500'000);
+  if (!drift.ok()) return drift.status();
+  raft->clock_drift_ppm_max = static_cast<int64_t>(*drift);
+  return absl::OkStatus();
+}
+
 absl::StatusOr<DiskBackend> ParseDisk(const std::string& text) {
   if (text == "auto") return DiskBackend::kAuto;
   if (text == "io_uring") return DiskBackend::kIoUring;
@@ -173,6 +188,7 @@ absl::StatusOr<NodeSettings> ParseSettings(const Args& args) {
   if (!segment.ok()) return segment.status();
   node.wal.segment_bytes = *segment << 20;
   if (absl::Status s = ParseFeatureLevel(args, &node); !s.ok()) return s;
+  if (absl::Status s = ParseLeases(args, &node.raft); !s.ok()) return s;
   if (absl::Status s = ParseRetention(args, &settings.config.service.log);
       !s.ok()) {
     return s;
@@ -304,6 +320,12 @@ Command NodeCommand() {
             "told otherwise; the same on all servers"},
            {"retention-age", "TIME",
             "drop segments of records that are older, such as 168h; likewise"},
+           {"leases", nullptr,
+            "read without asking the others, as long as clocks allow; the same "
+            "on all servers"},
+           {"clock-drift-ppm-max", "N",
+            "with --leases, how much a clock gains or loses at most, in parts "
+            "of a million; 10000"},
            {"feature-level-max", "N",
             "keep the cluster at or below this level, so that an older release "
             "can still be gone back to; the release's highest one"},

@@ -36,6 +36,7 @@ std::string ToJson(const Answer& a) {
       ",\"feature_level_max\":", s.feature_level_max,
       ",\"boot_count\":", s.boot_count, ",\"version\":", JsonString(s.version),
       ",\"text\":", JsonString(s.text),
+      ",\"lease\":", s.lease ? "true" : "false",
       ",\"joint\":", s.joint ? "true" : "false", ",\"members\":[");
   bool first = true;
   for (const MemberStatus& m : s.members) {
@@ -57,10 +58,11 @@ void PrintText(const Answer& a) {
   }
   const ServerStatus& s = *a.status;
   std::printf(
-      "%-22s id %llu, %s, term %llu, leader %llu, commit %llu, "
+      "%-22s id %llu, %s, term %llu%s, leader %llu, commit %llu, "
       "offsets %llu to %llu, feature level %lu of %lu%s%s\n",
       a.server.c_str(), static_cast<unsigned long long>(s.id.value()),
       ToString(s.role), static_cast<unsigned long long>(s.term.value()),
+      s.lease ? ", lease" : "",
       static_cast<unsigned long long>(s.leader.value()),
       static_cast<unsigned long long>(s.commit.value()),
       static_cast<unsigned long long>(s.first_offset.value()),

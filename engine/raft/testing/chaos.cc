@@ -16,6 +16,8 @@ RaftOptions ChooseOptions(Choose choose) {
   options.max_probe_bytes = choose(500);
   options.max_bytes_in_flight = 100 + choose(3000);
   options.max_messages_in_flight = 1 + choose(5);
+  options.leases = choose(2) == 0;
+  options.clock_drift_ppm_max = 0;  // all have one clock
   return options;
 }
 

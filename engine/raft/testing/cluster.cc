@@ -210,6 +210,9 @@ void TestCluster::Restart(ServerId id) {
   Server& s = server(id);
   if (s.core != nullptr) return;
   s.options.boot_count = ++s.boots;
+  if (s.options.leases && s.boots > 1) {
+    s.options.earlier_promise = s.options.election_timeout_min;
+  }
   RaftRecovered recovered;
   recovered.hard_state = s.hard_state;
   recovered.commit_hint = s.commit_hint;
@@ -441,6 +444,13 @@ void TestCluster::CheckMessage(const Server& s, const Message& m) {
 
 void TestCluster::CheckRole(const Server& s) {
   if (s.core->role() != Role::kLeader) return;
+  // Nobody holds a lease that isn't the last leader.
+  for (const auto& [id, other] : servers_) {
+    CHECK(other.core == nullptr || other.core->term() >= s.core->term() ||
+          !other.core->HoldsLease(now_));
+    CHECK(other.core == nullptr || other.core->role() != Role::kLeader ||
+          other.core->term() <= s.core->term() || !s.core->HoldsLease(now_));
+  }
   // Election safety.
   auto [it, fresh] = leaders_.try_emplace(s.core->term().value(), s.options.id);
   CHECK(it->second == s.options.id);
