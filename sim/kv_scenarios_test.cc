@@ -8,6 +8,7 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "engine/base/batch.h"
 #include "engine/log/kv.h"
 #include "gtest/gtest.h"
 #include "sim/testing/scenario.h"
@@ -155,6 +156,81 @@ TEST_F(KvScenario, ServerFarBehindGetsTheState) {
     EXPECT_EQ(found->version, written->version);
     ExpectGoodEnd();
     EXPECT_GT(Stat("checkpoint_installed"), 0u);
+  }
+}
+
+// A server that was the leader has entries at its end that never were
+// committed, too many to be in memory after a start. While its log is read from
+// the disk they are cut, and others in their places are committed.
+class CutScenario : public KvScenario {
+ protected:
+  // Returns the server that was the leader: it isn't running, and its disk is
+  // slow.
+  SimServer* LeaveUncommitted(uint64_t seed, Duration read, Duration sync) {
+    Make(seed, 3);
+    EXPECT_TRUE(Progress(5));
+    SimServer* old_leader = sim_->Leader();
+    Isolate(old_leader->machine());
+    KvStore store(&old_leader->log(), &old_leader->kv());
+    for (int i = 0; i < 40; ++i) {
+      const std::string value(16 << 10, static_cast<char>('a' + i));
+      EXPECT_TRUE(store.Write({"mine", value, {}}, [](KvWritten) {}).ok());
+    }
+    EXPECT_TRUE(WaitForOtherLeader(old_leader->machine()));
+    EXPECT_TRUE(Progress(30));
+    old_leader->Crash(/*power_lost=*/false);
+    SimDiskOptions slow;
+    slow.read_min = slow.read_max = read;
+    slow.sync_min = slow.sync_max = sync;
+    old_leader->disk()->set_options(slow);
+    return old_leader;
+  }
+};
+
+TEST_F(CutScenario, WhatIsCutWhileItIsReadBackIsntApplied) {
+  for (uint64_t seed = 1; seed <= 60; ++seed) {
+    SimServer* old_leader = LeaveUncommitted(seed, 1ms, 100ms);
+    sim_->network()->HealAll();
+    old_leader->Start();
+    ASSERT_TRUE(Progress(30));
+    ExpectGoodEnd();
+    if (HasFailure()) return;
+  }
+}
+
+TEST_F(CutScenario, WhatIsCutWhileItIsReadIsntServed) {
+  for (uint64_t seed = 1; seed <= 10; ++seed) {
+    SimServer* old_leader = LeaveUncommitted(seed, 50us, 600us);
+    old_leader->Start();
+    ASSERT_TRUE(
+        sim_->RunUntil([&] { return old_leader->node().formed(); }, 10s));
+    ASSERT_TRUE(sim_->RunFor(100ms));  // its machine reads all back
+    SimDiskOptions slow;
+    slow.read_min = slow.read_max = 3s;
+    slow.sync_min = slow.sync_max = 5s;
+    old_leader->disk()->set_options(slow);
+    const Offset end = old_leader->log().committed_end();
+    bool done = false;
+    old_leader->log().Read(
+        end - 1, 256 << 10, ReadMode::kLocal,
+        [&](absl::StatusOr<ReadResult> result) {
+          done = true;
+          ASSERT_TRUE(result.ok()) << result.status();
+          for (const Entry& entry : result->batches) {
+            const Offset at = entry.header.base_offset;
+            absl::StatusOr<BatchView> batch = BatchView::Parse(entry.payload);
+            ASSERT_TRUE(batch.ok());
+            RecordCursor cursor = batch->Records();
+            RecordView record;
+            for (uint64_t i = 0; cursor.Next(&record); ++i) {
+              sim_->mutable_history()->Saw(record.value(), at + i, "reader");
+            }
+          }
+        });
+    sim_->network()->HealAll();
+    EXPECT_TRUE(sim_->RunUntil([&] { return done; }, 20s));
+    ExpectGoodEnd();
+    if (HasFailure()) return;
   }
 }
 

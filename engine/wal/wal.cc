@@ -83,6 +83,9 @@ void Wal::Write(WalWrite write, Index commit) {
     Item& item = queue_.emplace_back();
     item.kind = Item::Kind::kCut;
     item.cut_to = *write.cut_to;
+    ++cuts_;
+    ++cuts_queued_;
+    readable_to_ = std::min(readable_to_, item.cut_to.index);
   }
   for (Entry& entry : write.entries) {
     Item& item = queue_.emplace_back();
@@ -218,7 +221,7 @@ void Wal::OnGroupSynced(absl::Status status, uint64_t synced_to,
 void Wal::CutTo(const LogPoint& point) {
   CHECK_LT(point.index, last_.index);
   ++stats_.suffixes_cut;
-  ++cuts_;
+  if (--cuts_queued_ == 0) readable_to_ = kNoCut;
   while (!segments_.empty() && segments_.back().first() > point.index) {
     replaced_.push_back(SegmentName(segments_.back().id()));
     segments_.pop_back();
@@ -490,7 +493,7 @@ void Wal::Read(Index first, size_t max_bytes,
       segments_.begin(), segments_.end(), first,
       [](Index index, const LogSegment& s) { return index < s.first(); });
   if (after == segments_.begin() || first > std::prev(after)->last() ||
-      first > durable_last_) {
+      first > std::min(durable_last_, readable_to_)) {
     absl::Status out_of_range = absl::OutOfRangeError(absl::StrCat(
         "entry ", first.value(), " is not in the log, which durably holds ",
         first_index().value(), " to ", durable_last_.value()));
@@ -508,7 +511,7 @@ void Wal::Read(Index first, size_t max_bytes,
   job.from = segment.Floor(first);
   job.end = segment.end();
   job.first = first;
-  job.last = std::min(segment.last(), durable_last_);
+  job.last = std::min({segment.last(), durable_last_, readable_to_});
   job.max_bytes = max_bytes;
   job.cuts = cuts_;
   job.done = std::move(done);

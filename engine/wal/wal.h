@@ -246,7 +246,12 @@ class Wal {
   Index durable_last_;
   Index drop_before_;
   Index commit_;
-  uint64_t cuts_ = 0;
+  // What is to be cut isn't read any more, though it may take a while until the
+  // files have lost it.
+  static constexpr Index kNoCut = Index(UINT64_MAX);
+  Index readable_to_ = kNoCut;
+  uint64_t cuts_queued_ = 0;
+  uint64_t cuts_ = 0;  // queued ones too: reads begun before one are aborted
 
   std::deque<Item> queue_;
   bool busy_ = false;  // a group, hard state or mark is being written

@@ -217,6 +217,28 @@ TEST(WalTest, ReadAcrossACutIsAborted) {
   EXPECT_EQ(entries->size(), 1u);  // a segment's end
 }
 
+TEST(WalTest, WhatIsToBeCutIsntReadAnyMore) {
+  WalRun run;
+  OpenNew(&run);
+  run.Append(kTerm, {100, 100, 100});
+  run.RunUntilIdle();
+  // The cut waits for the hard state.
+  run.SetHardState({Term(2), ServerId()});
+  run.CutAndAppend(Index(1), Term(2), {200});
+  absl::StatusOr<std::vector<Entry>> read = absl::UnknownError("no answer");
+  run.wal().Read(Index(1), 1000, [&](absl::StatusOr<std::vector<Entry>> got) {
+    read = std::move(got);
+  });
+  for (int i = 0; i < 100 && absl::IsUnknown(read.status()); ++i) {
+    run.RunTasks(1);
+  }
+  EXPECT_FALSE(run.all_persisted());
+  ASSERT_TRUE(read.ok()) << read.status();
+  EXPECT_EQ(read->size(), 1u);
+  run.RunUntilIdle();
+  EXPECT_EQ(run.Read(Index(2), 1000)->front().header.term, Term(2));
+}
+
 TEST(WalTest, ReadOfATruncatedFileFails) {
   WalRun run;
   OpenNew(&run);
