@@ -6,7 +6,8 @@
 # $1 MiB, else 512; one leader with nothing else to do, its files not in the page
 # cache. Both are timed from their first step (the dial, the order to join) until
 # the last byte is synced on the other side, in turn, $2 times, else 5; the
-# medians, and the median of each pair's ratio.
+# medians, and the median of each pair's ratio. Beside it the CPU that the two
+# processes took, which a machine with other work disturbs less.
 #
 #   bazel run //bench:catch_up [-- MIB [ROUNDS [SHAPE...]]]
 # shellcheck source=tests/processes.sh
@@ -24,7 +25,7 @@ drop_cached() {
   done
 }
 
-# copied: the seconds that it took.
+# copied: the seconds that it took; copy_cpu: those of CPU, in both processes.
 copy_once() {
   drop_cached
   : > "$work/receiver.out"
@@ -33,19 +34,30 @@ copy_once() {
   local receiver=$!
   extra_pids+=("$receiver")
   await "the receiver to listen" grep -q listening "$work/receiver.out"
-  copied=$(bench/plain_copy send "$work/data1" "$certs" 4 "$(address 3)" \
-    "$mib" 2>> "$work/copy.log") || fail "the copy"
+  bench/plain_copy send "$work/data1" "$certs" 4 "$(address 3)" "$mib" \
+    > "$work/sender.out" 2>> "$work/copy.log" || fail "the copy"
   wait "$receiver"
+  copied=$(head -n 1 "$work/sender.out")
+  copy_cpu=$(awk '$1 == "cpu" { s += $2 } END { print s }' \
+    "$work/sender.out" "$work/receiver.out")
   rm -rf "$work/copy"
 }
 
-# caught_up: the seconds that it took.
+# Of CPU, that servers 1 and 2 have taken.
+node_ticks() {
+  awk '{ s += $14 + $15 } END { print s }' "/proc/${pid[1]}/stat" "/proc/${pid[2]}/stat"
+}
+
+# caught_up and catch_up_cpu: likewise.
 catch_up_once() {
   start_node 2 --join
   await "server 2 to wait to be joined" waits 2
   drop_cached
+  local before
+  before=$(node_ticks)
   caught_up=$(bench/catch_up_bench join "$(address 1)" "$certs" ops 2 \
     "$(address 2)" 2>> "$work/join.log") || fail "the join"
+  catch_up_cpu=$(awk "BEGIN { print ($(node_ticks) - $before) / $(getconf CLK_TCK) }")
   ops leave --id=2
   expect_code 0
   stop_hard 2
@@ -64,13 +76,13 @@ measure() {
   for ((round = 1; round <= rounds; round++)); do
     copy_once
     catch_up_once
-    echo "$copied $caught_up" >> "$work/found"
+    echo "$copied $caught_up $copy_cpu $catch_up_cpu" >> "$work/found"
   done
   stop_hard 1
   echo "records of $1 bytes, $2 in a batch:"
   awk -v mib="$mib" '{
-    printf "  copy %.0f MiB/s, catch-up %.0f MiB/s, ratio %.2f\n",
-           mib / $1, mib / $2, $1 / $2 }' "$work/found"
+    printf "  copy %.0f MiB/s, catch-up %.0f MiB/s, ratio %.2f; CPU %.2f s, %.2f s\n",
+           mib / $1, mib / $2, $1 / $2, $3, $4 }' "$work/found"
   echo "  median: copy $(median "$mib / \$1") MiB/s," \
     "catch-up $(median "$mib / \$2") MiB/s, ratio $(median "100 * \$1 / \$2") %"
 }

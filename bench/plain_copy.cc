@@ -6,6 +6,9 @@
 //   plain_copy send DIR CERTS SERVER-ID HOST:PORT MIB
 //
 // `send` prints the seconds from the dial until the receiver has synced it all.
+// Both then print "cpu" and the seconds of it that they took.
+
+#include <sys/resource.h>
 
 #include <algorithm>
 #include <chrono>
@@ -22,6 +25,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/string_view.h"
 #include "engine/base/check.h"
+#include "transport/allocator.h"
 #include "transport/certs.h"
 #include "transport/posix_disk.h"
 #include "transport/tcp.h"
@@ -31,14 +35,24 @@ namespace holdfast {
 namespace {
 
 constexpr uint64_t kFileBytes = 64 << 20;  // as a segment
-constexpr uint64_t kPieceBytes = 256 << 10;
-// Of the pieces that are read ahead, or being written.
-constexpr size_t kPiecesMax = 16;
+// Of one read of a file, and of one write.
+constexpr uint64_t kPieceBytes = 1 << 20;
+// That are read ahead, or being written.
+constexpr size_t kPiecesMax = 4;
 
 void Check(const absl::Status& status) {
   if (status.ok()) return;
   std::fprintf(stderr, "plain_copy: %s\n", status.ToString().c_str());
   std::exit(1);
+}
+
+void PrintCpu() {
+  rusage used;
+  CHECK(getrusage(RUSAGE_SELF, &used) == 0);
+  auto seconds = [](const timeval& t) {
+    return static_cast<double>(t.tv_sec) + static_cast<double>(t.tv_usec) / 1e6;
+  };
+  std::printf("cpu %.3f\n", seconds(used.ru_utime) + seconds(used.ru_stime));
 }
 
 struct World {
@@ -202,29 +216,33 @@ class Receiver {
   }
 
   void Read() {
-    if (reading_ || writing_ >= kPiecesMax) return;
+    if (reading_ || finishing_ || writing_ >= kPiecesMax) return;
     reading_ = true;
-    connection_->Read(std::min(kPieceBytes, kFileBytes - at_),
+    connection_->Read(std::min(kPieceBytes - gathered_bytes_,
+                               kFileBytes - at_ - gathered_bytes_),
                       [this](absl::StatusOr<Buffer> bytes) {
                         Check(bytes.status());
                         reading_ = false;
-                        if (bytes->empty()) return Finish();
-                        Write(*std::move(bytes));
+                        finishing_ = bytes->empty();
+                        gathered_bytes_ += bytes->size();
+                        gathered_.push_back(*std::move(bytes));
+                        if (finishing_ || gathered_bytes_ == kPieceBytes)
+                          Write();
+                        if (at_ < kFileBytes) Read();
                       });
   }
 
-  void Write(Buffer bytes) {
-    const uint64_t at = at_;
-    at_ += bytes.size();
+  void Write() {
     ++writing_;
-    files_.back()->Write(at, {std::move(bytes)}, [this](absl::Status written) {
-      Check(written);
-      --writing_;
-      if (at_ < kFileBytes) Read();
-    });
-    if (at_ < kFileBytes) return Read();
-    Sync();
-    NextFile();
+    files_.back()->Write(at_, std::exchange(gathered_, {}),
+                         [this](absl::Status written) {
+                           Check(written);
+                           --writing_;
+                           if (at_ < kFileBytes) Read();
+                         });
+    at_ += std::exchange(gathered_bytes_, 0);
+    if (finishing_ || at_ == kFileBytes) Sync();
+    if (at_ == kFileBytes && !finishing_) NextFile();
   }
 
   void Sync() {
@@ -233,11 +251,6 @@ class Receiver {
       Check(synced);
       if (--syncing_ == 0 && finishing_) Answer();
     });
-  }
-
-  void Finish() {
-    finishing_ = true;
-    Sync();
   }
 
   void Answer() {
@@ -251,6 +264,8 @@ class Receiver {
   std::unique_ptr<PosixDisk> disk_;
   std::vector<std::unique_ptr<File>> files_;
   uint64_t at_ = 0;  // of the last file
+  Buffers gathered_;
+  uint64_t gathered_bytes_ = 0;
   bool reading_ = false;
   bool finishing_ = false;
   size_t writing_ = 0;
@@ -263,16 +278,19 @@ class Receiver {
 }  // namespace holdfast
 
 int main(int argc, char** argv) {
+  holdfast::KeepFreedMemory();  // as the server does
   const absl::string_view what = argc > 1 ? argv[1] : "";
   if (what == "receive" && argc == 6) {
     holdfast::World world(argv[3], std::strtoull(argv[4], nullptr, 10));
     holdfast::Receiver(&world, argv[2]).Run(argv[5]);
+    holdfast::PrintCpu();
     return 0;
   }
   if (what == "send" && argc == 7) {
     holdfast::World world(argv[3], std::strtoull(argv[4], nullptr, 10));
     holdfast::Sender(&world, argv[2], std::strtoull(argv[6], nullptr, 10) << 20)
         .Run(argv[5]);
+    holdfast::PrintCpu();
     return 0;
   }
   std::fprintf(stderr,
