@@ -109,10 +109,12 @@ make_ca() {
 # Of every client command; the test may choose another client.
 client=(--certs="$certs" --as=app)
 
+# Small: a test's log has several segments.
+segment_mib=4
 # Server $1, with more flags.
 start_node() {
   "$holdfast" node --id="$1" --listen="$(address "$1")" \
-    --data-dir="$work/data$1" --certs="$certs" --segment-mib=4 \
+    --data-dir="$work/data$1" --certs="$certs" --segment-mib="$segment_mib" \
     "${@:2}" 2>> "$work/node$1.log" 4>&- &
   pid[$1]=$!
 }
