@@ -270,13 +270,19 @@ void FaultSchedule::CutFor(std::vector<std::pair<MachineId, MachineId>> links,
 }
 
 void FaultSchedule::Isolate(MachineId machine, uint64_t value) {
+  // Half the time both ways; else it hears the others, or they hear it.
+  const uint64_t way = Below(Mix64(value + 9), 4);
+  const bool in = way != 2;
+  const bool out = way != 3;
   std::vector<std::pair<MachineId, MachineId>> links;
   for (SimServer* other : servers_) {
     if (other->machine() == machine) continue;
-    links.emplace_back(machine, other->machine());
-    links.emplace_back(other->machine(), machine);
+    if (out) links.emplace_back(machine, other->machine());
+    if (in) links.emplace_back(other->machine(), machine);
   }
-  world_->Note(absl::StrCat("server ", machine, " is isolated"));
+  world_->Note(in && out ? absl::StrCat("server ", machine, " is isolated")
+               : out     ? absl::StrCat("nothing gets out of server ", machine)
+                         : absl::StrCat("nothing gets to server ", machine));
   CutFor(std::move(links), LengthOf(value, 6s));
 }
 
@@ -309,9 +315,19 @@ void FaultSchedule::SlowLink(uint64_t value) {
   MachineId to = servers_[Below(Mix64(value + 8), n)]->machine();
   if (from == to) return;
   ++counts_.slow_links;
-  fabric_->SetSlow(from, to, 1ms + LengthOf(Mix64(value), 400ms));
-  After(LengthOf(value, 6s),
-        [this, from, to] { fabric_->SetSlow(from, to, Duration::zero()); });
+  const Duration delay = 1ms + LengthOf(Mix64(value), 400ms);
+  // One link, or all that leave the server.
+  std::vector<MachineId> slow = {to};
+  if (Below(Mix64(value + 10), 2) == 0) {
+    slow.clear();
+    for (SimServer* other : servers_) {
+      if (other->machine() != from) slow.push_back(other->machine());
+    }
+  }
+  for (MachineId m : slow) fabric_->SetSlow(from, m, delay);
+  After(LengthOf(value, 6s), [this, from, slow = std::move(slow)] {
+    for (MachineId m : slow) fabric_->SetSlow(from, m, Duration::zero());
+  });
 }
 
 }  // namespace holdfast

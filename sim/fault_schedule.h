@@ -25,10 +25,11 @@ struct FaultRates {
   uint64_t crash_in_io_ppm = 0;
   uint64_t cluster_power_loss_ppm = 0;
   uint64_t client_crash_ppm = 0;
-  uint64_t isolate_ppm = 0;  // one machine from all others
-  uint64_t split_ppm = 0;    // two groups
-  uint64_t one_way_ppm = 0;  // one link, one direction
-  uint64_t slow_link_ppm = 0;
+  // One machine from all others, both ways or one.
+  uint64_t isolate_ppm = 0;
+  uint64_t split_ppm = 0;      // two groups
+  uint64_t one_way_ppm = 0;    // one link, one direction
+  uint64_t slow_link_ppm = 0;  // one, or all that leave a machine
   uint64_t reset_ppm = 0;      // of writes
   uint64_t slow_disk_ppm = 0;  // of operations
   int64_t drift_ppm_max = 0;

@@ -193,6 +193,29 @@ void History::Saw(absl::string_view record, Offset at, const std::string& who) {
   Establish(at + 1, who, "read");
 }
 
+void History::TailBrought(Offset from, Offset expected,
+                          const std::string& who) {
+  if (from == expected) return;
+  verdict_->Violate(absl::StrCat(who, "'s tail was to go on at offset ",
+                                 expected.value(), ", and went on at ",
+                                 from.value()));
+}
+
+void History::TailEnded(Offset next, const absl::Status& why,
+                        const std::string& who) {
+  if (absl::IsOutOfRange(why) && MayBeTrimmed(next)) return;
+  verdict_->Violate(absl::StrCat(who, "'s tail ended at offset ", next.value(),
+                                 ": ", why.ToString()));
+}
+
+void History::TailPaused(uint64_t bytes, uint64_t bytes_max,
+                         const std::string& who) {
+  if (bytes <= bytes_max) return;
+  verdict_->Violate(absl::StrCat(who, "'s tail is paused, and was sent ", bytes,
+                                 " bytes since; at most ", bytes_max,
+                                 " were asked for"));
+}
+
 void History::LinearizableEnd(Offset end, Offset noted,
                               const std::string& who) {
   if (end < noted) {

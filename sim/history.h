@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "absl/status/status.h"
 #include "absl/strings/string_view.h"
 #include "engine/base/lookup_map.h"
 #include "engine/base/types.h"
@@ -59,6 +60,12 @@ class History {
   // A linearizable read was answered with what is there at `from`; `trimmed`,
   // when it began.
   void ReadFrom(Offset from, Offset trimmed, const std::string& who);
+  // A tail that was to go on at `expected` went on at `from`.
+  void TailBrought(Offset from, Offset expected, const std::string& who);
+  // It can't go on, for that reason: it was trimmed there.
+  void TailEnded(Offset next, const absl::Status& why, const std::string& who);
+  // A tail whose reader wants no more brought so many bytes all the same.
+  void TailPaused(uint64_t bytes, uint64_t bytes_max, const std::string& who);
   // A linearizable read found the log to end at `end`.
   void LinearizableEnd(Offset end, Offset noted, const std::string& who);
 

@@ -2,6 +2,7 @@
 
 #include <string>
 
+#include "absl/status/status.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 
@@ -133,6 +134,27 @@ TEST_F(HistoryTest, CatchesAConditionalAppendAtAnotherOffset) {
   outcome.offset = Offset(4);
   history_.Conditional(Offset(3), outcome, history_.Invoke(), "a");
   EXPECT_THAT(verdict_.what(), HasSubstr("at offset 3 or nowhere"));
+}
+
+TEST_F(HistoryTest, ATailGoesOnWithoutAGapAndOnce) {
+  history_.TailBrought(Offset(3), Offset(3), "b");
+  history_.AnythingMayBeTrimmed();
+  history_.TailEnded(Offset(3), absl::OutOfRangeError("trimmed"), "b");
+  history_.TailPaused(100, 100, "b");
+  EXPECT_TRUE(verdict_.ok()) << verdict_.what();
+  history_.TailBrought(Offset(4), Offset(3), "b");
+  EXPECT_THAT(verdict_.what(), HasSubstr("was to go on at offset 3"));
+}
+
+TEST_F(HistoryTest, CatchesATailThatEndsWhereNothingIsTrimmed) {
+  history_.TrimInvoked(Offset(3));
+  history_.TailEnded(Offset(3), absl::OutOfRangeError("trimmed"), "b");
+  EXPECT_THAT(verdict_.what(), HasSubstr("ended at offset 3"));
+}
+
+TEST_F(HistoryTest, CatchesATailThatIsSentMoreThanItAskedFor) {
+  history_.TailPaused(101, 100, "b");
+  EXPECT_THAT(verdict_.what(), HasSubstr("was sent 101 bytes"));
 }
 
 }  // namespace

@@ -7,7 +7,7 @@
 
 namespace holdfast {
 
-void ServerChecker::Check(const SimServer& server) {
+void ServerChecker::Check(SimServer& server) {
   if (!server.running() || !server.node().formed()) return;
   const ClusterId cluster_id = server.node().identity().cluster_id;
   if (cluster_id_ == ClusterId()) cluster_id_ = cluster_id;
@@ -30,6 +30,7 @@ void ServerChecker::Check(const SimServer& server) {
   CheckVotes(server, &seen);
   CheckLeader(server, &seen);
   CheckLeases(server);
+  CheckFitToLead(server, server.process()->loop()->Now(), &seen);
 }
 
 void ServerChecker::CheckLeases(const SimServer& server) const {
@@ -122,6 +123,42 @@ void ServerChecker::CheckLeader(const SimServer& server, Seen* seen) {
         "leader completeness: server ", server.id().value(), " leads term ",
         core.term().value(), " with another entry ", committed.value(),
         " than the committed one"));
+  }
+}
+
+void ServerChecker::CheckFitToLead(const SimServer& server, Instant now,
+                                   Seen* seen) {
+  const RaftCore& core = *server.node().core();
+  if (core.persisted_sequence() != seen->persisted || !seen->persisting) {
+    seen->persisted = core.persisted_sequence();
+    seen->persisting_since = now;
+  }
+  seen->persisting = core.persisted_sequence() < core.sequence();
+  // A process that was paused finds what it has to do when it goes on.
+  if (core.role() != Role::kLeader || core.wake() < now) return;
+  const RaftOptions& options = core.options();
+  const Duration disk =
+      seen->persisting ? now - seen->persisting_since : Duration::zero();
+  const uint64_t heard = QuorumValue(core.configuration(), [&](ServerId id) {
+    for (const Progress& p : core.progress()) {
+      if (p.id() != id || id == core.id()) continue;
+      return static_cast<uint64_t>(p.last_heard.time_since_epoch().count());
+    }
+    return static_cast<uint64_t>(now.time_since_epoch().count());
+  });
+  const Duration silence =
+      now.time_since_epoch() - Duration(static_cast<int64_t>(heard));
+  auto violate = [&](absl::string_view what, Duration length) {
+    verdict_->Violate(absl::StrCat("server ", server.id().value(),
+                                   " leads on in term ", core.term().value(),
+                                   ", though ", what, " for ", ToMillis(length),
+                                   " ms"));
+  };
+  if (disk > options.disk_stall_timeout) {
+    violate("its disk has done nothing", disk);
+  }
+  if (silence > options.election_timeout_max + options.heartbeat_interval) {
+    violate("no quorum has answered it", silence);
   }
 }
 

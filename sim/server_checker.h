@@ -29,6 +29,8 @@ namespace holdfast {
 // - the committed prefix alone says what was trimmed;
 // - a leader that holds a lease, by its own clock at that moment, is the only
 //   leader, but for some of earlier terms;
+// - a leader whose disk hangs, or that no quorum answers, leads on for no
+//   longer than RaftOptions say, by its own clock;
 // - what is committed can't be lost: no server without it could get the votes
 //   of a quorum, by the rule of section 5.4.1 and the logs as they are on the
 //   disks. It shows an entry that was taken for committed too early long
@@ -37,7 +39,7 @@ class ServerChecker {
  public:
   explicit ServerChecker(Verdict* verdict) : verdict_(verdict) {}
 
-  void Check(const SimServer& server);
+  void Check(SimServer& server);
   // That machine's log and promises are gone.
   void DiskReplaced(MachineId machine) { seen_.erase(machine); }
   // Another cluster, the next one that is seen, took over what this one had
@@ -61,6 +63,10 @@ class ServerChecker {
     // How many answers to its candidacy in that term were looked at.
     Term stood;
     size_t votes = 0;
+    // What its disk has done, and since when it is asked for more in vain.
+    uint64_t persisted = 0;
+    bool persisting = false;
+    Instant persisting_since;
     // Its log's terms, and what of it is on disk.
     Index base;
     std::vector<Trail::Run> runs;
@@ -80,6 +86,7 @@ class ServerChecker {
   void CheckVotes(const SimServer& server, Seen* seen);
   void CheckLeader(const SimServer& server, Seen* seen);
   void CheckLeases(const SimServer& server) const;
+  void CheckFitToLead(const SimServer& server, Instant now, Seen* seen);
   void CheckEntries(const SimServer& server, Seen* seen);
   void CheckCommit(const SimServer& server, Seen* seen);
   void CheckKept(Index index, Term term);

@@ -16,11 +16,16 @@ constexpr ChanceSite kSize("client/size");
 constexpr ChanceSite kReadFrom("client/read_from");
 constexpr ChanceSite kReadAt("client/read_at");
 constexpr ChanceSite kExpect("client/expect");
+constexpr ChanceSite kTailPause("client/tail_pause");
 
 // An outcome comes within this, or the append is taken for unknown.
 constexpr Duration kAppendTimeout = 20s;
 constexpr Duration kLastAppendTimeout = 600s;
 constexpr uint32_t kReadBytes = 4 << 10;
+// A tail's reader falls asleep after one delivery in so many, for up to so
+// long.
+constexpr uint64_t kTailPauseOneIn = 32;
+constexpr Duration kTailPauseMax = 2s;
 
 }  // namespace
 
@@ -190,25 +195,83 @@ void SimClient::Read() {
 }
 
 void SimClient::StartTail() {
+  Life& life = *life_;
   ClientTailCallbacks callbacks;
   callbacks.on_batches = [this](std::vector<LogBatch> batches) {
-    SawBatches(batches);
+    OnTail(batches);
   };
-  callbacks.on_end = [](absl::Status) {};
+  callbacks.on_end = [this](absl::Status why) {
+    life_->tail_ended = true;
+    history_->TailEnded(life_->tail_next, why, name_);
+  };
   uint64_t end = history_->established().value();
   // From near the end, as most do.
   Offset from(end > 20 ? end - 20 : 0);
-  life_->tail = life_->client->Tail(from, {}, std::move(callbacks));
+  life.tail_next = from;
+  life.tail_ended = false;
+  life.tail_paused = false;
+  life.tail_resume.Cancel();
+  ClientTailOptions options;
+  options.credit_bytes = options_.tail_credit_bytes;
+  life.tail = life.client->Tail(from, options, std::move(callbacks));
+}
+
+void SimClient::OnTail(const std::vector<LogBatch>& batches) {
+  Life& life = *life_;
+  uint64_t largest = 0;
+  for (const LogBatch& batch : batches) {
+    history_->TailBrought(batch.from, life.tail_next, name_);
+    life.tail_next = batch.end();
+    const uint64_t bytes = batch.batch.bytes().size();
+    largest = std::max(largest, bytes);
+    life.tail_paused_bytes += bytes;
+  }
+  SawBatches(batches);
+  if (life.tail_paused) {
+    return history_->TailPaused(life.tail_paused_bytes,
+                                options_.tail_credit_bytes + largest, name_);
+  }
+  const uint64_t what = world_->chance.Below(
+      kTailPause, life.process.chance_actor(), draws_++, kTailPauseOneIn);
+  if (what == 0 && !quiet_) PauseTail();
+}
+
+void SimClient::PauseTail() {
+  Life& life = *life_;
+  life.tail->Pause();
+  life.tail_paused = true;
+  life.tail_paused_bytes = 0;
+  const Duration pause(static_cast<int64_t>(
+      world_->chance.Below(kTailPause, life.process.chance_actor(), draws_++,
+                           static_cast<uint64_t>(kTailPauseMax.count()))));
+  life.tail_resume =
+      life.process.loop()->After(pause, [this] { ResumeTail(); });
+}
+
+void SimClient::ResumeTail() {
+  if (life_ == nullptr || !life_->tail_paused) return;
+  life_->tail_paused = false;
+  life_->tail_resume.Cancel();
+  life_->tail->Resume();
+}
+
+bool SimClient::TailDone() const {
+  return life_ == nullptr || life_->tail == nullptr || life_->tail_ended ||
+         life_->tail_next >= history_->established();
 }
 
 void SimClient::Settle() {
   settled_ = false;
+  ResumeTail();
   Append(true);
 }
 
 std::string SimClient::Describe() const {
   return absl::StrCat(
       name_, ": ", outstanding_, " appends outstanding; ",
+      TailDone() ? ""
+                 : absl::StrCat("its tail is at ", life_->tail_next.value(),
+                                " of ", history_->established().value(), "; "),
       life_ == nullptr ? "not running" : life_->client->Trouble());
 }
 

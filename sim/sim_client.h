@@ -24,6 +24,8 @@ struct SimClientOptions {
   size_t record_bytes_max = 200;
   bool reads = true;
   bool tails = true;
+  // Of a tail: bytes on their way.
+  uint32_t tail_credit_bytes = 1 << 20;
 };
 
 // A simulated client process: the product's own client, which appends, reads
@@ -42,9 +44,10 @@ class SimClient {
 
   // From now on only what Settle asks for.
   void Quiesce() { quiet_ = true; }
-  // Appends once more; settled() when that, and all before, is done.
+  // Appends once more; settled() when that, and all before, is done, and its
+  // tail has brought as much as the whole world knows of.
   void Settle();
-  bool settled() const { return settled_ && outstanding_ == 0; }
+  bool settled() const { return settled_ && outstanding_ == 0 && TailDone(); }
   std::string Describe() const;
 
  private:
@@ -57,6 +60,11 @@ class SimClient {
     std::unique_ptr<SimNetwork> network;
     std::unique_ptr<Client> client;
     std::unique_ptr<ClientTail> tail;
+    Offset tail_next;  // that it is to bring
+    bool tail_ended = false;
+    bool tail_paused = false;
+    uint64_t tail_paused_bytes = 0;  // brought since
+    Timer tail_resume;
     Timer next;
   };
 
@@ -65,6 +73,10 @@ class SimClient {
   void Append(bool last);
   void Read();
   void StartTail();
+  void OnTail(const std::vector<LogBatch>& batches);
+  void PauseTail();
+  void ResumeTail();
+  bool TailDone() const;
   void SawBatches(const std::vector<LogBatch>& batches);
 
   World* const world_;

@@ -27,6 +27,9 @@ constexpr ChanceSite kRetention("setup/retention");
 constexpr ChanceSite kKv("setup/kv");
 constexpr ChanceSite kChunk("setup/chunk_bytes");
 constexpr ChanceSite kLeases("setup/leases");
+constexpr ChanceSite kElection("setup/election_timeout");
+constexpr ChanceSite kRoom("setup/pending_bytes");
+constexpr ChanceSite kCredit("setup/tail_credit");
 
 // Clients' machines are numbered from here, servers' from 1.
 constexpr MachineId kFirstClient = 101;
@@ -68,6 +71,17 @@ SimulationOptions Simulation::Draw(SimulationOptions options, Chance* chance) {
       const uint64_t retention = Drawn(chance, kRetention, 0, 8);
       if (retention < 2) options.retention_bytes = (256 << 10) << retention;
       if (retention == 2) options.retention_age = 15s;
+    }
+  }
+  if (!options.rates.has_value()) {
+    // For longer than usual, two may take themselves for leaders.
+    if (!options.election_timeout_max.has_value() &&
+        Drawn(chance, kElection, 0, 4) == 0) {
+      options.election_timeout_max = 1500ms;
+    }
+    const uint64_t room = Drawn(chance, kRoom, 0, 8);
+    if (!options.pending_bytes_max.has_value() && room < 2) {
+      options.pending_bytes_max = size_t{16 << 10} << room;
     }
   }
   if (!options.kv.has_value()) {
@@ -121,8 +135,14 @@ Simulation::Simulation(const SimulationOptions& options)
   service.log.node.raft.max_messages_in_flight =
       size_t{1} << Drawn(chance, kInFlight, 0, 5);
   service.log.node.raft.max_bytes_in_flight = 64 << 10;
+  if (options_.election_timeout_max.has_value()) {
+    service.log.node.raft.election_timeout_max = *options_.election_timeout_max;
+  }
   service.log.node.kept_for_laggards =
       options_.kept_for_laggards.value_or(Drawn(chance, kKept, 0, 8));
+  if (options_.pending_bytes_max.has_value()) {
+    service.log.pending_bytes_max = *options_.pending_bytes_max;
+  }
   service.log.sessions = *options_.sessions;
   service.log.machine_slice_bytes = size_t{32} << Drawn(chance, kKv, 1, 8);
   service.log.retention_bytes = options_.retention_bytes;
@@ -171,6 +191,7 @@ Simulation::Simulation(const SimulationOptions& options)
   for (uint32_t i = 0; i < options_.clients; ++i) {
     client.record_bytes_max = size_t{30} << Drawn(chance, kRecordBytes, i, 8);
     client.pause_max = Duration(50ms) * (1 << Drawn(chance, kPause, i, 5));
+    client.tail_credit_bytes = uint32_t{512} << Drawn(chance, kCredit, i, 8);
     clients_.push_back(std::make_unique<SimClient>(
         &world_, &fabric_, kFirstClient + i, &history_, client));
   }

@@ -38,6 +38,8 @@ struct SimulationOptions {
   std::optional<size_t> kept_for_laggards;  // nothing: drawn by the seed
   // Nothing: the usual ones if `rates` are given, else drawn by the seed.
   std::optional<SessionLimits> sessions;
+  std::optional<Duration> election_timeout_max;
+  std::optional<size_t> pending_bytes_max;
   std::optional<uint64_t> retention_bytes;
   std::optional<Duration> retention_age;
   // Servers make a key-value machine of the log, and use it. Nothing: not, if
