@@ -76,6 +76,7 @@ Scheduler::EventId Scheduler::At(TrueTime when, ActorId actor, EventKind kind,
   s.id = id;
   s.actor = actor;
   s.kind = kind;
+  s.cause = dispatched_;
   s.in_heap = when > now_;
   s.previous = kNoSlot;
   s.next = actors_[actor].first;
@@ -116,6 +117,7 @@ void Scheduler::Pause(ActorId actor, TrueTime until) {
   ActorState& state = actors_[actor];
   state.paused_until = std::max(state.paused_until, until);
   if (!state.paused_at.has_value()) state.paused_at = now_;
+  if (trace_->observer() != nullptr) trace_->observer()->OnPause(actor, until);
 }
 
 void Scheduler::Push(Entry entry) {
@@ -238,7 +240,8 @@ void Scheduler::Dispatch(Entry next, bool from_heap) {
   now_ = TrueTime(Duration(next.time));
   ++dispatched_;
   last_actor_ = actor;
-  trace_->Event(now_, next.id >> kSlotBits, actor, slots_[slot].kind);
+  trace_->Event(now_, next.id >> kSlotBits, actor, slots_[slot].kind,
+                slots_[slot].cause);
   stale_ = std::exchange(actors_[actor].paused_at, std::nullopt);
   {
     Task task = Release(slot);

@@ -85,7 +85,8 @@ class Scheduler {
 
   struct Slot {
     Task task;
-    EventId id = 0;  // 0: free
+    EventId id = 0;      // 0: free
+    uint64_t cause = 0;  // the event that scheduled it
     // Neighbours in the actor's list of pending events, or the free list.
     uint32_t next = kNoSlot;
     uint32_t previous = kNoSlot;

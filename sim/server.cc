@@ -31,6 +31,7 @@ SimServer::~SimServer() {
 void SimServer::Start() {
   CHECK(!running());
   ++boots_;
+  Tell(IncidentKind::kStart);
   failure_ = absl::OkStatus();
   fabric_->SetMachineUp(machine_, true);
   ClockModel clock;
@@ -67,6 +68,7 @@ void SimServer::Start() {
 
 void SimServer::Crash(bool power_lost) {
   CHECK(running());
+  Tell(power_lost ? IncidentKind::kPowerLoss : IncidentKind::kCrash);
   CollectStats(&past_stats_);
   life_->process.Kill();
   fabric_->ProcessDied(life_->process, power_lost);
@@ -84,6 +86,7 @@ void SimServer::WipeDisk() {
 
 void SimServer::ReplaceDisk(std::unique_ptr<DiskImage> image) {
   CHECK(!running());
+  Tell(IncidentKind::kNewDisk);
   image_ = std::move(image);
   put_back_ = false;
 }
@@ -98,6 +101,23 @@ void SimServer::HangDisk(Duration length) {
   SimDiskOptions options = disk_options_;
   options.sync_min = options.sync_max = length;
   image_->set_options(options);
+  Tell(IncidentKind::kHang, length);
+}
+
+void SimServer::MendDisk() {
+  image_->set_options(disk_options_);
+  Tell(IncidentKind::kMend);
+}
+
+void SimServer::CalmDisk() {
+  image_->set_options(SimDiskOptions{});
+  Tell(IncidentKind::kMend);
+}
+
+void SimServer::Tell(IncidentKind kind, Duration length) const {
+  if (world_->observer() == nullptr) return;
+  world_->observer()->OnIncident(
+      {.kind = kind, .machine = machine_, .length = length});
 }
 
 void SimServer::set_join() {

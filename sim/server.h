@@ -56,7 +56,9 @@ class SimServer {
   bool put_back() const { return put_back_; }
   // Syncs that begin from now on take so long; until it is mended.
   void HangDisk(Duration length);
-  void MendDisk() { image_->set_options(disk_options_); }
+  void MendDisk();
+  // As fast as any disk is by default, from now on.
+  void CalmDisk();
   // What it is to do from its next start on, with an empty disk: wait to be
   // joined, or form a cluster with these servers.
   void set_join();
@@ -99,6 +101,8 @@ class SimServer {
     std::unique_ptr<Service> service;
   };
 
+  // Tells whoever watches.
+  void Tell(IncidentKind kind, Duration length = Duration::zero()) const;
   void CollectStats(std::map<std::string, uint64_t>* totals) const;
 
   World* const world_;

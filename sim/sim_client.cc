@@ -36,7 +36,7 @@ SimClient::SimClient(World* world, NetworkFabric* fabric, MachineId machine,
       machine_(machine),
       history_(history),
       options_(std::move(options)),
-      name_(absl::StrCat("client ", machine)) {}
+      name_(NameOf(machine)) {}
 
 SimClient::~SimClient() {
   if (running()) Crash();
@@ -45,6 +45,7 @@ SimClient::~SimClient() {
 void SimClient::Start() {
   CHECK(!running());
   ++boots_;
+  Tell(IncidentKind::kStart);
   life_ = std::make_unique<Life>(world_, machine_, boots_);
   Life& life = *life_;
   life.network = std::make_unique<SimNetwork>(&life.process, fabric_);
@@ -63,10 +64,33 @@ void SimClient::Start() {
 }
 
 void SimClient::Crash() {
+  Tell(IncidentKind::kCrash);
+  tail_call_ = 0;
   life_->process.Kill();
   fabric_->ProcessDied(life_->process, false);
   for (; outstanding_ > 0; --outstanding_) history_->AppendUnknown();
   life_ = nullptr;
+}
+
+uint64_t SimClient::Call(const char* what, const std::string& detail) {
+  ++calls_;
+  if (Observer* observer = world_->observer()) {
+    observer->OnCall({machine_, calls_, what, detail});
+  }
+  return calls_;
+}
+
+void SimClient::Return(uint64_t call, CallEnd end, const std::string& detail,
+                       Offset shown) {
+  if (Observer* observer = world_->observer()) {
+    observer->OnReturn(machine_, call, end, detail, shown.value());
+  }
+}
+
+void SimClient::Tell(IncidentKind kind) const {
+  if (Observer* observer = world_->observer()) {
+    observer->OnIncident({.kind = kind, .machine = machine_});
+  }
 }
 
 void SimClient::ActLater() {
@@ -118,41 +142,58 @@ void SimClient::Append(bool last) {
   history_->AppendInvoked(*records, uint64_t{machine_} << 32 | boots_,
                           options.expected_offset);
   ++outstanding_;
+  const uint64_t call = Call(
+      "append",
+      absl::StrCat(count, " records, ", records->front().substr(0, 20), " on",
+                   options.expected_offset.has_value()
+                       ? absl::StrCat(", if the log ends at ", noted.value())
+                       : ""));
   absl::Status taken = life_->client->Append(
       std::move(batch), options,
-      [this, records, noted, last,
+      [this, call, records, noted, last,
        expected = options.expected_offset](ClientOutcome outcome) {
         --outstanding_;
         if (expected.has_value()) {
           history_->Conditional(*expected, outcome, noted, name_);
         }
-        switch (outcome.kind) {
-          case ClientOutcome::Kind::kCommitted:
-            if (last) settled_ = true;
-            for (size_t i = 0; i < records->size(); ++i) {
-              history_->AppendCommitted((*records)[i], outcome.offset + i,
-                                        noted, name_);
-            }
-            return;
-          case ClientOutcome::Kind::kRejected:
-            for (const std::string& r : *records) {
-              history_->AppendRejected(r, name_);
-            }
-            break;
-          case ClientOutcome::Kind::kUnknown:
-            history_->AppendUnknown();
-            break;
-        }
+        OnAppended(call, *records, noted, outcome);
+        const bool committed = outcome.kind == ClientOutcome::Kind::kCommitted;
+        if (last && committed) settled_ = true;
         // One before it may have spoilt their session.
-        if (last) Append(true);
+        if (last && !committed) Append(true);
       });
   if (!taken.ok()) {
     --outstanding_;
+    Return(call, CallEnd::kRejected, "not taken");
     for (const std::string& r : *records) history_->AppendRejected(r, name_);
   }
 }
 
-void SimClient::SawBatches(const std::vector<LogBatch>& batches) {
+void SimClient::OnAppended(uint64_t call,
+                           const std::vector<std::string>& records,
+                           Offset noted, const ClientOutcome& outcome) {
+  switch (outcome.kind) {
+    case ClientOutcome::Kind::kCommitted:
+      Return(call, CallEnd::kDone,
+             absl::StrCat("at offset ", outcome.offset.value()),
+             outcome.offset + records.size());
+      for (size_t i = 0; i < records.size(); ++i) {
+        history_->AppendCommitted(records[i], outcome.offset + i, noted, name_);
+      }
+      return;
+    case ClientOutcome::Kind::kRejected:
+      Return(call, CallEnd::kRejected, outcome.message, outcome.offset);
+      for (const std::string& r : records) history_->AppendRejected(r, name_);
+      return;
+    case ClientOutcome::Kind::kUnknown:
+      Return(call, CallEnd::kUnknown, outcome.message);
+      history_->AppendUnknown();
+      return;
+  }
+}
+
+size_t SimClient::SawBatches(const std::vector<LogBatch>& batches) {
+  size_t records = 0;
   for (const LogBatch& batch : batches) {
     Offset at = batch.from;
     RecordCursor cursor = batch.Records();
@@ -160,8 +201,10 @@ void SimClient::SawBatches(const std::vector<LogBatch>& batches) {
     while (cursor.Next(&record)) {
       history_->Saw(record.value(), at, name_);
       ++at;
+      ++records;
     }
   }
+  return records;
 }
 
 void SimClient::Read() {
@@ -178,10 +221,17 @@ void SimClient::Read() {
       world_->chance.Below(kReadAt, life_->process.chance_actor(), draws_++,
                            3 * options_.servers.size());
   if (whom < options_.servers.size()) options.server = options_.servers[whom];
+  const uint64_t call =
+      Call("read",
+           absl::StrCat("from offset ", from,
+                        options.server.empty() ? "" : " at server ",
+                        options.server.empty() ? "" : absl::StrCat(whom + 1)));
   life_->client->Read(
       Offset(from), options,
-      [this, noted, from, trimmed](absl::StatusOr<ClientReadResult> result) {
+      [this, call, noted, from,
+       trimmed](absl::StatusOr<ClientReadResult> result) {
         if (!result.ok()) {
+          Return(call, CallEnd::kFailed, result.status().ToString());
           // The log is known to reach beyond where it was to be
           // read, and to be trimmed only so far.
           CHECK(!absl::IsOutOfRange(result.status()) ||
@@ -189,7 +239,11 @@ void SimClient::Read() {
           return;
         }
         history_->ReadFrom(Offset(from), trimmed, name_);
-        SawBatches(result->batches);
+        const size_t records = SawBatches(result->batches);
+        Return(call, CallEnd::kDone,
+               absl::StrCat(records, " records; the log ends at ",
+                            result->committed_end.value()),
+               result->committed_end);
         history_->LinearizableEnd(result->committed_end, noted, name_);
       });
 }
@@ -203,10 +257,14 @@ void SimClient::StartTail() {
   callbacks.on_end = [this](absl::Status why) {
     life_->tail_ended = true;
     history_->TailEnded(life_->tail_next, why, name_);
+    Return(tail_call_, CallEnd::kFailed, why.ToString());
+    tail_call_ = 0;
   };
   uint64_t end = history_->established().value();
   // From near the end, as most do.
   Offset from(end > 20 ? end - 20 : 0);
+  if (tail_call_ != 0) Return(tail_call_, CallEnd::kDone, "dropped");
+  tail_call_ = Call("tail", absl::StrCat("from offset ", from.value()));
   life.tail_next = from;
   life.tail_ended = false;
   life.tail_paused = false;

@@ -68,6 +68,12 @@ class SimClient {
     Timer next;
   };
 
+  // Tells whoever watches; the number of the call.
+  uint64_t Call(const char* what, const std::string& detail);
+  void Return(uint64_t call, CallEnd end, const std::string& detail,
+              Offset shown = Offset());
+  void Tell(IncidentKind kind) const;
+
   void ActLater();
   void Act();
   void Append(bool last);
@@ -77,7 +83,10 @@ class SimClient {
   void PauseTail();
   void ResumeTail();
   bool TailDone() const;
-  void SawBatches(const std::vector<LogBatch>& batches);
+  void OnAppended(uint64_t call, const std::vector<std::string>& records,
+                  Offset noted, const ClientOutcome& outcome);
+  // Returns how many records.
+  size_t SawBatches(const std::vector<LogBatch>& batches);
 
   World* const world_;
   NetworkFabric* const fabric_;
@@ -88,6 +97,8 @@ class SimClient {
   uint32_t boots_ = 0;
   uint64_t draws_ = 0;
   uint64_t appended_ = 0;
+  uint64_t calls_ = 0;
+  uint64_t tail_call_ = 0;  // 0: none
   size_t outstanding_ = 0;
   bool quiet_ = false;
   bool settled_ = false;

@@ -70,6 +70,10 @@ void SimConnection::Write(Buffers data, DoneFn done) {
   CHECK(!shut_down_);
   write_done_ = std::move(done);
   pending_ = Flatten(data);
+  if (Observer* observer = process_->world()->observer()) {
+    observer->OnWrite(NetworkFabric::DirectionOf(*stream_, side_),
+                      pending_.view());
+  }
   process_->world()->trace.Bytes(Crc32c(pending_.view()), pending_.size());
   SendSome();
 }
@@ -148,6 +152,9 @@ absl::StatusOr<Buffer> SimConnection::TakeReceived() {
     }
   }
   e.received_bytes -= n;
+  if (Observer* observer = process_->world()->observer()) {
+    observer->OnRead(NetworkFabric::DirectionOf(*stream_, 1 - side_), n);
+  }
   fabric_->Credit(stream_, 1 - side_, n);
   return out;
 }
@@ -180,6 +187,8 @@ void SimConnection::SendPart(Buffer part) {
       chance.Fault(kSilence, actor, ordinal, options.silence_ppm);
   if (reset.has_value()) {
     ++fabric_->counts_.resets;
+    fabric_->Tell(IncidentKind::kReset, end().machine,
+                  stream->ends[1 - side_].machine);
     part = part.Slice(0, Below(*reset, part.size()));
   }
   end().outstanding += part.size();
@@ -187,6 +196,8 @@ void SimConnection::SendPart(Buffer part) {
   if (silence.has_value() && !stream->silent) {
     ++fabric_->counts_.half_open;
     stream->silent = true;
+    fabric_->Tell(IncidentKind::kSilence, end().machine,
+                  stream->ends[1 - side_].machine);
   }
   if (reset.has_value()) {
     fabric_->Send(stream, side_, Kind::kReset, {});
@@ -265,7 +276,10 @@ void SimDial::OnArrived() {
           .Fault(kRefuse, process_->chance_actor(), fabric_->draws_++,
                  fabric_->options_.refuse_ppm)
           .has_value();
-  if (refused) ++fabric_->counts_.refused;
+  if (refused) {
+    ++fabric_->counts_.refused;
+    fabric_->Tell(IncidentKind::kRefused, process_->machine(), target_);
+  }
   const auto it = fabric_->listeners_.find(address_);
   if (refused || it == fabric_->listeners_.end() ||
       !it->second->process()->alive()) {

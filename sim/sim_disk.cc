@@ -48,8 +48,9 @@ class DiskOperation {
   uint64_t id = 0;
   TrueTime when{};
   const void* owner;  // whose destruction drops the completion
-  // A write's file and range; null: not a write.
+  // A write's file; null: not a write.
   const FileImage* writes = nullptr;
+  // Of a write or a read.
   uint64_t from = 0;
   uint64_t to = 0;
 };
@@ -193,8 +194,10 @@ void SimFile::Read(uint64_t at, size_t n, ResultFn<Buffer> done) {
   auto read = [file = file_, at, n](uint64_t) {
     return file->now().Read(at, n);
   };
-  image_->Submit(process_, latency, {},
-                 MakeOperation(this, std::move(read), std::move(done)));
+  auto op = MakeOperation(this, std::move(read), std::move(done));
+  op->from = at;
+  op->to = at + n;
+  image_->Submit(process_, latency, {}, std::move(op), "read", name_);
 }
 
 void SimFile::Write(uint64_t at, Buffers data, DoneFn done) {
@@ -208,7 +211,7 @@ void SimFile::Write(uint64_t at, Buffers data, DoneFn done) {
                                              std::move(done));
   image_->CheckNoOverlap(file_.get(), op->from, op->to);
   process_->world()->trace.Bytes(crc, op->to - op->from);
-  image_->Submit(process_, latency, {}, std::move(op));
+  image_->Submit(process_, latency, {}, std::move(op), "write", name_);
 }
 
 void SimFile::Sync(DoneFn done) {
@@ -229,7 +232,8 @@ void SimFile::Sync(DoneFn done) {
     done(std::move(status));
   };
   image_->Submit(process_, latency, image_->WritesDoneAt(this),
-                 MakeOperation(this, std::move(sync), std::move(after)));
+                 MakeOperation(this, std::move(sync), std::move(after)), "sync",
+                 name_);
 }
 
 void SimFile::Truncate(uint64_t size, DoneFn done) {
@@ -250,7 +254,7 @@ void SimFile::Truncate(uint64_t size, DoneFn done) {
   op->writes = file_.get();
   op->from = size;
   op->to = UINT64_MAX;
-  image_->Submit(process_, latency, {}, std::move(op));
+  image_->Submit(process_, latency, {}, std::move(op), "truncate", name_);
 }
 
 // --- DiskImage ---
@@ -267,13 +271,29 @@ std::unique_ptr<DiskImage> DiskImage::CopyDurable() const {
 }
 
 void DiskImage::Submit(SimProcess* process, Duration latency,
-                       TrueTime not_before, std::unique_ptr<DiskOperation> op) {
+                       TrueTime not_before, std::unique_ptr<DiskOperation> op,
+                       const char* what, const std::string& file) {
   const uint64_t id = next_op_++;
   op->id = id;
   op->when = std::max(world_->now(), not_before) + latency;
   world_->scheduler.At(op->when, process->actor(), EventKind::kDisk,
                        [this, id] { Run(id); });
+  if (Observer* observer = world_->observer()) {
+    const uint64_t bytes = op->to == UINT64_MAX ? 0 : op->to - op->from;
+    observer->OnDiskBegin(machine_, {.id = id,
+                                     .what = what,
+                                     .file = file,
+                                     .from = op->from,
+                                     .bytes = bytes,
+                                     .due = op->when});
+  }
   in_flight_.push_back(std::move(op));
+}
+
+void DiskImage::Tell(IncidentKind kind, uint64_t count) const {
+  if (count == 0 || world_->observer() == nullptr) return;
+  world_->observer()->OnIncident(
+      {.kind = kind, .machine = machine_, .count = count});
 }
 
 void DiskImage::Run(uint64_t id) {
@@ -282,6 +302,9 @@ void DiskImage::Run(uint64_t id) {
   CHECK(it != in_flight_.end());
   std::unique_ptr<DiskOperation> op = std::move(*it);
   in_flight_.erase(it);
+  if (world_->observer() != nullptr) {
+    world_->observer()->OnDiskEnd(machine_, id);
+  }
   op->TakeEffect();
   if (op->owner != nullptr) op->Complete();
 }
@@ -345,6 +368,7 @@ void DiskImage::ProcessDied(const SimProcess& process) {
   const ChanceActor actor = process.chance_actor();
   std::vector<std::unique_ptr<DiskOperation>> left = std::move(in_flight_);
   in_flight_.clear();
+  const SimDiskCounts before = counts_;
   for (const auto& op : left) {
     const uint64_t ordinal = draws_++;
     if (world_->chance.Fault(kDropInFlight, actor, ordinal, kDropped_ppm)) {
@@ -362,9 +386,13 @@ void DiskImage::ProcessDied(const SimProcess& process) {
       op->TakeEffect();
     }
   }
+  Tell(IncidentKind::kDropped,
+       counts_.dropped_in_flight - before.dropped_in_flight);
+  Tell(IncidentKind::kCutShort, counts_.cut_in_flight - before.cut_in_flight);
 }
 
 void DiskImage::PowerLost(uint32_t boot) {
+  const SimDiskCounts before = counts_;
   const ChanceActor actor{machine_, boot};
   Chance& chance = world_->chance;
   names_.LosePower([&] {
@@ -392,6 +420,9 @@ void DiskImage::PowerLost(uint32_t boot) {
     return f;
   };
   for (const auto& [name, file] : names_.now()) file->LosePower(fate);
+  Tell(IncidentKind::kLostNames, counts_.lost_names - before.lost_names);
+  Tell(IncidentKind::kLostWrites, counts_.lost_writes - before.lost_writes);
+  Tell(IncidentKind::kTornWrites, counts_.torn_writes - before.torn_writes);
 }
 
 // --- SimDisk ---
@@ -402,9 +433,11 @@ SimDisk::~SimDisk() {
 }
 
 template <typename Effect, typename Done>
-void SimDisk::Start(Duration latency, Effect effect, Done done) {
+void SimDisk::Start(const char* what, const std::string& file, Duration latency,
+                    Effect effect, Done done) {
   image_->Submit(process_, latency, {},
-                 MakeOperation(this, std::move(effect), std::move(done)));
+                 MakeOperation(this, std::move(effect), std::move(done)), what,
+                 file);
 }
 
 Duration SimDisk::NameLatency() {
@@ -416,7 +449,7 @@ void SimDisk::Open(const std::string& name, OpenMode mode,
   if (!process_->BeginIo(SimProcess::Io::kDisk)) return;
   using Result = absl::StatusOr<std::shared_ptr<FileImage>>;
   Start(
-      NameLatency(),
+      "open", name, NameLatency(),
       [image = image_, name, mode](uint64_t id) -> Result {
         std::shared_ptr<FileImage> file = image->names_.Find(name);
         if (mode == OpenMode::kExisting) {
@@ -443,7 +476,7 @@ void SimDisk::Allocate(const std::string& name, uint64_t size,
   if (!process_->BeginIo(SimProcess::Io::kDisk)) return;
   using Result = absl::StatusOr<std::shared_ptr<FileImage>>;
   Start(
-      image_->Latency(kNameLatency, process_, 500us, 3ms),
+      "allocate", name, image_->Latency(kNameLatency, process_, 500us, 3ms),
       [image = image_, name, size](uint64_t id) -> Result {
         if (image->names_.Find(name) != nullptr) {
           return absl::AlreadyExistsError(
@@ -467,7 +500,7 @@ void SimDisk::Allocate(const std::string& name, uint64_t size,
 void SimDisk::List(ResultFn<std::vector<FileInfo>> done) {
   if (!process_->BeginIo(SimProcess::Io::kDisk)) return;
   Start(
-      NameLatency(),
+      "list", "", NameLatency(),
       [image = image_](uint64_t) {
         std::vector<FileInfo> files;
         for (const auto& [name, file] : image->names_.now()) {
@@ -482,7 +515,7 @@ void SimDisk::Rename(const std::string& from, const std::string& to,
                      DoneFn done) {
   if (!process_->BeginIo(SimProcess::Io::kDisk)) return;
   Start(
-      NameLatency(),
+      "rename", absl::StrCat(from, " to ", to), NameLatency(),
       [image = image_, from, to](uint64_t id) {
         if (image->names_.Find(from) == nullptr) {
           return NotThere("rename", from);
@@ -496,7 +529,7 @@ void SimDisk::Rename(const std::string& from, const std::string& to,
 void SimDisk::Remove(const std::string& name, DoneFn done) {
   if (!process_->BeginIo(SimProcess::Io::kDisk)) return;
   Start(
-      NameLatency(),
+      "remove", name, NameLatency(),
       [image = image_, name](uint64_t id) {
         if (image->names_.Find(name) == nullptr) {
           return NotThere("remove", name);
@@ -511,6 +544,7 @@ void SimDisk::SyncDir(DoneFn done) {
   if (!process_->BeginIo(SimProcess::Io::kDisk)) return;
   const SimDiskOptions& o = image_->options_;
   Start(
+      "sync", "",
       image_->Latency(kSyncLatency, process_, o.sync_min, o.sync_max),
       [image = image_](uint64_t id) {
         image->names_.SyncBefore(id);
@@ -522,7 +556,7 @@ void SimDisk::SyncDir(DoneFn done) {
 void SimDisk::Lock(DoneFn done) {
   if (!process_->BeginIo(SimProcess::Io::kDisk)) return;
   Start(
-      10us,
+      "lock", "", 10us,
       [image = image_, self = static_cast<const void*>(this)](uint64_t) {
         if (image->lock_holder_ != nullptr && image->lock_holder_ != self) {
           return absl::FailedPreconditionError(
@@ -537,7 +571,7 @@ void SimDisk::Lock(DoneFn done) {
 void SimDisk::FreeSpace(ResultFn<uint64_t> done) {
   if (!process_->BeginIo(SimProcess::Io::kDisk)) return;
   Start(
-      10us,
+      "free space", "", 10us,
       [image = image_](uint64_t) {
         const uint64_t capacity = image->options_.capacity_bytes;
         return capacity - std::min(capacity, image->used_bytes());

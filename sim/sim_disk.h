@@ -76,9 +76,11 @@ class DiskImage {
   friend class SimFile;
 
   // Runs the operation after `latency`, and not before `not_before`. Its
-  // completion is dropped with DropCompletions(op->owner).
+  // completion is dropped with DropCompletions(op->owner). `what` and `file`
+  // are for whoever watches.
   void Submit(SimProcess* process, Duration latency, TrueTime not_before,
-              std::unique_ptr<DiskOperation> op);
+              std::unique_ptr<DiskOperation> op, const char* what,
+              const std::string& file);
   void Run(uint64_t id);
   void DropCompletions(const void* owner);
   // When the owner's writes to that file that are under way will have
@@ -88,6 +90,8 @@ class DiskImage {
   void CheckNoOverlap(const FileImage* file, uint64_t from, uint64_t to) const;
   Duration Latency(const ChanceSite& site, SimProcess* process, Duration min,
                    Duration max);
+  // Tells whoever watches, if there are any.
+  void Tell(IncidentKind kind, uint64_t count) const;
   uint64_t used_bytes() const;
   bool HasRoomFor(uint64_t bytes) const;
 
@@ -124,7 +128,8 @@ class SimDisk final : public Disk {
 
  private:
   template <typename Effect, typename Done>
-  void Start(Duration latency, Effect effect, Done done);
+  void Start(const char* what, const std::string& file, Duration latency,
+             Effect effect, Done done);
   Duration NameLatency();
 
   SimProcess* const process_;

@@ -106,6 +106,10 @@ void NetworkFabric::Arrive(const StreamPtr& stream, int from, Segment segment) {
   }
   switch (segment.kind) {
     case Segment::Kind::kData:
+      if (world_->observer() != nullptr) {
+        world_->observer()->OnArrive(DirectionOf(*stream, from),
+                                     segment.data.size());
+      }
       receiver.received_bytes += segment.data.size();
       receiver.received.push_back(std::move(segment.data));
       break;
@@ -209,9 +213,10 @@ void NetworkFabric::SetMachineUp(MachineId machine, bool up) {
 void NetworkFabric::SetCut(MachineId from, MachineId to, bool cut) {
   if (cut) {
     cuts_[Link{from, to}] = true;
-    return;
+    return Tell(IncidentKind::kCut, from, to);
   }
   if (cuts_.erase(Link{from, to}) == 0) return;
+  Tell(IncidentKind::kHeal, from, to);
   for (const StreamPtr& stream : Streams()) {
     for (int side : {0, 1}) {
       if (stream->ends[side].machine != from ||
@@ -229,9 +234,10 @@ void NetworkFabric::SetCut(MachineId from, MachineId to, bool cut) {
 
 void NetworkFabric::SetSlow(MachineId from, MachineId to, Duration delay) {
   if (delay == Duration::zero()) {
-    slow_.erase(Link{from, to});
+    if (slow_.erase(Link{from, to}) > 0) Tell(IncidentKind::kFast, from, to);
   } else {
     slow_[Link{from, to}] = delay;
+    Tell(IncidentKind::kSlow, from, to, delay);
   }
 }
 
@@ -240,7 +246,16 @@ void NetworkFabric::HealAll() {
     const Link link = cuts_.begin()->first;
     SetCut(link.first, link.second, false);
   }
-  slow_.clear();
+  while (!slow_.empty()) {
+    const Link link = slow_.begin()->first;
+    SetSlow(link.first, link.second, Duration::zero());
+  }
+}
+
+std::vector<std::pair<MachineId, MachineId>> NetworkFabric::CutLinks() const {
+  std::vector<Link> links;
+  for (const auto& [link, cut] : cuts_) links.push_back(link);
+  return links;
 }
 
 // --- SimNetwork ---

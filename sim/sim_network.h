@@ -72,6 +72,8 @@ class NetworkFabric {
   // Further delay for each segment.
   void SetSlow(MachineId from, MachineId to, Duration delay);
   void HealAll();
+  // Those that are cut now.
+  std::vector<std::pair<MachineId, MachineId>> CutLinks() const;
 
   // The process is gone: its ends of streams are, too. With the power lost
   // nobody tells the peers; otherwise its kernel resets the streams.
@@ -128,6 +130,17 @@ class NetworkFabric {
     return it == up_.end() || it->second;
   }
   Duration Delay(MachineId from, MachineId to, size_t bytes);
+  static StreamDirection DirectionOf(const Stream& stream, int from) {
+    return {stream.id, from, stream.ends[from].machine,
+            stream.ends[1 - from].machine};
+  }
+  // Tells whoever watches.
+  void Tell(IncidentKind kind, MachineId from, MachineId to,
+            Duration length = Duration::zero()) {
+    if (world_->observer() == nullptr) return;
+    world_->observer()->OnIncident(
+        {.kind = kind, .machine = from, .other = to, .length = length});
+  }
   void Send(const StreamPtr& stream, int from, Segment::Kind kind, Buffer data);
   void DeliverAt(TrueTime when, const StreamPtr& stream, int from);
   // What has arrived by now is delivered.

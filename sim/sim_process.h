@@ -24,7 +24,11 @@ class SimProcess {
         machine_(machine),
         boot_(boot),
         actor_(world->scheduler.AddActor()),
-        loop_(&world->scheduler, actor_, clock) {}
+        loop_(&world->scheduler, actor_, clock) {
+    if (world->observer() != nullptr) {
+      world->observer()->OnProcess(actor_, machine, boot);
+    }
+  }
   ~SimProcess() { Kill(); }
   SimProcess(const SimProcess&) = delete;
   SimProcess& operator=(const SimProcess&) = delete;

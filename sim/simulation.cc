@@ -31,9 +31,6 @@ constexpr ChanceSite kElection("setup/election_timeout");
 constexpr ChanceSite kRoom("setup/pending_bytes");
 constexpr ChanceSite kCredit("setup/tail_credit");
 
-// Clients' machines are numbered from here, servers' from 1.
-constexpr MachineId kFirstClient = 101;
-
 uint64_t Drawn(Chance* chance, const ChanceSite& site, uint32_t id,
                uint64_t bound) {
   return chance->Below(site, ChanceActor{id, 0}, 0, bound);
@@ -237,6 +234,8 @@ bool Simulation::Step(TrueTime limit) {
   if (checker_.elections() != elections && schedule_ != nullptr) {
     schedule_->OnElection();
   }
+  Observer* const observer = world_.observer();
+  if (observer != nullptr && !observer->AfterEvent()) verdict_.Stop();
   return true;
 }
 
@@ -299,7 +298,7 @@ void Simulation::Settle() {
   if (schedule_ != nullptr) schedule_->Stop();
   fabric_.HealAll();
   fabric_.set_options(SimNetworkOptions{});
-  for (auto& server : servers_) server->disk()->set_options(SimDiskOptions{});
+  for (auto& server : servers_) server->CalmDisk();
   TrueTime start = world_.now();
   for (auto& client : clients_) client->Quiesce();
   for (auto& client : clients_) client->Settle();

@@ -40,6 +40,12 @@ const char* EventKindName(EventKind kind) {
   return "?";
 }
 
+std::string NameOf(MachineId machine) {
+  return machine < kFirstClient
+             ? "server " + std::to_string(machine)
+             : "client " + std::to_string(machine - kFirstClient + 1);
+}
+
 std::string FormatTrueTime(TrueTime time) {
   const int64_t ns = time.time_since_epoch().count();
   char text[48];
@@ -52,6 +58,7 @@ void Trace::Note(TrueTime time, const std::string& text) {
   Mix(Crc32c(text));
   std::string line = FormatTrueTime(time) + " " + text;
   if (on_note_) on_note_(line);
+  if (observer_ != nullptr) observer_->OnNote(time, text);
   notes_.push_back(std::move(line));
   if (notes_.size() > kNotesKept) notes_.pop_front();
 }
@@ -65,9 +72,8 @@ std::string Trace::Tail(size_t max_events,
          " events:\n";
   for (uint64_t i = events_ - kept; i < events_; ++i) {
     const Line& line = last_[i % kKept];
-    out += "  " + FormatTrueTime(line.time) + " #" +
-           std::to_string(line.sequence) + " " + name(line.actor) + " " +
-           EventKindName(line.kind) + "\n";
+    out += "  " + FormatTrueTime(line.time) + " #" + std::to_string(i + 1) +
+           " " + name(line.actor) + " " + EventKindName(line.kind) + "\n";
   }
   return out;
 }

@@ -8,6 +8,7 @@
 #include <functional>
 #include <string>
 
+#include "sim/observer.h"
 #include "sim/types.h"
 
 namespace holdfast {
@@ -24,12 +25,17 @@ class Trace {
   Trace(const Trace&) = delete;
   Trace& operator=(const Trace&) = delete;
 
-  void Event(TrueTime time, uint64_t sequence, ActorId actor, EventKind kind) {
+  // `cause`: the number of the event that scheduled it; not in the hash.
+  void Event(TrueTime time, uint64_t sequence, ActorId actor, EventKind kind,
+             uint64_t cause) {
     Mix(static_cast<uint64_t>(time.time_since_epoch().count()));
     Mix(sequence << 8 | static_cast<uint64_t>(kind));
     Mix(actor);
-    last_[events_ % kKept] = {time, sequence, actor, kind};
+    last_[events_ % kKept] = {time, actor, kind};
     ++events_;
+    if (observer_ != nullptr) {
+      observer_->OnEvent({events_, time, actor, kind, cause});
+    }
   }
   void Draw(uint64_t bits) { Mix(bits); }
   void Bytes(uint32_t crc, size_t size) {
@@ -40,7 +46,12 @@ class Trace {
   // Not for what happens thousands of times. Part of the hash.
   void Note(TrueTime time, const std::string& text);
 
+  // Whoever watches; null: nobody.
+  Observer* observer() const { return observer_; }
+  void set_observer(Observer* observer) { observer_ = observer; }
+
   uint64_t hash() const { return hash_; }
+  // The number of the last one.
   uint64_t events() const { return events_; }
 
   // The last `max_events` events and the last notes, a line each.
@@ -55,7 +66,6 @@ class Trace {
  private:
   struct Line {
     TrueTime time;
-    uint64_t sequence = 0;
     ActorId actor = 0;
     EventKind kind = EventKind::kHarness;
   };
@@ -67,6 +77,7 @@ class Trace {
     hash_ ^= hash_ >> 29;
   }
 
+  Observer* observer_ = nullptr;
   uint64_t hash_ = 0x6a09e667f3bcc908u;
   uint64_t events_ = 0;
   std::array<Line, kKept> last_ = {};

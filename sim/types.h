@@ -3,6 +3,7 @@
 
 #include <chrono>
 #include <cstdint>
+#include <string>
 
 #include "engine/base/time.h"
 
@@ -24,8 +25,12 @@ using ActorId = uint32_t;
 inline constexpr ActorId kWorldActor = 0;
 
 // A machine: what has a disk and an address, and outlives its processes.
-// Numbered from 1.
+// Servers' are numbered from 1, and server N runs on machine N; clients' from
+// kFirstClient.
 using MachineId = uint32_t;
+inline constexpr MachineId kFirstClient = 101;
+// "server 3", "client 1".
+std::string NameOf(MachineId machine);
 
 // What an event is, for the trace.
 enum class EventKind : uint8_t {

@@ -10,9 +10,11 @@ namespace holdfast {
 // The first property that a run broke, and how.
 class Verdict {
  public:
-  enum class Kind { kOk, kCorrectness, kLiveness };
+  // kStopped: nothing broke so far, when somebody ended the run early.
+  enum class Kind { kOk, kCorrectness, kLiveness, kStopped };
 
   void Violate(std::string what) { Set(Kind::kCorrectness, std::move(what)); }
+  void Stop() { Set(Kind::kStopped, "stopped early"); }
   void NotLive(std::string what) { Set(Kind::kLiveness, std::move(what)); }
 
   Kind kind() const { return kind_; }

@@ -14,6 +14,8 @@ struct World {
   explicit World(uint64_t seed) : scheduler(&trace), chance(seed, &trace) {}
 
   TrueTime now() const { return scheduler.now(); }
+  // Null: nobody watches.
+  Observer* observer() const { return trace.observer(); }
   void Note(const std::string& text) { trace.Note(now(), text); }
 
   Trace trace;
