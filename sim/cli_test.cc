@@ -51,6 +51,29 @@ TEST(SimulateFlagsTest, BadOnesAreNamed) {
               HasSubstr("unknown flag --foo"));
 }
 
+TEST(WatchFlagsTest, AreTakenAsGiven) {
+  const absl::StatusOr<SimulateFlags> flags =
+      Parse({"--trace=a.txt", "--html=a.html", "--from=3.25s", "--to=3300ms",
+             "--goto=17", "--dump"});
+  ASSERT_TRUE(flags.ok()) << flags.status();
+  EXPECT_EQ(flags->watch.trace, "a.txt");
+  EXPECT_EQ(flags->watch.html, "a.html");
+  EXPECT_EQ(flags->watch.window.from, TrueTime(3250ms));
+  EXPECT_EQ(flags->watch.window.to, TrueTime(3300ms));
+  EXPECT_EQ(flags->watch.go_to, 17u);
+  EXPECT_TRUE(flags->watch.dump);
+  // As a trace prints it.
+  EXPECT_EQ(Parse({"--html=a", "--from=1.000000007s"})->watch.window.from,
+            TrueTime(1000000007ns));
+  EXPECT_FALSE(Parse({})->watch.any());
+}
+
+TEST(WatchFlagsTest, SayWhereARunBroke) {
+  EXPECT_EQ(SeeIt("simulate --seed=5", 5, 70),
+            "see it: simulate --seed=5 --html=holdfast-5.html\n"
+            "stop there: simulate --seed=5 --goto=70 --dump\n");
+}
+
 class TapeFlagTest : public ::testing::Test {
  protected:
   std::string Save(const std::string& text) {

@@ -23,7 +23,7 @@ enum class IncidentKind : uint8_t {
   kCrash,
   kPowerLoss,
   kPause,       // of a process, for `length`
-  kNewDisk,     // empty
+  kNewDisk,     // another one takes its place
   kCut,         // from machine to other, nothing gets through
   kHeal,        // the same link
   kSlow,        // likewise: everything takes `length` longer

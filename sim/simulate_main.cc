@@ -17,6 +17,7 @@
 #include "absl/strings/strip.h"
 #include "sim/cli/flags.h"
 #include "sim/cli/summary.h"
+#include "sim/cli/watch.h"
 #include "sim/simulation.h"
 
 namespace {
@@ -66,11 +67,13 @@ struct Running {
   const SimulateFlags* flags = nullptr;
   uint64_t seed = 0;
   Simulation* simulation = nullptr;
+  Watch* watch = nullptr;
 };
 Running running;  // of this program only
 
 void ReportRun(const SimulateFlags& flags, uint64_t seed,
-               const Simulation& simulation, const std::string& what) {
+               const Simulation& simulation, const std::string& what,
+               uint64_t event) {
   const std::string path =
       absl::StrCat(flags.tape_dir, "/holdfast-", seed, ".tape");
   Tape tape = simulation.tape();
@@ -79,10 +82,11 @@ void ReportRun(const SimulateFlags& flags, uint64_t seed,
   std::fprintf(
       stderr,
       "%s\nseed %llu broke: %s\nrevision: %s\ntape: %s (%zu faults)\nshow "
-      "it again: %s --verbose\n",
+      "it again: %s --verbose\n%s",
       simulation.Report(20).c_str(), static_cast<unsigned long long>(seed),
       what.c_str(), Revision().c_str(), path.c_str(), tape.entries.size(),
-      CommandFor(flags, seed).c_str());
+      CommandFor(flags, seed).c_str(),
+      SeeIt(CommandFor(flags, seed), seed, event).c_str());
 }
 
 // Not async-signal-safe, and needn't be: CHECK aborts from ordinary code, and
@@ -91,8 +95,11 @@ void OnCrash(int) {
   signal(SIGABRT, SIG_DFL);
   signal(SIGSEGV, SIG_DFL);
   if (running.simulation != nullptr) {
+    // The run can be stopped before that event, not after it.
     ReportRun(*running.flags, running.seed, *running.simulation,
-              "the engine crashed");
+              "the engine crashed",
+              running.simulation->world()->trace.events() - 1);
+    running.watch->Finish().IgnoreError();
   }
   _exit(kExitCrash);
 }
@@ -108,12 +115,16 @@ SimulationResult RunSeed(const SimulateFlags& flags, uint64_t seed,
       std::fprintf(stderr, "%s\n", line.c_str());
     });
   }
-  running = {&flags, seed, &simulation};
+  Watch watch(quiet ? WatchFlags{} : flags.watch, CommandFor(flags, seed),
+              &simulation);
+  running = {&flags, seed, &simulation, &watch};
   SimulationResult result = simulation.Run();
   running = {};
-  if (!result.verdict.ok() && !quiet) {
-    ReportRun(flags, seed, simulation, result.verdict.what());
+  if (result.verdict.broken() && !quiet) {
+    ReportRun(flags, seed, simulation, result.verdict.what(), result.events);
   }
+  const absl::Status shown = watch.Finish();
+  if (!shown.ok()) Usage(shown.message());
   return result;
 }
 
@@ -150,7 +161,7 @@ Outcome RunSeeds(const SimulateFlags& flags, uint64_t first, uint64_t step) {
     outcome.seed = seed;
     if (result.verdict.kind() == Verdict::Kind::kLiveness) {
       outcome.code = kExitLiveness;
-    } else if (!result.verdict.ok() ||
+    } else if (result.verdict.broken() ||
                (flags.check_determinism && !SameTwice(flags, seed, result))) {
       outcome.code = kExitCorrectness;
     }
@@ -261,8 +272,9 @@ int main(int argc, char** argv) {
   signal(SIGSEGV, OnCrash);
   using Clock = std::chrono::steady_clock;
   const Clock::time_point start = Clock::now();
-  Outcome outcome =
-      flags.jobs > 1 ? RunJobs(flags) : RunSeeds(flags, flags.seed, 1);
+  Outcome outcome = flags.jobs > 1 && flags.seeds > 1
+                        ? RunJobs(flags)
+                        : RunSeeds(flags, flags.seed, 1);
   std::string verdict = VerdictName(outcome.code);
   if (outcome.code == kExitOk && !flags.rare_paths.empty() &&
       !RarePathsTaken(flags, outcome.summary)) {
@@ -275,6 +287,8 @@ int main(int argc, char** argv) {
                    static_cast<unsigned long long>(value), name.c_str());
     }
   }
+  // The summary is of whole runs.
+  if (flags.watch.go_to != 0 && outcome.code == kExitOk) return kExitOk;
   const auto wall_ms = std::chrono::duration_cast<std::chrono::milliseconds>(
                            Clock::now() - start)
                            .count();

@@ -113,6 +113,7 @@ class Simulation {
   SimServer* server(MachineId machine) { return servers_[machine - 1].get(); }
   SimClient* client(size_t i) { return clients_[i].get(); }
   size_t server_count() const { return servers_.size(); }
+  size_t client_count() const { return clients_.size(); }
   // The running leader of the highest term; null if there is none.
   SimServer* Leader();
   const Verdict& verdict() const { return verdict_; }

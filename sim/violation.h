@@ -19,6 +19,7 @@ class Verdict {
 
   Kind kind() const { return kind_; }
   bool ok() const { return kind_ == Kind::kOk; }
+  bool broken() const { return !ok() && kind_ != Kind::kStopped; }
   const std::string& what() const { return what_; }
 
  private:

@@ -16,6 +16,8 @@ const char kSimulateUsage[] =
     "                [--duration=60s] [--jobs=J] [--json] [--verbose]\n"
     "                [--rare-paths=FILE] [--tape-dir=DIR] [--tape=FILE]\n"
     "                [--check-determinism]\n"
+    "                [--trace=FILE] [--html=FILE] [--from=TIME] [--to=TIME]\n"
+    "                [--goto=EVENT] [--dump]\n"
     "\n"
     "Runs N seeds from S on, each a whole simulated cluster with clients and\n"
     "faults, and checks it after every event.\n"
@@ -29,6 +31,12 @@ const char kSimulateUsage[] =
     "  --tape                the run of that tape, with its faults and no "
     "others\n"
     "  --check-determinism   runs each seed twice and compares trace hashes\n"
+    "Of a single run:\n"
+    "  --trace               its events as text, one a line\n"
+    "  --html                a page that shows it, for any browser\n"
+    "  --from, --to          only that part of it (3s, 3.25s, 3250ms)\n"
+    "  --goto                it ends after the event of that number\n"
+    "  --dump                prints what all nodes and clients are like then\n"
     "Exit codes: 0 ok, 1 a safety property broken, 2 not live, 3 crash, 64 "
     "usage.\n";
 
@@ -73,7 +81,7 @@ bool ParseValue(absl::string_view name, absl::string_view value,
   } else if (name == "--tape-dir") {
     flags->tape_dir = std::string(value);
   } else {
-    return false;
+    return ParseWatchFlag(name, value, &flags->watch, good);
   }
   return true;
 }
@@ -121,6 +129,8 @@ absl::StatusOr<SimulateFlags> ParseSimulateFlags(int argc, char** argv) {
       flags.verbose = true;
     } else if (arg == "--check-determinism") {
       flags.check_determinism = true;
+    } else if (arg == "--dump") {
+      flags.watch.dump = true;
     } else if (arg == "--help") {
       flags.help = true;
     } else if (equals != std::string::npos &&
@@ -142,6 +152,16 @@ absl::StatusOr<SimulateFlags> ParseSimulateFlags(int argc, char** argv) {
       return absl::InvalidArgumentError(
           "--tape is one run: leave --seeds away");
     }
+  }
+  const absl::Status watch = CheckWatchFlags(flags.watch);
+  if (!watch.ok()) return watch;
+  if (flags.watch.any() && flags.seeds != 1) {
+    return absl::InvalidArgumentError(
+        "--trace, --html, --goto and --dump show one run: leave --seeds away");
+  }
+  if (flags.watch.go_to != 0 && flags.check_determinism) {
+    return absl::InvalidArgumentError(
+        "--check-determinism compares whole runs: leave --goto away");
   }
   if (flags.seed > UINT64_MAX - flags.seeds) {
     return absl::InvalidArgumentError("--seed is too large for --seeds");

@@ -6,6 +6,7 @@
 #include <string>
 
 #include "absl/status/statusor.h"
+#include "sim/cli/watch.h"
 #include "sim/simulation.h"
 #include "sim/tape.h"
 
@@ -26,6 +27,7 @@ struct SimulateFlags {
   std::string rare_paths;  // a file
   std::string tape_dir = ".";
   std::optional<Tape> tape;  // to replay
+  WatchFlags watch;
 };
 
 extern const char kSimulateUsage[];
