@@ -9,7 +9,7 @@
 # medians, and the median of each pair's ratio. Beside it the CPU that the two
 # processes took, which a machine with other work disturbs less.
 #
-#   bazel run //bench:catch_up [-- MIB [ROUNDS [SHAPE...]]]
+#   bazel run //bench:catch_up [-- MIB [ROUNDS ["RECORD-BYTESxRECORDS-IN-A-BATCH ..."]]]
 # shellcheck source=tests/processes.sh
 source tests/processes.sh
 mib=${1:-512}

@@ -1,5 +1,4 @@
-// For catch_up.sh and join_cost.sh: fills a log, and has an empty server catch
-// up with it.
+// For catch_up.sh: fills a log, and has an empty server catch up with it.
 //
 //   catch_up_bench fill HOST:PORT,... CERTS CLIENT MIB RECORD-BYTES RECORDS
 //       appends MIB of batches of RECORDS records each
