@@ -65,9 +65,7 @@ struct RaftOptions {
   uint32_t no_op_size = 64;                // bytes of a no-op entry
   uint64_t max_append_bytes = 512 << 10;   // of one message's entries
   uint64_t max_probe_bytes = 64 << 10;     // the same, while probing
-  // Per peer; one message may exceed. Twice what one group commit takes: a
-  // follower's disk writes the one half while the other is on its way.
-  uint64_t max_bytes_in_flight = 8 << 20;
+  uint64_t max_bytes_in_flight = 4 << 20;  // per peer; one message may exceed
   size_t max_messages_in_flight = 16;      // per peer
   uint64_t hot_bytes = 64 << 20;           // of entries kept in memory
 };
