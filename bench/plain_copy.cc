@@ -25,7 +25,6 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/string_view.h"
 #include "engine/base/check.h"
-#include "transport/allocator.h"
 #include "transport/certs.h"
 #include "transport/posix_disk.h"
 #include "transport/tcp.h"
@@ -278,7 +277,6 @@ class Receiver {
 }  // namespace holdfast
 
 int main(int argc, char** argv) {
-  holdfast::KeepFreedMemory();  // as the server does
   const absl::string_view what = argc > 1 ? argv[1] : "";
   if (what == "receive" && argc == 6) {
     holdfast::World world(argv[3], std::strtoull(argv[4], nullptr, 10));

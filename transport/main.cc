@@ -8,7 +8,6 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
-#include "transport/allocator.h"
 #include "transport/cli/command.h"
 #include "transport/version.h"
 
@@ -102,7 +101,6 @@ int FailWith(const absl::Status& status) {
 }  // namespace holdfast
 
 int main(int argc, char** argv) {
-  holdfast::KeepFreedMemory();
   signal(SIGPIPE, SIG_IGN);
   return holdfast::Main(std::vector<std::string>(argv + 1, argv + argc));
 }
