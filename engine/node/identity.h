@@ -29,8 +29,8 @@ struct Identity {
   // Drawn anew by each of the last starts, the latest first: by them, the other
   // servers tell a directory from an older copy of it (PeerBoots).
   std::vector<uint64_t> lives;
-  // For how long the last start's process may have promised a leader to vote
-  // for nobody else (RaftOptions::leases).
+  // The longest time for which any process so far may have promised a leader to
+  // vote for nobody else (RaftOptions::leases).
   Duration promise = Duration::zero();
   // Another server has said that this is an older copy: it never serves again.
   bool retired = false;

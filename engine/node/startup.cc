@@ -1,5 +1,6 @@
 #include "engine/node/startup.h"
 
+#include <algorithm>
 #include <utility>
 #include <vector>
 
@@ -81,7 +82,8 @@ void Startup::MakeNew() {
 void Startup::Save() {
   ++identity_.boot_count;
   earlier_promise_ = identity_.promise;
-  identity_.promise = promise_;
+  // This process keeps an earlier one's promise, and so must the next one.
+  identity_.promise = std::max(promise_, earlier_promise_);
   std::vector<uint64_t>& lives = identity_.lives;
   lives.insert(lives.begin(), Draw(DrawKey{.seed = env_.seed,
                                            .site = Site("life"),

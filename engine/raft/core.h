@@ -58,7 +58,8 @@ struct RaftOptions {
   // loses at most so much against the true time, 0 to 500,000 parts in a
   // million. With leases on, RaftInput::now is a fresh reading at each step.
   bool leases = false;
-  int64_t clock_drift_ppm_max = 10'000;
+  // (chronyd moves clocks by up to 83,333 parts, ntpd by 500.)
+  int64_t clock_drift_ppm_max = 100'000;
   // How long a promise may last that an earlier process of this server made.
   Duration earlier_promise = Duration::zero();
 

@@ -128,7 +128,7 @@ TEST_F(WatchedRunTest, TheTextHasALineForEachEvent) {
   EXPECT_EQ(lines[17], EventLine(r, 17).substr(0, lines[17].size()));
   const std::string text = absl::StrJoin(lines, "\n");
   for (const char* part :
-       {"server 1 -> server 2 AppendRequest (term=", "sends VoteRequest",
+       {"AppendRequest (term=", "sends VoteRequest",
         "takes ClientAppend (request=", "begins sync, ", "done: write of ",
         "note: server ", "calls append ", " is leader of term "}) {
     EXPECT_THAT(text, HasSubstr(part));

@@ -325,7 +325,7 @@ Command NodeCommand() {
             "on all servers"},
            {"clock-drift-ppm-max", "N",
             "with --leases, how much a clock gains or loses at most, in parts "
-            "of a million; 10000"},
+            "of a million; 100000"},
            {"feature-level-max", "N",
             "keep the cluster at or below this level, so that an older release "
             "can still be gone back to; the release's highest one"},
