@@ -266,12 +266,13 @@ void Recorder::TakeViolation() {
       recording_.violation.has_value()) {
     return;
   }
-  Recording::Violation& violation = recording_.violation.emplace();
+  Recording::Violation violation;
   violation.at = Now();
   violation.kind = verdict.kind();
   violation.what = verdict.what();
   violation.machines = MachinesIn(verdict.what());
   FindCalls(&violation);
+  recording_.violation = std::move(violation);
 }
 
 // What a client was told in this very event; and for an order in time that is
