@@ -1,6 +1,7 @@
 #include "sim/report/recorder.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "absl/algorithm/container.h"
 #include "absl/strings/match.h"
