@@ -160,10 +160,7 @@ TEST_F(CheckpointScenario, LateJoinerGetsACheckpoint) {
     ASSERT_TRUE(Fill());
     ASSERT_TRUE(TrimMost().ok());
     ASSERT_TRUE(WaitUntilDropped(sim_->Leader()));
-    ASSERT_TRUE(Change([](DistributedLog* log, DoneFn done) {
-                  log->Join(ServerId(4), NetworkFabric::AddressOf(4), false,
-                            std::move(done));
-                }).ok());
+    ASSERT_TRUE(Change(Join(4)).ok());
     EXPECT_GT(sim_->server(4)->node().base().index, Index(0));
     ExpectGoodEnd();
     // And comes back from it.

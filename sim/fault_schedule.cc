@@ -245,7 +245,7 @@ void FaultSchedule::HangDisk(SimServer* server, uint64_t value) {
 void FaultSchedule::OldDisk(SimServer* server) {
   // A change in which somebody leaves may need that server.
   if (operator_->AskedToLeaveWithin(8s)) return;
-  counts_.old_disks += old_copies_->Strike(server) ? 1 : 0;
+  old_copies_->Strike(server);
 }
 
 void FaultSchedule::CrashClient(SimClient* client, uint64_t value) {

@@ -56,7 +56,6 @@ struct FaultCounts {
   uint64_t pauses = 0;
   uint64_t upgrades = 0;
   uint64_t hung_disks = 0;
-  uint64_t old_disks = 0;
 };
 
 // Does to a cluster what its rates say, window by window, until it is stopped.

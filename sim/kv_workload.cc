@@ -121,7 +121,11 @@ std::unique_ptr<SnapshotWriter> KvActor::Checked::Restore() {
 }
 
 KvActor::KvActor(KvWorld* kv, SimProcess* process, std::string who)
-    : kv_(kv), process_(process), who_(std::move(who)), checked_(this) {}
+    : kv_(kv),
+      process_(process),
+      who_(std::move(who)),
+      checked_(this),
+      calls_(kv->world, process->machine()) {}
 
 void KvActor::Start(DistributedLog* log) {
   log_ = log;
@@ -164,33 +168,20 @@ void KvActor::Act() {
   Write(std::move(write));
 }
 
-uint64_t KvActor::Call(const char* what, const std::string& detail) {
-  ++calls_;
-  if (Observer* observer = kv_->world->observer()) {
-    observer->OnCall({process_->machine(), calls_, what, detail});
-  }
-  return calls_;
-}
-
-void KvActor::Return(uint64_t call, CallEnd end, const std::string& detail,
-                     Offset shown) {
-  if (Observer* observer = kv_->world->observer()) {
-    observer->OnReturn(process_->machine(), call, end, detail, shown.value());
-  }
-}
-
 void KvActor::Get(const std::string& key) {
   ++outstanding_;
   const Offset noted = kv_->history->Invoke();
-  const uint64_t call = Call("get", key);
+  const uint64_t call = calls_.Begin("get", [&] { return key; });
   store_->Get(key, [this, call, key,
                     noted](absl::StatusOr<std::optional<KvValue>> found) {
     --outstanding_;
     if (!found.ok()) {
-      return Return(call, CallEnd::kFailed, found.status().ToString());
+      return calls_.End(call, CallEnd::kFailed,
+                        [&] { return found.status().ToString(); });
     }
     ++kv_->counts->gets;
-    Return(call, CallEnd::kDone, Describe(*found), machine_.end());
+    calls_.End(
+        call, CallEnd::kDone, [&] { return Describe(*found); }, machine_.end());
     kv_->history->LinearizableEnd(machine_.end(), noted, who_);
     kv_->model->Saw(key, *found, machine_.end(), who_);
   });
@@ -201,24 +192,27 @@ void KvActor::Write(KvWrite write) {
   kv_->history->AppendInvoked(record);
   ++outstanding_;
   const Offset noted = kv_->history->Invoke();
-  const uint64_t call = Call("put", write.key);
+  const uint64_t call = calls_.Begin("put", [&] { return write.key; });
   absl::Status taken =
       store_->Write(write, [this, call, record, noted](KvWritten written) {
         --outstanding_;
         const AppendOutcome& append = written.append;
         if (append.kind == AppendOutcome::Kind::kUnknown) {
-          Return(call, CallEnd::kUnknown, "");
+          calls_.End(call, CallEnd::kUnknown, [] { return ""; });
           return kv_->history->AppendUnknown();
         }
         if (append.kind != AppendOutcome::Kind::kCommitted) {
-          Return(call, CallEnd::kRejected, "");
+          calls_.End(call, CallEnd::kRejected, [] { return ""; });
           return kv_->history->AppendRejected(record, who_);
         }
         ++kv_->counts->writes;
-        Return(call, CallEnd::kDone,
-               absl::StrCat("at offset ", append.offset.value(),
-                            written.applied ? "" : ", not applied"),
-               append.offset + 1);
+        calls_.End(
+            call, CallEnd::kDone,
+            [&] {
+              return absl::StrCat("at offset ", append.offset.value(),
+                                  written.applied ? "" : ", not applied");
+            },
+            append.offset + 1);
         if (!written.applied) ++kv_->counts->conflicts;
         kv_->history->AppendCommitted(record, append.offset, noted, who_);
         kv_->model->Wrote(append.offset, append.result, who_);

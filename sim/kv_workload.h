@@ -9,6 +9,7 @@
 
 #include "absl/strings/string_view.h"
 #include "engine/log/kv.h"
+#include "sim/calls.h"
 #include "sim/history.h"
 #include "sim/sim_process.h"
 #include "sim/violation.h"
@@ -96,10 +97,6 @@ class KvActor {
   void Act();
   void Get(const std::string& key);
   void Write(KvWrite write);
-  // Tells whoever watches; the number of the call.
-  uint64_t Call(const char* what, const std::string& detail);
-  void Return(uint64_t call, CallEnd end, const std::string& detail,
-              Offset shown = Offset());
 
   KvWorld* const kv_;
   SimProcess* const process_;
@@ -111,7 +108,7 @@ class KvActor {
   uint64_t draws_ = 0;
   uint64_t written_ = 0;
   uint64_t outstanding_ = 0;
-  uint64_t calls_ = 0;
+  Calls calls_;
   Timer next_;
 };
 

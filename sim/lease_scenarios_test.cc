@@ -5,6 +5,7 @@
 #include <optional>
 
 #include "absl/status/status.h"
+#include "engine/base/check.h"
 #include "gtest/gtest.h"
 #include "sim/testing/scenario.h"
 
@@ -15,6 +16,14 @@ class LeaseScenario : public Scenario {
  protected:
   LeaseScenario() { set_leases(true); }
 
+  // A cluster of three at work; its leader, which holds a lease.
+  SimServer* MakeWithLease(uint64_t seed) {
+    Make(seed, 3);
+    EXPECT_TRUE(Progress(20)) << seed;
+    SimServer* leader = LeaderWithLease();
+    CHECK(leader != nullptr && leader->node().holds_lease());
+    return leader;
+  }
   SimServer* LeaderWithLease() {
     sim_->RunUntil(
         [&] {
@@ -41,10 +50,7 @@ class LeaseScenario : public Scenario {
 };
 
 TEST_F(LeaseScenario, ReadsNeedNoAnswerOfOthers) {
-  Make(1, 3);
-  ASSERT_TRUE(Progress(20));
-  SimServer* leader = LeaderWithLease();
-  ASSERT_NE(leader, nullptr);
+  SimServer* leader = MakeWithLease(1);
   // Whatever comes from now on comes too late.
   Isolate(leader->machine());
   const uint64_t reads = Stat("read_by_lease");
@@ -58,10 +64,7 @@ TEST_F(LeaseScenario, ReadsNeedNoAnswerOfOthers) {
 
 TEST_F(LeaseScenario, ACutOffLeaderStopsReadingBeforeAnotherLeads) {
   for (uint64_t seed = 1; seed <= 10; ++seed) {
-    Make(seed, 3);
-    ASSERT_TRUE(Progress(20));
-    SimServer* old = LeaderWithLease();
-    ASSERT_NE(old, nullptr);
+    SimServer* old = MakeWithLease(seed);
     Isolate(old->machine());
     // Reads go on to the lease's end, and no further.
     while (!AnotherLeads(old)) {
@@ -83,10 +86,7 @@ TEST_F(LeaseScenario, ACutOffLeaderStopsReadingBeforeAnotherLeads) {
 // The clock that it read before it was stopped would let it.
 TEST_F(LeaseScenario, APausedLeaderDoesntReadWhenItWakes) {
   for (uint64_t seed = 1; seed <= 10; ++seed) {
-    Make(seed, 3);
-    ASSERT_TRUE(Progress(20));
-    SimServer* old = LeaderWithLease();
-    ASSERT_NE(old, nullptr);
+    SimServer* old = MakeWithLease(seed);
     std::optional<absl::Status> read;
     Log(old)->Read(Offset(0), 1000, ReadMode::kLinearizable,
                    [&](absl::StatusOr<ReadResult> r) { read = r.status(); });
@@ -103,10 +103,7 @@ TEST_F(LeaseScenario, APausedLeaderDoesntReadWhenItWakes) {
 
 TEST_F(LeaseScenario, LeadershipThatIsHandedOverTakesTheLeaseAlong) {
   for (uint64_t seed = 1; seed <= 10; ++seed) {
-    Make(seed, 3);
-    ASSERT_TRUE(Progress(20));
-    SimServer* old = LeaderWithLease();
-    ASSERT_NE(old, nullptr);
+    SimServer* old = MakeWithLease(seed);
     // Each event on the way is looked at by the checker.
     EXPECT_TRUE(Change([](DistributedLog* log, DoneFn done) {
                   log->Transfer(ServerId(), std::move(done));
@@ -120,10 +117,7 @@ TEST_F(LeaseScenario, LeadershipThatIsHandedOverTakesTheLeaseAlong) {
 // A majority of the voters has forgotten all, but for what is on disk.
 TEST_F(LeaseScenario, FollowersThatStartAnewKeepTheirPromise) {
   for (uint64_t seed = 1; seed <= 10; ++seed) {
-    Make(seed, 3);
-    ASSERT_TRUE(Progress(20));
-    SimServer* old = LeaderWithLease();
-    ASSERT_NE(old, nullptr);
+    SimServer* old = MakeWithLease(seed);
     Isolate(old->machine());
     for (MachineId m = 1; m <= 3; ++m) {
       SimServer* server = sim_->server(m);

@@ -14,12 +14,6 @@ namespace {
 
 class MembershipScenario : public Scenario {
  protected:
-  static Request Join(MachineId m, bool learner = false) {
-    return [=](DistributedLog* log, DoneFn done) {
-      log->Join(ServerId(m), NetworkFabric::AddressOf(m), learner,
-                std::move(done));
-    };
-  }
   static Request Leave(std::vector<uint64_t> ids) {
     return [=](DistributedLog* log, DoneFn done) {
       std::vector<ServerId> leaving;

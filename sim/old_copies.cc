@@ -179,11 +179,8 @@ void OldCopies::Replace(SimServer* server) {
   world_->Note(absl::StrCat("server ", server->machine(),
                             ", which had an older copy, gets an empty disk"));
   ++replaced_;
-  if (server->running()) server->Crash(true);
   wiped_(server);
-  server->WipeDisk();
-  server->set_join();
-  server->Start();
+  server->BeginAnew();
 }
 
 }  // namespace holdfast

@@ -1,8 +1,6 @@
 // Scenes of disks that come back as they were once. The copies are taken and
 // put back by OldCopies, whose checks are on.
 
-#include <utility>
-
 #include "absl/status/status.h"
 #include "absl/strings/match.h"
 #include "gtest/gtest.h"
@@ -43,11 +41,7 @@ class OldCopyScenario : public Scenario {
   void ExpectReplaced() {
     EXPECT_TRUE(sim_->RunUntil(
         [&] { return sim_->old_copies()->replaced() == 1; }, 20s));
-    const MachineId m = victim_->machine();
-    EXPECT_TRUE(Change([m](DistributedLog* log, DoneFn done) {
-                  log->Join(ServerId(m), NetworkFabric::AddressOf(m), false,
-                            std::move(done));
-                }).ok());
+    EXPECT_TRUE(Change(Join(victim_->machine())).ok());
     ExpectGoodEnd();
   }
 

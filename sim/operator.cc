@@ -133,11 +133,8 @@ void Operator::Replace(SimServer* server, TrueTime left) {
   if (!running_ || joined) return;
   world_->Note(absl::StrCat("server ", server->machine(), " gets a new disk"));
   ++counts_.replaced;
-  if (server->running()) server->Crash(true);
   wiped_(server);
-  server->WipeDisk();
-  server->set_join();
-  server->Start();
+  server->BeginAnew();
 }
 
 void Operator::Note(const std::string& what, const absl::Status& status) {

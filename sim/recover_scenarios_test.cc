@@ -20,12 +20,6 @@ constexpr uint32_t kBoot = 1000;
 
 class RecoverScenario : public Scenario {
  protected:
-  static Request Join(MachineId m) {
-    return [=](DistributedLog* log, DoneFn done) {
-      log->Join(ServerId(m), NetworkFabric::AddressOf(m), false,
-                std::move(done));
-    };
-  }
   // Three servers, one of which will be left: it has all that the leader has.
   void MakeCluster(uint64_t seed) {
     Make(seed, 3, 2);

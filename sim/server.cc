@@ -84,6 +84,13 @@ void SimServer::WipeDisk() {
   ReplaceDisk(std::make_unique<DiskImage>(world_, machine_, disk_options_));
 }
 
+void SimServer::BeginAnew() {
+  if (running()) Crash(true);
+  WipeDisk();
+  set_join();
+  Start();
+}
+
 void SimServer::ReplaceDisk(std::unique_ptr<DiskImage> image) {
   CHECK(!running());
   Tell(IncidentKind::kNewDisk);

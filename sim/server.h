@@ -49,6 +49,8 @@ class SimServer {
   const DiskImage* disk() const { return image_.get(); }
   // The machine gets a new, empty disk. Needs !running().
   void WipeDisk();
+  // It ends, if it runs, and starts on a new, empty disk, to be joined.
+  void BeginAnew();
   // Or another one, with what is on it. Needs !running().
   void ReplaceDisk(std::unique_ptr<DiskImage> image);
   // Its own disk comes back as it was once. Needs !running().

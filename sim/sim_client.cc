@@ -36,7 +36,8 @@ SimClient::SimClient(World* world, NetworkFabric* fabric, MachineId machine,
       machine_(machine),
       history_(history),
       options_(std::move(options)),
-      name_(NameOf(machine)) {}
+      name_(NameOf(machine)),
+      calls_(world, machine) {}
 
 SimClient::~SimClient() {
   if (running()) Crash();
@@ -70,21 +71,6 @@ void SimClient::Crash() {
   fabric_->ProcessDied(life_->process, false);
   for (; outstanding_ > 0; --outstanding_) history_->AppendUnknown();
   life_ = nullptr;
-}
-
-uint64_t SimClient::Call(const char* what, const std::string& detail) {
-  ++calls_;
-  if (Observer* observer = world_->observer()) {
-    observer->OnCall({machine_, calls_, what, detail});
-  }
-  return calls_;
-}
-
-void SimClient::Return(uint64_t call, CallEnd end, const std::string& detail,
-                       Offset shown) {
-  if (Observer* observer = world_->observer()) {
-    observer->OnReturn(machine_, call, end, detail, shown.value());
-  }
 }
 
 void SimClient::Tell(IncidentKind kind) const {
@@ -142,12 +128,13 @@ void SimClient::Append(bool last) {
   history_->AppendInvoked(*records, uint64_t{machine_} << 32 | boots_,
                           options.expected_offset);
   ++outstanding_;
-  const uint64_t call = Call(
-      "append",
-      absl::StrCat(count, " records, ", records->front().substr(0, 20), " on",
-                   options.expected_offset.has_value()
-                       ? absl::StrCat(", if the log ends at ", noted.value())
-                       : ""));
+  const uint64_t call = calls_.Begin("append", [&] {
+    return absl::StrCat(
+        count, " records, ", records->front().substr(0, 20), " on",
+        options.expected_offset.has_value()
+            ? absl::StrCat(", if the log ends at ", noted.value())
+            : "");
+  });
   absl::Status taken = life_->client->Append(
       std::move(batch), options,
       [this, call, records, noted, last,
@@ -164,7 +151,7 @@ void SimClient::Append(bool last) {
       });
   if (!taken.ok()) {
     --outstanding_;
-    Return(call, CallEnd::kRejected, "not taken");
+    calls_.End(call, CallEnd::kRejected, [] { return "not taken"; });
     for (const std::string& r : *records) history_->AppendRejected(r, name_);
   }
 }
@@ -172,21 +159,23 @@ void SimClient::Append(bool last) {
 void SimClient::OnAppended(uint64_t call,
                            const std::vector<std::string>& records,
                            Offset noted, const ClientOutcome& outcome) {
+  auto message = [&] { return outcome.message; };
   switch (outcome.kind) {
     case ClientOutcome::Kind::kCommitted:
-      Return(call, CallEnd::kDone,
-             absl::StrCat("at offset ", outcome.offset.value()),
-             outcome.offset + records.size());
+      calls_.End(
+          call, CallEnd::kDone,
+          [&] { return absl::StrCat("at offset ", outcome.offset.value()); },
+          outcome.offset + records.size());
       for (size_t i = 0; i < records.size(); ++i) {
         history_->AppendCommitted(records[i], outcome.offset + i, noted, name_);
       }
       return;
     case ClientOutcome::Kind::kRejected:
-      Return(call, CallEnd::kRejected, outcome.message, outcome.offset);
+      calls_.End(call, CallEnd::kRejected, message, outcome.offset);
       for (const std::string& r : records) history_->AppendRejected(r, name_);
       return;
     case ClientOutcome::Kind::kUnknown:
-      Return(call, CallEnd::kUnknown, outcome.message);
+      calls_.End(call, CallEnd::kUnknown, message);
       history_->AppendUnknown();
       return;
   }
@@ -221,17 +210,18 @@ void SimClient::Read() {
       world_->chance.Below(kReadAt, life_->process.chance_actor(), draws_++,
                            3 * options_.servers.size());
   if (whom < options_.servers.size()) options.server = options_.servers[whom];
-  const uint64_t call =
-      Call("read",
-           absl::StrCat("from offset ", from,
+  const uint64_t call = calls_.Begin("read", [&] {
+    return absl::StrCat("from offset ", from,
                         options.server.empty() ? "" : " at server ",
-                        options.server.empty() ? "" : absl::StrCat(whom + 1)));
+                        options.server.empty() ? "" : absl::StrCat(whom + 1));
+  });
   life_->client->Read(
       Offset(from), options,
       [this, call, noted, from,
        trimmed](absl::StatusOr<ClientReadResult> result) {
         if (!result.ok()) {
-          Return(call, CallEnd::kFailed, result.status().ToString());
+          calls_.End(call, CallEnd::kFailed,
+                     [&] { return result.status().ToString(); });
           // The log is known to reach beyond where it was to be
           // read, and to be trimmed only so far.
           CHECK(!absl::IsOutOfRange(result.status()) ||
@@ -240,10 +230,13 @@ void SimClient::Read() {
         }
         history_->ReadFrom(Offset(from), trimmed, name_);
         const size_t records = SawBatches(result->batches);
-        Return(call, CallEnd::kDone,
-               absl::StrCat(records, " records; the log ends at ",
-                            result->committed_end.value()),
-               result->committed_end);
+        calls_.End(
+            call, CallEnd::kDone,
+            [&] {
+              return absl::StrCat(records, " records; the log ends at ",
+                                  result->committed_end.value());
+            },
+            result->committed_end);
         history_->LinearizableEnd(result->committed_end, noted, name_);
       });
 }
@@ -257,14 +250,17 @@ void SimClient::StartTail() {
   callbacks.on_end = [this](absl::Status why) {
     life_->tail_ended = true;
     history_->TailEnded(life_->tail_next, why, name_);
-    Return(tail_call_, CallEnd::kFailed, why.ToString());
+    calls_.End(tail_call_, CallEnd::kFailed, [&] { return why.ToString(); });
     tail_call_ = 0;
   };
   uint64_t end = history_->established().value();
   // From near the end, as most do.
   Offset from(end > 20 ? end - 20 : 0);
-  if (tail_call_ != 0) Return(tail_call_, CallEnd::kDone, "dropped");
-  tail_call_ = Call("tail", absl::StrCat("from offset ", from.value()));
+  if (tail_call_ != 0) {
+    calls_.End(tail_call_, CallEnd::kDone, [] { return "dropped"; });
+  }
+  tail_call_ = calls_.Begin(
+      "tail", [&] { return absl::StrCat("from offset ", from.value()); });
   life.tail_next = from;
   life.tail_ended = false;
   life.tail_paused = false;

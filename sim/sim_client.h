@@ -8,6 +8,7 @@
 
 #include "engine/client/client.h"
 #include "engine/peer/plaintext.h"
+#include "sim/calls.h"
 #include "sim/history.h"
 #include "sim/sim_network.h"
 #include "sim/sim_process.h"
@@ -68,10 +69,6 @@ class SimClient {
     Timer next;
   };
 
-  // Tells whoever watches; the number of the call.
-  uint64_t Call(const char* what, const std::string& detail);
-  void Return(uint64_t call, CallEnd end, const std::string& detail,
-              Offset shown = Offset());
   void Tell(IncidentKind kind) const;
 
   void ActLater();
@@ -97,7 +94,7 @@ class SimClient {
   uint32_t boots_ = 0;
   uint64_t draws_ = 0;
   uint64_t appended_ = 0;
-  uint64_t calls_ = 0;
+  Calls calls_;
   uint64_t tail_call_ = 0;  // 0: none
   size_t outstanding_ = 0;
   bool quiet_ = false;

@@ -76,6 +76,14 @@ class Scenario : public testing::Test {
   }
   using Request = std::function<void(DistributedLog*, DoneFn)>;
 
+  // For Ask and Change.
+  static Request Join(MachineId m, bool learner = false) {
+    return [=](DistributedLog* log, DoneFn done) {
+      log->Join(ServerId(m), NetworkFabric::AddressOf(m), learner,
+                std::move(done));
+    };
+  }
+
   // Once, at this server.
   absl::Status Ask(SimServer* server, const Request& request) {
     auto answer = std::make_shared<std::optional<absl::Status>>();
