@@ -70,24 +70,21 @@ void Applier::ReadBack() {
   reading_ = true;
   ++stats_.read_back;
   const Index next = applied_ + 1;
-  // What wasn't committed when the reading began may be cut before it ends.
-  const Index last = node_->commit();
   node_->ReadEntries(
       next, slice_bytes_,
-      scope_.Wrap(
-          [this, next, last](absl::StatusOr<std::vector<Entry>> entries) {
-            reading_ = false;
-            // A checkpoint may have come in between.
-            if (closed_ || restoring_ != nullptr) return;
-            if (applied_ + 1 == next) {
-              if (!entries.ok()) return node_->Fail(entries.status());
-              for (const Entry& entry : *entries) {
-                if (entry.header.index > last || closed_) break;
-                Apply(entry);
-              }
-            }
-            OnCommit();
-          }));
+      scope_.Wrap([this, next](absl::StatusOr<std::vector<Entry>> entries) {
+        reading_ = false;
+        // A checkpoint may have come in between.
+        if (closed_ || restoring_ != nullptr) return;
+        if (applied_ + 1 == next) {
+          if (!entries.ok()) return node_->Fail(entries.status());
+          for (const Entry& entry : *entries) {
+            if (closed_) break;
+            Apply(entry);
+          }
+        }
+        OnCommit();
+      }));
 }
 
 // --- Restoring ---

@@ -450,11 +450,9 @@ void DistributedLog::ReadCommitted(Offset from, size_t max_bytes, ReadFn done) {
 
 void DistributedLog::ScanFrom(Index index, Offset from, size_t max_bytes,
                               ReadFn done) {
-  // What isn't committed yet may be cut before it is read.
-  const Index last = node_.commit();
   node_.ReadEntries(
       index, max_bytes,
-      [this, index, last, from, max_bytes, done = std::move(done)](
+      [this, index, from, max_bytes, done = std::move(done)](
           absl::StatusOr<std::vector<Entry>> entries) mutable {
         if (!entries.ok()) {
           // Perhaps it was trimmed while it was being read.
@@ -468,7 +466,6 @@ void DistributedLog::ScanFrom(Index index, Offset from, size_t max_bytes,
         result.committed_end = committed_end();
         for (Entry& entry : *entries) {
           const EntryHeader& h = entry.header;
-          if (h.index > last) break;
           index = h.index;
           if (h.kind != EntryKind::kBatch) continue;
           if (h.base_offset + h.count <= from) continue;

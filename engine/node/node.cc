@@ -475,20 +475,28 @@ void Node::OnColdRead(const RaftColdRead& cold,
 
 void Node::ReadEntries(Index first, size_t max_bytes,
                        ResultFn<std::vector<Entry>> done) {
+  const Index last = commit();
+  CHECK_LE(first, last);
   if (tail_.Find(first) == nullptr) {
     return wal_->Read(
         first, max_bytes,
-        scope_.Wrap([this, first, max_bytes, done = std::move(done)](
+        scope_.Wrap([this, first, last, max_bytes, done = std::move(done)](
                         absl::StatusOr<std::vector<Entry>> entries) mutable {
           if (absl::IsAborted(entries.status())) {
             return ReadEntries(first, max_bytes, std::move(done));
+          }
+          if (entries.ok()) {
+            std::erase_if(*entries, [last](const Entry& entry) {
+              return entry.header.index > last;
+            });
           }
           done(std::move(entries));
         }));
   }
   std::vector<Entry> entries;
   size_t bytes = 0;
-  for (Index i = first; bytes < max_bytes || entries.empty(); ++i) {
+  for (Index i = first; i <= last && (bytes < max_bytes || entries.empty());
+       ++i) {
     const Entry* entry = tail_.Find(i);
     if (entry == nullptr) break;
     bytes += kEntryHeaderBytes + entry->payload.size();

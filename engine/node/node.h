@@ -162,8 +162,9 @@ class Node : private Membership::Host {
   void WriteResume(Checkpoint resume, DoneFn done);
   // The log begins behind this point.
   const LogPoint& base() const { return base_.point; }
-  // At least one whole entry from `first` on, about max_bytes of them; also
-  // uncommitted ones. From memory if they are there.
+  // At least one whole entry from `first` on, which is committed, and about
+  // max_bytes of them; none beyond commit() as it is now: what isn't committed
+  // yet may be cut before it is read. From memory if they are there.
   void ReadEntries(Index first, size_t max_bytes,
                    ResultFn<std::vector<Entry>> done);
   // An entry at or shortly before the one that holds `offset`.
