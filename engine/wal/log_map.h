@@ -23,8 +23,9 @@ struct SegmentStart {
 //
 //   term runs    as in a mark (frame.h), of all entries up to some point
 //   count        u32
-//   segments     each: id u64, first index u64; rising. The last one may have
-//                been written further since; the others are as they were.
+//   segments     each: id u64, first index u64; rising. Those up to the one
+//                that holds the point are as they were, but for its end; later
+//                ones may never have been durable.
 struct LogMap {
   std::vector<TermRun> terms;
   std::vector<SegmentStart> segments;

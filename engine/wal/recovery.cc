@@ -174,10 +174,13 @@ void WalRecovery::Arrange() {
 }
 
 absl::Status WalRecovery::CheckSealed() const {
-  // The last one may have been cut, and written anew, since.
+  // What begins behind the resume point may never have been durable, and the
+  // last one before it have been cut, and written anew, since.
   for (size_t i = 0; i + 1 < resume_.segments.size(); ++i) {
     const SegmentStart& start = resume_.segments[i];
-    const Index end = resume_.segments[i + 1].first - 1;
+    const SegmentStart& next = resume_.segments[i + 1];
+    if (next.first > resume_.point.index) break;
+    const Index end = next.first - 1;
     if (Covered(end)) continue;
     auto it =
         std::find_if(candidates_.begin(), candidates_.end(),

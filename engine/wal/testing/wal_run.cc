@@ -72,11 +72,7 @@ WalRun::WalRun(const WalRun& before)
 WalRun::~WalRun() = default;
 
 WalResume WalRun::ResumeAt(Index at) const {
-  WalResume resume{PointAt(at), {}};
-  for (const SegmentStart& start : wal_->SegmentStarts()) {
-    if (start.first <= at) resume.segments.push_back(start);
-  }
-  return resume;
+  return {PointAt(at), wal_->SegmentStarts()};
 }
 
 absl::Status WalRun::Open() {
