@@ -1,0 +1,81 @@
+#!/usr/bin/env bash
+# What joining and trimming cost the appends that go on meanwhile: three servers
+# over mutual TLS on loopback with a log of $1 MiB, else 1024, and a client with
+# 64 appends of 1 KiB under way. In turn, $2 times, else 5: how many a second
+# are acknowledged in a calm while, while an empty server joins and catches up,
+# and while half of what was appended is trimmed; the medians, and those of
+# each round's ratios to its calm.
+#
+#   bazel run //bench:join_cost [-- MIB [ROUNDS]]
+# shellcheck source=tests/processes.sh
+source tests/processes.sh
+mib=${1:-1024}
+rounds=${2:-5}
+# shellcheck disable=SC2034  # for start_node
+segment_mib=64
+
+make_ca
+for id in 1 2 3 4; do issue --node=$id --hosts=127.0.0.1; done
+issue --client=app
+issue --client=ops --role=admin
+# shellcheck disable=SC2034  # for ops
+client=(--certs="$certs" --as=ops)
+servers=$(address 1),$(address 2),$(address 3)
+bootstrap=1=$(address 1),2=$(address 2),3=$(address 3)
+for id in 1 2 3; do start_node $id --bootstrap="$bootstrap"; done
+await_leader 1 2 3
+bench/catch_up_bench fill "$servers" "$certs" app "$mib" 65536 1 \
+  2>> "$work/fill.log" || fail "filling the log"
+
+mkfifo "$work/lines" "$work/rates"
+bench/load "$servers" "$certs" app 1024 64 < "$work/lines" > "$work/rates" \
+  2> "$work/load.log" &
+extra_pids+=($!)
+exec 3> "$work/lines" 5< "$work/rates"
+rate=
+# Since the last time.
+next_rate() {
+  echo >&3
+  read -r -t $patience rate <&5 || fail "expected a rate, found none"
+}
+
+sleep 2
+for ((round = 1; round <= rounds; round++)); do
+  next_rate
+  sleep 4
+  next_rate
+  calm=$rate
+
+  start_node 4 --join
+  await "server 4 to wait to be joined" waits 4
+  next_rate
+  seconds=$(bench/catch_up_bench join "$servers" "$certs" ops 4 \
+    "$(address 4)" 2>> "$work/join.log") || fail "the join"
+  next_rate
+  joining=$rate
+  ops leave --id=4
+  expect_code 0
+  stop_hard 4
+  rm -rf "$work/data4"
+  sleep 1
+
+  # Half of what came in the calm while, a hundredth at a time.
+  await_leader 1 2 3
+  next=$(status_line "$leader" | sed -En 's/.*records ([0-9]+)\.\.([0-9]+).*/\2/p')
+  next_rate
+  for ((step = 1; step <= 20; step++)); do
+    ops trim --before=$((next / 1000 * (round * 40 + step * 2) / 10))
+    expect_code 0
+  done
+  next_rate
+  trimming=$rate
+  echo "calm $calm/s; joining $joining/s, $seconds s; trimming $trimming/s"
+  echo "$calm $joining $trimming" >> "$work/found"
+done
+median() {
+  awk "{ print $1 }" "$work/found" | sort -n | awk '{ v[NR] = $1 }
+    END { printf "%.0f", (v[int((NR + 1) / 2)] + v[int((NR + 2) / 2)]) / 2 }'
+}
+# shellcheck disable=SC2016  # awk's
+echo "median: calm $(median '$1')/s; joining takes" \
+  "$(median '100 - 100 * $2 / $1') %, trimming $(median '100 - 100 * $3 / $1') % of it"
