@@ -284,6 +284,25 @@ TEST(Scenario, FollowerFarBehindCatchesUpFromTheLeadersDisk) {
   EXPECT_GT(c.Stat("cold_read"), 0u);
 }
 
+// What it gets from the leader's files takes turns with what clients append,
+// and it comes up to them all the same.
+TEST(Scenario, FollowersFarBehindCatchUpAtAPaceWhileClientsAppend) {
+  uint64_t paced = 0;
+  for (uint64_t seed = 1; seed <= 5; ++seed) {
+    Cluster c(Scene(seed, 5, 3));
+    ASSERT_TRUE(c.Progress(20));
+    const MachineId leader = c->Leader()->machine();
+    const std::set<MachineId> behind = {leader % 5 + 1, (leader + 1) % 5 + 1};
+    for (MachineId m : behind) c->server(m)->Crash(false);
+    ASSERT_TRUE(c.Progress(1000, 120s));
+    for (MachineId m : behind) c->server(m)->Start();
+    ASSERT_TRUE(c.Progress(1000, 120s));
+    paced += c.Stat("cold_read_paced");
+    c.ExpectGoodEnd();
+  }
+  EXPECT_GT(paced, 0u);
+}
+
 TEST(Scenario, WholeClusterLosesPower) {
   for (uint64_t seed = 1; seed <= 20; ++seed) {
     Cluster c(Scene(seed, 3, 3));

@@ -150,8 +150,8 @@ Simulation::Simulation(const SimulationOptions& options)
   }
   service.log.node.checkpoint_chunk_bytes = size_t{64}
                                             << Drawn(chance, kChunk, 0, 8);
-  service.log.node.checkpoint_bytes_per_second_max =
-      uint64_t{64 << 10} << Drawn(chance, kChunk, 1, 11);
+  service.log.node.catch_up_bytes_per_second = uint64_t{64 << 10}
+                                               << Drawn(chance, kChunk, 1, 11);
   service.log.node.raft.clock_drift_ppm_max = options_.rates->drift_ppm_max;
   for (MachineId m = 1; m <= options_.nodes + *options_.spares; ++m) {
     service.log.node.raft.leases =

@@ -33,13 +33,14 @@ Node::Node(const Env& env, NodeOptions options, NodeEvents* events)
                   },
               .log_line = [this](absl::string_view line) { LogLine(line); }}),
       checkpoint_sender_(env.loop, options_.checkpoint_chunk_bytes,
-                         options_.checkpoint_bytes_per_second_max,
+                         options_.catch_up_bytes_per_second,
                          [this](const CheckpointChunk& chunk, Buffer bytes) {
                            CheckpointChunk out = chunk;
                            out.from = options_.id;
                            SendTo(out.to, WireType::kCheckpointChunk,
                                   EncodeChunkHeader(out), {std::move(bytes)});
                          }),
+      catch_up_pace_(options_.catch_up_bytes_per_second),
       membership_(env, options_.id, this) {}
 
 Node::~Node() = default;
@@ -164,6 +165,7 @@ const EntryHeader& Node::Propose(EntryKind kind, uint32_t record_count,
     configuration_proposed_ = true;
   }
   tail_.Append(entry);
+  catch_up_pace_.OnAppended(env_.loop->Now(), entry.payload.size());
   proposed_.push_back(std::move(entry));
   FlushSoon();
   events_->OnEntry(proposed_.back());
@@ -442,6 +444,16 @@ void Node::SendAppend(const Message& message) {
 }
 
 void Node::StartColdRead(const RaftColdRead& cold) {
+  const Instant now = env_.loop->Now();
+  const Instant next = catch_up_pace_.NextRead(cold.to, now);
+  if (next <= now) return ReadCold(cold);
+  // There is one for each server; an earlier one, which nobody waits for any
+  // more, goes.
+  paced_reads_[cold.to] = env_.loop->At(next, [this, cold] { ReadCold(cold); });
+}
+
+void Node::ReadCold(const RaftColdRead& cold) {
+  if (stopped_) return;
   wal_->Read(
       cold.first, cold.max_bytes,
       scope_.Wrap([this, cold](absl::StatusOr<std::vector<Entry>> entries) {
@@ -468,6 +480,7 @@ void Node::OnColdRead(const RaftColdRead& cold,
   std::optional<Message> message = core_->ColdAppend(cold, std::move(metas));
   if (!message.has_value()) return Step(ColdFailed{cold.to, cold.token});
   Send(*message, EncodeEntries(pointers));
+  catch_up_pace_.OnSent(cold.to, env_.loop->Now(), bytes);
   Step(ColdSent{cold.to, cold.token, last, bytes});
 }
 

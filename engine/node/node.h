@@ -21,6 +21,7 @@
 #include "engine/env/completion.h"
 #include "engine/env/env.h"
 #include "engine/env/loop.h"
+#include "engine/node/catch_up_pace.h"
 #include "engine/node/checkpoint_transfer.h"
 #include "engine/node/forming.h"
 #include "engine/node/identity.h"
@@ -59,7 +60,9 @@ struct NodeOptions {
   uint32_t feature_level_max = kFeatureLevelMax;
   // Of a checkpoint on its way to another server; one at a time.
   size_t checkpoint_chunk_bytes = 64 << 10;
-  uint64_t checkpoint_bytes_per_second_max = 64 << 20;  // to each server
+  // To each server that is behind: of a checkpoint, and, while clients append,
+  // of entries from the log's files.
+  uint64_t catch_up_bytes_per_second = 64 << 20;
   RaftOptions raft;  // what concerns this server is filled in
   WalOptions wal;
   PeersOptions peers;
@@ -139,6 +142,7 @@ class Node : private Membership::Host {
   const CheckpointSender& checkpoint_sender() const {
     return checkpoint_sender_;
   }
+  const CatchUpPace& catch_up_pace() const { return catch_up_pace_; }
   // Whether it waits for another server to take over: nothing new should be
   // proposed.
   bool handing_over() const;
@@ -260,6 +264,7 @@ class Node : private Membership::Host {
   void BeginBehindLate();
   void SendCheckpoints();
   void StartColdRead(const RaftColdRead& cold);
+  void ReadCold(const RaftColdRead& cold);
   void OnColdRead(const RaftColdRead& cold,
                   absl::StatusOr<std::vector<Entry>> entries);
   void Stop(absl::Status why);
@@ -299,6 +304,8 @@ class Node : private Membership::Host {
   std::shared_ptr<const Configuration> linked_;  // that peers_ has links to
   CheckpointSender checkpoint_sender_;
   CheckpointReceiver checkpoint_receiver_;
+  CatchUpPace catch_up_pace_;
+  std::map<ServerId, Timer> paced_reads_;
   Membership membership_;
 
   std::vector<EntryMeta> proposals_;  // sealed and in tail_, not in the core

@@ -187,6 +187,10 @@ absl::StatusOr<NodeSettings> ParseSettings(const Args& args) {
   absl::StatusOr<uint64_t> segment = args.Number("segment-mib", 64, 1, 1024);
   if (!segment.ok()) return segment.status();
   node.wal.segment_bytes = *segment << 20;
+  absl::StatusOr<uint64_t> catch_up =
+      args.Number("catch-up-mib-per-second", 64, 1, 1 << 20);
+  if (!catch_up.ok()) return catch_up.status();
+  node.catch_up_bytes_per_second = *catch_up << 20;
   if (absl::Status s = ParseFeatureLevel(args, &node); !s.ok()) return s;
   if (absl::Status s = ParseLeases(args, &node.raft); !s.ok()) return s;
   if (absl::Status s = ParseRetention(args, &settings.config.service.log);
@@ -315,6 +319,9 @@ Command NodeCommand() {
            {"election-timeout", "TIME",
             "at least; up to twice as long: 250ms; the same on all servers"},
            {"segment-mib", "N", "size of a segment file; 64"},
+           {"catch-up-mib-per-second", "N",
+            "to each server that is behind, while clients append; 64, or twice "
+            "what they append"},
            {"retention-mib", "N",
             "drop the oldest segments while the log takes more; never unless "
             "told otherwise; the same on all servers"},
