@@ -165,7 +165,7 @@ const EntryHeader& Node::Propose(EntryKind kind, uint32_t record_count,
     configuration_proposed_ = true;
   }
   tail_.Append(entry);
-  catch_up_pace_.OnAppended(env_.loop->Now(), entry.payload.size());
+  catch_up_pace_.OnAppended(env_.loop->Now(), proposals_.back().size);
   proposed_.push_back(std::move(entry));
   FlushSoon();
   events_->OnEntry(proposed_.back());
