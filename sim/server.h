@@ -42,6 +42,7 @@ class SimServer {
   ServerId id() const { return ServerId(machine_); }
   // Need running().
   SimProcess* process() { return &life_->process; }
+  const SimProcess* process() const { return &life_->process; }
   DistributedLog& log() { return life_->service->log(); }
   const DistributedLog& log() const { return life_->service->log(); }
   const Node& node() const { return log().node(); }

@@ -30,6 +30,7 @@ void ServerChecker::Check(SimServer& server) {
   CheckVotes(server, &seen);
   CheckLeader(server, &seen);
   CheckLeases(server);
+  CheckPromises(server);
   CheckFitToLead(server, server.process()->loop()->Now(), &seen);
 }
 
@@ -50,6 +51,52 @@ void ServerChecker::CheckLeases(const SimServer& server) const {
     if (!node.is_leader()) continue;
     node.core()->term() < core.term() ? judge(*seen.server, server)
                                       : judge(server, *seen.server);
+  }
+}
+
+void ServerChecker::CheckPromises(const SimServer& server) const {
+  const bool leads = server.node().is_leader();
+  if (leads && !server.node().holds_lease()) return;
+  for (const auto& [machine, seen] : seen_) {
+    if (seen.server == &server || !seen.running()) continue;
+    if (leads) {
+      CheckPromise(server, *seen.server);
+    } else if (seen.server->node().holds_lease()) {
+      CheckPromise(*seen.server, server);
+    }
+  }
+}
+
+// The leader holds a lease.
+void ServerChecker::CheckPromise(const SimServer& leader,
+                                 const SimServer& voter) const {
+  const RaftCore& core = *leader.node().core();
+  // A server with a new disk isn't the one that promised.
+  const Member* member = core.configuration().Find(voter.id());
+  if (member == nullptr ||
+      member->incarnation != voter.node().identity().incarnation) {
+    return;
+  }
+  const SimLoop& clock = *leader.process()->loop();
+  for (const Progress& peer : core.progress()) {
+    if (peer.id() != voter.id() || peer.promised <= clock.FreshNow()) continue;
+    const RaftCore& other = *voter.node().core();
+    auto violate = [&](absl::string_view what) {
+      verdict_->Violate(absl::StrCat("leases: server ", leader.id().value(),
+                                     " counts in term ", core.term().value(),
+                                     " on the promise of server ",
+                                     voter.id().value(), ", ", what));
+    };
+    if (other.term() > core.term() && other.vote() != ServerId()) {
+      violate(absl::StrCat("which votes for server ", other.vote().value(),
+                           " in term ", other.term().value()));
+    }
+    const Duration beyond =
+        clock.ToTrue(peer.promised) -
+        voter.process()->loop()->ToTrue(other.promised_until());
+    if (beyond > Duration::zero()) {
+      violate(absl::StrCat("for ", beyond / 1us, " us longer than it lasts"));
+    }
   }
 }
 

@@ -29,6 +29,9 @@ namespace holdfast {
 // - the committed prefix alone says what was trimmed;
 // - a leader that holds a lease, by its own clock at that moment, is the only
 //   leader, but for some of earlier terms;
+// - each promise that such a leader counts on is kept by its voter, in true
+//   time for as long as the leader counts on it. It shows a lease that isn't
+//   sure long before somebody else leads meanwhile, if anybody ever does;
 // - a leader whose disk hangs, or that no quorum answers, leads on for no
 //   longer than RaftOptions say, by its own clock;
 // - what is committed can't be lost: no server without it could get the votes
@@ -86,6 +89,8 @@ class ServerChecker {
   void CheckVotes(const SimServer& server, Seen* seen);
   void CheckLeader(const SimServer& server, Seen* seen);
   void CheckLeases(const SimServer& server) const;
+  void CheckPromises(const SimServer& server) const;
+  void CheckPromise(const SimServer& leader, const SimServer& voter) const;
   void CheckFitToLead(const SimServer& server, Instant now, Seen* seen);
   void CheckEntries(const SimServer& server, Seen* seen);
   void CheckCommit(const SimServer& server, Seen* seen);

@@ -35,6 +35,7 @@ class SimProcess {
 
   World* world() const { return world_; }
   SimLoop* loop() { return &loop_; }
+  const SimLoop* loop() const { return &loop_; }
   ActorId actor() const { return actor_; }
   MachineId machine() const { return machine_; }
   // Which life of the machine's process this is, from 1.

@@ -154,6 +154,8 @@ class RaftCore {
   // Whether nobody else can lead at that moment, by a fresh reading of the
   // clock: reads need no round.
   bool HoldsLease(Instant fresh) const;
+  // Until when it votes for nobody but who led when it promised so.
+  Instant promised_until() const { return promised_until_; }
   // Whether this server may stand for election: a voter, or one that a
   // configuration removes which isn't committed yet. It may be the only one
   // that can be elected (thesis, section 4.2.2).
