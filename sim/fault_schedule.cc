@@ -24,6 +24,7 @@ constexpr ChanceSite kPause("fault/pause");
 constexpr ChanceSite kUpgrade("fault/upgrade");
 constexpr ChanceSite kHangDisk("fault/hang_disk");
 constexpr ChanceSite kOldDisk("fault/old_disk");
+constexpr ChanceSite kLateNews("fault/late_news");
 
 // Of the release that comes after this one.
 constexpr uint32_t kNextLevel = kFeatureLevelMax + 1;
@@ -66,6 +67,7 @@ FaultRates FaultRates::Swarm(Chance* chance) {
   rates.upgrade_ppm = rate(30000);
   rates.hang_disk_ppm = rate(20000);
   rates.old_disk_ppm = rate(100000);
+  rates.late_news_ppm = rate(80000);
   return rates;
 }
 
@@ -154,6 +156,7 @@ void FaultSchedule::OnWindow() {
   if (Happens(kSplit, 0, rates_.split_ppm, &value)) Split(value);
   if (Happens(kOneWay, 0, rates_.one_way_ppm, &value)) CutOneWay(value);
   if (Happens(kSlowLink, 0, rates_.slow_link_ppm, &value)) SlowLink(value);
+  if (Happens(kLateNews, 0, rates_.late_news_ppm, &value)) LateNews(value);
   if (Happens(kAmbush, 0, rates_.ambush_ppm, &value)) ambush_ = value;
   After(kWindow, [this] { OnWindow(); });
 }
@@ -328,6 +331,41 @@ void FaultSchedule::SlowLink(uint64_t value) {
   After(LengthOf(value, 6s), [this, from, slow = std::move(slow)] {
     for (MachineId m : slow) fabric_->SetSlow(from, m, Duration::zero());
   });
+}
+
+SimServer* FaultSchedule::Leader() {
+  SimServer* leader = nullptr;
+  for (SimServer* server : servers_) {
+    if (!server->running() || !server->node().is_leader()) continue;
+    if (leader == nullptr ||
+        server->node().core()->term() > leader->node().core()->term()) {
+      leader = server;
+    }
+  }
+  return leader;
+}
+
+// What others sent to it while they still followed arrives when another one
+// leads, and before word of that does. Its clients stay with it meanwhile.
+void FaultSchedule::LateNews(uint64_t value) {
+  SimServer* const leader = Leader();
+  if (leader == nullptr) return;
+  const MachineId to = leader->machine();
+  const Duration delay = 20ms + LengthOf(Mix64(value), 400ms);
+  auto slow = [this, to](Duration by) {
+    for (SimServer* other : servers_) {
+      if (other->machine() != to) fabric_->SetSlow(other->machine(), to, by);
+    }
+  };
+  world_->Note(absl::StrCat("server ", to, " hears late, and is to hand over"));
+  slow(delay);
+  // Once its questions take that long.
+  After(delay, [this, leader] {
+    if (!running_ || !leader->running() || !leader->node().is_leader()) return;
+    ++counts_.late_news;
+    leader->log().Transfer(ServerId(), [](const absl::Status&) {});
+  });
+  After(2 * delay + 1s, [slow] { slow(Duration::zero()); });
 }
 
 }  // namespace holdfast

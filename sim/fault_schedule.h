@@ -42,6 +42,8 @@ struct FaultRates {
   uint64_t upgrade_ppm = 0;
   uint64_t hang_disk_ppm = 0;  // no sync of a disk ends for a while
   uint64_t old_disk_ppm = 0;   // a disk comes back as it was once
+  // The leader hands over, and hears late of all that follows.
+  uint64_t late_news_ppm = 0;
 
   static FaultRates Swarm(Chance* chance);
 };
@@ -56,6 +58,7 @@ struct FaultCounts {
   uint64_t pauses = 0;
   uint64_t upgrades = 0;
   uint64_t hung_disks = 0;
+  uint64_t late_news = 0;
 };
 
 // Does to a cluster what its rates say, window by window, until it is stopped.
@@ -91,6 +94,8 @@ class FaultSchedule {
   void Split(uint64_t value);
   void CutOneWay(uint64_t value);
   void SlowLink(uint64_t value);
+  void LateNews(uint64_t value);
+  SimServer* Leader();
   void CutFor(std::vector<std::pair<MachineId, MachineId>> links,
               Duration length);
   void After(Duration delay, Task task);

@@ -5,10 +5,13 @@
 #include <algorithm>
 #include <cstdint>
 #include <functional>
+#include <memory>
 #include <set>
 #include <utility>
 #include <vector>
 
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
 #include "gtest/gtest.h"
 #include "sim/testing/scenario.h"
 
@@ -195,6 +198,50 @@ TEST_F(GrayScenario, LeaderOfAMajorityStaysThoughOthersDoNotSeeIt) {
     EXPECT_EQ(sim_->Leader()->node().core()->term(), term);
     ExpectProgressAndCalm();
   }
+}
+
+// What the others said while they still followed it arrives when another one
+// leads. Reads that come in meanwhile must not take it for an answer, nor may
+// anything be rejected by it.
+TEST_F(GrayScenario, LeaderThatHearsLateOfItsSuccessorAnswersNothingStale) {
+  for (uint64_t seed = 1; seed <= 20; ++seed) {
+    Begin(seed, 3);
+    SimServer* const old = sim_->Leader();
+    for (MachineId m = 1; m <= 3; ++m) {
+      if (m == old->machine()) continue;
+      sim_->network()->SetSlow(m, old->machine(), 200ms);
+    }
+    auto answered = std::make_shared<uint64_t>(0);
+    bool replaced = false;
+    old->log().Transfer(ServerId(), [](const absl::Status&) {});
+    while (old->node().is_leader()) {
+      replaced = replaced || sim_->Leader() != old;
+      History* const history = sim_->mutable_history();
+      old->log().Read(
+          Offset(0), 1000, ReadMode::kLinearizable,
+          [=, noted = history->Invoke()](absl::StatusOr<ReadResult> result) {
+            if (!result.ok()) return;
+            ++*answered;
+            history->LinearizableEnd(result->committed_end, noted, "a read");
+          });
+      ASSERT_TRUE(sim_->RunFor(10ms)) << sim_->verdict().what();
+    }
+    EXPECT_TRUE(replaced);
+    EXPECT_GT(*answered, 0u);
+    ExpectGoodEnd();
+  }
+}
+
+TEST_F(GrayScenario, ScheduleHasLeadersHearLate) {
+  SimulationOptions options;
+  options.nodes = 3;
+  options.rates = FaultRates{};
+  options.rates->late_news_ppm = 300'000;
+  Simulation sim(options);
+  const SimulationResult result = sim.Run();
+  EXPECT_TRUE(result.verdict.ok()) << result.verdict.what();
+  EXPECT_GT(result.faults.late_news, 20u);
+  EXPECT_GT(result.elections, 20u);
 }
 
 TEST_F(GrayScenario, FlappingLinkCostsNoElection) {

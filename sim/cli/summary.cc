@@ -23,6 +23,7 @@ void Summary::Add(const SimulationResult& r) {
   counts_["partitions"] += r.faults.partitions;
   counts_["pauses"] += r.faults.pauses;
   counts_["hung_disks"] += r.faults.hung_disks;
+  counts_["late_news"] += r.faults.late_news;
   counts_["upgrades"] += r.faults.upgrades;
   counts_["slow_links"] += r.faults.slow_links;
   counts_["resets"] += r.network.resets;
