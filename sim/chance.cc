@@ -1,23 +1,36 @@
 #include "sim/chance.h"
 
+#include "engine/base/check.h"
+#include "sim/fault_sites.h"
+
 namespace holdfast {
 
 void Chance::Replay(const Tape& tape) {
   replaying_ = true;
   for (const TapeEntry& e : tape.entries) {
-    replay_[{e.site, e.actor, e.ordinal}] = e.value;
+    replay_[{{Site(e.site), e.actor}, e.place}] = e.value;
   }
 }
 
-void Chance::Record(const ChanceSite& site, ChanceActor actor, uint64_t ordinal,
-                    uint64_t value) {
-  tape_.entries.push_back({site.name, actor, ordinal, value});
+uint64_t Chance::NextPlace(const ChanceSite& site, uint32_t actor) {
+  const auto window =
+      static_cast<uint64_t>(trace_->time().time_since_epoch() / kWindow);
+  if (window != window_) {
+    window_ = window;
+    draws_in_window_.clear();
+  }
+  return TapeEntry::Place(window, draws_in_window_[{site.hash, actor}]++);
 }
 
-std::optional<uint64_t> Chance::FromTape(const ChanceSite& site,
-                                         ChanceActor actor,
-                                         uint64_t ordinal) const {
-  const auto it = replay_.find({site.name, actor, ordinal});
+void Chance::Record(const ChanceSite& site, uint32_t actor, uint64_t place,
+                    uint64_t value) {
+  CHECK(faults::IsKnown(site.name));
+  tape_.entries.push_back(TapeEntry{site.name, actor, place, value});
+}
+
+std::optional<uint64_t> Chance::FromTape(const ChanceSite& site, uint32_t actor,
+                                         uint64_t place) const {
+  const auto it = replay_.find({{site.hash, actor}, place});
   if (it == replay_.end()) return std::nullopt;
   return it->second;
 }

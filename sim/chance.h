@@ -4,7 +4,7 @@
 #include <cstdint>
 #include <map>
 #include <optional>
-#include <string>
+#include <utility>
 
 #include "engine/base/random.h"
 #include "engine/base/time.h"
@@ -29,6 +29,9 @@ struct ChanceSite {
 //   on the tape; when replaying, faults come from a tape alone.
 class Chance {
  public:
+  // Windows of simulated time by which a tape numbers faults.
+  static constexpr Duration kWindow = 250ms;
+
   Chance(uint64_t seed, Trace* trace) : seed_(seed), trace_(trace) {}
   Chance(const Chance&) = delete;
   Chance& operator=(const Chance&) = delete;
@@ -40,7 +43,10 @@ class Chance {
 
   // 64 uniform bits.
   uint64_t Bits(const ChanceSite& site, ChanceActor actor, uint64_t ordinal) {
-    return BitsWithPrefix(Prefix(site, actor), ordinal);
+    const uint64_t bits = Hash(site, actor, ordinal);
+    trace_->Draw(bits);
+    ++draws_;
+    return bits;
   }
   uint64_t Below(const ChanceSite& site, ChanceActor actor, uint64_t ordinal,
                  uint64_t bound) {
@@ -48,11 +54,27 @@ class Chance {
   }
 
   // Nothing with probability 1 - rate_ppm / 10^6, otherwise 64 bits that say
-  // how bad it is; small values are to mean milder outcomes where there is a
-  // choice.
+  // how it goes wrong (sim/fault_sites.h). The tape knows it by its site, the
+  // actor's id, the window of time, and its number among such draws there: so
+  // that one that is left out, or a crash, moves no later ones.
   std::optional<uint64_t> Fault(const ChanceSite& site, ChanceActor actor,
                                 uint64_t ordinal, uint64_t rate_ppm) {
-    return FaultWithPrefix(Prefix(site, actor), site, actor, ordinal, rate_ppm);
+    if (rate_ppm == 0 && !replaying_) return std::nullopt;
+    const uint64_t place = NextPlace(site, actor.id);
+    // The trace gets the outcome, not the bits: a replay, which doesn't draw
+    // them, is to have the same hash.
+    std::optional<uint64_t> value;
+    if (replaying_) {
+      value = FromTape(site, actor.id, place);
+      if (rate_ppm == 0 && !value.has_value()) return std::nullopt;
+    } else {
+      const uint64_t bits = Hash(site, actor, ordinal);
+      if (holdfast::Below(bits, 1000000) < rate_ppm) value = Mix64(bits);
+    }
+    trace_->Draw(value.value_or(0));
+    ++draws_;
+    if (value.has_value()) Record(site, actor.id, place, *value);
+    return value;
   }
 
   // What went wrong so far.
@@ -60,84 +82,29 @@ class Chance {
   uint64_t draws() const { return draws_; }
 
  private:
-  friend class ChanceSource;
-
-  uint64_t Prefix(const ChanceSite& site, ChanceActor actor) const {
-    return HashCombine(HashCombine(seed_, site.hash),
-                       Actor(actor.id, actor.boot));
+  uint64_t Hash(const ChanceSite& site, ChanceActor actor,
+                uint64_t ordinal) const {
+    return HashCombine(
+        HashCombine(HashCombine(seed_, site.hash), Actor(actor.id, actor.boot)),
+        ordinal);
   }
-  uint64_t BitsWithPrefix(uint64_t prefix, uint64_t ordinal) {
-    const uint64_t bits = HashCombine(prefix, ordinal);
-    trace_->Draw(bits);
-    ++draws_;
-    return bits;
-  }
-  std::optional<uint64_t> FaultWithPrefix(uint64_t prefix,
-                                          const ChanceSite& site,
-                                          ChanceActor actor, uint64_t ordinal,
-                                          uint64_t rate_ppm) {
-    // The trace gets the outcome, not the bits: a replay, which doesn't draw
-    // them, is to have the same hash.
-    std::optional<uint64_t> value;
-    if (replaying_) {
-      value = FromTape(site, actor, ordinal);
-      if (rate_ppm == 0 && !value.has_value()) return std::nullopt;
-    } else {
-      if (rate_ppm == 0) return std::nullopt;
-      const uint64_t bits = HashCombine(prefix, ordinal);
-      if (holdfast::Below(bits, 1000000) < rate_ppm) value = Mix64(bits);
-    }
-    trace_->Draw(value.value_or(0));
-    ++draws_;
-    if (value.has_value()) Record(site, actor, ordinal, *value);
-    return value;
-  }
-  void Record(const ChanceSite& site, ChanceActor actor, uint64_t ordinal,
+  // Of the next draw in this window of time.
+  uint64_t NextPlace(const ChanceSite& site, uint32_t actor);
+  void Record(const ChanceSite& site, uint32_t actor, uint64_t place,
               uint64_t value);
-  std::optional<uint64_t> FromTape(const ChanceSite& site, ChanceActor actor,
-                                   uint64_t ordinal) const;
+  std::optional<uint64_t> FromTape(const ChanceSite& site, uint32_t actor,
+                                   uint64_t place) const;
 
-  struct ReplayKey {
-    std::string site;
-    ChanceActor actor;
-    uint64_t ordinal;
-    auto operator<=>(const ReplayKey&) const = default;
-  };
+  using SiteAndActor = std::pair<uint64_t, uint32_t>;  // the site's hash
 
   const uint64_t seed_;
   Trace* const trace_;
   Tape tape_;
   uint64_t draws_ = 0;
+  uint64_t window_ = 0;
+  std::map<SiteAndActor, uint64_t> draws_in_window_;
   bool replaying_ = false;
-  std::map<ReplayKey, uint64_t> replay_;
-};
-
-// The draws of one site for one actor, numbered as they are made.
-class ChanceSource {
- public:
-  ChanceSource(Chance* chance, const ChanceSite& site, ChanceActor actor)
-      : chance_(chance),
-        site_(site),
-        actor_(actor),
-        prefix_(chance->Prefix(site, actor)) {}
-
-  uint64_t Bits() { return chance_->BitsWithPrefix(prefix_, next_++); }
-  uint64_t Below(uint64_t bound) { return holdfast::Below(Bits(), bound); }
-  // Uniform in [low, high].
-  Duration Between(Duration low, Duration high) {
-    return low + Duration(static_cast<int64_t>(
-                     Below(static_cast<uint64_t>((high - low).count()) + 1)));
-  }
-  std::optional<uint64_t> Fault(uint64_t rate_ppm) {
-    return chance_->FaultWithPrefix(prefix_, site_, actor_, next_++, rate_ppm);
-  }
-
- private:
-  Chance* chance_;
-  ChanceSite site_;
-  ChanceActor actor_;
-  uint64_t prefix_;
-  uint64_t next_ = 0;
+  std::map<std::pair<SiteAndActor, uint64_t>, uint64_t> replay_;
 };
 
 }  // namespace holdfast

@@ -5,6 +5,7 @@
 
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
+#include "sim/fault_sites.h"
 
 namespace holdfast {
 namespace {
@@ -13,7 +14,7 @@ using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 
 constexpr ChanceSite kDelay("test/delay");
-constexpr ChanceSite kBreak("test/break");
+constexpr ChanceSite kBreak = faults::kCrash;
 
 TEST(ChanceTest, ADrawDependsOnItsKeyAlone) {
   Trace trace;
@@ -72,47 +73,61 @@ TEST(ChanceTest, ReplayTakesFaultsFromTheTapeAlone) {
   shorter.entries.pop_back();
   Chance shrunk(5, &trace);
   shrunk.Replay(shorter);
-  EXPECT_FALSE(shrunk.Fault(kBreak, removed.actor, removed.ordinal, 1000000));
+  for (uint64_t i = 0; i < 1000; ++i) {
+    EXPECT_EQ(shrunk.Fault(kBreak, {1, 1}, i, 1000000),
+              i == removed.draw() ? std::nullopt : outcomes[i]);
+  }
 }
 
-TEST(ChanceTest, ASourceNumbersItsDraws) {
+TEST(ChanceTest, TapesNumberDrawsByWindowsAnew) {
   Trace trace;
   Chance chance(5, &trace);
-  ChanceSource source(&chance, kDelay, {4, 1});
-  EXPECT_EQ(source.Bits(), chance.Bits(kDelay, {4, 1}, 0));
-  EXPECT_EQ(source.Bits(), chance.Bits(kDelay, {4, 1}, 1));
-  for (int i = 0; i < 100; ++i) {
-    const Duration d = source.Between(3ns, 5ns);
-    EXPECT_GE(d, 3ns);
-    EXPECT_LE(d, 5ns);
-  }
+  const auto draw = [&](TrueTime time, ChanceActor actor) {
+    trace.Event(time, 1, kWorldActor, EventKind::kHarness, 0);
+    // The ordinal, and which life it is, don't matter.
+    chance.Fault(kBreak, actor, trace.events(), 1000000);
+    return chance.tape().entries.back();
+  };
+  EXPECT_EQ(draw(TrueTime(0ms), {1, 1}).place, 0u);
+  EXPECT_EQ(draw(TrueTime(249ms), {1, 2}).place, TapeEntry::Place(0, 1));
+  EXPECT_EQ(draw(TrueTime(249ms), {2, 1}).place, TapeEntry::Place(0, 0));
+  EXPECT_EQ(draw(TrueTime(250ms), {1, 2}).place, TapeEntry::Place(1, 0));
+  EXPECT_EQ(draw(TrueTime(10s), {1, 9}).place, TapeEntry::Place(40, 0));
 }
 
 TEST(TapeTest, ComesBackFromItsText) {
   Tape tape;
   tape.options = {{"seed", "42"}, {"nodes", "5"}};
-  tape.entries = {{"net/tail", {1002, 0}, 17, 0x1234},
-                  {"disk/tear", {3, 2}, 5, UINT64_MAX}};
+  tape.revision = "abc123";
+  tape.entries = {{"net/tail", 1002, TapeEntry::Place(17, 3), 0x1234},
+                  {"disk/tear", 3, TapeEntry::Place(5, 0), UINT64_MAX}};
+  EXPECT_THAT(tape.ToText(),
+              HasSubstr("fault net/tail 1002 17.3 0x0000000000001234\n"));
   const absl::StatusOr<Tape> read = Tape::FromText(tape.ToText());
   ASSERT_TRUE(read.ok()) << read.status();
+  EXPECT_EQ(read->revision, tape.revision);
   EXPECT_EQ(read->options, tape.options);
   EXPECT_EQ(read->entries, tape.entries);
 }
 
 TEST(TapeTest, SaysWhatIsWrongWithAText) {
   Tape tape;
-  tape.entries = {{"net/tail", {1, 0}, 17, 1}};
+  tape.entries = {{"net/tail", 1, 17, 1}};
   const std::string text = tape.ToText();
   const auto problem = [](const std::string& bad) {
     return std::string(Tape::FromText(bad).status().message());
   };
   EXPECT_THAT(problem(""), HasSubstr("line 1 of the tape"));
-  EXPECT_THAT(problem("something else\n"), HasSubstr("holdfast-tape 1"));
+  EXPECT_THAT(problem("something else\n"), HasSubstr("holdfast-tape 2"));
+  EXPECT_THAT(problem("holdfast-tape 1\nend 0\n"),
+              HasSubstr("another format: record the run anew"));
   EXPECT_THAT(problem(text.substr(0, text.rfind("end"))), HasSubstr("cut off"));
-  EXPECT_THAT(problem("holdfast-tape 1\nfault net/tail 1 2 3\nend 1\n"),
-              HasSubstr("ACTOR.BOOT"));
-  EXPECT_THAT(problem("holdfast-tape 1\nend 3\n"), HasSubstr("\"end 0\""));
-  EXPECT_THAT(problem("holdfast-tape 1\nwhat\nend 0\n"),
+  EXPECT_THAT(problem("holdfast-tape 2\nfault net/tail 1 2 3\nend 1\n"),
+              HasSubstr("WINDOW.DRAW"));
+  EXPECT_THAT(problem("holdfast-tape 2\nfault net/tale 1 2.0 3\nend 1\n"),
+              HasSubstr("line 2 of the tape: expected the name of a fault"));
+  EXPECT_THAT(problem("holdfast-tape 2\nend 3\n"), HasSubstr("\"end 0\""));
+  EXPECT_THAT(problem("holdfast-tape 2\nwhat\nend 0\n"),
               HasSubstr("line 2 of the tape"));
 }
 

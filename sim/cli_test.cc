@@ -1,12 +1,22 @@
+#include <signal.h>
+#include <unistd.h>
+
 #include <cstdio>
 #include <fstream>
+#include <functional>
+#include <set>
 #include <string>
 #include <vector>
 
+#include "absl/strings/str_cat.h"
+#include "engine/base/check.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "sim/cli/flags.h"
+#include "sim/cli/jobs.h"
+#include "sim/cli/run.h"
 #include "sim/cli/summary.h"
+#include "sim/cli/watch.h"
 
 namespace holdfast {
 namespace {
@@ -14,6 +24,7 @@ namespace {
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
+using ::testing::Not;
 
 absl::StatusOr<SimulateFlags> Parse(std::vector<std::string> args) {
   args.insert(args.begin(), "simulate");
@@ -39,16 +50,24 @@ TEST(SimulateFlagsTest, AreTakenAsGiven) {
   EXPECT_EQ(Parse({})->duration, Duration(60s));
 }
 
+std::string Problem(const std::vector<std::string>& args) {
+  const absl::StatusOr<SimulateFlags> flags = Parse(args);
+  EXPECT_TRUE(absl::IsInvalidArgument(flags.status()));
+  return std::string(flags.status().message());
+}
+
 TEST(SimulateFlagsTest, BadOnesAreNamed) {
   for (const std::string arg :
        {"--nodes=0", "--nodes=10", "--nodes=x", "--seed=-1",
         "--seed=", "--seeds=0", "--duration=5", "--duration=-5s", "--jobs=0",
-        "--foo", "--foo=1", "seed", "--seed", "--tape=/nonexistent/tape"}) {
-    const absl::StatusOr<SimulateFlags> flags = Parse({arg});
-    EXPECT_TRUE(absl::IsInvalidArgument(flags.status())) << arg;
+        "--foo", "--foo=1", "seed", "--seed", "--kv=maybe", "--json=1",
+        "--spares=3", "--tape=/nonexistent/tape"}) {
+    EXPECT_THAT(Problem({arg}), Not(HasSubstr("\n"))) << arg;
   }
-  EXPECT_THAT(std::string(Parse({"--foo"}).status().message()),
-              HasSubstr("unknown flag --foo"));
+  EXPECT_EQ(Problem({"--foo"}), "unknown flag --foo");
+  EXPECT_EQ(Problem({"--nodes=0"}), "bad value in --nodes=0: expected 1 to 9");
+  EXPECT_EQ(Problem({"--seed"}), "bad value in --seed: expected a number");
+  EXPECT_EQ(Problem({"--json=1"}), "bad value in --json=1: expected none");
 }
 
 TEST(WatchFlagsTest, AreTakenAsGiven) {
@@ -74,6 +93,8 @@ TEST(WatchFlagsTest, SayWhereARunBroke) {
             "stop there: simulate --seed=5 --goto=70 --dump\n");
 }
 
+// --- Tapes ---
+
 class TapeFlagTest : public ::testing::Test {
  protected:
   std::string Save(const std::string& text) {
@@ -87,46 +108,75 @@ TEST_F(TapeFlagTest, ATapeBringsItsOptions) {
   SimulateFlags flags;
   flags.nodes = 3;
   flags.duration = 2s;
+  flags.spares = 0;
+  flags.kv = false;
+  flags.tails = false;
+  flags.operations = 7;
   Tape tape;
   WriteOptions(flags, 12, &tape);
-  tape.entries = {{"net/reset", {1, 1}, 3, 4}};
+  tape.entries = {{"net/reset", 1, 3, 4}};
   const absl::StatusOr<SimulateFlags> read = Parse({Save(tape.ToText())});
   ASSERT_TRUE(read.ok()) << read.status();
   EXPECT_EQ(read->seed, 12u);
   EXPECT_EQ(read->nodes, 3u);
   EXPECT_EQ(read->duration, Duration(2s));
+  EXPECT_EQ(read->spares, 0u);
+  EXPECT_EQ(read->kv, false);
+  EXPECT_FALSE(read->tails);
+  EXPECT_TRUE(read->reads);
+  EXPECT_EQ(read->operations, 7u);
+  EXPECT_FALSE(read->trims.has_value());
   EXPECT_EQ(read->tape->entries, tape.entries);
-  EXPECT_FALSE(Parse({Save(tape.ToText()), "--seeds=2"}).ok());
+  Tape again;
+  WriteOptions(*read, 12, &again);
+  EXPECT_EQ(again.options, tape.options);
+}
+
+TEST_F(TapeFlagTest, OtherOptionsBesideATapeAreRefused) {
+  Tape tape;
+  WriteOptions(SimulateFlags(), 12, &tape);
+  const std::string arg = Save(tape.ToText());
+  for (const std::string other :
+       {"--seed=3", "--seeds=2", "--nodes=3", "--duration=2s", "--kv=off"}) {
+    EXPECT_THAT(Problem({arg, other}), HasSubstr("--tape is one run"));
+    EXPECT_THAT(Problem({other, arg}), HasSubstr("--tape is one run"));
+  }
+  EXPECT_TRUE(Parse({arg, "--verbose", "--json"}).ok());
 }
 
 TEST_F(TapeFlagTest, BadTapesAreRefused) {
-  EXPECT_THAT(std::string(Parse({Save("nonsense")}).status().message()),
-              HasSubstr("line 1"));
-  EXPECT_THAT(
-      std::string(Parse({Save("holdfast-tape 1\n")}).status().message()),
-      HasSubstr("cut off"));
-  EXPECT_THAT(
-      std::string(Parse({Save("holdfast-tape 1\noption moon full\nend 0\n")})
-                      .status()
-                      .message()),
-      HasSubstr("doesn't know its option moon full"));
+  EXPECT_THAT(Problem({Save("nonsense")}), HasSubstr("line 1"));
+  EXPECT_THAT(Problem({Save("holdfast-tape 1\nend 0\n")}),
+              HasSubstr("another format"));
+  EXPECT_THAT(Problem({Save("holdfast-tape 2\n")}), HasSubstr("cut off"));
+  EXPECT_THAT(Problem({Save("holdfast-tape 2\noption moon full\nend 0\n")}),
+              HasSubstr("doesn't know the tape's option moon full"));
+  EXPECT_THAT(Problem({Save("holdfast-tape 2\noption seeds 3\nend 0\n")}),
+              HasSubstr("doesn't know the tape's option seeds 3"));
+  EXPECT_THAT(Problem({Save("holdfast-tape 2\nfault a/b 1 2.0 0x1\nend 1\n")}),
+              HasSubstr("expected the name of a fault"));
 }
 
+// Whatever happens in a run: from its tape alone, by way of a file, and with
+// all that the seed had drawn given.
 TEST_F(TapeFlagTest, AReplayIsTheSameRun) {
-  SimulateFlags flags;
-  flags.duration = 3s;
-  Tape tape;
-  uint64_t hash = 0;
-  {
-    Simulation recorded(OptionsFor(flags, 4));
-    hash = recorded.Run().trace_hash;
-    tape = recorded.tape();
+  uint64_t faults = 0;
+  for (uint64_t seed = 1; seed <= 40; ++seed) {
+    SimulateFlags flags;
+    flags.duration = 4s;
+    Simulation recorded(OptionsFor(flags, seed));
+    const SimulationResult result = recorded.Run();
+    Tape tape = recorded.tape();
+    WriteOptions(WithDrawn(flags, recorded.options()), seed, &tape);
+    faults += tape.entries.size();
+    const absl::StatusOr<SimulateFlags> read = Parse({Save(tape.ToText())});
+    ASSERT_TRUE(read.ok()) << read.status();
+    Simulation replayed(OptionsFor(*read, read->seed));
+    replayed.world()->chance.Replay(*read->tape);
+    ASSERT_EQ(replayed.Run().trace_hash, result.trace_hash) << seed;
+    ASSERT_EQ(replayed.tape().entries, tape.entries) << seed;
   }
-  EXPECT_FALSE(tape.entries.empty());
-  Simulation replayed(OptionsFor(flags, 4));
-  replayed.world()->chance.Replay(tape);
-  EXPECT_EQ(replayed.Run().trace_hash, hash);
-  EXPECT_EQ(replayed.tape().entries, tape.entries);
+  EXPECT_GT(faults, 1000u);
 }
 
 TEST_F(TapeFlagTest, AnEmptyTapeIsARunWithoutFaults) {
@@ -138,6 +188,132 @@ TEST_F(TapeFlagTest, AnEmptyTapeIsARunWithoutFaults) {
   EXPECT_TRUE(result.verdict.ok());
   EXPECT_EQ(result.faults.crashes + result.faults.power_losses, 0u);
   EXPECT_EQ(result.network.resets, 0u);
+}
+
+TEST_F(TapeFlagTest, FaultsCanBeLeftOut) {
+  SimulateFlags flags;
+  flags.duration = 5s;
+  Simulation recorded(OptionsFor(flags, 3));
+  recorded.Run();
+  Tape half = recorded.tape();
+  half.entries.resize(half.entries.size() / 2);
+  Simulation replayed(OptionsFor(flags, 3));
+  replayed.world()->chance.Replay(half);
+  const SimulationResult result = replayed.Run();
+  EXPECT_TRUE(result.verdict.ok()) << result.verdict.what();
+  EXPECT_LE(replayed.tape().entries.size(), half.entries.size());
+}
+
+// --- Runs ---
+
+TEST(RunOutcomeTest, ComesBackFromItsText) {
+  RunOutcome outcome;
+  outcome.end = RunEnd::kLiveness;
+  outcome.what = "not settled:\nat all";
+  outcome.report = "what 5\nhappened\n";
+  outcome.tape.entries = {{"net/reset", 1, 3, 4}};
+  outcome.failed_at_ms = 12;
+  SimulationResult result;
+  result.events = 17;
+  outcome.summary.Add(result);
+  const std::string text = outcome.ToText();
+  const absl::StatusOr<RunOutcome> read = RunOutcome::FromText(text);
+  ASSERT_TRUE(read.ok()) << read.status();
+  EXPECT_EQ(read->end, outcome.end);
+  EXPECT_EQ(read->what, outcome.what);
+  EXPECT_EQ(read->report, outcome.report);
+  EXPECT_EQ(read->tape.entries, outcome.tape.entries);
+  EXPECT_EQ(read->failed_at_ms, 12);
+  EXPECT_EQ(read->summary.count("events"), 17u);
+  for (size_t n = 0; n < text.size(); ++n) {
+    EXPECT_FALSE(RunOutcome::FromText(text.substr(0, n)).ok());
+  }
+}
+
+TEST(RunOutcomeTest, SignaturesLeaveNumbersAndNamesOut) {
+  RunOutcome outcome;
+  outcome.end = RunEnd::kCorrectness;
+  outcome.what = "server 12 has \"m101-3\" at 0x45";
+  EXPECT_EQ(outcome.Signature(), "correctness: server # has \"...\" at #x#");
+  outcome.end = RunEnd::kLiveness;
+  outcome.what =
+      "not settled within 30000 ms: client 3 waits; server 1 is down";
+  EXPECT_EQ(outcome.Signature(), "liveness: not settled within # ms");
+}
+
+JobPool::Result RunJob(
+    const std::function<std::string(const JobPool::PassOn&)>& work) {
+  JobPool pool(1);
+  pool.Start(7, work);
+  return *pool.Wait();
+}
+
+TEST(JobPoolTest, BringsWhatWasReturnedAndWritten) {
+  const std::string large(1 << 20, 'x');
+  const JobPool::Result result = RunJob([&](const JobPool::PassOn& pass_on) {
+    pass_on("first ");
+    std::fprintf(stderr, "said");
+    return large;
+  });
+  EXPECT_EQ(result.number, 7u);
+  EXPECT_EQ(result.status, 0);
+  EXPECT_EQ(result.output, "first " + large);
+  EXPECT_EQ(result.errors, "said");
+}
+
+TEST(JobPoolTest, RunsSomeAtATime) {
+  JobPool pool(3);
+  std::set<std::string> done;
+  for (uint64_t i = 0; i < 20; ++i) {
+    if (pool.full()) done.insert(pool.Wait()->output);
+    ASSERT_FALSE(pool.full());
+    pool.Start(i, [i](const JobPool::PassOn&) { return absl::StrCat(i); });
+  }
+  while (!pool.empty()) done.insert(pool.Wait()->output);
+  EXPECT_EQ(done.size(), 20u);
+  EXPECT_FALSE(pool.Wait().has_value());
+}
+
+TEST(JobPoolTest, GivesUpAtADeadline) {
+  JobPool pool(1);
+  pool.Start(1, [](const JobPool::PassOn&) -> std::string {
+    while (true) pause();
+  });
+  EXPECT_FALSE(pool.Wait(JobPool::Clock::now()).has_value());
+  pool.EndAll();
+  EXPECT_TRUE(pool.empty());
+}
+
+TEST(OutcomeOfTest, ACrashIsToldByItsCheck) {
+  SimulateFlags flags;
+  flags.duration = 1s;
+  const JobPool::Result result = RunJob([&](const JobPool::PassOn& pass_on) {
+    return RunHere(
+               flags, 5,
+               [&](const RunOutcome& crash) { pass_on(crash.ToText()); },
+               [](Simulation* simulation) {
+                 simulation->world()->scheduler.At(TrueTime(500ms), kWorldActor,
+                                                   EventKind::kHarness,
+                                                   [] { CHECK_EQ(1 + 1, 3); });
+               })
+        .ToText();
+  });
+  const RunOutcome outcome = OutcomeOf(result);
+  EXPECT_EQ(outcome.end, RunEnd::kCrash);
+  EXPECT_THAT(outcome.what, HasSubstr("CHECK failed: 1 + 1 == 3 (2 vs. 3)"));
+  EXPECT_THAT(outcome.Signature(), HasSubstr("CHECK failed: # + # == #"));
+  EXPECT_EQ(outcome.failed_at_ms, 500);
+  EXPECT_FALSE(outcome.tape.options.empty());
+}
+
+TEST(OutcomeOfTest, AProcessThatIsKilledSaysNothing) {
+  const JobPool::Result result =
+      RunJob([](const JobPool::PassOn&) -> std::string {
+        kill(getpid(), SIGKILL);
+        return "";
+      });
+  EXPECT_EQ(OutcomeOf(result).end, RunEnd::kCrash);
+  EXPECT_THAT(OutcomeOf(result).what, HasSubstr("ended by signal 9"));
 }
 
 SimulationResult Result(uint64_t hash, uint64_t events) {

@@ -5,36 +5,38 @@
 
 #include "absl/strings/str_cat.h"
 #include "engine/base/random.h"
+#include "sim/fault_sites.h"
 
 namespace holdfast {
 namespace {
 
 constexpr ChanceSite kSwarm("fault/swarm");
-constexpr ChanceSite kCrash("fault/crash");
-constexpr ChanceSite kPowerLoss("fault/power_loss");
-constexpr ChanceSite kCrashInIo("fault/crash_in_io");
-constexpr ChanceSite kClusterPowerLoss("fault/cluster_power_loss");
-constexpr ChanceSite kClientCrash("fault/client_crash");
-constexpr ChanceSite kIsolate("fault/isolate");
-constexpr ChanceSite kSplit("fault/split");
-constexpr ChanceSite kOneWay("fault/one_way");
-constexpr ChanceSite kSlowLink("fault/slow_link");
-constexpr ChanceSite kAmbush("fault/ambush");
-constexpr ChanceSite kPause("fault/pause");
-constexpr ChanceSite kUpgrade("fault/upgrade");
-constexpr ChanceSite kHangDisk("fault/hang_disk");
-constexpr ChanceSite kOldDisk("fault/old_disk");
-constexpr ChanceSite kLateNews("fault/late_news");
 
 // Of the release that comes after this one.
 constexpr uint32_t kNextLevel = kFeatureLevelMax + 1;
 
 // A length of time from a fault's value: mostly short, now and then long.
 Duration LengthOf(uint64_t value, Duration max) {
+  if (faults::IsWritten(value)) {
+    return max / 65536 * static_cast<int64_t>(faults::HowBad(value));
+  }
   uint64_t bits = Mix64(value + 1);
   uint64_t scale = Below(Mix64(value + 2), 4) == 0 ? 1 : 8;
   return Duration(static_cast<int64_t>(
       Below(bits, static_cast<uint64_t>(max.count()) / scale)));
+}
+
+// One of so many. `salt`: what the value is asked for, once for each.
+uint64_t Which(uint64_t value, uint64_t salt, uint64_t count) {
+  if (faults::IsWritten(value)) {
+    return (salt % 2 == 0 ? value >> 8 & 0xff : value & 0xff) % count;
+  }
+  return Below(Mix64(value + salt), count);
+}
+
+// As bad as that, if it was written; else as another one drawn.
+uint64_t Another(uint64_t value, uint64_t salt) {
+  return faults::IsWritten(value) ? value : Mix64(value + salt);
 }
 
 }  // namespace
@@ -123,41 +125,46 @@ void FaultSchedule::OnWindow() {
   uint64_t value = 0;
   for (SimServer* server : servers_) {
     MachineId m = server->machine();
-    if (Happens(kCrash, m, rates_.crash_ppm, &value)) {
+    if (Happens(faults::kCrash, m, rates_.crash_ppm, &value)) {
       CrashLater(server, value, false);
     }
-    if (Happens(kPowerLoss, m, rates_.power_loss_ppm, &value)) {
+    if (Happens(faults::kPowerLoss, m, rates_.power_loss_ppm, &value)) {
       CrashLater(server, value, true);
     }
-    if (Happens(kCrashInIo, m, rates_.crash_in_io_ppm, &value)) {
+    if (Happens(faults::kCrashInIo, m, rates_.crash_in_io_ppm, &value)) {
       CrashInIo(server, value);
     }
-    if (Happens(kPause, m, rates_.pause_ppm, &value)) Pause(server, value);
-    if (Happens(kUpgrade, m, rates_.upgrade_ppm, &value)) {
+    if (Happens(faults::kPause, m, rates_.pause_ppm, &value))
+      Pause(server, value);
+    if (Happens(faults::kUpgrade, m, rates_.upgrade_ppm, &value)) {
       Upgrade(server, value);
     }
-    if (Happens(kHangDisk, m, rates_.hang_disk_ppm, &value)) {
+    if (Happens(faults::kHangDisk, m, rates_.hang_disk_ppm, &value)) {
       HangDisk(server, value);
     }
-    if (Happens(kOldDisk, m, rates_.old_disk_ppm, &value)) {
+    if (Happens(faults::kOldDisk, m, rates_.old_disk_ppm, &value)) {
       OldDisk(server);
     }
-    if (Happens(kIsolate, m, rates_.isolate_ppm, &value)) Isolate(m, value);
+    if (Happens(faults::kIsolate, m, rates_.isolate_ppm, &value))
+      Isolate(m, value);
   }
-  if (Happens(kClusterPowerLoss, 0, rates_.cluster_power_loss_ppm, &value)) {
+  if (Happens(faults::kClusterPowerLoss, 0, rates_.cluster_power_loss_ppm,
+              &value)) {
     for (SimServer* server : servers_) Crash(server, value, true);
   }
   for (size_t i = 0; i < clients_.size(); ++i) {
-    if (Happens(kClientCrash, static_cast<uint32_t>(i), rates_.client_crash_ppm,
-                &value)) {
+    if (Happens(faults::kClientCrash, static_cast<uint32_t>(i),
+                rates_.client_crash_ppm, &value)) {
       CrashClient(clients_[i], value);
     }
   }
-  if (Happens(kSplit, 0, rates_.split_ppm, &value)) Split(value);
-  if (Happens(kOneWay, 0, rates_.one_way_ppm, &value)) CutOneWay(value);
-  if (Happens(kSlowLink, 0, rates_.slow_link_ppm, &value)) SlowLink(value);
-  if (Happens(kLateNews, 0, rates_.late_news_ppm, &value)) LateNews(value);
-  if (Happens(kAmbush, 0, rates_.ambush_ppm, &value)) ambush_ = value;
+  if (Happens(faults::kSplit, 0, rates_.split_ppm, &value)) Split(value);
+  if (Happens(faults::kOneWay, 0, rates_.one_way_ppm, &value)) CutOneWay(value);
+  if (Happens(faults::kSlowLink, 0, rates_.slow_link_ppm, &value))
+    SlowLink(value);
+  if (Happens(faults::kLateNews, 0, rates_.late_news_ppm, &value))
+    LateNews(value);
+  if (Happens(faults::kAmbush, 0, rates_.ambush_ppm, &value)) ambush_ = value;
   After(kWindow, [this] { OnWindow(); });
 }
 
@@ -168,7 +175,7 @@ void FaultSchedule::OnElection() {
   ambush_.reset();
   for (SimServer* server : servers_) {
     const MachineId m = server->machine();
-    if ((value >> m & 1) != 0) Crash(server, Mix64(value + m), true);
+    if ((value >> m & 1) != 0) Crash(server, Another(value, m), true);
   }
 }
 
@@ -178,7 +185,7 @@ void FaultSchedule::CrashLater(SimServer* server, uint64_t value,
                                bool power_lost) {
   if (!server->running()) return;
   // Right after one of its next events, whichever that is.
-  uint64_t events = 1 + Below(Mix64(value + 3), 200);
+  uint64_t events = 1 + Which(value, 3, 200);
   world_->scheduler.AfterEventsOf(
       server->process()->actor(), events,
       [this, server, value, power_lost] { Crash(server, value, power_lost); });
@@ -190,8 +197,7 @@ void FaultSchedule::CrashInIo(SimServer* server, uint64_t value) {
   // the disk, which are fewer, and between which there are unsynced writes.
   using Io = SimProcess::Io;
   const Io kind = (value & 6) != 0 ? Io::kDisk : Io::kAny;
-  uint64_t operations =
-      1 + Below(Mix64(value + 4), kind == Io::kDisk ? 20 : 100);
+  uint64_t operations = 1 + Which(value, 4, kind == Io::kDisk ? 20 : 100);
   bool power_lost = (value & 1) != 0;
   server->process()->DieBeforeIo(
       operations, kind,
@@ -274,7 +280,7 @@ void FaultSchedule::CutFor(std::vector<std::pair<MachineId, MachineId>> links,
 
 void FaultSchedule::Isolate(MachineId machine, uint64_t value) {
   // Half the time both ways; else it hears the others, or they hear it.
-  const uint64_t way = Below(Mix64(value + 9), 4);
+  const uint64_t way = Which(value, 9, 4);
   const bool in = way != 2;
   const bool out = way != 3;
   std::vector<std::pair<MachineId, MachineId>> links;
@@ -305,8 +311,8 @@ void FaultSchedule::Split(uint64_t value) {
 
 void FaultSchedule::CutOneWay(uint64_t value) {
   size_t n = servers_.size();
-  MachineId from = servers_[Below(Mix64(value + 5), n)]->machine();
-  MachineId to = servers_[Below(Mix64(value + 6), n)]->machine();
+  MachineId from = servers_[Which(value, 5, n)]->machine();
+  MachineId to = servers_[Which(value, 6, n)]->machine();
   if (from == to) return;
   world_->Note(absl::StrCat("nothing gets from server ", from, " to ", to));
   CutFor({{from, to}}, LengthOf(value, 6s));
@@ -314,14 +320,14 @@ void FaultSchedule::CutOneWay(uint64_t value) {
 
 void FaultSchedule::SlowLink(uint64_t value) {
   size_t n = servers_.size();
-  MachineId from = servers_[Below(Mix64(value + 7), n)]->machine();
-  MachineId to = servers_[Below(Mix64(value + 8), n)]->machine();
+  MachineId from = servers_[Which(value, 7, n)]->machine();
+  MachineId to = servers_[Which(value, 8, n)]->machine();
   if (from == to) return;
   ++counts_.slow_links;
-  const Duration delay = 1ms + LengthOf(Mix64(value), 400ms);
+  const Duration delay = 1ms + LengthOf(Another(value, 0), 400ms);
   // One link, or all that leave the server.
   std::vector<MachineId> slow = {to};
-  if (Below(Mix64(value + 10), 2) == 0) {
+  if (Which(value, 10, 2) == 0) {
     slow.clear();
     for (SimServer* other : servers_) {
       if (other->machine() != from) slow.push_back(other->machine());
@@ -351,7 +357,7 @@ void FaultSchedule::LateNews(uint64_t value) {
   SimServer* const leader = Leader();
   if (leader == nullptr) return;
   const MachineId to = leader->machine();
-  const Duration delay = 20ms + LengthOf(Mix64(value), 400ms);
+  const Duration delay = 20ms + LengthOf(value, 400ms);
   auto slow = [this, to](Duration by) {
     for (SimServer* other : servers_) {
       if (other->machine() != to) fabric_->SetSlow(other->machine(), to, by);

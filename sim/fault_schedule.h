@@ -64,7 +64,7 @@ struct FaultCounts {
 // Does to a cluster what its rates say, window by window, until it is stopped.
 class FaultSchedule {
  public:
-  static constexpr Duration kWindow = 250ms;
+  static constexpr Duration kWindow = Chance::kWindow;
 
   FaultSchedule(World* world, NetworkFabric* fabric,
                 std::vector<SimServer*> servers,

@@ -88,6 +88,9 @@ void SimClient::ActLater() {
 
 void SimClient::Act() {
   if (quiet_) return;
+  const uint32_t most = options_.operations_max;
+  if (most > 0 && acted_ == most) return;
+  ++acted_;
   uint64_t what =
       world_->chance.Below(kWhat, life_->process.chance_actor(), draws_++, 100);
   if (options_.reads && what < 15) {

@@ -27,6 +27,7 @@ struct SimClientOptions {
   bool tails = true;
   // Of a tail: bytes on their way.
   uint32_t tail_credit_bytes = 1 << 20;
+  uint32_t operations_max = 0;  // 0: no bound
 };
 
 // A simulated client process: the product's own client, which appends, reads
@@ -50,6 +51,8 @@ class SimClient {
   void Settle();
   bool settled() const { return settled_ && outstanding_ == 0 && TailDone(); }
   std::string Describe() const;
+  // Begun, but for those of Settle.
+  uint64_t operations() const { return acted_; }
 
  private:
   struct Life {
@@ -96,6 +99,7 @@ class SimClient {
   uint64_t appended_ = 0;
   Calls calls_;
   uint64_t tail_call_ = 0;  // 0: none
+  uint32_t acted_ = 0;
   size_t outstanding_ = 0;
   bool quiet_ = false;
   bool settled_ = false;

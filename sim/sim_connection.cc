@@ -10,14 +10,10 @@
 #include "absl/strings/strip.h"
 #include "engine/base/check.h"
 #include "engine/base/crc32c.h"
+#include "sim/fault_sites.h"
 
 namespace holdfast {
 namespace {
-
-constexpr ChanceSite kReset("net/reset");
-constexpr ChanceSite kSilence("net/silence");
-constexpr ChanceSite kShortRead("net/short_read");
-constexpr ChanceSite kRefuse("net/refuse");
 
 constexpr Duration kSynRetry = 200ms;
 constexpr Duration kLocalDelay = 1us;
@@ -130,7 +126,7 @@ absl::StatusOr<Buffer> SimConnection::TakeReceived() {
   if (e.received_bytes == 0) return Buffer();
   size_t n = std::min(read_max_, e.received_bytes);
   const std::optional<uint64_t> cut = process_->world()->chance.Fault(
-      kShortRead, process_->chance_actor(), fabric_->draws_++,
+      faults::kShortRead, process_->chance_actor(), fabric_->draws_++,
       fabric_->options_.short_read_ppm);
   if (cut.has_value() && n > 1) {
     ++fabric_->counts_.short_reads;
@@ -182,9 +178,9 @@ void SimConnection::SendPart(Buffer part) {
   const ChanceActor actor = process_->chance_actor();
   const uint64_t ordinal = fabric_->draws_++;
   const std::optional<uint64_t> reset =
-      chance.Fault(kReset, actor, ordinal, options.reset_ppm);
+      chance.Fault(faults::kReset, actor, ordinal, options.reset_ppm);
   const std::optional<uint64_t> silence =
-      chance.Fault(kSilence, actor, ordinal, options.silence_ppm);
+      chance.Fault(faults::kSilence, actor, ordinal, options.silence_ppm);
   if (reset.has_value()) {
     ++fabric_->counts_.resets;
     fabric_->Tell(IncidentKind::kReset, end().machine,
@@ -273,7 +269,7 @@ void SimDial::OnArrived() {
   const bool refused =
       world()
           ->chance
-          .Fault(kRefuse, process_->chance_actor(), fabric_->draws_++,
+          .Fault(faults::kRefuse, process_->chance_actor(), fabric_->draws_++,
                  fabric_->options_.refuse_ppm)
           .has_value();
   if (refused) {

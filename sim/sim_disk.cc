@@ -7,6 +7,7 @@
 #include "absl/strings/str_cat.h"
 #include "engine/base/check.h"
 #include "engine/base/crc32c.h"
+#include "sim/fault_sites.h"
 
 namespace holdfast {
 namespace {
@@ -15,12 +16,6 @@ constexpr ChanceSite kWriteLatency("disk/write_latency");
 constexpr ChanceSite kSyncLatency("disk/sync_latency");
 constexpr ChanceSite kReadLatency("disk/read_latency");
 constexpr ChanceSite kNameLatency("disk/name_latency");
-constexpr ChanceSite kSlow("disk/slow");
-constexpr ChanceSite kDropInFlight("disk/drop_in_flight");
-constexpr ChanceSite kCutInFlight("disk/cut_in_flight");
-constexpr ChanceSite kLoseWrite("disk/lose_write");
-constexpr ChanceSite kTear("disk/tear");
-constexpr ChanceSite kLoseName("disk/lose_name");
 
 // Of each unsynced write, name, and operation under way.
 constexpr uint64_t kLost_ppm = 500000;
@@ -341,8 +336,8 @@ Duration DiskImage::Latency(const ChanceSite& site, SimProcess* process,
   const uint64_t span = static_cast<uint64_t>((max - min).count()) + 1;
   const uint64_t drawn = world_->chance.Below(site, actor, ordinal, span);
   Duration latency = min + Duration(static_cast<int64_t>(drawn));
-  const std::optional<uint64_t> slow =
-      world_->chance.Fault(kSlow, actor, ordinal, options_.slow_ppm);
+  const std::optional<uint64_t> slow = world_->chance.Fault(
+      faults::kSlowDisk, actor, ordinal, options_.slow_ppm);
   if (slow.has_value()) {
     ++counts_.slow;
     const auto most = static_cast<uint64_t>(options_.slow_max.count());
@@ -371,13 +366,15 @@ void DiskImage::ProcessDied(const SimProcess& process) {
   const SimDiskCounts before = counts_;
   for (const auto& op : left) {
     const uint64_t ordinal = draws_++;
-    if (world_->chance.Fault(kDropInFlight, actor, ordinal, kDropped_ppm)) {
+    if (world_->chance.Fault(faults::kDropInFlight, actor, ordinal,
+                             kDropped_ppm)) {
       ++counts_.dropped_in_flight;
       continue;
     }
     std::optional<uint64_t> cut;
     if (op->may_happen_in_part()) {
-      cut = world_->chance.Fault(kCutInFlight, actor, ordinal, kCut_ppm);
+      cut =
+          world_->chance.Fault(faults::kCutInFlight, actor, ordinal, kCut_ppm);
     }
     if (cut.has_value()) {
       ++counts_.cut_in_flight;
@@ -398,7 +395,7 @@ void DiskImage::PowerLost(uint32_t boot) {
   names_.LosePower([&] {
     const uint64_t ordinal = draws_++;
     const bool lost =
-        chance.Fault(kLoseName, actor, ordinal, kLost_ppm).has_value();
+        chance.Fault(faults::kLoseName, actor, ordinal, kLost_ppm).has_value();
     if (lost) ++counts_.lost_names;
     return lost;
   });
@@ -406,14 +403,15 @@ void DiskImage::PowerLost(uint32_t boot) {
     FileImage::Fate f;
     const uint64_t ordinal = draws_++;
     std::optional<uint64_t> tear;
-    if (!truncation) tear = chance.Fault(kTear, actor, ordinal, kTorn_ppm);
+    if (!truncation)
+      tear = chance.Fault(faults::kTear, actor, ordinal, kTorn_ppm);
     if (tear.has_value()) {
       ++counts_.torn_writes;
       f.keeps_sector = [bits = *tear](uint64_t sector) {
         return (HashCombine(bits, sector) & 1) != 0;
       };
       f.keeps_length = (HashCombine(*tear, UINT64_MAX) & 1) != 0;
-    } else if (chance.Fault(kLoseWrite, actor, ordinal, kLost_ppm)) {
+    } else if (chance.Fault(faults::kLoseWrite, actor, ordinal, kLost_ppm)) {
       ++counts_.lost_writes;
       f.lost = true;
     }

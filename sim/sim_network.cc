@@ -6,13 +6,13 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "engine/base/check.h"
+#include "sim/fault_sites.h"
 #include "sim/sim_connection.h"
 
 namespace holdfast {
 namespace {
 
 constexpr ChanceSite kDelay("net/delay");
-constexpr ChanceSite kTail("net/tail");
 
 }  // namespace
 
@@ -37,7 +37,7 @@ Duration NetworkFabric::Delay(MachineId from, MachineId to, size_t bytes) {
   delay +=
       Duration(static_cast<int64_t>(bytes * 1000000000 / options_.bytes_per_s));
   const std::optional<uint64_t> tail =
-      world_->chance.Fault(kTail, link, ordinal, options_.tail_ppm);
+      world_->chance.Fault(faults::kTail, link, ordinal, options_.tail_ppm);
   if (tail.has_value()) {
     ++counts_.tails;
     const auto most = static_cast<uint64_t>(options_.tail_max.count());

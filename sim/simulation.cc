@@ -39,23 +39,22 @@ uint64_t Drawn(Chance* chance, const ChanceSite& site, uint32_t id,
 }  // namespace
 
 SimulationOptions Simulation::Draw(SimulationOptions options, Chance* chance) {
-  if (options.nodes == 0) {
-    // Three and five mostly, the others now and then.
-    constexpr uint32_t kSizes[] = {3, 3, 3, 5, 5, 1, 2, 4, 7};
-    options.nodes = kSizes[Drawn(chance, kNodes, 0, std::size(kSizes))];
-  }
-  if (options.clients == 0) {
-    options.clients = 1 + static_cast<uint32_t>(Drawn(chance, kClients, 0, 3));
-  }
+  // Three and five mostly, the others now and then.
+  constexpr uint32_t kSizes[] = {3, 3, 3, 5, 5, 1, 2, 4, 7};
+  // Also what is given is drawn, so that a run is the same, hash and all, if
+  // what it drew is given.
+  const uint32_t nodes = kSizes[Drawn(chance, kNodes, 0, std::size(kSizes))];
+  if (options.nodes == 0) options.nodes = nodes;
+  const uint64_t clients = 1 + Drawn(chance, kClients, 0, 3);
+  if (options.clients == 0) options.clients = static_cast<uint32_t>(clients);
+  // Half of all clusters change.
+  uint64_t drawn = Drawn(chance, kSpares, 0, 6);
+  if (options.rates.has_value()) drawn = 6;
   if (!options.spares.has_value()) {
-    // Half of all clusters change.
-    const uint64_t drawn = Drawn(chance, kSpares, 0, 6);
-    options.spares = options.rates.has_value() || drawn > 2
-                         ? 0
-                         : static_cast<uint32_t>(drawn);
-    options.changes = !options.rates.has_value() && drawn <= 2;
-    options.trims = !options.rates.has_value() && drawn <= 4;
+    options.spares = drawn > 2 ? 0 : static_cast<uint32_t>(drawn);
   }
+  if (!options.changes.has_value()) options.changes = drawn <= 2;
+  if (!options.trims.has_value()) options.trims = drawn <= 4;
   if (!options.sessions.has_value()) {
     options.sessions.emplace();
     if (!options.rates.has_value()) {
@@ -81,18 +80,18 @@ SimulationOptions Simulation::Draw(SimulationOptions options, Chance* chance) {
       options.pending_bytes_max = size_t{16 << 10} << room;
     }
   }
-  if (!options.kv.has_value()) {
-    options.kv = !options.rates.has_value() && Drawn(chance, kKv, 0, 4) > 0;
-  }
+  const bool kv = Drawn(chance, kKv, 0, 4) > 0;
+  if (!options.kv.has_value()) options.kv = kv && !options.rates.has_value();
+  const bool leases = Drawn(chance, kLeases, 0, 2) == 0;
   if (!options.leases.has_value()) {
-    options.leases =
-        !options.rates.has_value() && Drawn(chance, kLeases, 0, 2) == 0;
+    options.leases = leases && !options.rates.has_value();
   }
   if (!options.rates.has_value()) {
     options.rates = FaultRates::Swarm(chance);
     // Somebody has to replace such a server.
-    if (!options.changes) options.rates->old_disk_ppm = 0;
+    if (!*options.changes) options.rates->old_disk_ppm = 0;
   }
+  if (!options.drift) options.rates->drift_ppm_max = 0;
   return options;
 }
 
@@ -185,6 +184,7 @@ Simulation::Simulation(const SimulationOptions& options)
   }
   client.reads = options_.reads;
   client.tails = options_.tails;
+  client.operations_max = options_.operations_max;
   for (uint32_t i = 0; i < options_.clients; ++i) {
     client.record_bytes_max = size_t{30} << Drawn(chance, kRecordBytes, i, 8);
     client.pause_max = Duration(50ms) * (1 << Drawn(chance, kPause, i, 5));
@@ -437,7 +437,7 @@ SimulationResult Simulation::Run() {
   std::vector<SimClient*> clients;
   for (auto& c : clients_) clients.push_back(c.get());
   operator_ = std::make_unique<Operator>(
-      &world_, &verdict_, &history_, options_.changes, servers,
+      &world_, &verdict_, &history_, *options_.changes, servers,
       [this] { return Leader(); },
       [this](SimServer* server) { checker_.DiskReplaced(server->machine()); });
   operator_->set_may_leave([this] { return !old_copies_->under_way(); });
@@ -445,9 +445,15 @@ SimulationResult Simulation::Run() {
       &world_, &fabric_, std::move(servers), std::move(clients),
       *options_.rates, old_copies_.get(), operator_.get());
   schedule_->Start();
-  if (options_.trims || options_.changes) operator_->Start();
-  if (RunFor(options_.duration)) Settle();
+  if (*options_.trims || *options_.changes) operator_->Start();
+  if (RunFor(options_.duration) && options_.settle) Settle();
   return Result();
+}
+
+uint64_t Simulation::Operations() const {
+  uint64_t operations = kv_counts_.gets + kv_counts_.writes;
+  for (const auto& client : clients_) operations += client->operations();
+  return operations;
 }
 
 SimulationResult Simulation::Result() {
@@ -481,6 +487,7 @@ SimulationResult Simulation::Result() {
   r.acknowledged = history_.acknowledged();
   r.unknown = history_.unknown();
   r.reads = history_.reads();
+  r.operations = Operations();
   r.settle_ms = ToMillis(settle_time_);
   r.nodes = options_.nodes;
   return r;

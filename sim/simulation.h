@@ -32,9 +32,10 @@ struct SimulationOptions {
   // an Operator changes the cluster's servers. Nothing: none, and not, if
   // `rates` are given, else drawn by the seed.
   std::optional<uint32_t> spares;
-  bool changes = false;
-  // Records are trimmed, and leadership transferred, likewise.
-  bool trims = false;
+  std::optional<bool> changes;
+  // Records are trimmed, and leadership transferred, likewise. With `changes`
+  // always.
+  std::optional<bool> trims;
   std::optional<size_t> kept_for_laggards;  // nothing: drawn by the seed
   // Nothing: the usual ones if `rates` are given, else drawn by the seed.
   std::optional<SessionLimits> sessions;
@@ -57,6 +58,10 @@ struct SimulationOptions {
   std::optional<FaultRates> rates;
   bool tails = true;
   bool reads = true;
+  uint32_t operations_max = 0;  // of each client; 0: no bound
+  bool drift = true;            // of clocks, as the rates say
+  // Without, a Run ends with its faults: for one that is to break before.
+  bool settle = true;
 };
 
 struct SimulationResult {
@@ -72,6 +77,7 @@ struct SimulationResult {
   uint64_t acknowledged = 0;
   uint64_t unknown = 0;
   uint64_t reads = 0;
+  uint64_t operations = 0;  // begun by clients and embedders
   int64_t settle_ms = 0;
   uint32_t nodes = 0;
   // What the engine's layers counted, by name.
@@ -107,7 +113,10 @@ class Simulation {
   // equal logs; broken promises show in the verdict.
   void Settle();
   SimulationResult Result();
+  uint64_t Operations() const;
 
+  // As given, and what was left to the seed as it was drawn.
+  const SimulationOptions& options() const { return options_; }
   World* world() { return &world_; }
   NetworkFabric* network() { return &fabric_; }
   SimServer* server(MachineId machine) { return servers_[machine - 1].get(); }

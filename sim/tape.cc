@@ -1,25 +1,35 @@
 #include "sim/tape.h"
 
+#include "absl/strings/match.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
+#include "sim/fault_sites.h"
 
 namespace holdfast {
 namespace {
 
-constexpr char kFirstLine[] = "holdfast-tape 1";
+constexpr absl::string_view kFormat = "holdfast-tape ";
+constexpr absl::string_view kFirstLine = "holdfast-tape 2";
 
-bool ParseActor(absl::string_view text, ChanceActor* actor) {
+// "WINDOW.DRAW".
+bool ParsePlace(absl::string_view text, uint64_t* place) {
   const std::vector<absl::string_view> parts = absl::StrSplit(text, '.');
-  return parts.size() == 2 && absl::SimpleAtoi(parts[0], &actor->id) &&
-         absl::SimpleAtoi(parts[1], &actor->boot);
+  uint32_t window = 0;
+  uint64_t draw = 0;
+  if (parts.size() != 2 || !absl::SimpleAtoi(parts[0], &window) ||
+      !absl::SimpleAtoi(parts[1], &draw) || draw >> TapeEntry::kDrawBits != 0) {
+    return false;
+  }
+  *place = TapeEntry::Place(window, draw);
+  return true;
 }
 
 bool ParseFault(const std::vector<absl::string_view>& words, TapeEntry* entry) {
   if (words.size() != 5) return false;
   entry->site = std::string(words[1]);
-  return ParseActor(words[2], &entry->actor) &&
-         absl::SimpleAtoi(words[3], &entry->ordinal) &&
+  return absl::SimpleAtoi(words[2], &entry->actor) &&
+         ParsePlace(words[3], &entry->place) &&
          absl::SimpleHexAtoi(words[4], &entry->value);
 }
 
@@ -27,12 +37,13 @@ bool ParseFault(const std::vector<absl::string_view>& words, TapeEntry* entry) {
 
 std::string Tape::ToText() const {
   std::string text = absl::StrCat(kFirstLine, "\n");
+  if (!revision.empty()) absl::StrAppend(&text, "revision ", revision, "\n");
   for (const auto& [name, value] : options) {
     absl::StrAppend(&text, "option ", name, " ", value, "\n");
   }
   for (const TapeEntry& e : entries) {
-    absl::StrAppend(&text, "fault ", e.site, " ", e.actor.id, ".", e.actor.boot,
-                    " ", e.ordinal, " 0x", absl::Hex(e.value, absl::kZeroPad16),
+    absl::StrAppend(&text, "fault ", e.site, " ", e.actor, " ", e.window(), ".",
+                    e.draw(), " 0x", absl::Hex(e.value, absl::kZeroPad16),
                     "\n");
   }
   absl::StrAppend(&text, "end ", entries.size(), "\n");
@@ -51,18 +62,26 @@ absl::StatusOr<Tape> Tape::FromText(const std::string& text) {
                        ", found \"", line, "\""));
     };
     if (number == 1) {
-      if (line != kFirstLine) return bad(absl::StrCat("\"", kFirstLine, "\""));
-      continue;
+      if (line == kFirstLine) continue;
+      return bad(absl::StrCat("\"", kFirstLine, "\"",
+                              absl::StartsWith(line, kFormat)
+                                  ? " (another format: record the run anew)"
+                                  : ""));
     }
     if (line.empty()) continue;
     if (ended) return bad("nothing behind the last line");
     const std::vector<absl::string_view> words = absl::StrSplit(line, ' ');
-    if (words[0] == "option" && words.size() == 3) {
+    if (words[0] == "revision" && words.size() == 2) {
+      tape.revision = std::string(words[1]);
+    } else if (words[0] == "option" && words.size() == 3) {
       tape.options.emplace_back(words[1], words[2]);
     } else if (words[0] == "fault") {
       TapeEntry entry;
       if (!ParseFault(words, &entry)) {
-        return bad("\"fault SITE ACTOR.BOOT ORDINAL 0xVALUE\"");
+        return bad("\"fault SITE ACTOR WINDOW.DRAW 0xVALUE\"");
+      }
+      if (!faults::IsKnown(entry.site)) {
+        return bad("the name of a fault (sim/fault_sites.h)");
       }
       tape.entries.push_back(std::move(entry));
     } else if (words[0] == "end") {
@@ -73,7 +92,7 @@ absl::StatusOr<Tape> Tape::FromText(const std::string& text) {
       }
       ended = true;
     } else {
-      return bad("\"option\", \"fault\" or \"end\"");
+      return bad("\"revision\", \"option\", \"fault\" or \"end\"");
     }
   }
   if (!ended) {

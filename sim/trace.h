@@ -32,6 +32,7 @@ class Trace {
     Mix(sequence << 8 | static_cast<uint64_t>(kind));
     Mix(actor);
     last_[events_ % kKept] = {time, actor, kind};
+    time_ = time;
     ++events_;
     if (observer_ != nullptr) {
       observer_->OnEvent({events_, time, actor, kind, cause});
@@ -53,6 +54,9 @@ class Trace {
   uint64_t hash() const { return hash_; }
   // The number of the last one.
   uint64_t events() const { return events_; }
+
+  // When that was; 0: there was none.
+  TrueTime time() const { return time_; }
 
   // The last `max_events` events and the last notes, a line each.
   std::string Tail(size_t max_events,
@@ -80,6 +84,7 @@ class Trace {
   Observer* observer_ = nullptr;
   uint64_t hash_ = 0x6a09e667f3bcc908u;
   uint64_t events_ = 0;
+  TrueTime time_;
   std::array<Line, kKept> last_ = {};
   std::deque<std::string> notes_;
   std::function<void(const std::string&)> on_note_;

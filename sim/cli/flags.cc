@@ -1,46 +1,66 @@
 #include "sim/cli/flags.h"
 
 #include <chrono>
-#include <fstream>
-#include <iterator>
 #include <utility>
+#include <vector>
 
+#include "absl/strings/match.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/strip.h"
+#include "sim/cli/files.h"
 
 namespace holdfast {
 
 const char kSimulateUsage[] =
-    "usage: simulate [--seed=S] [--seeds=N] [--nodes=1..9] [--clients=1..9]\n"
-    "                [--duration=60s] [--jobs=J] [--json] [--verbose]\n"
-    "                [--rare-paths=FILE] [--tape-dir=DIR] [--tape=FILE]\n"
-    "                [--check-determinism]\n"
-    "                [--trace=FILE] [--html=FILE] [--from=TIME] [--to=TIME]\n"
-    "                [--goto=EVENT] [--dump]\n"
+    "usage: simulate [FLAG...]             runs seeds\n"
+    "       simulate shrink [FLAG...]      makes a failing run smaller\n"
     "\n"
-    "Runs N seeds from S on, each a whole simulated cluster with clients and\n"
-    "faults, and checks it after every event.\n"
-    "  --nodes, --clients    servers and clients; otherwise drawn by the seed\n"
-    "  --duration            of simulated time with faults (ms, s)\n"
-    "  --jobs                processes that share the seeds\n"
+    "Each seed is a whole simulated cluster with clients and faults, checked\n"
+    "after every event.\n"
+    "\n"
+    "What is run, and with what:\n"
+    "  --seed=S              the (first) seed\n"
+    "  --seeds=N             so many from there on\n"
+    "  --tape=FILE           the run of that tape, with its options and "
+    "faults,\n"
+    "                        and no others\n"
+    "  --duration=60s        of simulated time with faults (ms, s)\n"
+    "  --nodes=1..9          servers; otherwise drawn by the seed\n"
+    "  --clients=1..9        likewise\n"
+    "  --spares=0..2         servers that wait to be joined, likewise\n"
+    "  --changes=on|off      whether servers join and leave, likewise\n"
+    "  --trims=on|off        whether records are trimmed, likewise\n"
+    "  --kv=on|off           whether servers have a state machine, likewise\n"
+    "  --leases=on|off       whether leaders read by leases, likewise\n"
+    "  --tails=on|off --reads=on|off   whether clients do\n"
+    "  --operations=N        of each client at most; 0: no bound\n"
+    "  --drift=on|off        of clocks\n"
+    "  --settle=on|off       whether faults stop at the end, and all must "
+    "come\n"
+    "                        to rest\n"
+    "How:\n"
+    "  --jobs=J              processes that share the seeds\n"
     "  --json                the last line, the summary, as JSON\n"
     "  --verbose             tells what happens of note; counts rare paths\n"
-    "  --rare-paths          fails if a path named in FILE was never taken\n"
-    "  --tape-dir            where the tape of a failing run goes\n"
-    "  --tape                the run of that tape, with its faults and no "
-    "others\n"
+    "  --rare-paths=FILE     fails if a path named in FILE was never taken\n"
+    "  --tape-dir=DIR        where the tape of a failing run goes\n"
     "  --check-determinism   runs each seed twice and compares trace hashes\n"
     "Of a single run:\n"
-    "  --trace               its events as text, one a line\n"
-    "  --html                a page that shows it, for any browser\n"
+    "  --trace=FILE          its events as text, one a line\n"
+    "  --html=FILE           a page that shows it, for any browser\n"
     "  --from, --to          only that part of it (3s, 3.25s, 3250ms)\n"
-    "  --goto                it ends after the event of that number\n"
+    "  --goto=EVENT          it ends after the event of that number\n"
     "  --dump                prints what all nodes and clients are like then\n"
+    "shrink:\n"
+    "  --out=FILE            where the smallest tape goes\n"
+    "  --effort=300s         of real time at most\n"
     "Exit codes: 0 ok, 1 a safety property broken, 2 not live, 3 crash, 64 "
     "usage.\n";
 
 namespace {
+
+// --- Values ---
 
 bool ParseDuration(absl::string_view text, Duration* out) {
   int64_t n;
@@ -61,100 +81,246 @@ bool ParseBetween(absl::string_view text, T low, T high, T* out) {
   return absl::SimpleAtoi(text, out) && *out >= low && *out <= high;
 }
 
-// Flags with a value; false: there is none of that name.
-bool ParseValue(absl::string_view name, absl::string_view value,
-                SimulateFlags* flags, bool* good) {
-  if (name == "--seed") {
-    *good = absl::SimpleAtoi(value, &flags->seed);
-  } else if (name == "--seeds") {
-    *good = ParseBetween<uint64_t>(value, 1, 1000000000000, &flags->seeds);
-  } else if (name == "--nodes") {
-    *good = ParseBetween<uint32_t>(value, 1, 9, &flags->nodes);
-  } else if (name == "--clients") {
-    *good = ParseBetween<uint32_t>(value, 1, 9, &flags->clients);
-  } else if (name == "--jobs") {
-    *good = ParseBetween<uint64_t>(value, 1, 256, &flags->jobs);
-  } else if (name == "--duration") {
-    *good = ParseDuration(value, &flags->duration);
-  } else if (name == "--rare-paths") {
-    flags->rare_paths = std::string(value);
-  } else if (name == "--tape-dir") {
-    flags->tape_dir = std::string(value);
-  } else {
-    return ParseWatchFlag(name, value, &flags->watch, good);
-  }
-  return true;
+bool ParseSwitch(absl::string_view text, bool* on) {
+  *on = text == "on";
+  return *on || text == "off";
+}
+bool ParseSwitch(absl::string_view text, std::optional<bool>* on) {
+  return ParseSwitch(text, &on->emplace());
 }
 
-absl::StatusOr<Tape> ReadTape(const std::string& path) {
-  std::ifstream file(path);
-  if (!file) {
-    return absl::InvalidArgumentError(absl::StrCat("can't read ", path));
+std::string ShowSwitch(std::optional<bool> on) {
+  return !on.has_value() ? "" : *on ? "on" : "off";
+}
+// Of one that is on by default.
+std::string ShowOff(bool on) { return on ? "" : "off"; }
+std::string ShowNumber(uint32_t n) { return n == 0 ? "" : absl::StrCat(n); }
+
+// --- The table ---
+
+constexpr unsigned kRun = 1u << static_cast<int>(SimulateCommand::kRun);
+constexpr unsigned kShrink = 1u << static_cast<int>(SimulateCommand::kShrink);
+constexpr unsigned kSeeded = kRun | kShrink;
+
+struct Flag {
+  absl::string_view name;
+  unsigned commands;
+  const char* expected;  // null: it has no value
+  bool (*parse)(absl::string_view value, SimulateFlags* flags);
+  // A run's option: its value on a tape, empty if it is the usual one. Null: it
+  // is none.
+  std::string (*show)(const SimulateFlags& flags);
+};
+
+constexpr char kSwitch[] = "on or off";
+using F = SimulateFlags;
+using Text = absl::string_view;
+
+const Flag kRunFlags[] = {
+    {"seed", kSeeded, "a number",
+     [](Text v, F* f) { return absl::SimpleAtoi(v, &f->seed); },
+     [](const F& f) { return absl::StrCat(f.seed); }},
+    {"duration", kSeeded, "a time such as 60s or 1500ms",
+     [](Text v, F* f) { return ParseDuration(v, &f->duration); },
+     [](const F& f) { return absl::StrCat(ToMillis(f.duration), "ms"); }},
+    {"nodes", kSeeded, "1 to 9",
+     [](Text v, F* f) { return ParseBetween<uint32_t>(v, 1, 9, &f->nodes); },
+     [](const F& f) { return ShowNumber(f.nodes); }},
+    {"clients", kSeeded, "1 to 9",
+     [](Text v, F* f) { return ParseBetween<uint32_t>(v, 1, 9, &f->clients); },
+     [](const F& f) { return ShowNumber(f.clients); }},
+    {"spares", kSeeded, "0 to 2",
+     [](Text v, F* f) {
+       return ParseBetween<uint32_t>(v, 0, 2, &f->spares.emplace());
+     },
+     [](const F& f) {
+       return f.spares.has_value() ? absl::StrCat(*f.spares) : "";
+     }},
+    {"changes", kSeeded, kSwitch,
+     [](Text v, F* f) { return ParseSwitch(v, &f->changes); },
+     [](const F& f) { return ShowSwitch(f.changes); }},
+    {"trims", kSeeded, kSwitch,
+     [](Text v, F* f) { return ParseSwitch(v, &f->trims); },
+     [](const F& f) { return ShowSwitch(f.trims); }},
+    {"kv", kSeeded, kSwitch,
+     [](Text v, F* f) { return ParseSwitch(v, &f->kv); },
+     [](const F& f) { return ShowSwitch(f.kv); }},
+    {"leases", kSeeded, kSwitch,
+     [](Text v, F* f) { return ParseSwitch(v, &f->leases); },
+     [](const F& f) { return ShowSwitch(f.leases); }},
+    {"tails", kSeeded, kSwitch,
+     [](Text v, F* f) { return ParseSwitch(v, &f->tails); },
+     [](const F& f) { return ShowOff(f.tails); }},
+    {"reads", kSeeded, kSwitch,
+     [](Text v, F* f) { return ParseSwitch(v, &f->reads); },
+     [](const F& f) { return ShowOff(f.reads); }},
+    {"operations", kSeeded, "0 to 1000000000",
+     [](Text v, F* f) {
+       return ParseBetween<uint32_t>(v, 0, 1000000000, &f->operations);
+     },
+     [](const F& f) { return ShowNumber(f.operations); }},
+    {"drift", kSeeded, kSwitch,
+     [](Text v, F* f) { return ParseSwitch(v, &f->drift); },
+     [](const F& f) { return ShowOff(f.drift); }},
+    {"settle", kSeeded, kSwitch,
+     [](Text v, F* f) { return ParseSwitch(v, &f->settle); },
+     [](const F& f) { return ShowOff(f.settle); }},
+};
+
+const Flag kOtherFlags[] = {
+    {"seeds", kRun, "1 to 1000000000000",
+     [](Text v, F* f) {
+       return ParseBetween<uint64_t>(v, 1, 1000000000000, &f->seeds);
+     },
+     nullptr},
+    {"jobs", kRun | kShrink, "1 to 256",
+     [](Text v, F* f) { return ParseBetween<uint64_t>(v, 1, 256, &f->jobs); },
+     nullptr},
+    {"rare-paths", kRun, "a file",
+     [](Text v, F* f) {
+       f->rare_paths = std::string(v);
+       return !v.empty();
+     },
+     nullptr},
+    {"tape-dir", kRun, "a directory",
+     [](Text v, F* f) {
+       f->tape_dir = std::string(v);
+       return !v.empty();
+     },
+     nullptr},
+    {"out", kShrink, "a file",
+     [](Text v, F* f) {
+       f->out = std::string(v);
+       return !v.empty();
+     },
+     nullptr},
+    {"effort", kShrink, "a time such as 60s",
+     [](Text v, F* f) { return ParseDuration(v, &f->effort); }, nullptr},
+    {"json", kRun, nullptr, [](Text, F* f) { return f->json = true; }, nullptr},
+    {"check-determinism", kRun, nullptr,
+     [](Text, F* f) { return f->check_determinism = true; }, nullptr},
+    {"dump", kRun, nullptr, [](Text, F* f) { return f->watch.dump = true; },
+     nullptr},
+    {"verbose", kRun | kShrink, nullptr,
+     [](Text, F* f) { return f->verbose = true; }, nullptr},
+};
+
+const Flag* Find(absl::string_view name) {
+  for (const Flag& flag : kRunFlags) {
+    if (flag.name == name) return &flag;
   }
-  const std::string text{std::istreambuf_iterator<char>(file),
-                         std::istreambuf_iterator<char>()};
-  absl::StatusOr<Tape> tape = Tape::FromText(text);
-  if (tape.ok()) return tape;
-  return absl::InvalidArgumentError(
-      absl::StrCat(path, ": ", tape.status().message()));
+  for (const Flag& flag : kOtherFlags) {
+    if (flag.name == name) return &flag;
+  }
+  return nullptr;
 }
 
-// A tape stands for one run, and says which.
-absl::Status TakeTape(const std::string& path, SimulateFlags* flags) {
-  absl::StatusOr<Tape> tape = ReadTape(path);
-  if (!tape.ok()) return tape.status();
-  for (const auto& [name, value] : tape->options) {
-    bool good = true;
-    if (!ParseValue(absl::StrCat("--", name), value, flags, &good) || !good) {
-      return absl::InvalidArgumentError(absl::StrCat(
-          path, ": this revision doesn't know its option ", name, " ", value));
-    }
+struct CommandName {
+  absl::string_view name;
+  SimulateCommand command;
+};
+constexpr CommandName kCommands[] = {
+    {"shrink", SimulateCommand::kShrink},
+};
+
+absl::Status ParseCommand(absl::string_view name, SimulateFlags* flags) {
+  for (const CommandName& c : kCommands) {
+    if (c.name != name) continue;
+    flags->command = c.command;
+    return absl::OkStatus();
   }
-  flags->tape = *std::move(tape);
+  return absl::InvalidArgumentError(absl::StrCat(
+      "unknown command ", name, ": expected shrink, or flags only"));
+}
+
+// "--name=value", or "--name".
+absl::Status ParseFlag(absl::string_view arg, SimulateFlags* flags) {
+  absl::string_view name = arg;
+  if (!absl::ConsumePrefix(&name, "--")) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("expected --FLAG=VALUE, found ", arg));
+  }
+  const size_t equals = name.find('=');
+  const bool has_value = equals != absl::string_view::npos;
+  const absl::string_view value = has_value ? name.substr(equals + 1) : "";
+  name = name.substr(0, equals);
+  const Flag* flag = Find(name);
+  bool good = true;
+  if (flag == nullptr && flags->command == SimulateCommand::kRun && has_value &&
+      ParseWatchFlag(absl::StrCat("--", name), value, &flags->watch, &good)) {
+    if (good) return absl::OkStatus();
+    return absl::InvalidArgumentError(absl::StrCat("bad value in ", arg));
+  }
+  if (flag == nullptr) {
+    return absl::InvalidArgumentError(absl::StrCat("unknown flag ", arg));
+  }
+  if ((flag->commands >> static_cast<int>(flags->command) & 1) == 0) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("--", name, " is of another command"));
+  }
+  if (has_value != (flag->expected != nullptr) || !flag->parse(value, flags)) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("bad value in ", arg, ": expected ",
+                     flag->expected == nullptr ? "none" : flag->expected));
+  }
   return absl::OkStatus();
 }
 
-}  // namespace
+// --- Tapes ---
 
-absl::StatusOr<SimulateFlags> ParseSimulateFlags(int argc, char** argv) {
-  SimulateFlags flags;
-  std::string tape;
-  for (int i = 1; i < argc; ++i) {
-    const std::string arg = argv[i];
-    const size_t equals = arg.find('=');
-    bool good = true;
-    if (arg == "--json") {
-      flags.json = true;
-    } else if (arg == "--verbose") {
-      flags.verbose = true;
-    } else if (arg == "--check-determinism") {
-      flags.check_determinism = true;
-    } else if (arg == "--dump") {
-      flags.watch.dump = true;
-    } else if (arg == "--help") {
-      flags.help = true;
-    } else if (equals != std::string::npos &&
-               arg.substr(0, equals) == "--tape") {
-      tape = arg.substr(equals + 1);
-    } else if (equals == std::string::npos ||
-               !ParseValue(arg.substr(0, equals), arg.substr(equals + 1),
-                           &flags, &good)) {
-      return absl::InvalidArgumentError(absl::StrCat("unknown flag ", arg));
-    }
-    if (!good) {
-      return absl::InvalidArgumentError(absl::StrCat("bad value in ", arg));
+// A tape stands for one run, and says which.
+absl::Status TakeOptions(Tape tape, SimulateFlags* flags) {
+  for (const auto& [name, value] : tape.options) {
+    const Flag* flag = Find(name);
+    if (flag == nullptr || flag->show == nullptr ||
+        !flag->parse(value, flags)) {
+      return absl::InvalidArgumentError(absl::StrCat(
+          "this revision doesn't know the tape's option ", name, " ", value));
     }
   }
-  if (!tape.empty()) {
-    const absl::Status taken = TakeTape(tape, &flags);
-    if (!taken.ok()) return taken;
-    if (flags.seeds != 1) {
+  flags->tape = std::move(tape);
+  return absl::OkStatus();
+}
+
+// Other code, another run.
+absl::Status CheckRevision(const Tape& tape) {
+  const std::string here = Revision();
+  if (tape.revision.empty() || here.empty() || tape.revision == here) {
+    return absl::OkStatus();
+  }
+  return absl::InvalidArgumentError(absl::StrCat(
+      "it is of revision ", tape.revision, ", this is ", here,
+      ": check that out, or take the line with the revision away to run what "
+      "it comes to here"));
+}
+
+absl::Status TakeTape(const std::string& path, SimulateFlags* flags) {
+  const absl::StatusOr<std::string> text = ReadWholeFile(path);
+  if (!text.ok()) return absl::InvalidArgumentError(text.status().message());
+  absl::StatusOr<Tape> tape = Tape::FromText(*text);
+  absl::Status status = tape.status();
+  if (status.ok()) status = CheckRevision(*tape);
+  if (status.ok()) status = TakeOptions(*std::move(tape), flags);
+  if (status.ok()) return status;
+  return absl::InvalidArgumentError(absl::StrCat(path, ": ", status.message()));
+}
+
+absl::Status CheckTogether(const std::vector<std::string>& args, bool has_tape,
+                           const SimulateFlags& flags) {
+  for (const std::string& arg : args) {
+    const absl::string_view name = absl::StripPrefix(
+        absl::string_view(arg).substr(0, arg.find('=')), "--");
+    const Flag* flag = Find(name);
+    if (has_tape && flag != nullptr &&
+        (flag->show != nullptr || name == "seeds")) {
       return absl::InvalidArgumentError(
-          "--tape is one run: leave --seeds away");
+          absl::StrCat("--tape is one run, with its own ", name, ": leave --",
+                       name, " away"));
     }
   }
-  const absl::Status watch = CheckWatchFlags(flags.watch);
-  if (!watch.ok()) return watch;
+  if (flags.seed > UINT64_MAX - flags.seeds) {
+    return absl::InvalidArgumentError("--seed is too large for --seeds");
+  }
   if (flags.watch.any() && flags.seeds != 1) {
     return absl::InvalidArgumentError(
         "--trace, --html, --goto and --dump show one run: leave --seeds away");
@@ -163,9 +329,32 @@ absl::StatusOr<SimulateFlags> ParseSimulateFlags(int argc, char** argv) {
     return absl::InvalidArgumentError(
         "--check-determinism compares whole runs: leave --goto away");
   }
-  if (flags.seed > UINT64_MAX - flags.seeds) {
-    return absl::InvalidArgumentError("--seed is too large for --seeds");
+  return CheckWatchFlags(flags.watch);
+}
+
+}  // namespace
+
+absl::StatusOr<SimulateFlags> ParseSimulateFlags(int argc, char** argv) {
+  SimulateFlags flags;
+  std::vector<std::string> args(argv + 1, argv + argc);
+  std::optional<std::string> tape;
+  for (size_t i = 0; i < args.size(); ++i) {
+    absl::string_view arg = args[i];
+    absl::Status status;
+    if (i == 0 && !absl::StartsWith(arg, "-")) {
+      status = ParseCommand(arg, &flags);
+    } else if (arg == "--help") {
+      flags.help = true;
+    } else if (absl::ConsumePrefix(&arg, "--tape=")) {
+      tape = std::string(arg);
+    } else {
+      status = ParseFlag(arg, &flags);
+    }
+    if (!status.ok()) return status;
   }
+  absl::Status status = CheckTogether(args, tape.has_value(), flags);
+  if (status.ok() && tape.has_value()) status = TakeTape(*tape, &flags);
+  if (!status.ok()) return status;
   return flags;
 }
 
@@ -174,29 +363,63 @@ SimulationOptions OptionsFor(const SimulateFlags& flags, uint64_t seed) {
   options.seed = seed;
   options.nodes = flags.nodes;
   options.clients = flags.clients;
+  options.spares = flags.spares;
+  options.changes = flags.changes;
+  options.trims = flags.trims;
+  options.kv = flags.kv;
+  options.leases = flags.leases;
   options.duration = flags.duration;
+  options.tails = flags.tails;
+  options.reads = flags.reads;
+  options.operations_max = flags.operations;
+  options.drift = flags.drift;
+  options.settle = flags.settle;
   return options;
 }
 
+absl::StatusOr<SimulateFlags> FlagsOfTape(Tape tape) {
+  SimulateFlags flags;
+  absl::Status status = TakeOptions(std::move(tape), &flags);
+  if (!status.ok()) return status;
+  return flags;
+}
+
+SimulateFlags WithDrawn(const SimulateFlags& flags,
+                        const SimulationOptions& drawn) {
+  SimulateFlags all = flags;
+  all.nodes = drawn.nodes;
+  all.clients = drawn.clients;
+  all.spares = drawn.spares;
+  all.changes = drawn.changes;
+  all.trims = drawn.trims;
+  all.kv = drawn.kv;
+  all.leases = drawn.leases;
+  return all;
+}
+
 std::string CommandFor(const SimulateFlags& flags, uint64_t seed) {
-  std::string command =
-      absl::StrCat("bazel run -c opt //sim:simulate -- --seed=", seed,
-                   " --duration=", ToMillis(flags.duration), "ms");
-  if (flags.nodes != 0) absl::StrAppend(&command, " --nodes=", flags.nodes);
-  if (flags.clients != 0) {
-    absl::StrAppend(&command, " --clients=", flags.clients);
+  Tape tape;
+  WriteOptions(flags, seed, &tape);
+  std::string command = "bazel run -c opt //sim:simulate --";
+  for (const auto& [name, value] : tape.options) {
+    absl::StrAppend(&command, " --", name, "=", value);
   }
   return command;
 }
 
+std::string CommandForTape(const std::string& path) {
+  return absl::StrCat("bazel run -c opt //sim:simulate -- --tape=", path);
+}
+
 void WriteOptions(const SimulateFlags& flags, uint64_t seed, Tape* tape) {
-  tape->options = {{"seed", absl::StrCat(seed)},
-                   {"duration", absl::StrCat(ToMillis(flags.duration), "ms")}};
-  if (flags.nodes != 0) {
-    tape->options.emplace_back("nodes", absl::StrCat(flags.nodes));
-  }
-  if (flags.clients != 0) {
-    tape->options.emplace_back("clients", absl::StrCat(flags.clients));
+  SimulateFlags of_seed = flags;
+  of_seed.seed = seed;
+  tape->options.clear();
+  for (const Flag& flag : kRunFlags) {
+    std::string value = flag.show(of_seed);
+    if (!value.empty()) {
+      tape->options.emplace_back(flag.name, std::move(value));
+    }
   }
 }
 

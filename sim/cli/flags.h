@@ -12,33 +12,60 @@
 
 namespace holdfast {
 
+enum class SimulateCommand { kRun, kShrink };
+
 // simulate's command line.
 struct SimulateFlags {
+  SimulateCommand command = SimulateCommand::kRun;
+
+  // What a run is a function of; a tape brings all of it.
   uint64_t seed = 1;
-  uint64_t seeds = 1;
-  uint32_t nodes = 0;    // 0: drawn by the seed
-  uint32_t clients = 0;  // likewise
-  uint64_t jobs = 1;
   Duration duration = 60s;
+  uint32_t nodes = 0;              // 0: drawn by the seed
+  uint32_t clients = 0;            // likewise
+  std::optional<uint32_t> spares;  // nothing: likewise
+  std::optional<bool> changes;
+  std::optional<bool> trims;
+  std::optional<bool> kv;
+  std::optional<bool> leases;
+  bool tails = true;
+  bool reads = true;
+  bool drift = true;
+  bool settle = true;
+  uint32_t operations = 0;   // of each client; 0: no bound
+  std::optional<Tape> tape;  // whose faults are replayed
+
+  uint64_t seeds = 1;
+  uint64_t jobs = 1;
   bool json = false;
   bool verbose = false;
-  bool check_determinism = false;
   bool help = false;
+  bool check_determinism = false;
+  WatchFlags watch;        // of a single run
   std::string rare_paths;  // a file
   std::string tape_dir = ".";
-  std::optional<Tape> tape;  // to replay
-  WatchFlags watch;
+  std::string out;         // shrink: the smallest tape
+  Duration effort = 5min;  // shrink: of real time
 };
 
 extern const char kSimulateUsage[];
 
-// INVALID_ARGUMENT with what is wrong.
+// INVALID_ARGUMENT with what is wrong, in one line.
 absl::StatusOr<SimulateFlags> ParseSimulateFlags(int argc, char** argv);
 
 SimulationOptions OptionsFor(const SimulateFlags& flags, uint64_t seed);
 
+// The same run, with what the seed drew given.
+SimulateFlags WithDrawn(const SimulateFlags& flags,
+                        const SimulationOptions& drawn);
+
+// Those of the run on a tape, which they hold; INVALID_ARGUMENT with the option
+// that this revision doesn't know.
+absl::StatusOr<SimulateFlags> FlagsOfTape(Tape tape);
+
 // What shows that seed's run again.
 std::string CommandFor(const SimulateFlags& flags, uint64_t seed);
+std::string CommandForTape(const std::string& path);
 
 // The options that belong on a tape of that run.
 void WriteOptions(const SimulateFlags& flags, uint64_t seed, Tape* tape);

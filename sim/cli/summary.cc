@@ -15,6 +15,7 @@ namespace holdfast {
 void Summary::Add(const SimulationResult& r) {
   counts_["seeds"] += 1;
   counts_["events"] += r.events;
+  counts_["operations"] += r.operations;
   counts_["simulated_ms"] += static_cast<uint64_t>(r.simulated_ms);
   counts_["elections"] += r.elections;
   counts_["crashes"] += r.faults.crashes;
@@ -68,6 +69,13 @@ absl::Status Summary::AddText(absl::string_view text) {
   return absl::OkStatus();
 }
 
+void Summary::AddSummary(const Summary& other) {
+  for (const auto& [name, value] : other.counts_) counts_[name] += value;
+  for (const auto& [name, value] : other.paths_) paths_[name] += value;
+  settle_ms_max_ = std::max(settle_ms_max_, other.settle_ms_max_);
+  hash_ += other.hash_;
+}
+
 uint64_t Summary::count(const std::string& name) const {
   const auto it = counts_.find(name);
   return it == counts_.end() ? 0 : it->second;
@@ -102,14 +110,21 @@ std::string Summary::Line(bool json, uint64_t seed, absl::string_view verdict,
   return absl::StrCat(line, " settled within ", settle_ms_max_, " ms");
 }
 
+std::vector<std::string> Summary::PathsIn(absl::string_view list) {
+  std::vector<std::string> paths;
+  for (absl::string_view line : absl::StrSplit(list, '\n')) {
+    std::string name(
+        absl::StripAsciiWhitespace(line.substr(0, line.find('#'))));
+    if (!name.empty()) paths.push_back(std::move(name));
+  }
+  return paths;
+}
+
 std::vector<std::string> Summary::NeverTaken(absl::string_view list) const {
   std::vector<std::string> never;
-  for (absl::string_view line : absl::StrSplit(list, '\n')) {
-    const std::string name(
-        absl::StripAsciiWhitespace(line.substr(0, line.find('#'))));
-    if (name.empty()) continue;
+  for (std::string& name : PathsIn(list)) {
     const auto it = paths_.find(name);
-    if (it == paths_.end() || it->second == 0) never.push_back(name);
+    if (it == paths_.end() || it->second == 0) never.push_back(std::move(name));
   }
   return never;
 }

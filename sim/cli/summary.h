@@ -18,6 +18,7 @@ class Summary {
   // Of another process, as its ToText gave it; INVALID_ARGUMENT if it isn't
   // that.
   absl::Status AddText(absl::string_view text);
+  void AddSummary(const Summary& other);
   std::string ToText() const;
 
   // The last line. `seed`: the first, or the one that failed.
@@ -27,13 +28,16 @@ class Summary {
   // What the engine's layers counted, by name.
   const std::map<std::string, uint64_t>& paths() const { return paths_; }
 
-  // The names in a list of rare paths (a line each, '#' begins a comment) that
-  // were never taken.
+  // The names in a list of rare paths (a line each, '#' begins a comment).
+  static std::vector<std::string> PathsIn(absl::string_view list);
+  // Those that were never taken.
   std::vector<std::string> NeverTaken(absl::string_view list) const;
 
- private:
+  uint64_t hash() const { return hash_; }
+  // 0: there is no count of that name.
   uint64_t count(const std::string& name) const;
 
+ private:
   std::map<std::string, uint64_t> counts_;
   std::map<std::string, uint64_t> paths_;
   uint64_t settle_ms_max_ = 0;

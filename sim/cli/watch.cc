@@ -1,7 +1,6 @@
 #include "sim/cli/watch.h"
 
 #include <cstdio>
-#include <cstdlib>
 #include <fstream>
 #include <utility>
 
@@ -39,15 +38,8 @@ bool ParseTime(absl::string_view text, TrueTime* out) {
   return true;
 }
 
-// Relative ones as whoever called `bazel run` means them.
-std::string PathOf(const std::string& file) {
-  const char* folder = std::getenv("BUILD_WORKING_DIRECTORY");
-  if (folder == nullptr || file.empty() || file[0] == '/') return file;
-  return absl::StrCat(folder, "/", file);
-}
-
 absl::Status Save(const std::string& file, const std::string& text) {
-  std::ofstream out(PathOf(file), std::ios::binary);
+  std::ofstream out(file, std::ios::binary);
   out << text;
   out.close();
   if (out) return absl::OkStatus();

@@ -1,0 +1,14 @@
+#ifndef HOLDFAST_SIM_CLI_SEEDS_H_
+#define HOLDFAST_SIM_CLI_SEEDS_H_
+
+#include "sim/cli/flags.h"
+
+namespace holdfast {
+
+// `simulate` without a command: runs seeds, up to the first that fails, and
+// prints a summary. Returns the exit code.
+int RunSeedsCommand(const SimulateFlags& flags);
+
+}  // namespace holdfast
+
+#endif  // HOLDFAST_SIM_CLI_SEEDS_H_

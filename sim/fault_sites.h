@@ -1,0 +1,80 @@
+#ifndef HOLDFAST_SIM_FAULT_SITES_H_
+#define HOLDFAST_SIM_FAULT_SITES_H_
+
+#include <cstdint>
+
+#include "absl/strings/string_view.h"
+#include "sim/chance.h"
+
+namespace holdfast {
+
+// All that can go wrong in a simulated world; a tape may name nothing else.
+//
+// A fault's value says how it goes wrong. One that was drawn is any 64 bits,
+// and says it by what they hash to. One below 2^32, which a draw hits once in
+// four thousand million, was written, by a shrinker or a person, and means what
+// it reads: its upper 16 bits how bad it is (how long, how late), in parts of
+// the worst, its lower 16 bits which of several (after how many events, which
+// link).
+namespace faults {
+
+constexpr bool IsWritten(uint64_t value) { return value >> 32 == 0; }
+constexpr uint64_t HowBad(uint64_t value) { return value >> 16; }
+constexpr uint64_t Written(uint64_t how_bad, uint64_t which) {
+  return how_bad << 16 | (which & 0xffff);
+}
+
+// In a window: for each server, client or link, or for all together.
+inline constexpr ChanceSite kCrash("fault/crash");
+inline constexpr ChanceSite kPowerLoss("fault/power_loss");
+inline constexpr ChanceSite kCrashInIo("fault/crash_in_io");
+inline constexpr ChanceSite kClusterPowerLoss("fault/cluster_power_loss");
+inline constexpr ChanceSite kClientCrash("fault/client_crash");
+inline constexpr ChanceSite kIsolate("fault/isolate");
+inline constexpr ChanceSite kSplit("fault/split");
+inline constexpr ChanceSite kOneWay("fault/one_way");
+inline constexpr ChanceSite kSlowLink("fault/slow_link");
+inline constexpr ChanceSite kAmbush("fault/ambush");
+inline constexpr ChanceSite kPause("fault/pause");
+inline constexpr ChanceSite kUpgrade("fault/upgrade");
+inline constexpr ChanceSite kHangDisk("fault/hang_disk");
+inline constexpr ChanceSite kOldDisk("fault/old_disk");
+inline constexpr ChanceSite kLateNews("fault/late_news");
+
+// Of a disk's operation, or what it leaves of one when a process or the power
+// fails.
+inline constexpr ChanceSite kSlowDisk("disk/slow");
+inline constexpr ChanceSite kDropInFlight("disk/drop_in_flight");
+inline constexpr ChanceSite kCutInFlight("disk/cut_in_flight");
+inline constexpr ChanceSite kLoseWrite("disk/lose_write");
+inline constexpr ChanceSite kTear("disk/tear");
+inline constexpr ChanceSite kLoseName("disk/lose_name");
+
+// Of a write to a stream, a read from it, or a dial.
+inline constexpr ChanceSite kTail("net/tail");
+inline constexpr ChanceSite kReset("net/reset");
+inline constexpr ChanceSite kSilence("net/silence");
+inline constexpr ChanceSite kShortRead("net/short_read");
+inline constexpr ChanceSite kRefuse("net/refuse");
+
+inline constexpr const ChanceSite* kAll[] = {
+    &kCrash,        &kPowerLoss,   &kCrashInIo, &kClusterPowerLoss,
+    &kClientCrash,  &kIsolate,     &kSplit,     &kOneWay,
+    &kSlowLink,     &kAmbush,      &kPause,     &kUpgrade,
+    &kHangDisk,     &kOldDisk,     &kLateNews,  &kSlowDisk,
+    &kDropInFlight, &kCutInFlight, &kLoseWrite, &kTear,
+    &kLoseName,     &kTail,        &kReset,     &kSilence,
+    &kShortRead,    &kRefuse,
+};
+
+constexpr bool IsKnown(absl::string_view name) {
+  for (const ChanceSite* site : kAll) {
+    if (name == site->name) return true;
+  }
+  return false;
+}
+
+}  // namespace faults
+}  // namespace holdfast
+
+#endif  // HOLDFAST_SIM_FAULT_SITES_H_

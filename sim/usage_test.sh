@@ -1,0 +1,44 @@
+#!/bin/bash
+# What simulate can't make sense of, it says in one line, and ends with 64.
+set -euo pipefail
+cd "$TEST_SRCDIR/$TEST_WORKSPACE"
+simulate=$1
+tapes=$TEST_TMPDIR
+
+refused() {
+  local code=0 said
+  said=$("$simulate" "$@" 2>&1 >/dev/null) || code=$?
+  if [[ $code != 64 || $(wc -l <<<"$said") != 1 || $said != simulate:* ]]; then
+    echo "simulate $*: exit code $code and \"$said\"" >&2
+    exit 1
+  fi
+  echo "$said"
+}
+
+tape() { printf '%s\n' "$@" >"$tapes/a.tape"; }
+
+refused --nodes=0
+refused --foo
+refused nonsense
+refused --rare-paths=/nonexistent
+refused --tape=/nonexistent
+tape "holdfast-tape 2" "option seed 3" "fault net/reset 1001 3.0 0x5"
+refused "--tape=$tapes/a.tape"
+tape "holdfast-tape 2" "option seed 3" "fault net/rest 1001 3.0 0x5" "end 1"
+refused "--tape=$tapes/a.tape"
+tape "holdfast-tape 1" "option seed 3" "end 0"
+refused "--tape=$tapes/a.tape"
+tape "holdfast-tape 2" "option seed 3" "option duration 500ms" "end 0"
+refused "--tape=$tapes/a.tape" --seed=4
+refused "--tape=$tapes/a.tape" --seeds=2
+# And that one is good.
+"$simulate" "--tape=$tapes/a.tape"
+# Of another revision: refused, unless it doesn't say so.
+mkdir "$TEST_TMPDIR/.git"
+echo 1111 >"$TEST_TMPDIR/.git/HEAD"
+export BUILD_WORKSPACE_DIRECTORY=$TEST_TMPDIR
+tape "holdfast-tape 2" "revision 2222" "option duration 500ms" "end 0"
+said=$(refused "--tape=$tapes/a.tape")
+[[ $said == *"of revision 2222, this is 1111"* ]]
+tape "holdfast-tape 2" "revision 1111" "option duration 500ms" "end 0"
+"$simulate" "--tape=$tapes/a.tape"
