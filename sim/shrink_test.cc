@@ -58,6 +58,7 @@ ShrinkCase Shrink(ShrinkCase c,
                for (size_t i = 0; i < count; ++i) {
                  ShrinkCase next = candidate(i);
                  if (asked != nullptr) ++*asked;
+                 if (next.fresh) continue;
                  next.failed_at_ms = std::min<int64_t>(
                      next.failed_at_ms, ToMillis(next.flags.duration));
                  if (fails(next)) return next;

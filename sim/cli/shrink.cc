@@ -61,7 +61,9 @@ class Runner {
     size_t open = 0;  // the first one that isn't done
     while (open < end) {
       if (started < end && !pool_.full()) {
-        const SimulateFlags flags = candidate(started).flags;
+        const ShrinkCase next = candidate(started);
+        SimulateFlags flags = next.flags;
+        if (next.fresh) flags.tape.reset();
         StartRun(flags, flags.seed, started++, &pool_, prepare_);
         ++runs_;
         continue;

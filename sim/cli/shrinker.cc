@@ -11,6 +11,9 @@ namespace {
 // Of runs that are small by then.
 constexpr size_t kOtherSeedsMin = 10;
 constexpr size_t kOtherCases = 500;
+// Simulated time that a search for a shorter run may take, and its runs.
+constexpr Duration kAfreshTime = 20min;
+constexpr int64_t kAfreshRunsMax = 200;
 
 ShrinkCase WithoutRange(const ShrinkCase& c, size_t from, size_t to) {
   ShrinkCase fewer = c;
@@ -39,6 +42,23 @@ bool Shrinker::TakeAll(std::vector<ShrinkCase> (*make)(const ShrinkCase&)) {
     if (!Take(simpler.size(), [&](size_t i) { return simpler[i]; })) return any;
     any = true;
   }
+}
+
+bool Shrinker::AfreshInHalfTheTime() {
+  const Duration half = std::chrono::milliseconds(
+      std::min(best_.failed_at_ms, ToMillis(best_.flags.duration)) / 2);
+  if (half < 250ms) return false;
+  const int64_t runs = std::min(kAfreshRunsMax, kAfreshTime / half);
+  const ShrinkCase before = best_;
+  return Take(static_cast<size_t>(runs), [&](size_t i) {
+    ShrinkCase c = before;
+    c.fresh = true;
+    c.flags.tape.emplace();
+    c.flags.seed = Mix64(before.flags.seed + i) >> 32;
+    c.flags.duration = half;
+    if (i % 2 == 1) c.flags.nodes = std::min(c.flags.nodes, 3u);
+    return c;
+  });
 }
 
 bool Shrinker::LeaveOutChunks(size_t size) {
@@ -95,6 +115,8 @@ bool Shrinker::UnderOtherSeeds() {
 
 ShrinkCase Shrinker::Run() {
   TakeAll(WithEarlierEnd);
+  while (AfreshInHalfTheTime()) {
+  }
   TakeAll(WithoutAKindOfFault);
   bool any = true;
   while (any) {

@@ -15,6 +15,7 @@ namespace holdfast {
 // A run that fails: its options and its faults, and how large it was.
 struct ShrinkCase {
   SimulateFlags flags;  // with a tape
+  bool fresh = false;   // a candidate whose faults are drawn: its tape is empty
   int64_t failed_at_ms = 0;
   uint64_t operations = 0;  // of clients and embedders
   uint64_t events = 0;
@@ -23,6 +24,10 @@ struct ShrinkCase {
 };
 
 // Makes a failing run smaller, as long as it fails in the same way.
+//
+// First it looks, under a bounded number of other seeds, for runs of half the
+// time that fail in that way, too, as long as there are some: these are smaller
+// than what a long run can be cut down to, and each step costs less.
 //
 // Its heart is delta debugging (Zeller and Hildebrandt, "Simplifying and
 // Isolating Failure-Inducing Input", IEEE TSE 2002) over the tape's faults:
@@ -58,6 +63,7 @@ class Shrinker {
   bool Take(size_t count, const Candidate& candidate);
   // As long as one of those that `make` makes of the best one fails.
   bool TakeAll(std::vector<ShrinkCase> (*make)(const ShrinkCase&));
+  bool AfreshInHalfTheTime();
   bool LeaveOutFaults();
   bool LeaveOutChunks(size_t size);
   bool UnderOtherSeeds();
