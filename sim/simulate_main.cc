@@ -7,6 +7,7 @@
 #include <string>
 
 #include "absl/status/statusor.h"
+#include "sim/cli/campaign.h"
 #include "sim/cli/flags.h"
 #include "sim/cli/run.h"
 #include "sim/cli/seeds.h"
@@ -22,6 +23,8 @@ int RunCommand(const SimulateFlags& flags) {
       return RunSeedsCommand(flags);
     case SimulateCommand::kShrink:
       return ShrinkCommand(flags);
+    case SimulateCommand::kCampaign:
+      return CampaignCommand(flags);
   }
   return kExitUsage;
 }

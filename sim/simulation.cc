@@ -487,6 +487,7 @@ SimulationResult Simulation::Result() {
   r.acknowledged = history_.acknowledged();
   r.unknown = history_.unknown();
   r.reads = history_.reads();
+  r.injected = world_.chance.tape().entries.size();
   r.operations = Operations();
   r.settle_ms = ToMillis(settle_time_);
   r.nodes = options_.nodes;

@@ -77,6 +77,7 @@ struct SimulationResult {
   uint64_t acknowledged = 0;
   uint64_t unknown = 0;
   uint64_t reads = 0;
+  uint64_t injected = 0;    // faults
   uint64_t operations = 0;  // begun by clients and embedders
   int64_t settle_ms = 0;
   uint32_t nodes = 0;

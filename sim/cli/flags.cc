@@ -15,6 +15,7 @@ namespace holdfast {
 const char kSimulateUsage[] =
     "usage: simulate [FLAG...]             runs seeds\n"
     "       simulate shrink [FLAG...]      makes a failing run smaller\n"
+    "       simulate campaign [FLAG...]    runs seeds, whatever fails\n"
     "\n"
     "Each seed is a whole simulated cluster with clients and faults, checked\n"
     "after every event.\n"
@@ -52,6 +53,8 @@ const char kSimulateUsage[] =
     "  --from, --to          only that part of it (3s, 3.25s, 3250ms)\n"
     "  --goto=EVENT          it ends after the event of that number\n"
     "  --dump                prints what all nodes and clients are like then\n"
+    "campaign:\n"
+    "  --state=FILE          keeps what is done, and goes on from there\n"
     "shrink:\n"
     "  --out=FILE            where the smallest tape goes\n"
     "  --effort=300s         of real time at most\n"
@@ -100,7 +103,9 @@ std::string ShowNumber(uint32_t n) { return n == 0 ? "" : absl::StrCat(n); }
 
 constexpr unsigned kRun = 1u << static_cast<int>(SimulateCommand::kRun);
 constexpr unsigned kShrink = 1u << static_cast<int>(SimulateCommand::kShrink);
-constexpr unsigned kSeeded = kRun | kShrink;
+constexpr unsigned kCampaign = 1u
+                               << static_cast<int>(SimulateCommand::kCampaign);
+constexpr unsigned kSeeded = kRun | kShrink | kCampaign;
 
 struct Flag {
   absl::string_view name;
@@ -168,23 +173,29 @@ const Flag kRunFlags[] = {
 };
 
 const Flag kOtherFlags[] = {
-    {"seeds", kRun, "1 to 1000000000000",
+    {"seeds", kRun | kCampaign, "1 to 1000000000000",
      [](Text v, F* f) {
        return ParseBetween<uint64_t>(v, 1, 1000000000000, &f->seeds);
      },
      nullptr},
-    {"jobs", kRun | kShrink, "1 to 256",
+    {"jobs", kSeeded, "1 to 256",
      [](Text v, F* f) { return ParseBetween<uint64_t>(v, 1, 256, &f->jobs); },
      nullptr},
-    {"rare-paths", kRun, "a file",
+    {"rare-paths", kRun | kCampaign, "a file",
      [](Text v, F* f) {
        f->rare_paths = std::string(v);
        return !v.empty();
      },
      nullptr},
-    {"tape-dir", kRun, "a directory",
+    {"tape-dir", kRun | kCampaign, "a directory",
      [](Text v, F* f) {
        f->tape_dir = std::string(v);
+       return !v.empty();
+     },
+     nullptr},
+    {"state", kCampaign, "a file",
+     [](Text v, F* f) {
+       f->state = std::string(v);
        return !v.empty();
      },
      nullptr},
@@ -196,7 +207,8 @@ const Flag kOtherFlags[] = {
      nullptr},
     {"effort", kShrink, "a time such as 60s",
      [](Text v, F* f) { return ParseDuration(v, &f->effort); }, nullptr},
-    {"json", kRun, nullptr, [](Text, F* f) { return f->json = true; }, nullptr},
+    {"json", kRun | kCampaign, nullptr,
+     [](Text, F* f) { return f->json = true; }, nullptr},
     {"check-determinism", kRun, nullptr,
      [](Text, F* f) { return f->check_determinism = true; }, nullptr},
     {"dump", kRun, nullptr, [](Text, F* f) { return f->watch.dump = true; },
@@ -221,6 +233,7 @@ struct CommandName {
 };
 constexpr CommandName kCommands[] = {
     {"shrink", SimulateCommand::kShrink},
+    {"campaign", SimulateCommand::kCampaign},
 };
 
 absl::Status ParseCommand(absl::string_view name, SimulateFlags* flags) {
@@ -229,8 +242,9 @@ absl::Status ParseCommand(absl::string_view name, SimulateFlags* flags) {
     flags->command = c.command;
     return absl::OkStatus();
   }
-  return absl::InvalidArgumentError(absl::StrCat(
-      "unknown command ", name, ": expected shrink, or flags only"));
+  return absl::InvalidArgumentError(
+      absl::StrCat("unknown command ", name,
+                   ": expected shrink or campaign, or flags only"));
 }
 
 // "--name=value", or "--name".
@@ -307,6 +321,9 @@ absl::Status TakeTape(const std::string& path, SimulateFlags* flags) {
 
 absl::Status CheckTogether(const std::vector<std::string>& args, bool has_tape,
                            const SimulateFlags& flags) {
+  if (has_tape && flags.command == SimulateCommand::kCampaign) {
+    return absl::InvalidArgumentError("--tape is of another command");
+  }
   for (const std::string& arg : args) {
     const absl::string_view name = absl::StripPrefix(
         absl::string_view(arg).substr(0, arg.find('=')), "--");

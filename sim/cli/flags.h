@@ -12,7 +12,7 @@
 
 namespace holdfast {
 
-enum class SimulateCommand { kRun, kShrink };
+enum class SimulateCommand { kRun, kShrink, kCampaign };
 
 // simulate's command line.
 struct SimulateFlags {
@@ -44,6 +44,7 @@ struct SimulateFlags {
   WatchFlags watch;        // of a single run
   std::string rare_paths;  // a file
   std::string tape_dir = ".";
+  std::string state;       // campaign: a file; empty: none
   std::string out;         // shrink: the smallest tape
   Duration effort = 5min;  // shrink: of real time
 };

@@ -15,6 +15,7 @@ namespace holdfast {
 void Summary::Add(const SimulationResult& r) {
   counts_["seeds"] += 1;
   counts_["events"] += r.events;
+  counts_["faults"] += r.injected;
   counts_["operations"] += r.operations;
   counts_["simulated_ms"] += static_cast<uint64_t>(r.simulated_ms);
   counts_["elections"] += r.elections;
