@@ -3,7 +3,7 @@
 # over mutual TLS on loopback with a log of $1 MiB, else 1024, and a client with
 # 64 appends of 1 KiB under way. In turn, $2 times, else 5: how many a second
 # are acknowledged in a calm while, while an empty server joins and catches up,
-# and while half of what was appended is trimmed; the medians, and those of
+# and while a twentieth of the log is trimmed, in 20 steps; the medians, and those of
 # each round's ratios to its calm.
 #
 #   bazel run //bench:join_cost [-- MIB [ROUNDS]]
@@ -59,12 +59,12 @@ for ((round = 1; round <= rounds; round++)); do
   rm -rf "$work/data4"
   sleep 1
 
-  # Half of what came in the calm while, a hundredth at a time.
   await_leader 1 2 3
-  next=$(status_line "$leader" | sed -En 's/.*records ([0-9]+)\.\.([0-9]+).*/\2/p')
+  read -r first next < <(status_line "$leader" |
+    sed -En 's/.* offsets ([0-9]+) to ([0-9]+),.*/\1 \2/p')
   next_rate
   for ((step = 1; step <= 20; step++)); do
-    ops trim --before=$((next / 1000 * (round * 40 + step * 2) / 10))
+    ops trim --before=$((first + (next - first) * step / 400))
     expect_code 0
   done
   next_rate
