@@ -75,12 +75,15 @@ FaultRates FaultRates::Swarm(Chance* chance) {
 
 FaultSchedule::FaultSchedule(World* world, NetworkFabric* fabric,
                              std::vector<SimServer*> servers,
-                             std::vector<SimClient*> clients, FaultRates rates,
-                             OldCopies* old_copies, const Operator* op)
+                             std::vector<SimClient*> clients,
+                             std::function<SimServer*()> leader,
+                             FaultRates rates, OldCopies* old_copies,
+                             const Operator* op)
     : world_(world),
       fabric_(fabric),
       servers_(std::move(servers)),
       clients_(std::move(clients)),
+      leader_(std::move(leader)),
       rates_(rates),
       old_copies_(old_copies),
       operator_(op) {}
@@ -339,22 +342,10 @@ void FaultSchedule::SlowLink(uint64_t value) {
   });
 }
 
-SimServer* FaultSchedule::Leader() {
-  SimServer* leader = nullptr;
-  for (SimServer* server : servers_) {
-    if (!server->running() || !server->node().is_leader()) continue;
-    if (leader == nullptr ||
-        server->node().core()->term() > leader->node().core()->term()) {
-      leader = server;
-    }
-  }
-  return leader;
-}
-
 // What others sent to it while they still followed arrives when another one
 // leads, and before word of that does. Its clients stay with it meanwhile.
 void FaultSchedule::LateNews(uint64_t value) {
-  SimServer* const leader = Leader();
+  SimServer* const leader = leader_();
   if (leader == nullptr) return;
   const MachineId to = leader->machine();
   const Duration delay = 20ms + LengthOf(value, 400ms);

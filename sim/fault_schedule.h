@@ -2,6 +2,7 @@
 #define HOLDFAST_SIM_FAULT_SCHEDULE_H_
 
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <optional>
 #include <string>
@@ -68,7 +69,8 @@ class FaultSchedule {
 
   FaultSchedule(World* world, NetworkFabric* fabric,
                 std::vector<SimServer*> servers,
-                std::vector<SimClient*> clients, FaultRates rates,
+                std::vector<SimClient*> clients,
+                std::function<SimServer*()> leader, FaultRates rates,
                 OldCopies* old_copies, const Operator* op);
 
   void Start();
@@ -95,7 +97,6 @@ class FaultSchedule {
   void CutOneWay(uint64_t value);
   void SlowLink(uint64_t value);
   void LateNews(uint64_t value);
-  SimServer* Leader();
   void CutFor(std::vector<std::pair<MachineId, MachineId>> links,
               Duration length);
   void After(Duration delay, Task task);
@@ -104,6 +105,7 @@ class FaultSchedule {
   NetworkFabric* const fabric_;
   const std::vector<SimServer*> servers_;
   const std::vector<SimClient*> clients_;
+  const std::function<SimServer*()> leader_;
   const FaultRates rates_;
   OldCopies* const old_copies_;
   const Operator* const operator_;

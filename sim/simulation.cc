@@ -443,7 +443,8 @@ SimulationResult Simulation::Run() {
   operator_->set_may_leave([this] { return !old_copies_->under_way(); });
   schedule_ = std::make_unique<FaultSchedule>(
       &world_, &fabric_, std::move(servers), std::move(clients),
-      *options_.rates, old_copies_.get(), operator_.get());
+      [this] { return Leader(); }, *options_.rates, old_copies_.get(),
+      operator_.get());
   schedule_->Start();
   if (*options_.trims || *options_.changes) operator_->Start();
   if (RunFor(options_.duration) && options_.settle) Settle();
