@@ -17,7 +17,7 @@ uint64_t Chance::NextPlace(const ChanceSite& site, uint32_t actor) {
       static_cast<uint64_t>(trace_->time().time_since_epoch() / kWindow);
   if (window != window_) {
     window_ = window;
-    draws_in_window_.clear();
+    draws_in_window_.Clear();
   }
   return TapeEntry::Place(window, draws_in_window_[{site.hash, actor}]++);
 }
@@ -30,9 +30,8 @@ void Chance::Record(const ChanceSite& site, uint32_t actor, uint64_t place,
 
 std::optional<uint64_t> Chance::FromTape(const ChanceSite& site, uint32_t actor,
                                          uint64_t place) const {
-  const auto it = replay_.find({{site.hash, actor}, place});
-  if (it == replay_.end()) return std::nullopt;
-  return it->second;
+  const uint64_t* value = replay_.Find({{site.hash, actor}, place});
+  return value == nullptr ? std::nullopt : std::optional(*value);
 }
 
 }  // namespace holdfast

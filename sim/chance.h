@@ -2,10 +2,10 @@
 #define HOLDFAST_SIM_CHANCE_H_
 
 #include <cstdint>
-#include <map>
 #include <optional>
 #include <utility>
 
+#include "engine/base/lookup_map.h"
 #include "engine/base/random.h"
 #include "engine/base/time.h"
 #include "sim/tape.h"
@@ -102,9 +102,9 @@ class Chance {
   Tape tape_;
   uint64_t draws_ = 0;
   uint64_t window_ = 0;
-  std::map<SiteAndActor, uint64_t> draws_in_window_;
+  LookupMap<SiteAndActor, uint64_t> draws_in_window_;
   bool replaying_ = false;
-  std::map<std::pair<SiteAndActor, uint64_t>, uint64_t> replay_;
+  LookupMap<std::pair<SiteAndActor, uint64_t>, uint64_t> replay_;
 };
 
 }  // namespace holdfast
