@@ -102,9 +102,8 @@ class Campaign {
   // `events_before`: of what was done before it was started.
   void Tell(uint64_t events_before) const {
     const Summary& s = all_.summary;
-    size_t paths = s.paths().size();
-    if (!rare_paths_.empty()) paths = Summary::PathsIn(rare_paths_).size();
     const std::string list = rare_paths_.empty() ? AllPaths() : rare_paths_;
+    const size_t paths = Summary::PathsIn(list).size();
     const double seconds = std::max(1.0, static_cast<double>(wall_ms())) / 1000;
     std::fprintf(
         stderr, "%s\n",
@@ -136,21 +135,15 @@ class Campaign {
   std::map<uint64_t, std::pair<uint64_t, CampaignResult>> open_;
 };
 
-int Refuse(const absl::Status& status) {
-  std::fprintf(stderr, "simulate: %s\n", std::string(status.message()).c_str());
-  return kExitUsage;
-}
-
 }  // namespace
 
 int CampaignCommand(const SimulateFlags& flags,
                     const std::function<void(Simulation*)>& prepare) {
-  absl::StatusOr<std::string> rare_paths = std::string();
-  if (!flags.rare_paths.empty()) rare_paths = ReadWholeFile(flags.rare_paths);
-  if (!rare_paths.ok()) return Refuse(rare_paths.status());
+  const absl::StatusOr<std::string> rare_paths = ReadRarePaths(flags);
+  if (!rare_paths.ok()) return Refuse(rare_paths.status().message());
   Campaign campaign(flags, *rare_paths, prepare);
   const absl::Status status = campaign.Run();
-  if (!status.ok()) return Refuse(status);
+  if (!status.ok()) return Refuse(status.message());
   const CampaignResult& result = campaign.result();
   // Correctness before liveness before crashes.
   RunEnd end = RunEnd::kOk;

@@ -106,6 +106,11 @@ bool TakeNumber(absl::string_view name, absl::string_view* text, T* number) {
 
 }  // namespace
 
+int Refuse(absl::string_view why) {
+  std::fprintf(stderr, "simulate: %s\n", std::string(why).c_str());
+  return kExitUsage;
+}
+
 const char* RunEndName(RunEnd end) {
   switch (end) {
     case RunEnd::kOk:
@@ -198,11 +203,7 @@ RunOutcome RunOnce(const SimulateFlags& flags, uint64_t seed,
   if (!outcome.ok() || flags.check_determinism) Describe(running, &outcome);
   running = {};
   const absl::Status shown = watch.Finish();
-  if (!shown.ok()) {
-    std::fprintf(stderr, "simulate: %s\n",
-                 std::string(shown.message()).c_str());
-    std::exit(kExitUsage);
-  }
+  if (!shown.ok()) std::exit(Refuse(shown.message()));
   return outcome;
 }
 
@@ -258,6 +259,11 @@ RunOutcome OutcomeOf(const JobPool::Result& result) {
         result.errors.substr(begin, result.errors.find('\n', check) - begin);
   }
   return outcome;
+}
+
+absl::StatusOr<std::string> ReadRarePaths(const SimulateFlags& flags) {
+  if (flags.rare_paths.empty()) return std::string();
+  return ReadWholeFile(flags.rare_paths);
 }
 
 void ReportFailure(const SimulateFlags& flags, uint64_t seed,

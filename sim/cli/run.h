@@ -17,6 +17,8 @@ namespace holdfast {
 // How a run ended. The numbers are the program's exit codes.
 enum class RunEnd { kOk = 0, kCorrectness = 1, kLiveness = 2, kCrash = 3 };
 inline constexpr int kExitUsage = 64;
+// Says on stderr why nothing is done; kExitUsage.
+int Refuse(absl::string_view why);
 const char* RunEndName(RunEnd end);
 
 // What came of a run. As text it goes from the process that ran it to the one
@@ -52,6 +54,9 @@ void StartRun(const SimulateFlags& flags, uint64_t seed, uint64_t number,
               JobPool* pool,
               const std::function<void(Simulation*)>& prepare = nullptr);
 RunOutcome OutcomeOf(const JobPool::Result& result);
+
+// What --rare-paths names; empty: nothing.
+absl::StatusOr<std::string> ReadRarePaths(const SimulateFlags& flags);
 
 // Saves a failed run's tape below `dir`, and tells on stderr what broke and how
 // to see it again.

@@ -9,7 +9,6 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
-#include "sim/cli/files.h"
 #include "sim/cli/jobs.h"
 #include "sim/cli/run.h"
 #include "sim/cli/summary.h"
@@ -64,13 +63,8 @@ Seeds RunInJobs(const SimulateFlags& flags) {
 }  // namespace
 
 int RunSeedsCommand(const SimulateFlags& flags) {
-  absl::StatusOr<std::string> rare_paths = std::string();
-  if (!flags.rare_paths.empty()) rare_paths = ReadWholeFile(flags.rare_paths);
-  if (!rare_paths.ok()) {
-    std::fprintf(stderr, "simulate: %s\n",
-                 std::string(rare_paths.status().message()).c_str());
-    return kExitUsage;
-  }
+  const absl::StatusOr<std::string> rare_paths = ReadRarePaths(flags);
+  if (!rare_paths.ok()) return Refuse(rare_paths.status().message());
   using Clock = std::chrono::steady_clock;
   const Clock::time_point start = Clock::now();
   const Seeds seeds =

@@ -138,11 +138,6 @@ void PrintSizes(const ShrinkCase& before, const ShrinkCase& after) {
               FeaturesOf(after.flags).c_str());
 }
 
-int Fail(absl::string_view why) {
-  std::fprintf(stderr, "simulate: %s\n", std::string(why).c_str());
-  return kExitUsage;
-}
-
 }  // namespace
 
 int ShrinkCommand(const SimulateFlags& flags,
@@ -151,10 +146,10 @@ int ShrinkCommand(const SimulateFlags& flags,
   Runner runner(flags.jobs, start + flags.effort, prepare);
   const std::optional<RunOutcome> failing = runner.RunOne(flags);
   if (!failing.has_value())
-    return Fail("the run itself takes longer than --effort");
-  if (failing->ok()) return Fail("that run doesn't fail: nothing to shrink");
+    return Refuse("the run itself takes longer than --effort");
+  if (failing->ok()) return Refuse("that run doesn't fail: nothing to shrink");
   const absl::StatusOr<ShrinkCase> before = CaseOf(*failing);
-  if (!before.ok()) return Fail(before.status().message());
+  if (!before.ok()) return Refuse(before.status().message());
   const std::string signature = failing->Signature();
   runner.set_signature(signature);
   std::fprintf(stderr, "broke: %s\n", failing->what.c_str());
@@ -179,7 +174,7 @@ int ShrinkCommand(const SimulateFlags& flags,
           ? absl::StrCat("holdfast-", before->flags.seed, ".small.tape")
           : flags.out;
   const absl::Status saved = ReplaceFile(path, tape.ToText());
-  if (!saved.ok()) return Fail(saved.message());
+  if (!saved.ok()) return Refuse(saved.message());
   const auto took = std::chrono::duration_cast<std::chrono::milliseconds>(
       JobPool::Clock::now() - start);
   std::printf("shrunk in %llu runs, %.1f s%s\n  %s\n",
