@@ -4,6 +4,12 @@
 
 namespace holdfast {
 
+Duration TimeFor(uint64_t bytes, uint64_t bytes_per_second) {
+  // In microseconds, for 64 bits are enough then.
+  return std::chrono::microseconds(
+      static_cast<int64_t>(bytes * 1'000'000 / bytes_per_second));
+}
+
 void CatchUpPace::OnAppended(Instant now, uint64_t bytes) {
   appended_ += bytes;
   appended_at_ = now;
@@ -19,11 +25,8 @@ Instant CatchUpPace::NextRead(ServerId to, Instant now) {
   const Sent& sent = it->second;
   const uint64_t keeps_up = 2 * (appended_ - sent.appended);
   if (sent.bytes <= keeps_up) return now;
-  // In microseconds, for 64 bits are enough then.
-  const uint64_t turn_us =
-      (sent.bytes - keeps_up) * 1'000'000 / bytes_per_second_;
   const Instant next =
-      sent.at + std::chrono::microseconds(static_cast<int64_t>(turn_us));
+      sent.at + TimeFor(sent.bytes - keeps_up, bytes_per_second_);
   if (next <= now) return now;
   ++stats_.paced;
   return next;

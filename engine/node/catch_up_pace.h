@@ -9,6 +9,9 @@
 
 namespace holdfast {
 
+// What so many bytes take at that pace, which isn't 0; to the microsecond.
+Duration TimeFor(uint64_t bytes, uint64_t bytes_per_second);
+
 // When a leader may read the next entries from its files for a server that is
 // behind. At once while nobody appends; otherwise so many bytes a second, to
 // leave the rest of the disk, the wire and the processor to those who do, but

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <utility>
 
+#include "engine/node/catch_up_pace.h"
+
 namespace holdfast {
 
 void CheckpointSender::SetReceivers(const std::vector<ServerId>& receivers,
@@ -41,10 +43,7 @@ void CheckpointSender::Send(ServerId to, Transfer* transfer) {
   chunk.term = transfer->term;
   chunk.id = transfer->id;
   chunk.at = transfer->at;
-  // In microseconds, for 64 bits are enough then.
-  const uint64_t turn_us = length * 1'000'000 / bytes_per_second_max_;
-  transfer->not_before =
-      loop_->Now() + std::chrono::microseconds(static_cast<int64_t>(turn_us));
+  transfer->not_before = loop_->Now() + TimeFor(length, bytes_per_second_max_);
   transfer->next = loop_->After(kRetry, [this, to] {
     auto it = transfers_.find(to);
     if (it == transfers_.end()) return;
