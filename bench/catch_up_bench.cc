@@ -84,17 +84,23 @@ class Fill {
 
 class Join {
  public:
-  Join(ClientHost* host, ServerId id, Address address)
-      : host_(host), id_(id), address_(std::move(address)) {}
+  // `any`: one of the cluster's servers.
+  Join(ClientHost* host, Address any, ServerId id, Address address)
+      : host_(host),
+        any_(std::move(any)),
+        id_(id),
+        address_(std::move(address)) {}
 
   void Run() {
-    // Who leads is known after this.
-    host_->client()->Read(Offset(0), {.max_bytes = 1},
-                          [this](absl::StatusOr<ClientReadResult> read) {
-                            Check(read.status());
-                            leader_ = host_->client()->leader();
-                            Begin();
-                          });
+    host_->client()->Status(
+        any_, kTimeout, [this](absl::StatusOr<ServerStatus> status) {
+          Check(status.status());
+          for (const MemberStatus& member : status->members) {
+            if (member.id == status->leader) leader_ = member.address;
+          }
+          CHECK(!leader_.empty());
+          Begin();
+        });
     host_->loop()->Run();
   }
 
@@ -127,6 +133,7 @@ class Join {
   }
 
   ClientHost* const host_;
+  const Address any_;
   const ServerId id_;
   const Address address_;
   Address leader_;
@@ -152,7 +159,9 @@ int main(int argc, char** argv) {
   }
   if (what == "join" && argc == 7) {
     auto host = holdfast::Connect(argv);
-    holdfast::Join(host.get(), holdfast::ServerId(ToNumber(argv[5])), argv[6])
+    const std::vector<std::string> servers = absl::StrSplit(argv[2], ',');
+    holdfast::Join(host.get(), servers[0],
+                   holdfast::ServerId(ToNumber(argv[5])), argv[6])
         .Run();
     return 0;
   }
