@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
 # What joining and trimming cost the appends that go on meanwhile: three servers
-# over mutual TLS on loopback with a log of $1 MiB, else 1024, and a client with
-# 64 appends of 1 KiB under way. In turn, $2 times, else 5: how many a second
-# are acknowledged in a calm while, while an empty server joins and catches up,
-# and while a twentieth of the log is trimmed, in 20 steps; the medians, and those of
-# each round's ratios to its calm.
+# over mutual TLS on loopback with a log of $1 MiB of records of 1 KiB, else
+# 1024, and a client with 64 appends of 1 KiB under way. In turn, $2 times, else
+# 5: how many a second are acknowledged in a calm while, while an empty server
+# joins and catches up, and while a quarter of the log is trimmed and dropped on
+# every server; the medians, and those of each round's ratios to its calm.
 #
 #   bazel run //bench:join_cost [-- MIB [ROUNDS]]
 # shellcheck source=tests/processes.sh
@@ -24,7 +24,7 @@ servers=$(address 1),$(address 2),$(address 3)
 bootstrap=1=$(address 1),2=$(address 2),3=$(address 3)
 for id in 1 2 3; do start_node $id --bootstrap="$bootstrap"; done
 await_leader 1 2 3
-bench/catch_up_bench fill "$servers" "$certs" app "$mib" 65536 1 \
+bench/catch_up_bench fill "$servers" "$certs" app "$mib" 1024 64 \
   2>> "$work/fill.log" || fail "filling the log"
 
 mkfifo "$work/lines" "$work/rates"
@@ -38,6 +38,9 @@ next_rate() {
   echo >&3
   read -r -t $patience rate <&5 || fail "expected a rate, found none"
 }
+
+last_to_go=()
+dropped() { [ ! -e "${last_to_go[$1]}" ]; }
 
 sleep 2
 for ((round = 1; round <= rounds; round++)); do
@@ -63,13 +66,18 @@ for ((round = 1; round <= rounds; round++)); do
   read -r first next < <(status_line "$leader" |
     sed -En 's/.* offsets ([0-9]+) to ([0-9]+),.*/\1 \2/p')
   next_rate
-  for ((step = 1; step <= 20; step++)); do
-    ops trim --before=$((first + (next - first) * step / 400))
-    expect_code 0
+  trim_began=$SECONDS
+  for id in 1 2 3; do
+    segments=("$work/data$id"/*.segment)
+    # Records don't all take the same space: not quite a quarter of them.
+    last_to_go[id]=${segments[${#segments[@]} / 5]}
   done
+  ops trim --before=$((first + (next - first) / 4))
+  expect_code 0
+  for id in 1 2 3; do await "server $id to have dropped it" dropped $id; done
   next_rate
   trimming=$rate
-  echo "calm $calm/s; joining $joining/s, $seconds s; trimming $trimming/s"
+  echo "calm $calm/s; joining $joining/s, $seconds s; trimming $trimming/s, $((SECONDS - trim_began)) s"
   echo "$calm $joining $trimming" >> "$work/found"
 done
 median() {

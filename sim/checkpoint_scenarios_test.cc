@@ -101,6 +101,24 @@ TEST_F(CheckpointScenario, TrimmedRecordsGoEverywhere) {
   ExpectGoodEnd();
 }
 
+// What goes is read in turns with what clients append, and it goes all the
+// same.
+TEST_F(CheckpointScenario, TrimmedRecordsAreReadAtAPaceWhileClientsAppend) {
+  uint64_t paced = 0;
+  for (uint64_t seed = 1; seed <= 5; ++seed) {
+    Make(seed, 3);
+    ASSERT_TRUE(Fill());
+    ASSERT_TRUE(TrimMost().ok());
+    ASSERT_TRUE(Fill());
+    for (MachineId m = 1; m <= 3; ++m) {
+      ASSERT_TRUE(WaitUntilDropped(sim_->server(m))) << seed << ", " << m;
+    }
+    paced += Stat("trim_read_paced");
+    ExpectGoodEnd();
+  }
+  EXPECT_GT(paced, 0u);
+}
+
 TEST_F(CheckpointScenario, RefusesWhatMakesNoSense) {
   Make(1, 3);
   ASSERT_TRUE(Progress(50));

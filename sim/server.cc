@@ -151,7 +151,7 @@ void SimServer::CollectStats(std::map<std::string, uint64_t>* totals) const {
     log.node().remote_reads()->stats().ForEach(add);
   }
   log.node().checkpoint_sender().stats().ForEach(add);
-  log.node().catch_up_pace().stats().ForEach(add);
+  log.node().cold_read_pace().stats().ForEach(add);
 }
 
 void SimServer::AddStats(std::map<std::string, uint64_t>* totals) const {

@@ -173,6 +173,7 @@ class DistributedLog : private NodeEvents {
     uint64_t trims = 0;  // committed
     uint64_t trims_by_retention = 0;
     uint64_t prefix_dropped = 0;  // behind a checkpoint
+    uint64_t drops_waited = 0;    // for a resume point
     uint64_t restored = 0;        // from a leader's checkpoint
     uint64_t resume_points = 0;   // written
     uint64_t resumed = 0;         // a start read the log from one on only
@@ -187,6 +188,7 @@ class DistributedLog : private NodeEvents {
       fn("log_trim", trims);
       fn("log_trim_by_retention", trims_by_retention);
       fn("log_prefix_dropped", prefix_dropped);
+      fn("log_drop_waited", drops_waited);
       fn("log_restored", restored);
       fn("log_resume_point", resume_points);
       fn("log_resumed", resumed);
@@ -248,7 +250,8 @@ class DistributedLog : private NodeEvents {
   void AwaitCommit(Index index, PendingAppend pending);
   void CheckRetention();
   void TrimOnceSure(Offset first, DoneFn done);
-  // Drops what trims have left nobody needs; in slices, until it is done.
+  // Drops what trims have left nobody needs; in slices, at the pace of what
+  // isn't urgent, until it is done.
   void DropTrimmed();
   void RollTo(Index last);
   void OnDropped(const absl::Status& dropped);
@@ -287,10 +290,12 @@ class DistributedLog : private NodeEvents {
   // say.
   std::map<Index, Offset> trims_;
   Offset trimmed_to_;
-  // Of the prefix that the log has lost; and on its way to the next one.
+  // Of the prefix that the log has lost; on its way to the next one; and that
+  // one, whose checkpoint is being made and written.
   LogState base_;
   Timer retention_;
   std::unique_ptr<LogState> rolling_;
+  std::unique_ptr<LogState> dropping_;
   Timer drop_again_;
   std::unique_ptr<Checkpoint> resuming_;  // a resume point in the making
   bool no_resume_ = false;                // until the next start

@@ -19,9 +19,11 @@ constexpr Duration kDropAgain = 60s;
 // --- Dropping ---
 
 // The state of the log's lost prefix is rolled forward over the entries that
-// are to be lost next, a slice at a time; then it is the next checkpoint.
+// are to be lost next, a slice at a time; then it is the next checkpoint, which
+// waits for a resume point that is being made: the machine takes one snapshot
+// at a time.
 void DistributedLog::DropTrimmed() {
-  if (rolling_ != nullptr || resuming_ != nullptr || closing_ ||
+  if (rolling_ != nullptr || dropping_ != nullptr || closing_ ||
       trimmed_to_ <= node_.base().next_offset) {
     return;
   }
@@ -40,7 +42,7 @@ void DistributedLog::DropTrimmed() {
 void DistributedLog::RollTo(Index last) {
   constexpr size_t kSliceBytes = 1 << 20;
   const Index next = rolling_->point().index + 1;
-  node_.ReadEntries(
+  node_.ReadEntriesAtPace(
       next, kSliceBytes,
       [this, last, next](absl::StatusOr<std::vector<Entry>> entries) {
         // A checkpoint from the leader may have come in between.
@@ -54,17 +56,23 @@ void DistributedLog::RollTo(Index last) {
           rolling_->Apply(entry);
         }
         if (rolling_->point().index < last) return RollTo(last);
+        dropping_ = std::move(rolling_);
         TakeCheckpoint();
       });
 }
 
 void DistributedLog::TakeCheckpoint() {
-  AddSnapshot(rolling_->MakeCheckpoint(),
+  if (dropping_ == nullptr) return;
+  if (resuming_ != nullptr) {
+    ++stats_.drops_waited;
+    return;
+  }
+  AddSnapshot(dropping_->MakeCheckpoint(),
               [this](absl::StatusOr<Checkpoint> checkpoint) {
                 // As in RollTo.
-                if (rolling_ == nullptr) return;
+                if (dropping_ == nullptr) return;
                 if (!checkpoint.ok()) return OnDropped(checkpoint.status());
-                if (rolling_->point() == checkpoint->point) {
+                if (dropping_->point() == checkpoint->point) {
                   DropTo(*std::move(checkpoint));
                 }
               });
@@ -91,20 +99,20 @@ void DistributedLog::DropTo(Checkpoint checkpoint) {
 }
 
 void DistributedLog::OnDropped(const absl::Status& dropped) {
-  if (rolling_ == nullptr) return;
+  if (dropping_ == nullptr) return;
   if (dropped.ok()) {
     ++stats_.prefix_dropped;
-    base_ = *std::exchange(rolling_, nullptr);
+    base_ = *std::exchange(dropping_, nullptr);
     return DropTrimmed();
   }
   if (absl::IsUnavailable(dropped)) {
-    rolling_ = nullptr;  // another try with the next commit
+    dropping_ = nullptr;  // another try with the next commit
     return;
   }
   // It would come to the same again, for a while.
   LogLine("event=log_not_dropped", dropped);
   drop_again_ = env_.loop->After(kDropAgain, [this] {
-    rolling_ = nullptr;
+    dropping_ = nullptr;
     DropTrimmed();
   });
 }
@@ -117,7 +125,7 @@ void DistributedLog::LogLine(absl::string_view what, const absl::Status& why) {
 // --- Resume points ---
 
 void DistributedLog::TakeResume() {
-  if (resuming_ != nullptr || no_resume_ || rolling_ != nullptr || closing_ ||
+  if (resuming_ != nullptr || no_resume_ || dropping_ != nullptr || closing_ ||
       applied() < node_.commit() || !node_.ResumeDue()) {
     return;
   }
@@ -149,7 +157,7 @@ void DistributedLog::OnResumeWritten(const absl::Status& written) {
     no_resume_ = true;
     LogLine("event=no_resume_point", written);
   }
-  DropTrimmed();
+  TakeCheckpoint();
 }
 
 void DistributedLog::OnResume(const Checkpoint& resume) {
@@ -182,6 +190,7 @@ absl::Status DistributedLog::CheckCheckpoint(const Checkpoint& checkpoint) {
 void DistributedLog::OnCheckpoint(const Checkpoint& checkpoint, bool replaced) {
   base_ = *LogState::Of(checkpoint);
   rolling_ = nullptr;
+  dropping_ = nullptr;
   resuming_ = nullptr;
   trimmed_to_ = std::max(trimmed_to_, base_.trimmed_to());
   if (replaced) FailPendingFrom(Index(0), "a checkpoint replaced the log");

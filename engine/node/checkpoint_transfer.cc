@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <utility>
 
-#include "engine/node/catch_up_pace.h"
+#include "engine/node/cold_read_pace.h"
 
 namespace holdfast {
 

@@ -40,7 +40,7 @@ Node::Node(const Env& env, NodeOptions options, NodeEvents* events)
                            SendTo(out.to, WireType::kCheckpointChunk,
                                   EncodeChunkHeader(out), {std::move(bytes)});
                          }),
-      catch_up_pace_(options_.catch_up_bytes_per_second),
+      cold_read_pace_(options_.id, options_.catch_up_bytes_per_second),
       membership_(env, options_.id, this) {}
 
 Node::~Node() = default;
@@ -165,7 +165,6 @@ const EntryHeader& Node::Propose(EntryKind kind, uint32_t record_count,
     configuration_proposed_ = true;
   }
   tail_.Append(entry);
-  catch_up_pace_.OnAppended(env_.loop->Now(), proposals_.back().size);
   proposed_.push_back(std::move(entry));
   FlushSoon();
   events_->OnEntry(proposed_.back());
@@ -364,6 +363,7 @@ void Node::Persist(RaftPersist& persist, std::vector<Entry>* entries) {
     events_->OnCut(*persist.cut_from);
     write.cut_to = tail_.last();
   }
+  uint64_t bytes = 0;
   for (const EntryMeta& meta : persist.entries) {
     if (entries->empty()) {
       // A new leader's own.
@@ -402,7 +402,9 @@ void Node::Persist(RaftPersist& persist, std::vector<Entry>* entries) {
     }
     CHECK(entry.header.term == meta.term);
     write.entries.push_back(entry);
+    bytes += meta.size;
   }
+  if (bytes > 0) cold_read_pace_.OnAppended(env_.loop->Now(), bytes);
   wal_->Write(std::move(write), core_->durable_commit());
 }
 
@@ -445,7 +447,7 @@ void Node::SendAppend(const Message& message) {
 
 void Node::StartColdRead(const RaftColdRead& cold) {
   const Instant now = env_.loop->Now();
-  const Instant next = catch_up_pace_.NextRead(cold.to, now);
+  const Instant next = cold_read_pace_.NextRead(cold.to, now);
   if (next <= now) return ReadCold(cold);
   // There is one for each server; an earlier one, which nobody waits for any
   // more, goes.
@@ -480,7 +482,7 @@ void Node::OnColdRead(const RaftColdRead& cold,
   std::optional<Message> message = core_->ColdAppend(cold, std::move(metas));
   if (!message.has_value()) return Step(ColdFailed{cold.to, cold.token});
   Send(*message, EncodeEntries(pointers));
-  catch_up_pace_.OnSent(cold.to, env_.loop->Now(), bytes);
+  cold_read_pace_.OnRead(cold.to, env_.loop->Now(), bytes);
   Step(ColdSent{cold.to, cold.token, last, bytes});
 }
 
@@ -519,6 +521,30 @@ void Node::ReadEntries(Index first, size_t max_bytes,
       [done = std::move(done), entries = std::move(entries)]() mutable {
         done(std::move(entries));
       }));
+}
+
+void Node::ReadEntriesAtPace(Index first, size_t max_bytes,
+                             ResultFn<std::vector<Entry>> done) {
+  const Instant now = env_.loop->Now();
+  auto read = [this, first, max_bytes, done = std::move(done)]() mutable {
+    if (stopped_) return;
+    ReadEntries(first, max_bytes,
+                [this, done = std::move(done)](
+                    absl::StatusOr<std::vector<Entry>> entries) mutable {
+                  if (entries.ok()) {
+                    uint64_t bytes = 0;
+                    for (const Entry& entry : *entries) {
+                      bytes += kEntryHeaderBytes + entry.payload.size();
+                    }
+                    cold_read_pace_.OnRead(options_.id, env_.loop->Now(),
+                                           bytes);
+                  }
+                  done(std::move(entries));
+                });
+  };
+  const Instant next = cold_read_pace_.NextRead(options_.id, now);
+  if (next <= now) return read();
+  paced_reads_[options_.id] = env_.loop->At(next, std::move(read));
 }
 
 Index Node::FloorIndexOfOffset(Offset offset) const {

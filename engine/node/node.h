@@ -21,8 +21,8 @@
 #include "engine/env/completion.h"
 #include "engine/env/env.h"
 #include "engine/env/loop.h"
-#include "engine/node/catch_up_pace.h"
 #include "engine/node/checkpoint_transfer.h"
+#include "engine/node/cold_read_pace.h"
 #include "engine/node/forming.h"
 #include "engine/node/identity.h"
 #include "engine/node/membership.h"
@@ -60,8 +60,8 @@ struct NodeOptions {
   uint32_t feature_level_max = kFeatureLevelMax;
   // Of a checkpoint on its way to another server; one at a time.
   size_t checkpoint_chunk_bytes = 64 << 10;
-  // To each server that is behind: of a checkpoint, and, while clients append,
-  // of entries from the log's files.
+  // To each server that is behind: of a checkpoint, and, while entries are
+  // appended, of entries from the log's files; and of those for trimming.
   uint64_t catch_up_bytes_per_second = 64 << 20;
   RaftOptions raft;  // what concerns this server is filled in
   WalOptions wal;
@@ -142,7 +142,7 @@ class Node : private Membership::Host {
   const CheckpointSender& checkpoint_sender() const {
     return checkpoint_sender_;
   }
-  const CatchUpPace& catch_up_pace() const { return catch_up_pace_; }
+  const ColdReadPace& cold_read_pace() const { return cold_read_pace_; }
   // Whether it waits for another server to take over: nothing new should be
   // proposed.
   bool handing_over() const;
@@ -171,6 +171,10 @@ class Node : private Membership::Host {
   // yet may be cut before it is read. From memory if they are there.
   void ReadEntries(Index first, size_t max_bytes,
                    ResultFn<std::vector<Entry>> done);
+  // As ReadEntries, as late as the pace of what isn't urgent says
+  // (ColdReadPace). One at a time: an earlier one that waits is forgotten.
+  void ReadEntriesAtPace(Index first, size_t max_bytes,
+                         ResultFn<std::vector<Entry>> done);
   // An entry at or shortly before the one that holds `offset`.
   Index FloorIndexOfOffset(Offset offset) const;
 
@@ -304,7 +308,7 @@ class Node : private Membership::Host {
   std::shared_ptr<const Configuration> linked_;  // that peers_ has links to
   CheckpointSender checkpoint_sender_;
   CheckpointReceiver checkpoint_receiver_;
-  CatchUpPace catch_up_pace_;
+  ColdReadPace cold_read_pace_;
   std::map<ServerId, Timer> paced_reads_;
   Membership membership_;
 

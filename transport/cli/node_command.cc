@@ -320,8 +320,8 @@ Command NodeCommand() {
             "at least; up to twice as long: 250ms; the same on all servers"},
            {"segment-mib", "N", "size of a segment file; 64"},
            {"catch-up-mib-per-second", "N",
-            "to each server that is behind, while clients append; 64, or twice "
-            "what they append"},
+            "to each server that is behind, while clients append, and to drop "
+            "what was trimmed; 64, or half as much again as they append"},
            {"retention-mib", "N",
             "drop the oldest segments while the log takes more; never unless "
             "told otherwise; the same on all servers"},
