@@ -1,5 +1,6 @@
 #include "engine/node/cold_read_pace.h"
 
+#include <algorithm>
 #include <chrono>
 
 namespace holdfast {
@@ -15,19 +16,31 @@ void ColdReadPace::OnAppended(Instant now, uint64_t bytes) {
   appended_at_ = now;
 }
 
+uint64_t ColdReadPace::ComesCloser(const Read& last) const {
+  const uint64_t appended = appended_ - last.appended;
+  return appended + appended / 2;
+}
+
 void ColdReadPace::OnRead(ServerId reader, Instant now, uint64_t bytes) {
-  reads_[reader] = Read{.at = now, .bytes = bytes, .appended = appended_};
+  Read& last = reads_[reader];
+  // On the assumption that as much is appended until the next one as was since
+  // the last one.
+  const int64_t passed =
+      std::max<int64_t>(1, (now - last.at) / std::chrono::microseconds(1));
+  const uint64_t rate =
+      ComesCloser(last) * 1'000'000 / static_cast<uint64_t>(passed);
+  last = Read{.at = now,
+              .bytes = bytes,
+              .appended = appended_,
+              .bytes_per_second = std::max(bytes_per_second_, rate)};
 }
 
 Instant ColdReadPace::NextRead(ServerId reader, Instant now) {
   auto it = reads_.find(reader);
   if (it == reads_.end() || now - appended_at_ >= kBusyFor) return now;
-  const Read& read = it->second;
-  const uint64_t appended = appended_ - read.appended;
-  const uint64_t comes_closer = appended + appended / 2;
-  if (read.bytes <= comes_closer) return now;
-  const Instant next =
-      read.at + TimeFor(read.bytes - comes_closer, bytes_per_second_);
+  const Read& last = it->second;
+  if (last.bytes <= ComesCloser(last)) return now;
+  const Instant next = last.at + TimeFor(last.bytes, last.bytes_per_second);
   if (next <= now) return now;
   ++(reader == self_ ? stats_.own_paced : stats_.paced);
   return next;

@@ -50,8 +50,12 @@ class ColdReadPace {
   struct Read {
     Instant at;
     uint64_t bytes = 0;
-    uint64_t appended = 0;  // appended_ then
+    uint64_t appended = 0;          // appended_ then
+    uint64_t bytes_per_second = 0;  // until the next one
   };
+
+  // What a reader may have had since the last one, however little the pace.
+  uint64_t ComesCloser(const Read& last) const;
 
   const ServerId self_;
   const uint64_t bytes_per_second_;

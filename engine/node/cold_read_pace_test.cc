@@ -1,5 +1,8 @@
 #include "engine/node/cold_read_pace.h"
 
+#include <algorithm>
+#include <cstdint>
+
 #include "gtest/gtest.h"
 
 namespace holdfast {
@@ -53,6 +56,28 @@ TEST(ColdReadPaceTest, AReaderGetsMoreThanIsAppendedWhateverThePace) {
     read += 3000;
   }
   EXPECT_GE(read, appended * 3 / 2 - 3000);
+}
+
+// The pace, or somewhat more than is appended: not both.
+TEST(ColdReadPaceTest, WhatIsAppendedDoesNotAddToThePace) {
+  for (const uint64_t appended_a_ms : {100, 1000, 2000}) {
+    constexpr uint64_t kPace = 1'000'000;
+    constexpr uint64_t kSlice = 16'000;
+    ColdReadPace pace(kSelf, kPace);
+    uint64_t read = 0;
+    Instant next = At(1s);
+    for (Instant now = At(1s); now < At(11s); now += 1ms) {
+      pace.OnAppended(now, appended_a_ms);
+      if (now < next) continue;
+      pace.OnRead(kOne, now, kSlice);
+      read += kSlice;
+      next = pace.NextRead(kOne, now);
+    }
+    const uint64_t most =
+        10 * std::max(kPace, appended_a_ms * 1000 * 3 / 2) + kSlice;
+    EXPECT_LE(read, most) << appended_a_ms;
+    EXPECT_GE(read, most * 8 / 10) << appended_a_ms;
+  }
 }
 
 }  // namespace
