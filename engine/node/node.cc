@@ -446,12 +446,14 @@ void Node::SendAppend(const Message& message) {
 }
 
 void Node::StartColdRead(const RaftColdRead& cold) {
+  ReadAtPace(cold.to, [this, cold] { ReadCold(cold); });
+}
+
+void Node::ReadAtPace(ServerId reader, Task read) {
   const Instant now = env_.loop->Now();
-  const Instant next = cold_read_pace_.NextRead(cold.to, now);
-  if (next <= now) return ReadCold(cold);
-  // There is one for each server; an earlier one, which nobody waits for any
-  // more, goes.
-  paced_reads_[cold.to] = env_.loop->At(next, [this, cold] { ReadCold(cold); });
+  const Instant next = cold_read_pace_.NextRead(reader, now);
+  if (next <= now) return read();
+  paced_reads_[reader] = env_.loop->At(next, std::move(read));
 }
 
 void Node::ReadCold(const RaftColdRead& cold) {
@@ -525,26 +527,23 @@ void Node::ReadEntries(Index first, size_t max_bytes,
 
 void Node::ReadEntriesAtPace(Index first, size_t max_bytes,
                              ResultFn<std::vector<Entry>> done) {
-  const Instant now = env_.loop->Now();
-  auto read = [this, first, max_bytes, done = std::move(done)]() mutable {
-    if (stopped_) return;
-    ReadEntries(first, max_bytes,
-                [this, done = std::move(done)](
-                    absl::StatusOr<std::vector<Entry>> entries) mutable {
-                  if (entries.ok()) {
-                    uint64_t bytes = 0;
-                    for (const Entry& entry : *entries) {
-                      bytes += kEntryHeaderBytes + entry.payload.size();
-                    }
-                    cold_read_pace_.OnRead(options_.id, env_.loop->Now(),
-                                           bytes);
-                  }
-                  done(std::move(entries));
-                });
-  };
-  const Instant next = cold_read_pace_.NextRead(options_.id, now);
-  if (next <= now) return read();
-  paced_reads_[options_.id] = env_.loop->At(next, std::move(read));
+  ReadAtPace(
+      options_.id, [this, first, max_bytes, done = std::move(done)]() mutable {
+        if (stopped_) return;
+        ReadEntries(first, max_bytes,
+                    [this, done = std::move(done)](
+                        absl::StatusOr<std::vector<Entry>> entries) mutable {
+                      if (entries.ok()) {
+                        uint64_t bytes = 0;
+                        for (const Entry& entry : *entries) {
+                          bytes += kEntryHeaderBytes + entry.payload.size();
+                        }
+                        cold_read_pace_.OnRead(options_.id, env_.loop->Now(),
+                                               bytes);
+                      }
+                      done(std::move(entries));
+                    });
+      });
 }
 
 Index Node::FloorIndexOfOffset(Offset offset) const {

@@ -269,6 +269,9 @@ class Node : private Membership::Host {
   void SendCheckpoints();
   void StartColdRead(const RaftColdRead& cold);
   void ReadCold(const RaftColdRead& cold);
+  // At once or at its turn. There is one for each reader; an earlier one, which
+  // nobody waits for any more, goes.
+  void ReadAtPace(ServerId reader, Task read);
   void OnColdRead(const RaftColdRead& cold,
                   absl::StatusOr<std::vector<Entry>> entries);
   void Stop(absl::Status why);
