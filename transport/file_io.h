@@ -4,11 +4,15 @@
 #include <sys/uio.h>
 
 #include <cstdint>
+#include <memory>
+#include <utility>
 #include <vector>
 
 #include "absl/status/status.h"
 #include "absl/strings/string_view.h"
 #include "engine/base/buffer.h"
+#include "transport/owned_fd.h"
+#include "transport/worker.h"
 
 namespace holdfast {
 
@@ -23,6 +27,26 @@ absl::Status ErrnoStatus(int error, absl::string_view operation,
 // of them empty. Points into `data`.
 std::vector<iovec> FrontParts(const Buffers& data);
 size_t TotalSize(const std::vector<iovec>& parts);
+
+// The descriptor of an open file, closed by a helper thread: closing a file
+// that was removed takes as long as freeing its space.
+class FileFd {
+ public:
+  // `closer` isn't one whose jobs may have the last use of this.
+  FileFd(OwnedFd fd, std::shared_ptr<Worker> closer)
+      : fd_(std::move(fd)), closer_(std::move(closer)) {}
+  FileFd(const FileFd&) = delete;
+  FileFd& operator=(const FileFd&) = delete;
+  ~FileFd() {
+    closer_->Run([fd = std::move(fd_)] {});
+  }
+
+  int get() const { return fd_.get(); }
+
+ private:
+  OwnedFd fd_;
+  const std::shared_ptr<Worker> closer_;
+};
 
 // A file's size and the writes in flight, as its File's user knows them.
 class FileExtent {

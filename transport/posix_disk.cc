@@ -139,10 +139,11 @@ absl::StatusOr<std::unique_ptr<File>> PosixDisk::MakeFile(
     absl::StatusOr<OpenedFile> opened, const std::string& name) {
   if (!opened.ok()) return opened.status();
   if (uring_ != nullptr) {
-    return std::make_unique<UringFile>(
-        loop_, uring_, writer_, std::move(opened->fd), opened->size, name);
+    return std::make_unique<UringFile>(loop_, uring_, writer_, background_,
+                                       std::move(opened->fd), opened->size,
+                                       name);
   }
-  return std::make_unique<PosixFile>(loop_, writer_, reader_,
+  return std::make_unique<PosixFile>(loop_, writer_, reader_, background_,
                                      std::move(opened->fd), opened->size, name);
 }
 

@@ -44,14 +44,14 @@ absl::StatusOr<Buffer> ReadFully(int fd, uint64_t at, size_t n,
 }  // namespace
 
 PosixFile::PosixFile(EpollLoop* loop, std::shared_ptr<Worker> writer,
-                     std::shared_ptr<Worker> reader, OwnedFd fd, uint64_t size,
+                     std::shared_ptr<Worker> reader,
+                     std::shared_ptr<Worker> closer, OwnedFd fd, uint64_t size,
                      std::string name)
     : writer_(std::move(writer)),
       reader_(std::move(reader)),
-      shared_(std::make_shared<Shared>()),
+      shared_(std::make_shared<Shared>(std::move(fd), std::move(closer))),
       extent_(size) {
   shared_->inbox = loop->inbox();
-  shared_->fd = std::move(fd);
   shared_->name = std::move(name);
   shared_->file = this;
 }

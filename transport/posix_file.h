@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <memory>
 #include <string>
+#include <utility>
 
 #include "absl/status/status.h"
 #include "engine/env/disk.h"
@@ -16,12 +17,12 @@
 namespace holdfast {
 
 // A File of a PosixDisk with helper threads: one for what changes the file, in
-// the order of submission, and one for reads.
+// the order of submission, one for reads, and one that closes it.
 class PosixFile final : public File {
  public:
   PosixFile(EpollLoop* loop, std::shared_ptr<Worker> writer,
-            std::shared_ptr<Worker> reader, OwnedFd fd, uint64_t size,
-            std::string name);
+            std::shared_ptr<Worker> reader, std::shared_ptr<Worker> closer,
+            OwnedFd fd, uint64_t size, std::string name);
   ~PosixFile() override;
 
   void Read(uint64_t at, size_t n, ResultFn<Buffer> done) override;
@@ -34,8 +35,11 @@ class PosixFile final : public File {
  private:
   // Shared with the jobs under way.
   struct Shared {
+    Shared(OwnedFd opened, std::shared_ptr<Worker> closer)
+        : fd(std::move(opened), std::move(closer)) {}
+
     std::shared_ptr<LoopInbox> inbox;
-    OwnedFd fd;
+    const FileFd fd;
     std::string name;
     // The PosixFile, for completions; only the Loop looks at it.
     PosixFile* file = nullptr;

@@ -27,10 +27,13 @@ bool MayRetry(int result) {
 
 // Shared with the chains under way.
 struct UringFile::Shared {
+  Shared(OwnedFd opened, std::shared_ptr<Worker> closer)
+      : fd(std::move(opened), std::move(closer)) {}
+
   std::shared_ptr<Uring> uring;
   std::shared_ptr<Worker> worker;
   std::shared_ptr<LoopInbox> inbox;
-  OwnedFd fd;
+  const FileFd fd;
   std::string name;
   // The UringFile, for completions; only the Loop looks at it.
   UringFile* file = nullptr;
@@ -242,15 +245,15 @@ class UringFile::DropCacheChain final : public UringChain {
 // --- The file ---
 
 UringFile::UringFile(EpollLoop* loop, std::shared_ptr<Uring> uring,
-                     std::shared_ptr<Worker> worker, OwnedFd fd, uint64_t size,
+                     std::shared_ptr<Worker> worker,
+                     std::shared_ptr<Worker> closer, OwnedFd fd, uint64_t size,
                      std::string name)
-    : shared_(std::make_shared<Shared>()),
+    : shared_(std::make_shared<Shared>(std::move(fd), std::move(closer))),
       changes_(std::make_shared<Changes>(shared_)),
       extent_(size) {
   shared_->uring = std::move(uring);
   shared_->worker = std::move(worker);
   shared_->inbox = loop->inbox();
-  shared_->fd = std::move(fd);
   shared_->name = std::move(name);
   shared_->file = this;
 }

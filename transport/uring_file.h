@@ -21,10 +21,11 @@ namespace holdfast {
 // that failed. Reads run beside these.
 class UringFile final : public File {
  public:
-  // `worker` runs what io_uring doesn't have: truncating.
+  // `worker` runs what io_uring doesn't have: truncating. `closer` closes the
+  // file.
   UringFile(EpollLoop* loop, std::shared_ptr<Uring> uring,
-            std::shared_ptr<Worker> worker, OwnedFd fd, uint64_t size,
-            std::string name);
+            std::shared_ptr<Worker> worker, std::shared_ptr<Worker> closer,
+            OwnedFd fd, uint64_t size, std::string name);
   ~UringFile() override;
 
   void Read(uint64_t at, size_t n, ResultFn<Buffer> done) override;

@@ -234,12 +234,24 @@ void Wal::CutTo(const LogPoint& point) {
 
 void Wal::RemoveReplaced() {
   // Their successor's header is durable: they hold nothing that counts.
-  for (const std::string& name : replaced_) {
-    disk_->Remove(name, [](absl::Status) {
-      // If it stays, the next start removes it.
-    });
-  }
+  for (std::string& name : replaced_) Remove(std::move(name));
   replaced_.clear();
+}
+
+void Wal::Remove(std::string name) {
+  to_remove_.push_back(std::move(name));
+  if (!removing_) RemoveNext();
+}
+
+void Wal::RemoveNext() {
+  removing_ = !to_remove_.empty();
+  if (!removing_) return;
+  const std::string name = std::move(to_remove_.front());
+  to_remove_.pop_front();
+  disk_->Remove(name, scope_.Wrap([this](absl::Status) {
+    // If it stays, the next start removes it.
+    RemoveNext();
+  }));
 }
 
 // --- Checkpoints ---
@@ -312,9 +324,7 @@ void Wal::DropSegments() {
   if (beginning_) return;
   while (segments_.size() > 1 && segments_.front().last() < drop_before_) {
     ++stats_.segments_dropped;
-    disk_->Remove(SegmentName(segments_.front().id()), [](absl::Status) {
-      // If it stays, the next start removes it.
-    });
+    Remove(SegmentName(segments_.front().id()));
     segments_.erase(segments_.begin());
   }
 }

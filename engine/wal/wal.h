@@ -215,6 +215,10 @@ class Wal {
   void OnResetHeaderSynced(DoneFn done);
   void DropSegments();
   void RemoveReplaced();
+  // One file after the other: each may take its time, and the disk is needed
+  // for the next segment, too.
+  void Remove(std::string name);
+  void RemoveNext();
   void ArmMark();
   void WriteMark();
   void ReadMore(uint64_t id, uint64_t length);
@@ -265,6 +269,8 @@ class Wal {
   bool allocating_ = false;
   uint64_t next_id_ = 1;
   std::vector<std::string> replaced_;  // files to remove after the next sync
+  std::deque<std::string> to_remove_;  // now
+  bool removing_ = false;
   uint64_t next_read_ = 1;
   std::map<uint64_t, ReadJob> reads_;
   WalStats stats_;
