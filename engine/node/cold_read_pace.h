@@ -1,6 +1,7 @@
 #ifndef HOLDFAST_ENGINE_NODE_COLD_READ_PACE_H_
 #define HOLDFAST_ENGINE_NODE_COLD_READ_PACE_H_
 
+#include <algorithm>
 #include <cstdint>
 #include <map>
 
@@ -15,8 +16,8 @@ Duration TimeFor(uint64_t bytes, uint64_t bytes_per_second);
 // When entries may be read from the log's files for what isn't urgent: a server
 // that is behind, or what trims have left nobody needs. At once while nothing
 // is appended; otherwise so many bytes a second, to leave the rest of the disk,
-// the wire and the processor to those who append, but never less than half as
-// much again as they do: whoever reads comes closer to the log's end.
+// the wire and the processor to those who append, but never less than an eighth
+// more than they do: whoever reads comes closer to the log's end.
 class ColdReadPace {
  public:
   // `self`: this server; `bytes_per_second`: for each reader; not 0.
@@ -25,10 +26,16 @@ class ColdReadPace {
 
   // To this server's log.
   void OnAppended(Instant now, uint64_t bytes);
-  // `reader`: a server that is behind, or this one.
-  void OnRead(ServerId reader, Instant now, uint64_t bytes);
-  // `now` or later.
+  // `reader`, a server that is behind, or this one, wants to read: `now`, if
+  // its turn has come, which begins with that; else when to ask again.
   Instant NextRead(ServerId reader, Instant now);
+  // Of the `bytes_max` that may be read at once, how many to read in that turn:
+  // while others append, only so much as doesn't make them wait for long.
+  uint64_t BytesAtOnce(Instant now, uint64_t bytes_max) const {
+    return busy(now) ? std::min(bytes_max, kBytesAtOnceBusy) : bytes_max;
+  }
+  // What it read in its turn.
+  void OnRead(ServerId reader, uint64_t bytes) { turns_[reader].bytes = bytes; }
 
   struct Stats {
     // Reads that had to wait for their turn: for others, for this server.
@@ -44,24 +51,28 @@ class ColdReadPace {
   const Stats& stats() const { return stats_; }
 
  private:
-  // Without an append for so long, nobody appends.
-  static constexpr Duration kBusyFor = 100ms;
+  // Without an append for so long, nobody appends; over so long what they
+  // append is measured, since it comes in bursts; so often readers ask.
+  static constexpr Duration kWindow = 100ms;
+  static constexpr uint64_t kBytesAtOnceBusy = 128 << 10;
+  // A turn that began late may make up for so much.
+  static constexpr Duration kMakeUp = 20ms;
 
-  struct Read {
+  bool busy(Instant now) const { return now - appended_at_ < kWindow; }
+
+  struct Turn {
     Instant at;
     uint64_t bytes = 0;
-    uint64_t appended = 0;          // appended_ then
-    uint64_t bytes_per_second = 0;  // until the next one
+    bool waited = false;  // for the next one
   };
-
-  // What a reader may have had since the last one, however little the pace.
-  uint64_t ComesCloser(const Read& last) const;
 
   const ServerId self_;
   const uint64_t bytes_per_second_;
-  uint64_t appended_ = 0;
   Instant appended_at_;
-  std::map<ServerId, Read> reads_;  // the last one for each
+  Instant window_began_;
+  uint64_t window_bytes_ = 0;
+  uint64_t appended_per_second_ = 0;  // in the window before
+  std::map<ServerId, Turn> turns_;    // the last one of each
   Stats stats_;
 };
 

@@ -1,7 +1,7 @@
 #include "engine/node/cold_read_pace.h"
 
-#include <algorithm>
 #include <cstdint>
+#include <functional>
 
 #include "gtest/gtest.h"
 
@@ -17,67 +17,82 @@ Instant At(Duration since_start) { return Instant(since_start); }
 
 TEST(ColdReadPaceTest, NothingWaitsWhileNobodyAppends) {
   ColdReadPace pace(kSelf, kMib);
-  pace.OnRead(kOne, At(1s), 8 * kMib);
-  EXPECT_EQ(pace.NextRead(kOne, At(1s)), At(1s));
+  auto read = [&pace](Instant now) {
+    ASSERT_EQ(pace.NextRead(kOne, now), now);
+    pace.OnRead(kOne, 8 * kMib);
+  };
+  read(At(1s));
+  read(At(1s));
   pace.OnAppended(At(2s), 1);
-  pace.OnRead(kOne, At(3s), 8 * kMib);
-  EXPECT_EQ(pace.NextRead(kOne, At(3s)), At(3s));
+  read(At(3s));
+  read(At(3s));
   EXPECT_EQ(pace.stats().paced, 0u);
 }
 
 TEST(ColdReadPaceTest, EachReaderHasItsTurnWhileClientsAppend) {
   ColdReadPace pace(kSelf, kMib);
-  pace.OnAppended(At(1s), 100);
-  EXPECT_EQ(pace.NextRead(kOne, At(1s)), At(1s));
-  pace.OnRead(kOne, At(1s), kMib / 4);
-  EXPECT_EQ(pace.NextRead(kOne, At(1s)), At(1250ms));
-  EXPECT_EQ(pace.NextRead(kTwo, At(1s)), At(1s));
-  pace.OnRead(kTwo, At(1050ms), kMib / 8);
-  EXPECT_EQ(pace.NextRead(kTwo, At(1060ms)), At(1175ms));
-  EXPECT_EQ(pace.NextRead(kOne, At(1060ms)), At(1250ms));
-  EXPECT_EQ(pace.stats().paced, 3u);
+  auto read = [&pace](ServerId reader, Instant now, uint64_t bytes) {
+    pace.OnAppended(now, 1);
+    ASSERT_EQ(pace.NextRead(reader, now), now);
+    pace.OnRead(reader, bytes);
+  };
+  read(kOne, At(1s), kMib / 16);
+  EXPECT_EQ(pace.NextRead(kOne, At(1s)), At(1062500us));
+  read(kTwo, At(1s), kMib / 32);
+  EXPECT_EQ(pace.NextRead(kTwo, At(1010ms)), At(1031250us));
+  EXPECT_EQ(pace.NextRead(kOne, At(1020ms)), At(1062500us));
+  EXPECT_EQ(pace.stats().paced, 2u);
   EXPECT_EQ(pace.stats().own_paced, 0u);
-  pace.OnRead(kSelf, At(1060ms), kMib);
-  EXPECT_EQ(pace.NextRead(kSelf, At(1060ms)), At(2060ms));
+  // Longer than that nobody waits without asking.
+  read(kSelf, At(1020ms), kMib);
+  EXPECT_EQ(pace.NextRead(kSelf, At(1030ms)), At(1130ms));
   EXPECT_EQ(pace.stats().own_paced, 1u);
+  // A turn that begins late makes up for it, but only for so much.
+  read(kOne, At(1070ms), kMib / 16);
+  EXPECT_EQ(pace.NextRead(kOne, At(1070ms)), At(1125ms));
+  read(kOne, At(1165ms), kMib / 16);
+  EXPECT_EQ(pace.NextRead(kOne, At(1165ms)), At(1207500us));
 }
 
-TEST(ColdReadPaceTest, AReaderGetsMoreThanIsAppendedWhateverThePace) {
-  ColdReadPace pace(kSelf, 1);
-  Instant now = At(1s);
-  uint64_t appended = 0;
+// What is read in 10 s of 8,000 bytes each, while what `appended` says is
+// appended in each millisecond.
+uint64_t ReadIn10Seconds(uint64_t bytes_per_second,
+                         const std::function<uint64_t(int)>& appended) {
+  constexpr uint64_t kSlice = 8'000;
+  ColdReadPace pace(kSelf, bytes_per_second);
   uint64_t read = 0;
-  for (int i = 0; i < 1000; ++i) {
-    now += 1ms;
-    pace.OnAppended(now, 1000);
-    appended += 1000;
-    if (pace.NextRead(kOne, now) > now) continue;
-    pace.OnRead(kOne, now, 3000);
-    read += 3000;
+  for (int ms = 0; ms < 10'000; ++ms) {
+    const Instant now = At(1s + Duration(1ms) * ms);
+    if (const uint64_t bytes = appended(ms); bytes > 0) {
+      pace.OnAppended(now, bytes);
+    }
+    while (pace.NextRead(kOne, now) <= now) {
+      pace.OnRead(kOne, kSlice);
+      read += kSlice;
+    }
   }
-  EXPECT_GE(read, appended * 3 / 2 - 3000);
+  return read;
+}
+
+void ExpectAbout(uint64_t found, uint64_t expected) {
+  EXPECT_GE(found, expected * 95 / 100);
+  EXPECT_LE(found, expected * 105 / 100);
 }
 
 // The pace, or somewhat more than is appended: not both.
-TEST(ColdReadPaceTest, WhatIsAppendedDoesNotAddToThePace) {
-  for (const uint64_t appended_a_ms : {100, 1000, 2000}) {
-    constexpr uint64_t kPace = 1'000'000;
-    constexpr uint64_t kSlice = 16'000;
-    ColdReadPace pace(kSelf, kPace);
-    uint64_t read = 0;
-    Instant next = At(1s);
-    for (Instant now = At(1s); now < At(11s); now += 1ms) {
-      pace.OnAppended(now, appended_a_ms);
-      if (now < next) continue;
-      pace.OnRead(kOne, now, kSlice);
-      read += kSlice;
-      next = pace.NextRead(kOne, now);
-    }
-    const uint64_t most =
-        10 * std::max(kPace, appended_a_ms * 1000 * 3 / 2) + kSlice;
-    EXPECT_LE(read, most) << appended_a_ms;
-    EXPECT_GE(read, most * 8 / 10) << appended_a_ms;
-  }
+TEST(ColdReadPaceTest, ThePaceOrAnEighthMoreThanIsAppended) {
+  auto steadily = [](uint64_t bytes) { return [=](int) { return bytes; }; };
+  ExpectAbout(ReadIn10Seconds(1'000'000, steadily(1)), 10'000'000);
+  ExpectAbout(ReadIn10Seconds(1'000'000, steadily(800)), 10'000'000);
+  ExpectAbout(ReadIn10Seconds(1'000'000, steadily(2000)), 22'500'000);
+  ExpectAbout(ReadIn10Seconds(1, steadily(1000)), 11'250'000);
+}
+
+// Clients' appends come in groups, and readers ask in between.
+TEST(ColdReadPaceTest, BurstsDoNotAddToThePace) {
+  auto in_bursts = [](int ms) { return ms % 40 < 20 ? 1400u : 0u; };
+  ExpectAbout(ReadIn10Seconds(1'000'000, in_bursts), 10'000'000);
+  ExpectAbout(ReadIn10Seconds(1, in_bursts), 7'875'000);
 }
 
 }  // namespace

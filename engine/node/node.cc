@@ -453,13 +453,16 @@ void Node::ReadAtPace(ServerId reader, Task read) {
   const Instant now = env_.loop->Now();
   const Instant next = cold_read_pace_.NextRead(reader, now);
   if (next <= now) return read();
-  paced_reads_[reader] = env_.loop->At(next, std::move(read));
+  paced_reads_[reader] =
+      env_.loop->At(next, [this, reader, read = std::move(read)]() mutable {
+        ReadAtPace(reader, std::move(read));
+      });
 }
 
 void Node::ReadCold(const RaftColdRead& cold) {
   if (stopped_) return;
   wal_->Read(
-      cold.first, cold.max_bytes,
+      cold.first, cold_read_pace_.BytesAtOnce(env_.loop->Now(), cold.max_bytes),
       scope_.Wrap([this, cold](absl::StatusOr<std::vector<Entry>> entries) {
         OnColdRead(cold, std::move(entries));
       }));
@@ -484,7 +487,7 @@ void Node::OnColdRead(const RaftColdRead& cold,
   std::optional<Message> message = core_->ColdAppend(cold, std::move(metas));
   if (!message.has_value()) return Step(ColdFailed{cold.to, cold.token});
   Send(*message, EncodeEntries(pointers));
-  cold_read_pace_.OnRead(cold.to, env_.loop->Now(), bytes);
+  cold_read_pace_.OnRead(cold.to, bytes);
   Step(ColdSent{cold.to, cold.token, last, bytes});
 }
 
@@ -527,23 +530,22 @@ void Node::ReadEntries(Index first, size_t max_bytes,
 
 void Node::ReadEntriesAtPace(Index first, size_t max_bytes,
                              ResultFn<std::vector<Entry>> done) {
-  ReadAtPace(
-      options_.id, [this, first, max_bytes, done = std::move(done)]() mutable {
-        if (stopped_) return;
-        ReadEntries(first, max_bytes,
-                    [this, done = std::move(done)](
-                        absl::StatusOr<std::vector<Entry>> entries) mutable {
-                      if (entries.ok()) {
-                        uint64_t bytes = 0;
-                        for (const Entry& entry : *entries) {
-                          bytes += kEntryHeaderBytes + entry.payload.size();
-                        }
-                        cold_read_pace_.OnRead(options_.id, env_.loop->Now(),
-                                               bytes);
-                      }
-                      done(std::move(entries));
-                    });
-      });
+  ReadAtPace(options_.id, [this, first, max_bytes,
+                           done = std::move(done)]() mutable {
+    if (stopped_) return;
+    ReadEntries(first, cold_read_pace_.BytesAtOnce(env_.loop->Now(), max_bytes),
+                [this, done = std::move(done)](
+                    absl::StatusOr<std::vector<Entry>> entries) mutable {
+                  if (entries.ok()) {
+                    uint64_t bytes = 0;
+                    for (const Entry& entry : *entries) {
+                      bytes += kEntryHeaderBytes + entry.payload.size();
+                    }
+                    cold_read_pace_.OnRead(options_.id, bytes);
+                  }
+                  done(std::move(entries));
+                });
+  });
 }
 
 Index Node::FloorIndexOfOffset(Offset offset) const {

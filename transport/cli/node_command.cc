@@ -188,7 +188,7 @@ absl::StatusOr<NodeSettings> ParseSettings(const Args& args) {
   if (!segment.ok()) return segment.status();
   node.wal.segment_bytes = *segment << 20;
   absl::StatusOr<uint64_t> catch_up =
-      args.Number("catch-up-mib-per-second", 64, 1, 1 << 20);
+      args.Number("catch-up-mib-per-second", 32, 1, 1 << 20);
   if (!catch_up.ok()) return catch_up.status();
   node.catch_up_bytes_per_second = *catch_up << 20;
   if (absl::Status s = ParseFeatureLevel(args, &node); !s.ok()) return s;
@@ -320,8 +320,8 @@ Command NodeCommand() {
             "at least; up to twice as long: 250ms; the same on all servers"},
            {"segment-mib", "N", "size of a segment file; 64"},
            {"catch-up-mib-per-second", "N",
-            "to each server that is behind, while clients append, and to drop "
-            "what was trimmed; 64, or half as much again as they append"},
+            "to each server that is behind, while clients append, and to read "
+            "what was trimmed; 32, or an eighth more than they append"},
            {"retention-mib", "N",
             "drop the oldest segments while the log takes more; never unless "
             "told otherwise; the same on all servers"},
