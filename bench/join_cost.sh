@@ -39,13 +39,14 @@ next_rate() {
   read -r -t $patience rate <&5 || fail "expected a rate, found none"
 }
 
-last_to_go=()
-dropped() { [ ! -e "${last_to_go[$1]}" ]; }
+# All segments that a trim drops go at once.
+oldest=()
+dropped() { [ ! -e "${oldest[$1]}" ]; }
 
 sleep 2
 for ((round = 1; round <= rounds; round++)); do
   next_rate
-  sleep 4
+  sleep 10
   next_rate
   calm=$rate
 
@@ -69,11 +70,11 @@ for ((round = 1; round <= rounds; round++)); do
   trim_began=$SECONDS
   for id in 1 2 3; do
     segments=("$work/data$id"/*.segment)
-    # Records don't all take the same space: not quite a quarter of them.
-    last_to_go[id]=${segments[${#segments[@]} / 5]}
+    oldest[id]=${segments[0]}
   done
   ops trim --before=$((first + (next - first) / 4))
   expect_code 0
+  sleep 4
   for id in 1 2 3; do await "server $id to have dropped it" dropped $id; done
   next_rate
   trimming=$rate

@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "absl/status/status.h"
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "engine/base/batch.h"
 #include "gtest/gtest.h"
@@ -79,6 +80,18 @@ class CheckpointScenario : public Scenario {
     sim_->RunUntil([&] { return status->has_value(); }, 5s);
     return status->value_or(absl::UnavailableError("no answer"));
   }
+  // All of them, in one way or another.
+  static void RotWaypoints(DiskImage* disk) {
+    for (const auto& [name, file] : disk->names().now()) {
+      if (!absl::EndsWith(name, ".waypoint")) continue;
+      if (file->now().size() % 2 == 0) {
+        file->Write(0, 40, {Buffer::Copy("rot")});
+      } else {
+        file->Truncate(0, 50);
+      }
+      file->SyncBefore(1);
+    }
+  }
   MachineId Follower() { return sim_->Leader()->machine() % 3 + 1; }
 
  private:
@@ -101,18 +114,45 @@ TEST_F(CheckpointScenario, TrimmedRecordsGoEverywhere) {
   ExpectGoodEnd();
 }
 
-// What goes is read in turns with what clients append, and it goes all the
-// same.
-TEST_F(CheckpointScenario, TrimmedRecordsAreReadAtAPaceWhileClientsAppend) {
+// A few are read all the same: these segments get full faster than waypoints
+// are written.
+TEST_F(CheckpointScenario, WaypointsSpareTheReadingOfWhatIsTrimmed) {
+  uint64_t jumped = 0;
+  uint64_t read = 0;
+  for (uint64_t seed = 1; seed <= 5; ++seed) {
+    Make(seed, 3);
+    ASSERT_TRUE(Fill());
+    ASSERT_TRUE(TrimMost().ok());
+    for (MachineId m = 1; m <= 3; ++m) {
+      ASSERT_TRUE(WaitUntilDropped(sim_->server(m))) << seed << ", " << m;
+    }
+    jumped += Stat("log_prefix_jumped");
+    read += Stat("log_prefix_read");
+    EXPECT_GT(Stat("waypoint_removed"), 0u) << seed;
+    ExpectGoodEnd();
+  }
+  EXPECT_GT(jumped, 3 * read);
+}
+
+// Without them what goes is read, in turns with what clients append, and it
+// goes all the same.
+TEST_F(CheckpointScenario, WhereWaypointsRotWhatIsTrimmedIsReadAtAPace) {
   uint64_t paced = 0;
   for (uint64_t seed = 1; seed <= 5; ++seed) {
     Make(seed, 3);
     ASSERT_TRUE(Fill());
+    for (MachineId m = 1; m <= 3; ++m) {
+      sim_->server(m)->Crash(false);
+      RotWaypoints(sim_->server(m)->disk());
+      sim_->server(m)->Start();
+    }
     ASSERT_TRUE(TrimMost().ok());
     ASSERT_TRUE(Fill());
     for (MachineId m = 1; m <= 3; ++m) {
       ASSERT_TRUE(WaitUntilDropped(sim_->server(m))) << seed << ", " << m;
     }
+    EXPECT_GE(Stat("waypoint_damaged"), 3u) << seed;
+    EXPECT_GE(Stat("log_prefix_read"), 1u) << seed;
     paced += Stat("trim_read_paced");
     ExpectGoodEnd();
   }

@@ -152,6 +152,9 @@ void SimServer::CollectStats(std::map<std::string, uint64_t>* totals) const {
   }
   log.node().checkpoint_sender().stats().ForEach(add);
   log.node().cold_read_pace().stats().ForEach(add);
+  if (log.node().waypoints() != nullptr) {
+    log.node().waypoints()->stats().ForEach(add);
+  }
 }
 
 void SimServer::AddStats(std::map<std::string, uint64_t>* totals) const {

@@ -173,6 +173,8 @@ class DistributedLog : private NodeEvents {
     uint64_t trims = 0;  // committed
     uint64_t trims_by_retention = 0;
     uint64_t prefix_dropped = 0;  // behind a checkpoint
+    uint64_t prefix_jumped = 0;   // to a waypoint, to be dropped
+    uint64_t prefix_read = 0;     // for want of one
     uint64_t drops_waited = 0;    // for a resume point
     uint64_t restored = 0;        // from a leader's checkpoint
     uint64_t resume_points = 0;   // written
@@ -188,6 +190,8 @@ class DistributedLog : private NodeEvents {
       fn("log_trim", trims);
       fn("log_trim_by_retention", trims_by_retention);
       fn("log_prefix_dropped", prefix_dropped);
+      fn("log_prefix_jumped", prefix_jumped);
+      fn("log_prefix_read", prefix_read);
       fn("log_drop_waited", drops_waited);
       fn("log_restored", restored);
       fn("log_resume_point", resume_points);
@@ -250,9 +254,10 @@ class DistributedLog : private NodeEvents {
   void AwaitCommit(Index index, PendingAppend pending);
   void CheckRetention();
   void TrimOnceSure(Offset first, DoneFn done);
-  // Drops what trims have left nobody needs; in slices, at the pace of what
-  // isn't urgent, until it is done.
+  // Drops what trims have left nobody needs.
   void DropTrimmed();
+  void JumpTo(Index waypoint);
+  // In slices, at the pace of what isn't urgent.
   void RollTo(Index last);
   void OnDropped(const absl::Status& dropped);
   void TakeCheckpoint();
@@ -290,8 +295,9 @@ class DistributedLog : private NodeEvents {
   // say.
   std::map<Index, Offset> trims_;
   Offset trimmed_to_;
-  // Of the prefix that the log has lost; on its way to the next one; and that
-  // one, whose checkpoint is being made and written.
+  // Of the prefix that the log has lost; on its way to the next one, by a
+  // waypoint or entry by entry; and that one, whose checkpoint is being made
+  // and written.
   LogState base_;
   Timer retention_;
   std::unique_ptr<LogState> rolling_;

@@ -18,10 +18,12 @@ constexpr Duration kDropAgain = 60s;
 
 // --- Dropping ---
 
-// The state of the log's lost prefix is rolled forward over the entries that
-// are to be lost next, a slice at a time; then it is the next checkpoint, which
-// waits for a resume point that is being made: the machine takes one snapshot
-// at a time.
+// The state of the log's lost prefix becomes that of the last waypoint of what
+// is to be lost next. Without any it is rolled forward over those entries, a
+// slice at a time, if it is worth the reading: otherwise the log keeps a
+// segment until a waypoint behind it may be used. Then it is the next
+// checkpoint, which waits for a resume point that is being made: the machine
+// takes one snapshot at a time.
 void DistributedLog::DropTrimmed() {
   if (rolling_ != nullptr || dropping_ != nullptr || closing_ ||
       trimmed_to_ <= node_.base().next_offset) {
@@ -33,10 +35,32 @@ void DistributedLog::DropTrimmed() {
                            ? node_.FloorIndexOfOffset(trimmed_to_)
                            : node_.commit();
   if (applier_ != nullptr && applier_->restoring()) return;
-  const Index last = node_.DroppableTo(std::min(needed - 1, applied()));
-  if (last <= base_.point().index) return;
+  const Node::Droppable droppable =
+      node_.DroppableTo(std::min(needed - 1, applied()));
+  const bool jump = droppable.waypoint > base_.point().index;
+  if (!jump && !droppable.several) return;
   rolling_ = std::make_unique<LogState>(base_);
-  RollTo(last);
+  if (jump) return JumpTo(droppable.waypoint);
+  ++stats_.prefix_read;
+  RollTo(droppable.to);
+}
+
+void DistributedLog::JumpTo(Index waypoint) {
+  node_.ReadWaypoint(waypoint, [this, from = base_.point()](
+                                   const absl::StatusOr<Checkpoint>& found) {
+    // A checkpoint from the leader may have come in between.
+    if (rolling_ == nullptr || rolling_->point() != from) return;
+    if (!found.ok()) {
+      rolling_ = nullptr;
+      return DropTrimmed();  // by an earlier one, or by none
+    }
+    dropping_ = std::move(rolling_);
+    absl::StatusOr<LogState> state = LogState::Of(*found);
+    if (!state.ok()) return OnDropped(state.status());
+    ++stats_.prefix_jumped;
+    *dropping_ = *std::move(state);
+    TakeCheckpoint();
+  });
 }
 
 void DistributedLog::RollTo(Index last) {
@@ -45,7 +69,7 @@ void DistributedLog::RollTo(Index last) {
   node_.ReadEntriesAtPace(
       next, kSliceBytes,
       [this, last, next](absl::StatusOr<std::vector<Entry>> entries) {
-        // A checkpoint from the leader may have come in between.
+        // As in JumpTo.
         if (rolling_ == nullptr || rolling_->point().index + 1 != next) return;
         if (!entries.ok() || entries->front().header.index != next) {
           rolling_ = nullptr;
@@ -69,7 +93,7 @@ void DistributedLog::TakeCheckpoint() {
   }
   AddSnapshot(dropping_->MakeCheckpoint(),
               [this](absl::StatusOr<Checkpoint> checkpoint) {
-                // As in RollTo.
+                // As in JumpTo.
                 if (dropping_ == nullptr) return;
                 if (!checkpoint.ok()) return OnDropped(checkpoint.status());
                 if (dropping_->point() == checkpoint->point) {

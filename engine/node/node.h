@@ -32,6 +32,7 @@
 #include "engine/node/remote_reads.h"
 #include "engine/node/startup.h"
 #include "engine/node/tail.h"
+#include "engine/node/waypoints.h"
 #include "engine/raft/core.h"
 #include "engine/wal/checkpoint_file.h"
 #include "engine/wal/wal.h"
@@ -62,7 +63,7 @@ struct NodeOptions {
   size_t checkpoint_chunk_bytes = 64 << 10;
   // To each server that is behind: of a checkpoint, and, while entries are
   // appended, of entries from the log's files; and of those for trimming.
-  uint64_t catch_up_bytes_per_second = 64 << 20;
+  uint64_t catch_up_bytes_per_second = 32 << 20;
   RaftOptions raft;  // what concerns this server is filled in
   WalOptions wal;
   PeersOptions peers;
@@ -143,15 +144,29 @@ class Node : private Membership::Host {
     return checkpoint_sender_;
   }
   const ColdReadPace& cold_read_pace() const { return cold_read_pace_; }
+  // Null before this server's directory is open.
+  const Waypoints* waypoints() const { return waypoints_.get(); }
   // Whether it waits for another server to take over: nothing new should be
   // proposed.
   bool handing_over() const;
 
   // --- Anybody's ---
+  struct Droppable {
+    // The end of a segment; 0: nothing may be dropped.
+    Index to;
+    // More than one segment ends between here and there.
+    bool several = false;
+    // The last entry of a prefix that has a waypoint, at least a segment more
+    // than is dropped already; 0: there is none.
+    Index waypoint;
+  };
   // Up to where the log may be dropped now, if nobody needs entries up to
-  // `up_to` here: the end of a segment; 0: nothing. A leader keeps what its
-  // followers lack, unless one lacks too much.
-  Index DroppableTo(Index up_to) const;
+  // `up_to` here. A leader keeps what its followers lack, unless one lacks too
+  // much.
+  Droppable DroppableTo(Index up_to) const;
+  // What the prefix up to there amounts to, without a state machine. An error:
+  // it can't be read; there is none there any more.
+  void ReadWaypoint(Index index, ResultFn<Checkpoint> done);
   // The checkpoint becomes durable, then the log up to its entry is dropped,
   // which DroppableTo allowed. UNAVAILABLE while another one is being written,
   // a leader's perhaps; RESOURCE_EXHAUSTED beyond kCheckpointBytesMax.
@@ -161,8 +176,8 @@ class Node : private Membership::Host {
   bool ResumeDue() const;
   // One at commit(), without state and machine; needs ResumeDue().
   Checkpoint MakeResume() const;
-  // Makes it durable. One at a time. RESOURCE_EXHAUSTED beyond
-  // kCheckpointBytesMax; or as the disk says.
+  // Makes it durable, and a waypoint of it. One at a time. RESOURCE_EXHAUSTED
+  // beyond kCheckpointBytesMax; or as the disk says.
   void WriteResume(Checkpoint resume, DoneFn done);
   // The log begins behind this point.
   const LogPoint& base() const { return base_.point; }
@@ -296,6 +311,7 @@ class Node : private Membership::Host {
   std::unique_ptr<PeerBoots> peer_boots_;
   std::unique_ptr<CheckpointFile> checkpoint_file_;
   std::unique_ptr<CheckpointFile> resume_file_;
+  std::unique_ptr<Waypoints> waypoints_;
   WalResume resume_;  // the last one
   bool writing_resume_ = false;
   bool writing_checkpoint_ = false;

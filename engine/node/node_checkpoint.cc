@@ -96,10 +96,14 @@ void Node::OnResumeFound(absl::StatusOr<CheckpointFile::Found> found) {
                            taken.message(), "\""));
     }
   }
-  wal_->Open(
-      base_.point, resume_,
-      [this](const Entry& entry, Index commit) { OnReplayed(entry, commit); },
-      [this](absl::Status opened) { OnWalOpen(std::move(opened)); });
+  waypoints_->Open([this](absl::Status listed) {
+    if (!listed.ok()) return FinishOpen(std::move(listed));
+    waypoints_->RemoveTo(base_.point.index);
+    wal_->Open(
+        base_.point, resume_,
+        [this](const Entry& entry, Index commit) { OnReplayed(entry, commit); },
+        [this](absl::Status opened) { OnWalOpen(std::move(opened)); });
+  });
 }
 
 absl::Status Node::TakeResume(const Checkpoint& resume) {
@@ -139,7 +143,8 @@ bool Node::ResumeDue() const {
     return false;
   }
   const Index sealed = wal_->SealedTo();
-  return sealed > resume_.point.index && sealed <= core_->commit() &&
+  return sealed > std::max(resume_.point.index, base_.point.index) &&
+         sealed <= core_->commit() &&
          core_->commit() == core_->durable_commit();
 }
 
@@ -167,22 +172,31 @@ void Node::WriteResume(Checkpoint resume, DoneFn done) {
     }));
   }
   writing_resume_ = true;
-  const LogPoint point = resume.point;
-  resume_file_->Write(std::move(resume),
-                      scope_.Wrap([this, point, done = std::move(done)](
-                                      absl::Status written) mutable {
-                        writing_resume_ = false;
-                        if (written.ok()) resume_.point = point;
-                        done(std::move(written));
-                      }));
+  auto finish = [this, point = resume.point,
+                 done = std::move(done)](absl::Status written) mutable {
+    writing_resume_ = false;
+    if (written.ok()) resume_.point = point;
+    done(std::move(written));
+  };
+  Checkpoint waypoint = resume;
+  waypoint.machine_index = Index(0);
+  waypoint.machine = Buffer();
+  waypoint.map = Buffer();
+  waypoints_->Write(
+      std::move(waypoint),
+      scope_.Wrap([this, resume = std::move(resume),
+                   finish = std::move(finish)](absl::Status written) mutable {
+        if (!written.ok()) return finish(std::move(written));
+        resume_file_->Write(std::move(resume), scope_.Wrap(std::move(finish)));
+      }));
 }
 
 // --- Dropping ---
 
-Index Node::DroppableTo(Index up_to) const {
+Node::Droppable Node::DroppableTo(Index up_to) const {
   if (core_ == nullptr || stopped_ || writing_checkpoint_ ||
       late_base_.has_value()) {
-    return Index();
+    return Droppable();
   }
   up_to = std::min(up_to, core_->durable_commit());
   if (core_->role() == Role::kLeader) {
@@ -191,7 +205,27 @@ Index Node::DroppableTo(Index up_to) const {
       if (peer.match() + 1 >= pinned) up_to = std::min(up_to, peer.match());
     }
   }
-  return wal_->DroppableTo(up_to);
+  Droppable droppable;
+  droppable.to = wal_->DroppableTo(up_to);
+  droppable.several = droppable.to > base_.point.index &&
+                      wal_->DroppableTo(droppable.to - 1) > base_.point.index;
+  const Index waypoint = waypoints_->Floor(up_to);
+  if (wal_->DroppableTo(waypoint) > base_.point.index) {
+    droppable.waypoint = waypoint;
+  }
+  return droppable;
+}
+
+void Node::ReadWaypoint(Index index, ResultFn<Checkpoint> done) {
+  waypoints_->Read(
+      index, scope_.Wrap([this, index, done = std::move(done)](
+                             absl::StatusOr<Checkpoint> waypoint) mutable {
+        if (!waypoint.ok()) {
+          LogLine(absl::StrCat("event=waypoint_ignored index=", index.value(),
+                               " why=\"", waypoint.status().message(), "\""));
+        }
+        done(std::move(waypoint));
+      }));
 }
 
 void Node::DropTo(Checkpoint checkpoint, DoneFn done) {
@@ -226,6 +260,7 @@ void Node::BeginBehind(const Checkpoint& checkpoint) {
   base_encoded_ = Buffer();
   Step(Compacted{checkpoint.point.index});
   wal_->DropBefore(checkpoint.point.index + 1);
+  waypoints_->RemoveTo(checkpoint.point.index);
 }
 
 // --- Sending ---
@@ -327,6 +362,7 @@ void Node::Install() {
   encoded_.clear();
   tail_.Reset(base_.point);
   wal_->Reset(base_.point, [](absl::Status) {});
+  waypoints_->RemoveTo(base_.point.index);
   NoteCluster();
   LogLine(absl::StrCat("event=checkpoint_installed index=",
                        base_.point.index.value()));

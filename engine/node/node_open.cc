@@ -53,6 +53,7 @@ void Node::OnPeerBootsOpen(absl::Status opened) {
       env_.disk, identity_.incarnation, CheckpointKind::kBase);
   resume_file_ = std::make_unique<CheckpointFile>(
       env_.disk, identity_.incarnation, CheckpointKind::kResume);
+  waypoints_ = std::make_unique<Waypoints>(env_.disk, identity_.incarnation);
   checkpoint_file_->Open([this](absl::StatusOr<CheckpointFile::Found> found) {
     OnCheckpointFound(std::move(found));
   });

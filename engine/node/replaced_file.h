@@ -19,6 +19,9 @@ namespace holdfast {
 // completions.
 class ReplacedFile {
  public:
+  // Behind a file's name, of the one beside it.
+  static constexpr char kNewSuffix[] = ".new";
+
   // Of more bytes than `bytes_max`, Read gives the first ones.
   ReplacedFile(Disk* disk, std::string name, size_t bytes_max)
       : disk_(disk), name_(std::move(name)), bytes_max_(bytes_max) {}
@@ -29,7 +32,7 @@ class ReplacedFile {
   void Write(Buffer bytes, DoneFn done);
 
  private:
-  std::string TemporaryName() const { return name_ + ".new"; }
+  std::string TemporaryName() const { return name_ + kNewSuffix; }
   void OnTemporaryOpened(absl::StatusOr<std::unique_ptr<File>> file,
                          Buffer bytes);
   void OnSynced(absl::Status synced);

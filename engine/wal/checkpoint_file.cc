@@ -19,9 +19,18 @@ constexpr size_t kCrcAt = 12;
 constexpr size_t kNameDigits = 16;
 
 const char* NameSuffix(CheckpointKind kind) {
-  return kind == CheckpointKind::kBase ? ".checkpoint" : ".resume";
+  switch (kind) {
+    case CheckpointKind::kBase:
+      return ".checkpoint";
+    case CheckpointKind::kResume:
+      return ".resume";
+    case CheckpointKind::kWaypoint:
+      return ".waypoint";
+  }
+  CHECK(false);
 }
 
+// Waypoints are written elsewhere.
 const char* TemporaryName(CheckpointKind kind) {
   return kind == CheckpointKind::kBase ? "checkpoint.new" : "resume.new";
 }
@@ -244,7 +253,7 @@ void CheckpointFile::FinishOpen(absl::Status status) {
 
 void CheckpointFile::Write(Checkpoint checkpoint, DoneFn done) {
   CHECK(!open_done_ && !write_done_);
-  CHECK_LT(newest_.value_or(Index(0)), checkpoint.point.index);
+  CHECK(kind_ != CheckpointKind::kBase || newest_ < checkpoint.point.index);
   write_done_ = std::move(done);
   writing_ = checkpoint.point.index;
   checkpoint.owner = owner_;
@@ -283,6 +292,7 @@ void CheckpointFile::Publish() {
                     if (!synced.ok()) return FinishWrite(std::move(synced));
                     ++stats_.written;
                     before_ = std::exchange(newest_, writing_);
+                    if (before_ >= writing_) before_.reset();
                     RemoveOthers();
                   }));
                 }));

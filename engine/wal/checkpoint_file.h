@@ -80,6 +80,9 @@ enum class CheckpointKind : uint8_t {
   kBase = 1,
   // Stands for a prefix that is there, so that a start needn't read it.
   kResume = 2,
+  // Stands for a prefix that is there, so that nobody need read it when it
+  // goes.
+  kWaypoint = 3,
 };
 
 std::string CheckpointName(CheckpointKind kind, Index index);
@@ -118,8 +121,9 @@ class CheckpointFile {
   void Open(ResultFn<Found> done);
 
   // Durable in data and name when done; all files but this one and the intact
-  // one before are removed then. Needs an index above that of the newest one,
-  // and stamps the owner. One operation at a time.
+  // one before are removed then. Stamps the owner. Of kind kBase it needs an
+  // index above that of the newest one; otherwise a newer one is of no use, and
+  // is removed, too. One operation at a time.
   void Write(Checkpoint checkpoint, DoneFn done);
 
   const CheckpointStats& stats() const { return stats_; }

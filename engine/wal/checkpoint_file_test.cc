@@ -53,8 +53,7 @@ std::string Stamped(std::string bytes) {
 class CheckpointFileTest : public testing::Test {
  protected:
   absl::StatusOr<CheckpointFile::Found> Open() {
-    file_ = std::make_unique<CheckpointFile>(disk_.get(), kOwner,
-                                             CheckpointKind::kBase);
+    file_ = std::make_unique<CheckpointFile>(disk_.get(), kOwner, kind_);
     std::optional<absl::StatusOr<CheckpointFile::Found>> result;
     file_->Open([&](absl::StatusOr<CheckpointFile::Found> found) {
       result = std::move(found);
@@ -87,6 +86,7 @@ class CheckpointFileTest : public testing::Test {
   MemoryLoop loop_;
   std::unique_ptr<MemoryDisk> disk_ = std::make_unique<MemoryDisk>(&loop_);
   std::unique_ptr<CheckpointFile> file_;
+  CheckpointKind kind_ = CheckpointKind::kBase;
 };
 
 TEST(CheckpointTest, BytesAreAsDocumented) {
@@ -228,6 +228,20 @@ TEST_F(CheckpointFileTest, ADamagedOneAboveIsRemovedByTheNextWrite) {
             (std::vector<std::string>{
                 CheckpointName(CheckpointKind::kBase, Index(3)),
                 CheckpointName(CheckpointKind::kBase, Index(5))}));
+}
+
+// A start may have had no use for the newest one, and know less of the log.
+TEST_F(CheckpointFileTest, AnEarlierResumePointTakesThePlaceOfLaterOnes) {
+  kind_ = CheckpointKind::kResume;
+  ASSERT_EQ(Newest(), 0u);
+  for (uint64_t index : {3, 10}) ASSERT_TRUE(Write(index));
+  ASSERT_EQ(Newest(), 10u);
+  ASSERT_TRUE(Write(10));
+  EXPECT_EQ(Newest(), 10u);
+  ASSERT_TRUE(Write(5));
+  EXPECT_EQ(Newest(), 5u);
+  EXPECT_EQ(disk_->Names(),
+            std::vector<std::string>{CheckpointName(kind_, Index(5))});
 }
 
 TEST_F(CheckpointFileTest, NewerFormatAndOtherOwnerAreRefused) {

@@ -80,7 +80,9 @@ class Inspector {
     } else if (absl::StartsWith(name, "hardstate-")) {
       InspectHardState(name, bytes);
     } else if (ParseCheckpointName(CheckpointKind::kBase, name).has_value() ||
-               ParseCheckpointName(CheckpointKind::kResume, name).has_value()) {
+               ParseCheckpointName(CheckpointKind::kResume, name).has_value() ||
+               ParseCheckpointName(CheckpointKind::kWaypoint, name)
+                   .has_value()) {
       InspectCheckpoint(name, bytes);
     } else if (ParseSegmentName(name).has_value()) {
       InspectSegment(name, bytes);
