@@ -160,12 +160,6 @@ bool Producer::SendCopy(ServerConnection* leader, uint64_t number) {
   if (entry.expected_offset.has_value()) {
     request.set_expected_offset(entry.expected_offset->value());
   }
-  // A caller who has his outcome waits no more, but those behind him do.
-  if (!entry.reported) {
-    const int64_t left = ToMillis(entry.deadline - loop_->Now());
-    request.set_deadline_ms(
-        static_cast<uint32_t>(std::clamp<int64_t>(left, 1, UINT32_MAX)));
-  }
   if (!leader->Send(WireType::kAppend, request,
                     absl::MakeConstSpan(&entry.batch, 1))) {
     return false;

@@ -519,7 +519,7 @@ void Node::ReadEntries(Index first, size_t max_bytes,
        ++i) {
     const Entry* entry = tail_.Find(i);
     if (entry == nullptr) break;
-    bytes += kEntryHeaderBytes + entry->payload.size();
+    bytes += EntryBytes(*entry);
     entries.push_back(*entry);
   }
   env_.loop->Post(scope_.Wrap(
@@ -539,7 +539,7 @@ void Node::ReadEntriesAtPace(Index first, size_t max_bytes,
                   if (entries.ok()) {
                     uint64_t bytes = 0;
                     for (const Entry& entry : *entries) {
-                      bytes += kEntryHeaderBytes + entry.payload.size();
+                      bytes += EntryBytes(entry);
                     }
                     cold_read_pace_.OnRead(options_.id, bytes);
                   }

@@ -128,7 +128,7 @@ absl::StatusOr<ReceivedMessage> DecodeRaftMessage(absl::string_view header,
           "Raft message: the payload of entry ", entry->header.index.value(),
           " doesn't match its checksum"));
     }
-    at += kEntryHeaderBytes + entry->payload.size();
+    at += EntryBytes(*entry);
     absl::StatusOr<EntryMeta> meta = MetaOf(*entry);
     if (!meta.ok()) return meta.status();
     m.entries.push_back(*std::move(meta));

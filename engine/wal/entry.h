@@ -46,6 +46,10 @@ struct Entry {
 inline constexpr size_t kEntryHeaderBytes = 64;
 // The largest payload of one entry: a batch with the largest record.
 inline constexpr uint32_t kEntryPayloadBytesMax = (16 << 20) + (64 << 10);
+// As encoded: its header, then its payload.
+inline size_t EntryBytes(const Entry& entry) {
+  return kEntryHeaderBytes + entry.payload.size();
+}
 
 // Writes all kEntryHeaderBytes.
 void EncodeEntryHeader(const EntryHeader& header, char* to);

@@ -442,9 +442,7 @@ void WalRecovery::RewriteTail() {
   if (tail_.empty() && !write_empty_) return Tidy();
   if (!tail_.empty()) ++result_.stats.tails_rewritten;
   uint64_t bytes = kSegmentHeaderBytes + 2 * kBlockBytes;  // and the marks
-  for (const Entry& e : tail_) {
-    bytes += FrameBytes(kEntryHeaderBytes + e.payload.size());
-  }
+  for (const Entry& e : tail_) bytes += FrameBytes(EntryBytes(e));
   disk_->Allocate(
       SegmentName(result_.next_id), bytes,
       scope_.Wrap([this](absl::StatusOr<std::unique_ptr<File>> file) {

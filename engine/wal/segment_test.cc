@@ -181,7 +181,7 @@ TEST(SegmentTest, SampleFloors) {
     point = PointAfter(entry.header);
     segment.Note(entry.header, position, static_cast<uint32_t>(i));
     headers.push_back(entry.header);
-    position += FrameBytes(kEntryHeaderBytes + entry.payload.size());
+    position += FrameBytes(EntryBytes(entry));
   }
   for (int cut = 0; cut < 2; ++cut) {
     for (const EntryHeader& h : headers) {

@@ -20,10 +20,6 @@ constexpr uint64_t kSkipBytes = 1 << 20;
 // written, and the one before it.
 constexpr size_t kCachedSegments = 2;
 
-uint64_t FrameBytesOf(const Entry& entry) {
-  return FrameBytes(kEntryHeaderBytes + entry.payload.size());
-}
-
 }  // namespace
 
 Wal::Wal(Loop* loop, Disk* disk, Incarnation owner, WalOptions options,
@@ -145,7 +141,7 @@ void Wal::WriteHardState() {
 void Wal::WriteGroup() {
   mark_timer_.Cancel();
   const Entry& first = queue_.front().entry;
-  uint64_t needed = FrameBytesOf(first);
+  uint64_t needed = FrameBytes(EntryBytes(first));
   if (!begin_segment_ && writer_.position() + needed > capacity_) {
     begin_segment_ = true;
   }
@@ -182,7 +178,7 @@ uint64_t Wal::GatherFrames(Buffers* out) {
       continue;
     }
     if (item.kind != Item::Kind::kEntry) break;
-    uint64_t bytes = FrameBytesOf(item.entry);
+    uint64_t bytes = FrameBytes(EntryBytes(item.entry));
     uint64_t position = writer_.position();
     if (position + bytes > capacity_) break;
     if (position > start && position + bytes - start > options_.group_bytes_max)
