@@ -39,7 +39,8 @@ next_rate() {
   read -r -t $patience rate <&5 || fail "expected a rate, found none"
 }
 
-# All segments that a trim drops go at once.
+# The first segment that a trim drops is gone; the others follow one by one,
+# while the rate is measured.
 oldest=()
 dropped() { [ ! -e "${oldest[$1]}" ]; }
 

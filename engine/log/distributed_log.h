@@ -260,6 +260,7 @@ class DistributedLog : private NodeEvents {
   // In slices, at the pace of what isn't urgent.
   void RollTo(Index last);
   void OnDropped(const absl::Status& dropped);
+  void DropAgainLater(const absl::Status& why);
   void TakeCheckpoint();
   void DropTo(Checkpoint checkpoint);
   // Spares the next start what is committed, if it is time.
@@ -295,9 +296,9 @@ class DistributedLog : private NodeEvents {
   // say.
   std::map<Index, Offset> trims_;
   Offset trimmed_to_;
-  // Of the prefix that the log has lost; on its way to the next one, by a
-  // waypoint or entry by entry; and that one, whose checkpoint is being made
-  // and written.
+  // Of the prefix that the log has lost; on its way to the next one, entry by
+  // entry, or nothing yet while a waypoint is read; and that one, whose
+  // checkpoint is being made and written.
   LogState base_;
   Timer retention_;
   std::unique_ptr<LogState> rolling_;

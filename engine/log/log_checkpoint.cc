@@ -39,8 +39,11 @@ void DistributedLog::DropTrimmed() {
       node_.DroppableTo(std::min(needed - 1, applied()));
   const bool jump = droppable.waypoint > base_.point().index;
   if (!jump && !droppable.several) return;
+  if (jump) {
+    rolling_ = std::make_unique<LogState>();
+    return JumpTo(droppable.waypoint);
+  }
   rolling_ = std::make_unique<LogState>(base_);
-  if (jump) return JumpTo(droppable.waypoint);
   ++stats_.prefix_read;
   RollTo(droppable.to);
 }
@@ -49,16 +52,16 @@ void DistributedLog::JumpTo(Index waypoint) {
   node_.ReadWaypoint(waypoint, [this, from = base_.point()](
                                    const absl::StatusOr<Checkpoint>& found) {
     // A checkpoint from the leader may have come in between.
-    if (rolling_ == nullptr || rolling_->point() != from) return;
+    if (rolling_ == nullptr || base_.point() != from) return;
     if (!found.ok()) {
       rolling_ = nullptr;
       return DropTrimmed();  // by an earlier one, or by none
     }
-    dropping_ = std::move(rolling_);
     absl::StatusOr<LogState> state = LogState::Of(*found);
-    if (!state.ok()) return OnDropped(state.status());
+    if (!state.ok()) return DropAgainLater(state.status());
     ++stats_.prefix_jumped;
-    *dropping_ = *std::move(state);
+    *rolling_ = *std::move(state);
+    dropping_ = std::move(rolling_);
     TakeCheckpoint();
   });
 }
@@ -133,9 +136,14 @@ void DistributedLog::OnDropped(const absl::Status& dropped) {
     dropping_ = nullptr;  // another try with the next commit
     return;
   }
+  DropAgainLater(dropped);
+}
+
+void DistributedLog::DropAgainLater(const absl::Status& why) {
   // It would come to the same again, for a while.
-  LogLine("event=log_not_dropped", dropped);
+  LogLine("event=log_not_dropped", why);
   drop_again_ = env_.loop->After(kDropAgain, [this] {
+    rolling_ = nullptr;
     dropping_ = nullptr;
     DropTrimmed();
   });

@@ -1,11 +1,11 @@
 #include "engine/node/waypoints.h"
 
+#include <iterator>
 #include <optional>
 #include <utility>
 
-#include "absl/strings/match.h"
-#include "absl/strings/str_cat.h"
 #include "absl/strings/string_view.h"
+#include "absl/strings/strip.h"
 
 namespace holdfast {
 namespace {
@@ -20,13 +20,15 @@ void Waypoints::Open(DoneFn done) {
                       absl::StatusOr<std::vector<FileInfo>> files) mutable {
         if (!files.ok()) return done(files.status());
         for (const FileInfo& info : *files) {
-          std::optional<Index> index = ParseCheckpointName(kKind, info.name);
-          if (index.has_value()) {
-            indexes_.insert(*index);
-          } else if (absl::EndsWith(
-                         info.name,
-                         absl::StrCat(".waypoint", ReplacedFile::kNewSuffix))) {
+          absl::string_view name = info.name;
+          const bool unfinished =
+              absl::ConsumeSuffix(&name, ReplacedFile::kNewSuffix);
+          std::optional<Index> index = ParseCheckpointName(kKind, name);
+          if (!index.has_value()) continue;
+          if (unfinished) {
             Remove(info.name);
+          } else {
+            indexes_.insert(*index);
           }
         }
         done(absl::OkStatus());
