@@ -15,8 +15,8 @@
 #include "engine/base/types.h"
 #include "engine/env/completion.h"
 #include "engine/env/disk.h"
-#include "engine/node/replaced_file.h"
 #include "engine/wal/checkpoint_file.h"
+#include "engine/wal/replaced_file.h"
 
 namespace holdfast {
 

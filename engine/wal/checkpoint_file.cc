@@ -257,45 +257,17 @@ void CheckpointFile::Write(Checkpoint checkpoint, DoneFn done) {
   write_done_ = std::move(done);
   writing_ = checkpoint.point.index;
   checkpoint.owner = owner_;
-  disk_->Remove(TemporaryName(kind_),
-                scope_.Wrap([this, bytes = EncodeCheckpoint(checkpoint)](
-                                absl::Status removed) mutable {
-                  if (!removed.ok() && !absl::IsNotFound(removed)) {
-                    return FinishWrite(std::move(removed));
-                  }
-                  WriteTemporary(std::move(bytes));
-                }));
-}
-
-void CheckpointFile::WriteTemporary(Buffer bytes) {
-  disk_->Open(TemporaryName(kind_), OpenMode::kCreateNew,
-              scope_.Wrap([this, bytes = std::move(bytes)](
-                              absl::StatusOr<std::unique_ptr<File>> file) {
-                if (!file.ok()) return FinishWrite(file.status());
-                file_ = *std::move(file);
-                file_->Write(0, {bytes}, [](absl::Status) {
-                  // A failed write fails the Sync.
-                });
-                file_->Sync([this](absl::Status synced) {
-                  if (!synced.ok()) return FinishWrite(std::move(synced));
-                  Publish();
-                });
-              }));
-}
-
-void CheckpointFile::Publish() {
-  disk_->Rename(TemporaryName(kind_), CheckpointName(kind_, writing_),
-                scope_.Wrap([this](absl::Status renamed) {
-                  if (!renamed.ok()) return FinishWrite(std::move(renamed));
-                  files_.insert(writing_);
-                  disk_->SyncDir(scope_.Wrap([this](absl::Status synced) {
-                    if (!synced.ok()) return FinishWrite(std::move(synced));
-                    ++stats_.written;
-                    before_ = std::exchange(newest_, writing_);
-                    if (before_ >= writing_) before_.reset();
-                    RemoveOthers();
-                  }));
-                }));
+  writer_ =
+      std::make_unique<ReplacedFile>(disk_, CheckpointName(kind_, writing_),
+                                     kCheckpointBytesMax, TemporaryName(kind_));
+  writer_->Write(EncodeCheckpoint(checkpoint), [this](absl::Status written) {
+    if (!written.ok()) return FinishWrite(std::move(written));
+    ++stats_.written;
+    files_.insert(writing_);
+    before_ = std::exchange(newest_, writing_);
+    if (before_ >= writing_) before_.reset();
+    RemoveOthers();
+  });
 }
 
 void CheckpointFile::RemoveOthers() {

@@ -18,6 +18,7 @@
 #include "engine/env/completion.h"
 #include "engine/env/disk.h"
 #include "engine/wal/entry.h"
+#include "engine/wal/replaced_file.h"
 
 namespace holdfast {
 
@@ -134,8 +135,6 @@ class CheckpointFile {
   void TryNext();
   void OnRead(Index index, absl::StatusOr<Buffer> bytes);
   void FinishOpen(absl::Status status);
-  void WriteTemporary(Buffer bytes);
-  void Publish();
   void RemoveOthers();
   void FinishWrite(absl::Status status);
 
@@ -148,7 +147,8 @@ class CheckpointFile {
   std::optional<Index> before_;  // to be kept, too
   Index writing_;
   Found found_;
-  std::unique_ptr<File> file_;
+  std::unique_ptr<File> file_;  // that is read
+  std::unique_ptr<ReplacedFile> writer_;
   ResultFn<Found> open_done_;
   DoneFn write_done_;
   CheckpointStats stats_;

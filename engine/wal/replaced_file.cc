@@ -1,4 +1,4 @@
-#include "engine/node/replaced_file.h"
+#include "engine/wal/replaced_file.h"
 
 #include "engine/base/check.h"
 
@@ -28,21 +28,20 @@ void ReplacedFile::Write(Buffer bytes, DoneFn done) {
   write_done_ = std::move(done);
   auto on_opened = [this, bytes = std::move(bytes)](
                        absl::StatusOr<std::unique_ptr<File>> file) mutable {
-    OnTemporaryOpened(std::move(file), std::move(bytes));
+    OnBesideOpened(std::move(file), std::move(bytes));
   };
-  disk_->Remove(TemporaryName(),
-                scope_.Wrap([this, on_opened = std::move(on_opened)](
-                                absl::Status removed) mutable {
-                  if (!removed.ok() && !absl::IsNotFound(removed)) {
-                    return FinishWrite(removed);
-                  }
-                  disk_->Open(TemporaryName(), OpenMode::kCreateNew,
-                              scope_.Wrap(std::move(on_opened)));
-                }));
+  disk_->Remove(beside_, scope_.Wrap([this, on_opened = std::move(on_opened)](
+                                         absl::Status removed) mutable {
+    if (!removed.ok() && !absl::IsNotFound(removed)) {
+      return FinishWrite(removed);
+    }
+    disk_->Open(beside_, OpenMode::kCreateNew,
+                scope_.Wrap(std::move(on_opened)));
+  }));
 }
 
-void ReplacedFile::OnTemporaryOpened(absl::StatusOr<std::unique_ptr<File>> file,
-                                     Buffer bytes) {
+void ReplacedFile::OnBesideOpened(absl::StatusOr<std::unique_ptr<File>> file,
+                                  Buffer bytes) {
   if (!file.ok()) return FinishWrite(file.status());
   file_ = *std::move(file);
   file_->Write(0, {std::move(bytes)}, [](absl::Status) {
@@ -53,11 +52,10 @@ void ReplacedFile::OnTemporaryOpened(absl::StatusOr<std::unique_ptr<File>> file,
 
 void ReplacedFile::OnSynced(absl::Status synced) {
   if (!synced.ok()) return FinishWrite(std::move(synced));
-  disk_->Rename(
-      TemporaryName(), name_, scope_.Wrap([this](absl::Status renamed) {
-        if (!renamed.ok()) return FinishWrite(std::move(renamed));
-        disk_->SyncDir(scope_.Wrap([this](absl::Status s) { FinishWrite(s); }));
-      }));
+  disk_->Rename(beside_, name_, scope_.Wrap([this](absl::Status renamed) {
+    if (!renamed.ok()) return FinishWrite(std::move(renamed));
+    disk_->SyncDir(scope_.Wrap([this](absl::Status s) { FinishWrite(s); }));
+  }));
 }
 
 void ReplacedFile::FinishWrite(absl::Status status) {

@@ -1,5 +1,5 @@
-#ifndef HOLDFAST_ENGINE_NODE_REPLACED_FILE_H_
-#define HOLDFAST_ENGINE_NODE_REPLACED_FILE_H_
+#ifndef HOLDFAST_ENGINE_WAL_REPLACED_FILE_H_
+#define HOLDFAST_ENGINE_WAL_REPLACED_FILE_H_
 
 #include <cstddef>
 #include <memory>
@@ -22,9 +22,16 @@ class ReplacedFile {
   // Behind a file's name, of the one beside it.
   static constexpr char kNewSuffix[] = ".new";
 
-  // Of more bytes than `bytes_max`, Read gives the first ones.
+  // Of more bytes than `bytes_max`, Read gives the first ones. The one beside
+  // it is `beside`, else the name with the suffix.
   ReplacedFile(Disk* disk, std::string name, size_t bytes_max)
-      : disk_(disk), name_(std::move(name)), bytes_max_(bytes_max) {}
+      : ReplacedFile(disk, name, bytes_max, name + kNewSuffix) {}
+  ReplacedFile(Disk* disk, std::string name, size_t bytes_max,
+               std::string beside)
+      : disk_(disk),
+        name_(std::move(name)),
+        beside_(std::move(beside)),
+        bytes_max_(bytes_max) {}
 
   // NOT_FOUND if there is none. `done` may destroy this object.
   void Read(ResultFn<Buffer> done);
@@ -32,14 +39,13 @@ class ReplacedFile {
   void Write(Buffer bytes, DoneFn done);
 
  private:
-  std::string TemporaryName() const { return name_ + kNewSuffix; }
-  void OnTemporaryOpened(absl::StatusOr<std::unique_ptr<File>> file,
-                         Buffer bytes);
+  void OnBesideOpened(absl::StatusOr<std::unique_ptr<File>> file, Buffer bytes);
   void OnSynced(absl::Status synced);
   void FinishWrite(absl::Status status);
 
   Disk* const disk_;
   const std::string name_;
+  const std::string beside_;
   const size_t bytes_max_;
   std::unique_ptr<File> file_;
   DoneFn write_done_;
@@ -48,4 +54,4 @@ class ReplacedFile {
 
 }  // namespace holdfast
 
-#endif  // HOLDFAST_ENGINE_NODE_REPLACED_FILE_H_
+#endif  // HOLDFAST_ENGINE_WAL_REPLACED_FILE_H_
