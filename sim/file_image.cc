@@ -119,6 +119,7 @@ void FileImage::SyncBefore(uint64_t number) {
   for (Change& change : unsynced_) {
     if (change.number < number) {
       Apply(change, &durable_);
+      ++durable_changes_;
     } else {
       Change later = std::move(change);
       *kept++ = std::move(later);
@@ -138,6 +139,7 @@ void FileImage::LosePower(const std::function<Fate(bool)>& fate) {
       ApplyTorn(change, drawn, &durable_);
     }
   }
+  durable_changes_ += unsynced_.size();
   unsynced_.clear();
   now_ = durable_.Copy();
 }
@@ -200,6 +202,7 @@ void NameTable::SyncBefore(uint64_t number) {
   std::erase_if(unsynced_, [&](const Change& change) {
     if (change.number >= number) return false;
     Apply(change, &durable_);
+    ++durable_changes_;
     return true;
   });
 }
@@ -208,6 +211,7 @@ void NameTable::LosePower(const std::function<bool()>& lost) {
   for (const Change& change : unsynced_) {
     if (!lost()) Apply(change, &durable_);
   }
+  durable_changes_ += unsynced_.size();
   unsynced_.clear();
   now_ = durable_;
 }

@@ -54,6 +54,8 @@ class FileImage {
 
   const SparseBytes& now() const { return now_; }
   const SparseBytes& durable() const { return durable_; }
+  // How many changes it has taken.
+  uint64_t durable_changes() const { return durable_changes_; }
   size_t unsynced() const { return unsynced_.size(); }
 
   void Write(uint64_t number, uint64_t at, Buffers data);
@@ -79,6 +81,7 @@ class FileImage {
 
   SparseBytes now_;
   SparseBytes durable_;
+  uint64_t durable_changes_ = 0;
   std::vector<Change> unsynced_;
 };
 
@@ -89,6 +92,9 @@ class NameTable {
   using Files = std::map<std::string, std::shared_ptr<FileImage>>;
 
   const Files& now() const { return now_; }
+  const Files& durable() const { return durable_; }
+  // How many changes they have taken.
+  uint64_t durable_changes() const { return durable_changes_; }
   std::shared_ptr<FileImage> Find(const std::string& name) const;
 
   void Add(uint64_t number, const std::string& name,
@@ -115,6 +121,7 @@ class NameTable {
 
   Files now_;
   Files durable_;
+  uint64_t durable_changes_ = 0;
   std::vector<Change> unsynced_;
 };
 

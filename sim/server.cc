@@ -2,6 +2,7 @@
 
 #include <utility>
 
+#include "absl/algorithm/container.h"
 #include "absl/strings/str_cat.h"
 #include "engine/base/random.h"
 
@@ -94,6 +95,8 @@ void SimServer::BeginAnew() {
 void SimServer::ReplaceDisk(std::unique_ptr<DiskImage> image) {
   CHECK(!running());
   Tell(IncidentKind::kNewDisk);
+  durable_log_.Update(image_->names());
+  lost_logs_.push_back(std::exchange(durable_log_, {}));
   image_ = std::move(image);
   put_back_ = false;
 }
@@ -102,6 +105,14 @@ void SimServer::PutBackDisk(std::unique_ptr<DiskImage> image) {
   ReplaceDisk(std::move(image));
   MendDisk();
   put_back_ = true;
+}
+
+bool SimServer::HadDurably(Index index, Term term) {
+  durable_log_.Update(image_->names());
+  auto has = [index, term](const DurableLog& log) {
+    return log.Has(index, term);
+  };
+  return has(durable_log_) || absl::c_any_of(lost_logs_, has);
 }
 
 void SimServer::HangDisk(Duration length) {

@@ -12,6 +12,7 @@
 #include "engine/base/configuration.h"
 #include "engine/peer/plaintext.h"
 #include "engine/service/service.h"
+#include "sim/durable_log.h"
 #include "sim/kv_workload.h"
 #include "sim/sim_disk.h"
 #include "sim/sim_network.h"
@@ -57,6 +58,9 @@ class SimServer {
   // Its own disk comes back as it was once. Needs !running().
   void PutBackDisk(std::unique_ptr<DiskImage> image);
   bool put_back() const { return put_back_; }
+  // Whether the entry is durable on this machine now, or was on a disk that it
+  // lost since. False once a checkpoint has replaced it.
+  bool HadDurably(Index index, Term term);
   // Syncs that begin from now on take so long; until it is mended.
   void HangDisk(Duration length);
   void MendDisk();
@@ -114,6 +118,8 @@ class SimServer {
   ServiceOptions options_;
   const SimDiskOptions disk_options_;
   std::unique_ptr<DiskImage> image_;
+  DurableLog durable_log_;
+  std::vector<DurableLog> lost_logs_;  // of its former disks
   bool put_back_ = false;
   KvWorld* kv_ = nullptr;
   int64_t drift_ppm_ = 0;

@@ -1,6 +1,7 @@
 #include "sim/server_checker.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "engine/raft/quorum.h"
@@ -24,8 +25,9 @@ void ServerChecker::Check(SimServer& server) {
   const RaftCore& core = *server.node().core();
   seen.durable = core.durable();
   seen.durable_term = core.trail().TermAt(seen.durable);
-  seen.configuration = core.shared_configuration();
-  CheckCommit(server, &seen);
+  const std::shared_ptr<const Configuration> before =
+      std::exchange(seen.configuration, core.shared_configuration());
+  CheckCommit(server, before.get(), &seen);
   CheckTrimmed(server, &seen);
   CheckVotes(server, &seen);
   CheckLeader(server, &seen);
@@ -237,7 +239,8 @@ void ServerChecker::CheckEntries(const SimServer& server, Seen* seen) {
   seen->runs = trail.runs();
 }
 
-void ServerChecker::CheckCommit(const SimServer& server, Seen* seen) {
+void ServerChecker::CheckCommit(const SimServer& server,
+                                const Configuration* before, Seen* seen) {
   const Tail& tail = server.node().tail();
   Index commit = tail.committed().index;
   if (commit == seen->commit) return;
@@ -246,7 +249,8 @@ void ServerChecker::CheckCommit(const SimServer& server, Seen* seen) {
         "server ", server.id().value(), " took back its commit index from ",
         seen->commit.value(), " to ", commit.value()));
   }
-  if (committed_.size() < commit.value()) {
+  const bool first = committed_.size() < commit.value();
+  if (first) {
     committed_.resize(commit.value());
     // The term in which it was committed is this one or an earlier one.
     commits_.emplace_back(commit, server.node().core()->term());
@@ -265,6 +269,7 @@ void ServerChecker::CheckCommit(const SimServer& server, Seen* seen) {
   }
   check(commit, tail.committed().chain);
   seen->commit = commit;
+  if (first) CheckDurable(server, before);
   if (commit.value() == committed_.size()) {
     CheckKept(commit, tail.committed().term);
   }
@@ -277,6 +282,25 @@ bool ServerChecker::Seen::Has(Index index, Term term) const {
       runs.begin(), runs.end(), index,
       [](Index i, const Trail::Run& r) { return i < r.first; });
   return run != runs.begin() && std::prev(run)->term == term;
+}
+
+void ServerChecker::CheckDurable(const SimServer& leader,
+                                 const Configuration* before) {
+  const RaftCore& core = *leader.node().core();
+  // A leader that died as it committed it wasn't seen to.
+  if (core.role() != Role::kLeader) return;
+  const LogPoint& commit = leader.node().tail().committed();
+  auto durable = [&](ServerId id) -> uint64_t {
+    auto it = seen_.find(static_cast<MachineId>(id.value()));
+    if (it == seen_.end()) return 0;
+    return it->second.server->HadDurably(commit.index, commit.term) ? 1 : 0;
+  };
+  if (QuorumValue(core.configuration(), durable) > 0) return;
+  if (before != nullptr && QuorumValue(*before, durable) > 0) return;
+  verdict_->Violate(absl::StrCat(
+      "durability: server ", leader.id().value(), " takes entry ",
+      commit.index.value(), " of term ", commit.term.value(),
+      " for committed, which isn't durable on the disks of a quorum"));
 }
 
 void ServerChecker::CheckKept(Index index, Term term) {

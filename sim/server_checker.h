@@ -37,7 +37,9 @@ namespace holdfast {
 // - what is committed can't be lost: no server without it could get the votes
 //   of a quorum, by the rule of section 5.4.1 and the logs as they are on the
 //   disks. It shows an entry that was taken for committed too early long
-//   before it is lost, if it ever is.
+//   before it is lost, if it ever is;
+// - what a leader takes for committed is durable on a quorum, by the bytes on
+//   the disks: a sync that is missing shows though no power fails.
 class ServerChecker {
  public:
   explicit ServerChecker(Verdict* verdict) : verdict_(verdict) {}
@@ -77,7 +79,7 @@ class ServerChecker {
     Term durable_term;
     std::shared_ptr<const Configuration> configuration;
     Incarnation incarnation;
-    const SimServer* server = nullptr;
+    SimServer* server = nullptr;
 
     bool running() const {
       return server->running() && server->boots() == boot;
@@ -93,8 +95,12 @@ class ServerChecker {
   void CheckPromise(const SimServer& leader, const SimServer& voter) const;
   void CheckFitToLead(const SimServer& server, Instant now, Seen* seen);
   void CheckEntries(const SimServer& server, Seen* seen);
-  void CheckCommit(const SimServer& server, Seen* seen);
+  void CheckCommit(const SimServer& server, const Configuration* before,
+                   Seen* seen);
   void CheckKept(Index index, Term term);
+  // With `before`, the leader's configuration before its last event: it may
+  // have proposed the next one since it counted.
+  void CheckDurable(const SimServer& leader, const Configuration* before);
   void CheckTrimmed(const SimServer& server, Seen* seen);
 
   Verdict* const verdict_;

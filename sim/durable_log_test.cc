@@ -1,0 +1,130 @@
+#include "sim/durable_log.h"
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "engine/wal/segment.h"
+#include "gtest/gtest.h"
+#include "sim/file_image.h"
+
+namespace holdfast {
+namespace {
+
+// A directory with segments, whose changes are numbered as a disk does.
+class DurableLogTest : public ::testing::Test {
+ protected:
+  struct Segment {
+    std::shared_ptr<FileImage> file = std::make_shared<FileImage>(64 << 10);
+    SegmentHeader header;
+    FrameWriter writer;
+    LogPoint last;
+  };
+
+  // Begun behind `previous`; neither name nor header are synced.
+  Segment Begin(uint64_t id, const LogPoint& previous) {
+    Segment segment;
+    segment.header = {.owner = Incarnation(7), .id = id, .previous = previous};
+    segment.writer = FrameWriter(segment.header);
+    segment.last = previous;
+    disk_.Add(++number_, SegmentName(id), segment.file);
+    segment.file->Write(++number_, 0, {EncodeSegmentHeader(segment.header)});
+    return segment;
+  }
+  void Append(Segment* segment, Term term, const std::string& payload) {
+    Entry entry = SealEntry(segment->last, term, EntryKind::kNoOp, 0,
+                            WallTime(), Buffer::Copy(payload));
+    const uint64_t at = segment->writer.position();
+    Buffers out;
+    segment->writer.AppendEntry(entry, at, Index(0), &out);
+    segment->file->Write(++number_, at, std::move(out));
+    segment->last = PointAfter(entry.header);
+  }
+  void Sync(const Segment& segment) {
+    segment.file->SyncBefore(number_ + 1);
+    disk_.SyncBefore(number_ + 1);
+  }
+  bool Has(uint64_t index, uint64_t term) {
+    log_.Update(disk_);
+    // As a start would see it, which has read nothing before.
+    DurableLog fresh;
+    fresh.Update(disk_);
+    EXPECT_EQ(fresh.Has(Index(index), Term(term)),
+              log_.Has(Index(index), Term(term)));
+    return log_.Has(Index(index), Term(term));
+  }
+
+  NameTable disk_;
+  uint64_t number_ = 0;
+  DurableLog log_;
+};
+
+TEST_F(DurableLogTest, HasWhatIsSyncedInAFileWhoseNameIs) {
+  Segment segment = Begin(1, LogPoint());
+  Append(&segment, Term(1), "one");
+  EXPECT_FALSE(Has(1, 1));
+  segment.file->SyncBefore(number_ + 1);
+  EXPECT_FALSE(Has(1, 1));  // its name may be lost
+  disk_.SyncBefore(number_ + 1);
+  EXPECT_TRUE(Has(1, 1));
+  EXPECT_FALSE(Has(1, 2));
+  Append(&segment, Term(2), "two");
+  EXPECT_FALSE(Has(2, 2));
+  Sync(segment);
+  EXPECT_TRUE(Has(2, 2));
+  EXPECT_TRUE(Has(1, 1));
+  EXPECT_FALSE(Has(3, 2));
+}
+
+TEST_F(DurableLogTest, HasNothingBehindADamagedFrame) {
+  Segment segment = Begin(1, LogPoint());
+  Append(&segment, Term(1), "one");
+  Append(&segment, Term(1), std::string(3000, 'x'));
+  const uint64_t torn = segment.writer.position() - 600;
+  Append(&segment, Term(1), "three");
+  segment.file->Write(++number_, torn, {Buffer::Zeroes(512)});
+  Sync(segment);
+  EXPECT_TRUE(Has(1, 1));
+  EXPECT_FALSE(Has(2, 1));
+  EXPECT_FALSE(Has(3, 1));
+}
+
+TEST_F(DurableLogTest, ALaterSegmentReplacesWhatItBeginsBehind) {
+  Segment old = Begin(1, LogPoint());
+  Append(&old, Term(1), "one");
+  const LogPoint one = old.last;
+  Append(&old, Term(1), "two");
+  Append(&old, Term(1), "three");
+  Sync(old);
+  Segment next = Begin(2, one);
+  Sync(next);
+  EXPECT_TRUE(Has(2, 1));  // with its header alone it doesn't count
+  Append(&next, Term(2), "another two");
+  EXPECT_TRUE(Has(2, 1));
+  Sync(next);
+  EXPECT_TRUE(Has(1, 1));
+  EXPECT_FALSE(Has(2, 1));
+  EXPECT_TRUE(Has(2, 2));
+  EXPECT_FALSE(Has(3, 1));
+}
+
+TEST_F(DurableLogTest, FollowsALogOfManySegments) {
+  LogPoint last;
+  for (uint64_t id = 1; id <= 20; ++id) {
+    Segment segment = Begin(id, last);
+    Append(&segment, Term(1), "first");
+    Sync(segment);
+    Append(&segment, Term(1), "second");
+    EXPECT_FALSE(Has(2 * id, 1));
+    Sync(segment);
+    EXPECT_TRUE(Has(2 * id, 1));
+    EXPECT_TRUE(Has(2 * id - 1, 1));
+    last = segment.last;
+  }
+  EXPECT_TRUE(Has(1, 1));
+}
+
+}  // namespace
+}  // namespace holdfast
