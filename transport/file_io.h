@@ -32,7 +32,6 @@ size_t TotalSize(const std::vector<iovec>& parts);
 // that was removed takes as long as freeing its space.
 class FileFd {
  public:
-  // `closer` isn't one whose jobs may have the last use of this.
   FileFd(OwnedFd fd, std::shared_ptr<Worker> closer)
       : fd_(std::move(fd)), closer_(std::move(closer)) {}
   FileFd(const FileFd&) = delete;

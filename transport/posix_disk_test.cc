@@ -548,6 +548,15 @@ TEST_P(PosixDiskTest, DestroyingTheDiskDropsItsCompletions) {
   EXPECT_TRUE(Do([&](auto done) { other->SyncDir(std::move(done)); }).ok());
 }
 
+TEST_P(PosixDiskTest, AFilesLastUseMayBeWhatWaitsAsTheDiskGoes) {
+  auto file = OpenFile("a", OpenMode::kCreateNew);
+  ASSERT_TRUE(file.ok()) << file.status();
+  // It is written for a while; the other one waits behind it.
+  disk_->Allocate("z", 64 << 20, [](absl::StatusOr<std::unique_ptr<File>>) {});
+  disk_->SyncDir([file = *std::move(file)](absl::Status) {});
+  disk_ = nullptr;
+}
+
 TEST_P(PosixDiskTest, NothingStaysOpenBehindADisk) {
   std::unique_ptr<File> file = Create("a");
   file = nullptr;

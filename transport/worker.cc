@@ -21,10 +21,13 @@ void Worker::Run(Task job) {
 }
 
 void Worker::Stop() {
+  // They go once the lock is free again: what a job holds may come back to
+  // Run as it is destroyed.
+  std::deque<Task> dropped;
   {
     std::lock_guard<std::mutex> lock(mutex_);
     stopped_ = true;
-    jobs_.clear();
+    dropped.swap(jobs_);
   }
   wake_.notify_one();
 }
