@@ -2,9 +2,10 @@
 # What joining and trimming cost the appends that go on meanwhile: three servers
 # over mutual TLS on loopback with a log of $1 MiB of records of 1 KiB, else
 # 1024, and a client with 64 appends of 1 KiB under way. In turn, $2 times, else
-# 5: how many a second are acknowledged in a calm while, while an empty server
-# joins and catches up, and while a quarter of the log is trimmed and dropped on
-# every server; the medians, and those of each round's ratios to its calm.
+# 5: how many a second are acknowledged while an empty server joins and catches
+# up, and while a quarter of the log is trimmed and dropped on every server, each
+# between two calm whiles; then the log is trimmed to its first length. The
+# medians, and those of each ratio to the calm before and after.
 #
 #   bazel run //bench:join_cost [-- MIB [ROUNDS]]
 # shellcheck source=tests/processes.sh
@@ -44,13 +45,37 @@ next_rate() {
 oldest=()
 dropped() { [ ! -e "${oldest[$1]}" ]; }
 
-sleep 2
-for ((round = 1; round <= rounds; round++)); do
+# Into `rate`, that of a while without anything else.
+calm_rate() {
+  sleep 4 # what went before is off the disk
   next_rate
-  sleep 10
+  sleep 8
   next_rate
-  calm=$rate
+}
 
+# Into `first` and `next`, the leader's offsets.
+read_offsets() {
+  await_leader 1 2 3
+  read -r first next < <(status_line "$leader" |
+    sed -En 's/.* offsets ([0-9]+) to ([0-9]+),.*/\1 \2/p')
+}
+
+# trim_to OFFSET: and waits until every server has dropped something.
+trim_to() {
+  local id segments
+  for id in 1 2 3; do
+    segments=("$work/data$id"/*.segment)
+    oldest[id]=${segments[0]}
+  done
+  ops trim --before="$1"
+  expect_code 0
+  sleep 4
+  for id in 1 2 3; do await "server $id to have dropped it" dropped $id; done
+}
+
+calm_rate
+for ((round = 1; round <= rounds; round++)); do
+  before=$rate
   start_node 4 --join
   await "server 4 to wait to be joined" waits 4
   next_rate
@@ -62,30 +87,26 @@ for ((round = 1; round <= rounds; round++)); do
   expect_code 0
   stop_hard 4
   rm -rf "$work/data4"
-  sleep 1
+  calm_rate
+  between=$rate
 
-  await_leader 1 2 3
-  read -r first next < <(status_line "$leader" |
-    sed -En 's/.* offsets ([0-9]+) to ([0-9]+),.*/\1 \2/p')
+  read_offsets
   next_rate
-  trim_began=$SECONDS
-  for id in 1 2 3; do
-    segments=("$work/data$id"/*.segment)
-    oldest[id]=${segments[0]}
-  done
-  ops trim --before=$((first + (next - first) / 4))
-  expect_code 0
-  sleep 4
-  for id in 1 2 3; do await "server $id to have dropped it" dropped $id; done
+  trim_to $((first + (next - first) / 4))
   next_rate
   trimming=$rate
-  echo "calm $calm/s; joining $joining/s, $seconds s; trimming $trimming/s, $((SECONDS - trim_began)) s"
-  echo "$calm $joining $trimming" >> "$work/found"
+  read_offsets
+  trim_to $((next - mib * 1024))
+  calm_rate
+  echo "calm $before/s; joining $joining/s, $seconds s; calm $between/s;" \
+    "trimming $trimming/s; calm $rate/s"
+  echo "$before $joining $between $trimming $rate" >> "$work/found"
 done
 median() {
   awk "{ print $1 }" "$work/found" | sort -n | awk '{ v[NR] = $1 }
     END { printf "%.0f", (v[int((NR + 1) / 2)] + v[int((NR + 2) / 2)]) / 2 }'
 }
 # shellcheck disable=SC2016  # awk's
-echo "median: calm $(median '$1')/s; joining takes" \
-  "$(median '100 - 100 * $2 / $1') %, trimming $(median '100 - 100 * $3 / $1') % of it"
+echo "median: calm $(median '$3')/s; joining takes" \
+  "$(median '100 - 200 * $2 / ($1 + $3)') %, trimming" \
+  "$(median '100 - 200 * $4 / ($3 + $5)') % of it"
