@@ -34,9 +34,7 @@ Instant ColdReadPace::NextRead(ServerId reader, Instant now) {
     turn = Turn{.at = now};
     return now;
   }
-  const uint64_t pace = std::max(
-      bytes_per_second_, appended_per_second_ + appended_per_second_ / 8);
-  const Instant next = turn.at + TimeFor(turn.bytes, pace);
+  const Instant next = turn.at + TimeFor(turn.bytes, pace());
   if (next <= now) {
     turn = Turn{.at = std::max(next, now - kMakeUp)};
     return now;
@@ -45,6 +43,12 @@ Instant ColdReadPace::NextRead(ServerId reader, Instant now) {
   turn.waited = true;
   // The pace may be another one by then.
   return std::min(next, now + kWindow);
+}
+
+uint64_t ColdReadPace::BytesAtOnce(Instant now, uint64_t bytes_max) const {
+  if (!busy(now)) return bytes_max;
+  const uint64_t needed = pace() / (1s / kReadTime);
+  return std::min(bytes_max, std::max(kBytesAtOnceMin, needed));
 }
 
 }  // namespace holdfast

@@ -30,10 +30,9 @@ class ColdReadPace {
   // its turn has come, which begins with that; else when to ask again.
   Instant NextRead(ServerId reader, Instant now);
   // Of the `bytes_max` that may be read at once, how many to read in that turn:
-  // while others append, only so much as doesn't make them wait for long.
-  uint64_t BytesAtOnce(Instant now, uint64_t bytes_max) const {
-    return busy(now) ? std::min(bytes_max, kBytesAtOnceBusy) : bytes_max;
-  }
+  // while others append, only so much as doesn't make them wait for long, but
+  // enough for the pace, if a read takes no longer than kReadTime.
+  uint64_t BytesAtOnce(Instant now, uint64_t bytes_max) const;
   // What it read in its turn.
   void OnRead(ServerId reader, uint64_t bytes) { turns_[reader].bytes = bytes; }
 
@@ -54,11 +53,17 @@ class ColdReadPace {
   // Without an append for so long, nobody appends; over so long what they
   // append is measured, since it comes in bursts; so often readers ask.
   static constexpr Duration kWindow = 100ms;
-  static constexpr uint64_t kBytesAtOnceBusy = 128 << 10;
+  static constexpr uint64_t kBytesAtOnceMin = 128 << 10;
+  static constexpr Duration kReadTime = 10ms;
   // A turn that began late may make up for so much.
   static constexpr Duration kMakeUp = 20ms;
 
   bool busy(Instant now) const { return now - appended_at_ < kWindow; }
+  // Bytes a second, while others append.
+  uint64_t pace() const {
+    return std::max(bytes_per_second_,
+                    appended_per_second_ + appended_per_second_ / 8);
+  }
 
   struct Turn {
     Instant at;
