@@ -49,16 +49,19 @@ void DistributedLog::DropTrimmed() {
 }
 
 void DistributedLog::JumpTo(Index waypoint) {
-  node_.ReadWaypoint(waypoint, [this, from = base_.point()](
+  node_.ReadWaypoint(waypoint, [this, waypoint, from = base_.point()](
                                    const absl::StatusOr<Checkpoint>& found) {
     // A checkpoint from the leader may have come in between.
-    if (rolling_ == nullptr || base_.point() != from) return;
-    if (!found.ok()) {
+    if (rolling_ == nullptr || base_.point() != from || closing_) return;
+    absl::StatusOr<LogState> state = LogState();
+    if (found.ok()) {
+      state = LogState::Of(*found);
+      if (!state.ok()) node_.DiscardWaypoint(waypoint, state.status());
+    }
+    if (!found.ok() || !state.ok()) {
       rolling_ = nullptr;
       return DropTrimmed();  // by an earlier one, or by none
     }
-    absl::StatusOr<LogState> state = LogState::Of(*found);
-    if (!state.ok()) return DropAgainLater(state.status());
     ++stats_.prefix_jumped;
     *rolling_ = *std::move(state);
     dropping_ = std::move(rolling_);
@@ -73,7 +76,10 @@ void DistributedLog::RollTo(Index last) {
       next, kSliceBytes,
       [this, last, next](absl::StatusOr<std::vector<Entry>> entries) {
         // As in JumpTo.
-        if (rolling_ == nullptr || rolling_->point().index + 1 != next) return;
+        if (rolling_ == nullptr || rolling_->point().index + 1 != next ||
+            closing_) {
+          return;
+        }
         if (!entries.ok() || entries->front().header.index != next) {
           rolling_ = nullptr;
           return;
@@ -143,7 +149,6 @@ void DistributedLog::DropAgainLater(const absl::Status& why) {
   // It would come to the same again, for a while.
   LogLine("event=log_not_dropped", why);
   drop_again_ = env_.loop->After(kDropAgain, [this] {
-    rolling_ = nullptr;
     dropping_ = nullptr;
     DropTrimmed();
   });
@@ -224,6 +229,7 @@ void DistributedLog::OnCheckpoint(const Checkpoint& checkpoint, bool replaced) {
   rolling_ = nullptr;
   dropping_ = nullptr;
   resuming_ = nullptr;
+  drop_again_.Cancel();
   trimmed_to_ = std::max(trimmed_to_, base_.trimmed_to());
   if (replaced) FailPendingFrom(Index(0), "a checkpoint replaced the log");
   if (applier_ != nullptr) {

@@ -34,7 +34,8 @@ absl::StatusOr<LogState> LogState::Of(const Checkpoint& checkpoint) {
   LogState state;
   state.point_ = checkpoint.point;
   state.configuration_index_ = checkpoint.configuration_index;
-  state.configuration_ = checkpoint.configuration;
+  // Not a slice: it would pin the whole checkpoint.
+  state.configuration_ = Buffer::Copy(checkpoint.configuration.view());
   state.trimmed_to_ = checkpoint.first_offset;
   state.sessions_ = *std::move(sessions);
   return state;

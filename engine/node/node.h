@@ -167,6 +167,8 @@ class Node : private Membership::Host {
   // What the prefix up to there amounts to, without a state machine. An error:
   // it can't be read; there is none there any more.
   void ReadWaypoint(Index index, ResultFn<Checkpoint> done);
+  // It makes no sense: there is none there any more.
+  void DiscardWaypoint(Index index, const absl::Status& why);
   // The checkpoint becomes durable, then the log up to its entry is dropped,
   // which DroppableTo allowed. UNAVAILABLE while another one is being written,
   // a leader's perhaps; RESOURCE_EXHAUSTED beyond kCheckpointBytesMax.
@@ -280,6 +282,8 @@ class Node : private Membership::Host {
   void OnReceivedCheckpoint(const Checkpoint& checkpoint);
   void Install();
   void BeginBehind(const Checkpoint& checkpoint);
+  // DATA_LOSS: it isn't one of this log.
+  absl::Status CheckWaypoint(const Checkpoint& waypoint) const;
   void BeginBehindLate();
   void SendCheckpoints();
   void StartColdRead(const RaftColdRead& cold);

@@ -186,7 +186,11 @@ void Node::WriteResume(Checkpoint resume, DoneFn done) {
       std::move(waypoint),
       scope_.Wrap([this, resume = std::move(resume),
                    finish = std::move(finish)](absl::Status written) mutable {
-        if (!written.ok()) return finish(std::move(written));
+        // Without it a trim reads what it drops; the resume point is no worse.
+        if (!written.ok()) {
+          LogLine(absl::StrCat("event=no_waypoint why=\"", written.message(),
+                               "\""));
+        }
         resume_file_->Write(std::move(resume), scope_.Wrap(std::move(finish)));
       }));
 }
@@ -220,19 +224,41 @@ void Node::ReadWaypoint(Index index, ResultFn<Checkpoint> done) {
   waypoints_->Read(
       index, scope_.Wrap([this, index, done = std::move(done)](
                              absl::StatusOr<Checkpoint> waypoint) mutable {
-        if (!waypoint.ok()) {
-          LogLine(absl::StrCat("event=waypoint_ignored index=", index.value(),
-                               " why=\"", waypoint.status().message(), "\""));
+        if (waypoint.ok()) {
+          absl::Status fits = CheckWaypoint(*waypoint);
+          if (!fits.ok()) waypoint = std::move(fits);
         }
+        if (!waypoint.ok()) DiscardWaypoint(index, waypoint.status());
         done(std::move(waypoint));
       }));
+}
+
+void Node::DiscardWaypoint(Index index, const absl::Status& why) {
+  waypoints_->Discard(index);
+  LogLine(absl::StrCat("event=waypoint_ignored index=", index.value(),
+                       " why=\"", why.message(), "\""));
+}
+
+absl::Status Node::CheckWaypoint(const Checkpoint& waypoint) const {
+  const Index index = waypoint.point.index;
+  if (waypoint.cluster != identity_.cluster_id) {
+    return absl::DataLossError("it is of another cluster");
+  }
+  // A checkpoint may have replaced that part of the log meanwhile.
+  if (index > base_.point.index &&
+      core_->trail().TermAt(index) != waypoint.point.term) {
+    return absl::DataLossError("its entry isn't this log's");
+  }
+  return ConfigurationOf(waypoint).status();
 }
 
 void Node::DropTo(Checkpoint checkpoint, DoneFn done) {
   CHECK_LE(checkpoint.point.index, core_->durable_commit());
   checkpoint.cluster = identity_.cluster_id;
   absl::Status possible;
-  if (writing_checkpoint_ || late_base_.has_value()) {
+  if (stopped_) {
+    possible = absl::CancelledError("stopped meanwhile");
+  } else if (writing_checkpoint_ || late_base_.has_value()) {
     possible = absl::UnavailableError("another checkpoint is being written");
   } else if (CheckpointBytes(checkpoint) > kCheckpointBytesMax) {
     possible = absl::ResourceExhaustedError("the checkpoint is too large");

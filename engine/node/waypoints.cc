@@ -51,6 +51,8 @@ void Waypoints::Write(Checkpoint checkpoint, DoneFn done) {
         if (written.ok()) {
           ++stats_.written;
           indexes_.insert(index);
+        } else {
+          Remove(CheckpointName(kKind, index) + ReplacedFile::kNewSuffix);
         }
         done(std::move(written));
       });
@@ -74,12 +76,13 @@ void Waypoints::OnRead(Index index, const absl::StatusOr<Buffer>& bytes,
       (checkpoint->point.index != index || checkpoint->owner != owner_)) {
     checkpoint = absl::DataLossError("it is another one under this name");
   }
-  if (!checkpoint.ok()) {
-    ++stats_.damaged;
-    indexes_.erase(index);
-    Remove(CheckpointName(kKind, index));
-  }
   done(std::move(checkpoint));
+}
+
+void Waypoints::Discard(Index index) {
+  if (indexes_.erase(index) == 0) return;
+  ++stats_.damaged;
+  Remove(CheckpointName(kKind, index));
 }
 
 void Waypoints::RemoveTo(Index last) {

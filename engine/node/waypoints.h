@@ -39,8 +39,11 @@ class Waypoints {
   void Write(Checkpoint checkpoint, DoneFn done);
 
   // Of an index that has one. An error: it can't be read, or isn't what it
-  // should be; it is none any more. One at a time.
+  // should be. A second one at a time drops the first one's completion.
   void Read(Index index, ResultFn<Checkpoint> done);
+
+  // One that couldn't be read, or makes no sense: it is none any more.
+  void Discard(Index index);
 
   // Nobody needs those up to `last` any more. What can't be removed is left to
   // the next start.

@@ -11,10 +11,15 @@
 #include "engine/base/random.h"
 #include "engine/wal/testing/memory_disk.h"
 #include "engine/wal/testing/memory_loop.h"
+#include "gmock/gmock.h"
 #include "gtest/gtest.h"
 
 namespace holdfast {
 namespace {
+
+using testing::Contains;
+using testing::HasSubstr;
+using testing::Not;
 
 constexpr Incarnation kOwner(5);
 
@@ -44,6 +49,7 @@ class WaypointsTest : public testing::Test {
   absl::StatusOr<Checkpoint> Read(uint64_t index) {
     absl::StatusOr<Checkpoint> result = absl::UnknownError("never");
     waypoints_->Read(Index(index), [&](absl::StatusOr<Checkpoint> c) {
+      if (!c.ok()) waypoints_->Discard(Index(index));
       result = std::move(c);
     });
     loop_.RunUntilIdle();
@@ -104,6 +110,23 @@ TEST_F(WaypointsTest, WhatIsNoneIsTakenOut) {
   EXPECT_EQ(Floor(100), 50u);
   EXPECT_TRUE(absl::IsDataLoss(Read(50).status()));
   EXPECT_EQ(Floor(100), 10u);
+}
+
+TEST_F(WaypointsTest, AFailedWriteLeavesNothing) {
+  ASSERT_TRUE(Write(10));
+  const uint64_t completions = disk_->completions();
+  ASSERT_TRUE(Write(20));
+  const uint64_t per_write = disk_->completions() - completions;
+  for (uint64_t i = 1; i <= per_write; ++i) {
+    SCOPED_TRACE(i);
+    disk_->FailAt(disk_->completions() + i);
+    const bool done = Write(30);
+    EXPECT_EQ(Floor(100), done ? 30u : 20u);
+    EXPECT_THAT(disk_->Names(),
+                Not(Contains(HasSubstr(ReplacedFile::kNewSuffix))));
+    waypoints_->Discard(Index(30));
+    EXPECT_TRUE(Read(20).ok());
+  }
 }
 
 TEST_F(WaypointsTest, PowerFailsAnywhere) {

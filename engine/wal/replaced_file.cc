@@ -1,5 +1,9 @@
 #include "engine/wal/replaced_file.h"
 
+#include <algorithm>
+#include <cstdint>
+#include <utility>
+
 #include "engine/base/check.h"
 
 namespace holdfast {
@@ -11,7 +15,8 @@ void ReplacedFile::Read(ResultFn<Buffer> done) {
                       absl::StatusOr<std::unique_ptr<File>> file) mutable {
         if (!file.ok()) return done(file.status());
         file_ = *std::move(file);
-        file_->Read(0, bytes_max_,
+        const uint64_t size = std::min<uint64_t>(bytes_max_, file_->size());
+        file_->Read(0, static_cast<size_t>(size),
                     [this, done = std::move(done)](
                         absl::StatusOr<Buffer> bytes) mutable {
                       // `done` may destroy this object, and the file with
