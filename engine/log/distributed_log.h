@@ -260,7 +260,6 @@ class DistributedLog : private NodeEvents {
   // In slices, at the pace of what isn't urgent.
   void RollTo(Index last);
   void OnDropped(const absl::Status& dropped);
-  void DropAgainLater(const absl::Status& why);
   void TakeCheckpoint();
   void DropTo(Checkpoint checkpoint);
   // Spares the next start what is committed, if it is time.

@@ -53,12 +53,10 @@ void DistributedLog::JumpTo(Index waypoint) {
                                    const absl::StatusOr<Checkpoint>& found) {
     // A checkpoint from the leader may have come in between.
     if (rolling_ == nullptr || base_.point() != from || closing_) return;
-    absl::StatusOr<LogState> state = LogState();
-    if (found.ok()) {
-      state = LogState::Of(*found);
-      if (!state.ok()) node_.DiscardWaypoint(waypoint, state.status());
-    }
-    if (!found.ok() || !state.ok()) {
+    absl::StatusOr<LogState> state =
+        found.ok() ? LogState::Of(*found) : found.status();
+    if (!state.ok()) {
+      node_.DiscardWaypoint(waypoint, state.status());
       rolling_ = nullptr;
       return DropTrimmed();  // by an earlier one, or by none
     }
@@ -142,12 +140,8 @@ void DistributedLog::OnDropped(const absl::Status& dropped) {
     dropping_ = nullptr;  // another try with the next commit
     return;
   }
-  DropAgainLater(dropped);
-}
-
-void DistributedLog::DropAgainLater(const absl::Status& why) {
   // It would come to the same again, for a while.
-  LogLine("event=log_not_dropped", why);
+  LogLine("event=log_not_dropped", dropped);
   drop_again_ = env_.loop->After(kDropAgain, [this] {
     dropping_ = nullptr;
     DropTrimmed();

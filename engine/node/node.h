@@ -165,9 +165,9 @@ class Node : private Membership::Host {
   // much.
   Droppable DroppableTo(Index up_to) const;
   // What the prefix up to there amounts to, without a state machine. An error:
-  // it can't be read; there is none there any more.
+  // it can't be read, or isn't one of this log.
   void ReadWaypoint(Index index, ResultFn<Checkpoint> done);
-  // It makes no sense: there is none there any more.
+  // One that gave an error, or makes no sense: there is none there any more.
   void DiscardWaypoint(Index index, const absl::Status& why);
   // The checkpoint becomes durable, then the log up to its entry is dropped,
   // which DroppableTo allowed. UNAVAILABLE while another one is being written,
@@ -281,9 +281,9 @@ class Node : private Membership::Host {
   void OnChunk(const CheckpointChunk& chunk, absl::string_view bytes);
   void OnReceivedCheckpoint(const Checkpoint& checkpoint);
   void Install();
-  void BeginBehind(const Checkpoint& checkpoint);
   // DATA_LOSS: it isn't one of this log.
   absl::Status CheckWaypoint(const Checkpoint& waypoint) const;
+  void BeginBehind(const Checkpoint& checkpoint);
   void BeginBehindLate();
   void SendCheckpoints();
   void StartColdRead(const RaftColdRead& cold);

@@ -222,13 +222,12 @@ Node::Droppable Node::DroppableTo(Index up_to) const {
 
 void Node::ReadWaypoint(Index index, ResultFn<Checkpoint> done) {
   waypoints_->Read(
-      index, scope_.Wrap([this, index, done = std::move(done)](
+      index, scope_.Wrap([this, done = std::move(done)](
                              absl::StatusOr<Checkpoint> waypoint) mutable {
         if (waypoint.ok()) {
           absl::Status fits = CheckWaypoint(*waypoint);
           if (!fits.ok()) waypoint = std::move(fits);
         }
-        if (!waypoint.ok()) DiscardWaypoint(index, waypoint.status());
         done(std::move(waypoint));
       }));
 }
