@@ -98,19 +98,19 @@ TEST(ColdReadPaceTest, BurstsDoNotAddToThePace) {
 TEST(ColdReadPaceTest, ReadsAtOnceWhatThePaceNeeds) {
   constexpr uint64_t kMost = 512 << 10;
   auto at_once = [&](uint64_t pace, uint64_t appended_per_second) {
-    ColdReadPace reads(ServerId(1), pace);
-    Instant now = Instant() + 1s;
+    ColdReadPace reads(kSelf, pace);
+    Instant now = At(1s);
     EXPECT_EQ(reads.BytesAtOnce(now, kMost), kMost);  // nobody appends
     for (int i = 0; i < 30; ++i, now += 10ms) {
       reads.OnAppended(now, appended_per_second / 100);
     }
     return reads.BytesAtOnce(now, kMost);
   };
-  EXPECT_EQ(at_once(1 << 20, 1 << 20), 128u << 10);
-  EXPECT_EQ(at_once(32 << 20, 1 << 20), (32u << 20) / 100);
-  EXPECT_NEAR(static_cast<double>(at_once(1 << 20, 32 << 20)),
-              9 / 8.0 * (32 << 20) / 100, (32 << 20) / 100 / 8);
-  EXPECT_EQ(at_once(1 << 20, 200 << 20), kMost);
+  EXPECT_EQ(at_once(kMib, kMib), 128u << 10);
+  EXPECT_EQ(at_once(32 * kMib, kMib), 32 * kMib / 100);
+  EXPECT_NEAR(static_cast<double>(at_once(kMib, 32 * kMib)),
+              9 / 8.0 * 32 * kMib / 100, 32.0 * kMib / 100 / 8);
+  EXPECT_EQ(at_once(kMib, 200 * kMib), kMost);
 }
 
 }  // namespace
