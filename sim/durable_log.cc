@@ -1,10 +1,8 @@
 #include "sim/durable_log.h"
 
 #include <optional>
-#include <utility>
 
 #include "engine/wal/frame.h"
-#include "engine/wal/segment.h"
 
 namespace holdfast {
 
@@ -14,21 +12,7 @@ void DurableLog::Update(const NameTable& disk) {
   const uint64_t first = FirstGrowing();
   if (disk.durable_changes() != name_changes_) {
     name_changes_ = disk.durable_changes();
-    std::map<uint64_t, Segment> growing;
-    const NameTable::Files& files = disk.durable();
-    for (auto it = files.lower_bound(SegmentName(first)); it != files.end();
-         ++it) {
-      std::optional<uint64_t> id = ParseSegmentName(it->first);
-      if (!id.has_value()) continue;
-      auto known = segments_.find(*id);
-      if (known != segments_.end() && known->second.file == it->second) {
-        growing.emplace(*id, std::move(known->second));
-      } else {
-        growing[*id].file = it->second;
-      }
-    }
-    segments_.erase(segments_.lower_bound(first), segments_.end());
-    segments_.merge(growing);
+    UpdateNames(disk.durable(), first);
     while (segments_.size() > kSegmentsMax) segments_.erase(segments_.begin());
   }
   for (auto it = segments_.lower_bound(first); it != segments_.end(); ++it) {
@@ -39,11 +23,24 @@ void DurableLog::Update(const NameTable& disk) {
   }
 }
 
+void DurableLog::UpdateNames(const NameTable::Files& files, uint64_t first) {
+  std::erase_if(segments_, [&](const auto& segment) {
+    if (segment.first < first) return false;
+    auto it = files.find(SegmentName(segment.first));
+    return it == files.end() || it->second != segment.second.file;
+  });
+  for (auto it = files.lower_bound(SegmentName(first)); it != files.end();
+       ++it) {
+    std::optional<uint64_t> id = ParseSegmentName(it->first);
+    if (id.has_value()) segments_[*id].file = it->second;
+  }
+}
+
 uint64_t DurableLog::FirstGrowing() const {
   // More of them never grow at once.
   int growing = 3;
   for (auto it = segments_.rbegin(); it != segments_.rend(); ++it) {
-    if (it->second.begun && --growing == 0) return it->first;
+    if (it->second.begun() && --growing == 0) return it->first;
   }
   return 0;
 }
@@ -65,7 +62,6 @@ void DurableLog::Read(uint64_t id, Segment* segment) {
     const size_t size = FrameBytes(header->body_size);
     const Buffer frame = bytes.Read(segment->position, size);
     if (!ReadFrame(frame.view(), 0, id, segment->seed).has_value()) return;
-    segment->begun = true;
     segment->position += size;
     segment->seed = header->body_crc;
     if (header->kind == FrameKind::kEntry) {
@@ -77,7 +73,7 @@ void DurableLog::Read(uint64_t id, Segment* segment) {
 bool DurableLog::Has(Index index, Term term) const {
   for (auto it = segments_.rbegin(); it != segments_.rend(); ++it) {
     const Segment& segment = it->second;
-    if (!segment.begun || index <= segment.before_first) continue;
+    if (!segment.begun() || index <= segment.before_first) continue;
     const uint64_t at = index - segment.before_first - 1;
     return at < segment.terms.size() && segment.terms[at] == term;
   }

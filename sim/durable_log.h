@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "engine/base/types.h"
+#include "engine/wal/segment.h"
 #include "sim/file_image.h"
 
 namespace holdfast {
@@ -32,9 +33,12 @@ class DurableLog {
     // It replaces all entries behind this one in those before it, once it has
     // an intact frame.
     Index before_first;
-    bool begun = false;
     std::vector<Term> terms;  // of its entries
+
+    bool begun() const { return position > kSegmentHeaderBytes; }
   };
+  // Of the segments from this one on.
+  void UpdateNames(const NameTable::Files& files, uint64_t first);
   // Segments with lower ids have all their frames.
   uint64_t FirstGrowing() const;
   static void Read(uint64_t id, Segment* segment);

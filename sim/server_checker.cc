@@ -284,6 +284,11 @@ bool ServerChecker::Seen::Has(Index index, Term term) const {
   return run != runs.begin() && std::prev(run)->term == term;
 }
 
+const ServerChecker::Seen* ServerChecker::Find(ServerId id) const {
+  auto it = seen_.find(static_cast<MachineId>(id.value()));
+  return it == seen_.end() ? nullptr : &it->second;
+}
+
 void ServerChecker::CheckDurable(const SimServer& leader,
                                  const Configuration* before) {
   const RaftCore& core = *leader.node().core();
@@ -291,9 +296,9 @@ void ServerChecker::CheckDurable(const SimServer& leader,
   if (core.role() != Role::kLeader) return;
   const LogPoint& commit = leader.node().tail().committed();
   auto durable = [&](ServerId id) -> uint64_t {
-    auto it = seen_.find(static_cast<MachineId>(id.value()));
-    if (it == seen_.end()) return 0;
-    return it->second.server->HadDurably(commit.index, commit.term) ? 1 : 0;
+    const Seen* voter = Find(id);
+    return voter != nullptr &&
+           voter->server->HadDurably(commit.index, commit.term);
   };
   if (QuorumValue(core.configuration(), durable) > 0) return;
   if (before != nullptr && QuorumValue(*before, durable) > 0) return;
@@ -316,9 +321,9 @@ void ServerChecker::CheckKept(Index index, Term term) {
       continue;
     }
     auto votes = [&](ServerId id) -> uint64_t {
-      auto it = seen_.find(static_cast<MachineId>(id.value()));
-      if (it == seen_.end()) return 0;
-      const Seen& voter = it->second;
+      const Seen* found = Find(id);
+      if (found == nullptr) return 0;
+      const Seen& voter = *found;
       // A server with a new disk doesn't vote for the old one.
       const Member* known = candidate.configuration->Find(id);
       if (voter.incarnation != known->incarnation) return 0;

@@ -88,6 +88,8 @@ class ServerChecker {
     bool Has(Index index, Term term) const;
   };
 
+  // Null: it was never seen.
+  const Seen* Find(ServerId id) const;
   void CheckVotes(const SimServer& server, Seen* seen);
   void CheckLeader(const SimServer& server, Seen* seen);
   void CheckLeases(const SimServer& server) const;
