@@ -70,6 +70,12 @@ FaultRates FaultRates::Swarm(Chance* chance) {
   rates.hang_disk_ppm = rate(20000);
   rates.old_disk_ppm = rate(100000);
   rates.late_news_ppm = rate(80000);
+  rates.bridge_ppm = rate(40000);
+  rates.flap_ppm = rate(40000);
+  rates.clog_ppm = rate(40000);
+  rates.cut_client_ppm = rate(30000);
+  rates.flip_ppm = rate(1000);
+  rates.linger_ppm = rate(800000);
   return rates;
 }
 
@@ -160,6 +166,10 @@ void FaultSchedule::OnWindow() {
                 rates_.client_crash_ppm, &value)) {
       CrashClient(clients_[i], value);
     }
+    if (Happens(faults::kCutClient, static_cast<uint32_t>(i),
+                rates_.cut_client_ppm, &value)) {
+      CutClient(clients_[i], value);
+    }
   }
   if (Happens(faults::kSplit, 0, rates_.split_ppm, &value)) Split(value);
   if (Happens(faults::kOneWay, 0, rates_.one_way_ppm, &value)) CutOneWay(value);
@@ -167,6 +177,9 @@ void FaultSchedule::OnWindow() {
     SlowLink(value);
   if (Happens(faults::kLateNews, 0, rates_.late_news_ppm, &value))
     LateNews(value);
+  if (Happens(faults::kBridge, 0, rates_.bridge_ppm, &value)) Bridge(value);
+  if (Happens(faults::kFlap, 0, rates_.flap_ppm, &value)) Flap(value);
+  if (Happens(faults::kClog, 0, rates_.clog_ppm, &value)) Clog(value);
   if (Happens(faults::kAmbush, 0, rates_.ambush_ppm, &value)) ambush_ = value;
   After(kWindow, [this] { OnWindow(); });
 }
@@ -312,6 +325,44 @@ void FaultSchedule::Split(uint64_t value) {
   CutFor(std::move(links), LengthOf(value, 6s));
 }
 
+void FaultSchedule::Bridge(uint64_t value) {
+  if (servers_.size() < 3) return;
+  const MachineId bridge =
+      servers_[Which(value, 11, servers_.size())]->machine();
+  std::vector<std::pair<MachineId, MachineId>> links;
+  for (SimServer* a : servers_) {
+    for (SimServer* b : servers_) {
+      const bool apart =
+          ((value >> a->machine() ^ value >> b->machine()) & 1) != 0;
+      if (apart && a->machine() != bridge && b->machine() != bridge) {
+        links.emplace_back(a->machine(), b->machine());
+      }
+    }
+  }
+  if (links.empty()) return;
+  ++counts_.bridges;
+  world_->Note(absl::StrCat("the servers are split in two groups; server ",
+                            bridge, " sees both"));
+  CutFor(std::move(links), LengthOf(value, 6s));
+}
+
+void FaultSchedule::Flap(uint64_t value) {
+  const size_t n = servers_.size();
+  const MachineId from = servers_[Which(value, 12, n)]->machine();
+  const MachineId to = servers_[Which(value, 13, n)]->machine();
+  if (from == to) return;
+  ++counts_.flaps;
+  const uint64_t times = 2 + Which(value, 14, 8);
+  const Duration period = 20ms + LengthOf(value, 1s);
+  world_->Note(absl::StrCat("the link from server ", from, " to ", to,
+                            " comes and goes"));
+  for (uint64_t i = 0; i < times; ++i) {
+    After(static_cast<int64_t>(i) * period, [this, from, to, period] {
+      if (running_) CutFor({{from, to}, {to, from}}, period / 2);
+    });
+  }
+}
+
 void FaultSchedule::CutOneWay(uint64_t value) {
   size_t n = servers_.size();
   MachineId from = servers_[Which(value, 5, n)]->machine();
@@ -340,6 +391,33 @@ void FaultSchedule::SlowLink(uint64_t value) {
   After(LengthOf(value, 6s), [this, from, slow = std::move(slow)] {
     for (MachineId m : slow) fabric_->SetSlow(from, m, Duration::zero());
   });
+}
+
+void FaultSchedule::Clog(uint64_t value) {
+  const size_t n = servers_.size();
+  const MachineId from = servers_[Which(value, 15, n)]->machine();
+  const MachineId to = servers_[Which(value, 16, n)]->machine();
+  if (from == to) return;
+  ++counts_.clogged_links;
+  // 8 KiB to 1 MiB a second.
+  fabric_->SetClogged(from, to, uint64_t{8 << 10} << Which(value, 17, 8));
+  After(LengthOf(value, 6s),
+        [this, from, to] { fabric_->SetClogged(from, to, 0); });
+}
+
+void FaultSchedule::CutClient(SimClient* client, uint64_t value) {
+  ++counts_.cut_clients;
+  std::vector<std::pair<MachineId, MachineId>> links;
+  auto cut = [&](MachineId server) {
+    links.emplace_back(client->machine(), server);
+    links.emplace_back(server, client->machine());
+  };
+  if (Which(value, 18, 2) == 0) {
+    for (SimServer* server : servers_) cut(server->machine());
+  } else {
+    cut(servers_[Which(value, 19, servers_.size())]->machine());
+  }
+  CutFor(std::move(links), LengthOf(value, 6s));
 }
 
 // What others sent to it while they still followed arrives when another one

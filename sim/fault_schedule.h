@@ -45,6 +45,13 @@ struct FaultRates {
   uint64_t old_disk_ppm = 0;   // a disk comes back as it was once
   // The leader hands over, and hears late of all that follows.
   uint64_t late_news_ppm = 0;
+  // Two groups, and a server that sees both.
+  uint64_t bridge_ppm = 0;
+  uint64_t flap_ppm = 0;        // a link comes and goes
+  uint64_t clog_ppm = 0;        // a link carries few bytes a second
+  uint64_t cut_client_ppm = 0;  // a client from one server, or from all
+  uint64_t flip_ppm = 0;        // of writes: a bit arrives as the other one
+  uint64_t linger_ppm = 0;      // of streams that are given up
 
   static FaultRates Swarm(Chance* chance);
 };
@@ -60,6 +67,10 @@ struct FaultCounts {
   uint64_t upgrades = 0;
   uint64_t hung_disks = 0;
   uint64_t late_news = 0;
+  uint64_t bridges = 0;
+  uint64_t flaps = 0;
+  uint64_t clogged_links = 0;
+  uint64_t cut_clients = 0;
 };
 
 // Does to a cluster what its rates say, window by window, until it is stopped.
@@ -97,6 +108,10 @@ class FaultSchedule {
   void CutOneWay(uint64_t value);
   void SlowLink(uint64_t value);
   void LateNews(uint64_t value);
+  void Bridge(uint64_t value);
+  void Flap(uint64_t value);
+  void Clog(uint64_t value);
+  void CutClient(SimClient* client, uint64_t value);
   void CutFor(std::vector<std::pair<MachineId, MachineId>> links,
               Duration length);
   void After(Duration delay, Task task);

@@ -40,6 +40,10 @@ inline constexpr ChanceSite kUpgrade("fault/upgrade");
 inline constexpr ChanceSite kHangDisk("fault/hang_disk");
 inline constexpr ChanceSite kOldDisk("fault/old_disk");
 inline constexpr ChanceSite kLateNews("fault/late_news");
+inline constexpr ChanceSite kBridge("fault/bridge");
+inline constexpr ChanceSite kFlap("fault/flap");
+inline constexpr ChanceSite kClog("fault/clog");
+inline constexpr ChanceSite kCutClient("fault/cut_client");
 
 // Of a disk's operation, or what it leaves of one when a process or the power
 // fails.
@@ -50,12 +54,14 @@ inline constexpr ChanceSite kLoseWrite("disk/lose_write");
 inline constexpr ChanceSite kTear("disk/tear");
 inline constexpr ChanceSite kLoseName("disk/lose_name");
 
-// Of a write to a stream, a read from it, or a dial.
+// Of a write to a stream, a read from it, its end, or a dial.
 inline constexpr ChanceSite kTail("net/tail");
 inline constexpr ChanceSite kReset("net/reset");
 inline constexpr ChanceSite kSilence("net/silence");
 inline constexpr ChanceSite kShortRead("net/short_read");
 inline constexpr ChanceSite kRefuse("net/refuse");
+inline constexpr ChanceSite kFlip("net/flip");
+inline constexpr ChanceSite kLinger("net/linger");
 
 inline constexpr const ChanceSite* kAll[] = {
     &kCrash,        &kPowerLoss,   &kCrashInIo, &kClusterPowerLoss,
@@ -64,7 +70,8 @@ inline constexpr const ChanceSite* kAll[] = {
     &kHangDisk,     &kOldDisk,     &kLateNews,  &kSlowDisk,
     &kDropInFlight, &kCutInFlight, &kLoseWrite, &kTear,
     &kLoseName,     &kTail,        &kReset,     &kSilence,
-    &kShortRead,    &kRefuse,
+    &kShortRead,    &kRefuse,      &kBridge,    &kFlap,
+    &kClog,         &kCutClient,   &kFlip,      &kLinger,
 };
 
 constexpr bool IsKnown(absl::string_view name) {

@@ -245,6 +245,53 @@ TEST_F(GrayScenario, ScheduleHasLeadersHearLate) {
   EXPECT_GT(result.elections, 20u);
 }
 
+// Each by itself, so often that hardly anything else happens.
+TEST_F(GrayScenario, ScheduleSpoilsLinks) {
+  struct Kind {
+    uint64_t FaultRates::*rate;
+    uint64_t ppm;
+    std::function<uint64_t(const SimulationResult&)> count;
+  };
+  const Kind kinds[] = {
+      {&FaultRates::bridge_ppm, 150'000,
+       [](const SimulationResult& r) { return r.faults.bridges; }},
+      {&FaultRates::flap_ppm, 200'000,
+       [](const SimulationResult& r) { return r.faults.flaps; }},
+      {&FaultRates::clog_ppm, 300'000,
+       [](const SimulationResult& r) { return r.faults.clogged_links; }},
+      {&FaultRates::cut_client_ppm, 100'000,
+       [](const SimulationResult& r) { return r.faults.cut_clients; }},
+      {&FaultRates::flip_ppm, 5'000,
+       [](const SimulationResult& r) { return r.network.flips; }},
+  };
+  for (const Kind& kind : kinds) {
+    SimulationOptions options;
+    options.nodes = 5;
+    options.clients = 2;
+    options.rates = FaultRates{};
+    (*options.rates).*kind.rate = kind.ppm;
+    Simulation sim(options);
+    const SimulationResult result = sim.Run();
+    EXPECT_TRUE(result.verdict.ok()) << result.verdict.what();
+    EXPECT_GT(kind.count(result), 10u);
+    EXPECT_GT(result.acknowledged, 100u);
+  }
+}
+
+TEST_F(GrayScenario, ScheduleLetsOldStreamsLinger) {
+  SimulationOptions options;
+  options.nodes = 5;
+  options.clients = 3;
+  options.rates = FaultRates{};
+  options.rates->linger_ppm = 1'000'000;
+  options.rates->crash_ppm = 50'000;
+  options.rates->slow_link_ppm = 300'000;
+  Simulation sim(options);
+  const SimulationResult result = sim.Run();
+  EXPECT_TRUE(result.verdict.ok()) << result.verdict.what();
+  EXPECT_GT(result.network.lingered, 10u);
+}
+
 TEST_F(GrayScenario, FlappingLinkCostsNoElection) {
   for (uint64_t seed = 1; seed <= 5; ++seed) {
     Begin(seed, 3);

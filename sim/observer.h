@@ -27,9 +27,12 @@ enum class IncidentKind : uint8_t {
   kCut,         // from machine to other, nothing gets through
   kHeal,        // the same link
   kSlow,        // likewise: everything takes `length` longer
-  kFast,        // and not any more
+  kClog,        // likewise: no more than `count` bytes a second
+  kFast,        // and neither any more
   kReset,       // of a stream from machine to other, while it wrote
   kSilence,     // of a stream: nothing gets through, and nobody is told
+  kFlip,        // of a stream: a bit arrives as the other one
+  kLinger,      // of a stream that is given up: what is on its way takes longer
   kRefused,     // a dial from machine to other
   kHang,        // syncs take `length`
   kMend,        // and not any more

@@ -41,6 +41,7 @@ class SimClient {
   void Start();
   // As kill -9: what was in flight is unknown for ever.
   void Crash();
+  MachineId machine() const { return machine_; }
   bool running() const { return life_ != nullptr; }
   SimProcess* process() { return &life_->process; }
 

@@ -181,12 +181,15 @@ void SimConnection::SendPart(Buffer part) {
       chance.Fault(faults::kReset, actor, ordinal, options.reset_ppm);
   const std::optional<uint64_t> silence =
       chance.Fault(faults::kSilence, actor, ordinal, options.silence_ppm);
+  const std::optional<uint64_t> flip =
+      chance.Fault(faults::kFlip, actor, ordinal, options.flip_ppm);
   if (reset.has_value()) {
     ++fabric_->counts_.resets;
     fabric_->Tell(IncidentKind::kReset, end().machine,
                   stream->ends[1 - side_].machine);
     part = part.Slice(0, Below(*reset, part.size()));
   }
+  if (flip.has_value() && !part.empty()) part = WithAFlip(part, *flip);
   end().outstanding += part.size();
   if (!part.empty()) fabric_->Send(stream, side_, Kind::kData, std::move(part));
   if (silence.has_value() && !stream->silent) {
@@ -199,6 +202,16 @@ void SimConnection::SendPart(Buffer part) {
     fabric_->Send(stream, side_, Kind::kReset, {});
     OnBroken(absl::UnavailableError("connection reset"));
   }
+}
+
+Buffer SimConnection::WithAFlip(const Buffer& part, uint64_t value) {
+  ++fabric_->counts_.flips;
+  fabric_->Tell(IncidentKind::kFlip, end().machine,
+                stream_->ends[1 - side_].machine);
+  Buffer flipped = Buffer::Copy(part.view());
+  const uint64_t bit = Below(value, uint64_t{8} * part.size());
+  flipped.data_mutable()[bit / 8] ^= static_cast<char>(1 << bit % 8);
+  return flipped;
 }
 
 void SimConnection::CompleteWriteSoon() {

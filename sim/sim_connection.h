@@ -50,6 +50,7 @@ class SimConnection final : public Connection {
   // Of what waits to be sent, as much as there is room for.
   void SendSome();
   void SendPart(Buffer part);
+  Buffer WithAFlip(const Buffer& part, uint64_t value);
 
   NetworkFabric* const fabric_;
   SimProcess* const process_;

@@ -43,9 +43,20 @@ Duration NetworkFabric::Delay(MachineId from, MachineId to, size_t bytes) {
     const auto most = static_cast<uint64_t>(options_.tail_max.count());
     delay += Duration(static_cast<int64_t>(Below(*tail, most)));
   }
+  if (!clogged_.empty()) delay += Queued(from, to, bytes);
   if (slow_.empty()) return delay;
   const auto slow = slow_.find(Link{from, to});
   return slow == slow_.end() ? delay : delay + slow->second;
+}
+
+Duration NetworkFabric::Queued(MachineId from, MachineId to, size_t bytes) {
+  const auto it = clogged_.find(Link{from, to});
+  if (it == clogged_.end()) return Duration::zero();
+  Clog& clog = it->second;
+  clog.free_at =
+      std::max(clog.free_at, world_->now()) +
+      Duration(static_cast<int64_t>(bytes * 1000000000 / clog.bytes_per_s));
+  return clog.free_at - world_->now();
 }
 
 void NetworkFabric::Send(const StreamPtr& stream, int from, Segment::Kind kind,
@@ -159,7 +170,25 @@ void NetworkFabric::Leave(const StreamPtr& stream, int end) {
   if (!e.broken.ok()) return;
   e.broken = absl::CancelledError("the connection is gone");
   if (std::exchange(e.stalled, false)) e.on_way.clear();
+  Linger(stream, end);
   Send(stream, end, Segment::Kind::kReset, {});
+}
+
+void NetworkFabric::Linger(const StreamPtr& stream, int from) {
+  End& sender = stream->ends[from];
+  if (sender.on_way.empty()) return;
+  const MachineId to = stream->ends[1 - from].machine;
+  const std::optional<uint64_t> late = world_->chance.Fault(
+      faults::kLinger, ChanceActor{sender.machine * 1000 + to, 0}, draws_++,
+      options_.linger_ppm);
+  if (!late.has_value()) return;
+  const auto most = static_cast<uint64_t>(options_.linger_max.count());
+  const Duration by(static_cast<int64_t>(Below(*late, most)));
+  counts_.lingered += sender.on_way.size();
+  for (Segment& segment : sender.on_way) segment.arrives += by;
+  // The end of it comes once all that can have been read.
+  sender.last_arrival += by + 1ms;
+  Tell(IncidentKind::kLinger, sender.machine, to, by);
 }
 
 // --- What goes wrong ---
@@ -187,6 +216,7 @@ void NetworkFabric::ProcessDied(const SimProcess& process, bool power_lost) {
       const bool was_whole = e.broken.ok();
       e.broken = absl::CancelledError("the process died");
       if (std::exchange(e.stalled, false)) e.on_way.clear();
+      Linger(stream, side);
       if (power_lost) {
         ++counts_.half_open;
       } else if (was_whole) {
@@ -241,6 +271,16 @@ void NetworkFabric::SetSlow(MachineId from, MachineId to, Duration delay) {
   }
 }
 
+void NetworkFabric::SetClogged(MachineId from, MachineId to,
+                               uint64_t bytes_per_s) {
+  if (bytes_per_s == 0) {
+    if (clogged_.erase(Link{from, to}) > 0) Tell(IncidentKind::kFast, from, to);
+  } else {
+    clogged_[Link{from, to}].bytes_per_s = bytes_per_s;
+    Tell(IncidentKind::kClog, from, to, Duration::zero(), bytes_per_s);
+  }
+}
+
 void NetworkFabric::HealAll() {
   while (!cuts_.empty()) {
     const Link link = cuts_.begin()->first;
@@ -249,6 +289,10 @@ void NetworkFabric::HealAll() {
   while (!slow_.empty()) {
     const Link link = slow_.begin()->first;
     SetSlow(link.first, link.second, Duration::zero());
+  }
+  while (!clogged_.empty()) {
+    const Link link = clogged_.begin()->first;
+    SetClogged(link.first, link.second, 0);
   }
 }
 

@@ -33,6 +33,12 @@ struct SimNetworkOptions {
   uint64_t silence_ppm = 0;
   // So many of a million dials are refused though somebody listens.
   uint64_t refuse_ppm = 0;
+  // So many of a million writes arrive with a bit that is the other one.
+  uint64_t flip_ppm = 0;
+  // Of so many of a million streams that an end gives up, what is on its way
+  // arrives later, up to linger_max: after what a newer stream brings.
+  uint64_t linger_ppm = 0;
+  Duration linger_max = 500ms;
   // So many of a million reads bring fewer bytes than are there.
   uint64_t short_read_ppm = 50000;
 };
@@ -46,6 +52,8 @@ struct SimNetworkCounts {
   uint64_t tails = 0;
   uint64_t short_reads = 0;
   uint64_t half_open = 0;  // ends whose peer vanished without a word
+  uint64_t flips = 0;
+  uint64_t lingered = 0;  // segments
 };
 
 class SimConnection;
@@ -71,6 +79,9 @@ class NetworkFabric {
   void SetCut(MachineId from, MachineId to, bool cut);
   // Further delay for each segment.
   void SetSlow(MachineId from, MachineId to, Duration delay);
+  // All streams of that direction together get no more than so many bytes a
+  // second; 0: as usual.
+  void SetClogged(MachineId from, MachineId to, uint64_t bytes_per_s);
   void HealAll();
   // Those that are cut now.
   std::vector<std::pair<MachineId, MachineId>> CutLinks() const;
@@ -129,17 +140,30 @@ class NetworkFabric {
     auto it = up_.find(machine);
     return it == up_.end() || it->second;
   }
+  // A link that carries few bytes, one behind the other.
+  struct Clog {
+    uint64_t bytes_per_s = 0;
+    TrueTime free_at{};  // its last byte has left
+  };
+
   Duration Delay(MachineId from, MachineId to, size_t bytes);
+  // How long the link is busy with what goes before, and with that.
+  Duration Queued(MachineId from, MachineId to, size_t bytes);
+  // The end is given up: perhaps what it sent takes longer still.
+  void Linger(const StreamPtr& stream, int from);
   static StreamDirection DirectionOf(const Stream& stream, int from) {
     return {stream.id, from, stream.ends[from].machine,
             stream.ends[1 - from].machine};
   }
   // Tells whoever watches.
   void Tell(IncidentKind kind, MachineId from, MachineId to,
-            Duration length = Duration::zero()) {
+            Duration length = Duration::zero(), uint64_t count = 0) {
     if (world_->observer() == nullptr) return;
-    world_->observer()->OnIncident(
-        {.kind = kind, .machine = from, .other = to, .length = length});
+    world_->observer()->OnIncident({.kind = kind,
+                                    .machine = from,
+                                    .other = to,
+                                    .length = length,
+                                    .count = count});
   }
   void Send(const StreamPtr& stream, int from, Segment::Kind kind, Buffer data);
   void DeliverAt(TrueTime when, const StreamPtr& stream, int from);
@@ -161,6 +185,7 @@ class NetworkFabric {
   std::map<Address, SimListener*> listeners_;
   std::map<Link, bool> cuts_;
   std::map<Link, Duration> slow_;
+  std::map<Link, Clog> clogged_;
   std::map<MachineId, bool> up_;
   std::map<uint64_t, std::weak_ptr<Stream>> streams_;
   uint64_t next_stream_ = 1;

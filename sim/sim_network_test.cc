@@ -1,5 +1,6 @@
 #include "sim/sim_network.h"
 
+#include <bit>
 #include <memory>
 #include <set>
 #include <string>
@@ -386,6 +387,74 @@ TEST_F(Silence, NothingArrivesAndNobodyIsTold) {
   EXPECT_THAT(at_two.bytes(), IsEmpty());
   EXPECT_TRUE(at_one.status().ok());
   EXPECT_TRUE(at_two.status().ok());
+}
+
+class Flips : public SimNetworkTest {
+ protected:
+  Flips() : SimNetworkTest({.flip_ppm = 1000000, .short_read_ppm = 0}) {}
+};
+
+TEST_F(Flips, ChangeOneBit) {
+  Connect();
+  Sink at_two(accepted_.get());
+  const std::string sent(1000, '\0');
+  Write(dialled_.get(), sent);
+  Run(1s);
+  ASSERT_EQ(at_two.bytes().size(), sent.size());
+  int bits = 0;
+  for (char c : at_two.bytes()) bits += std::popcount(static_cast<uint8_t>(c));
+  EXPECT_EQ(bits, 1);
+  EXPECT_EQ(fabric_.counts().flips, 1u);
+}
+
+TEST_F(SimNetworkTest, AClogIsSharedByTheStreamsOfALink) {
+  Connect();
+  Sink sink(accepted_.get());
+  std::unique_ptr<Connection> first = std::move(dialled_);
+  std::unique_ptr<Connection> accepted = std::move(accepted_);
+  Connect();
+  Sink other(accepted_.get());
+  fabric_.SetClogged(1, 2, 10000);
+  Write(first.get(), std::string(10000, 'x'));
+  Write(dialled_.get(), std::string(10000, 'y'));
+  Run(1500ms);
+  EXPECT_EQ(sink.bytes().size(), 10000u);
+  EXPECT_THAT(other.bytes(), IsEmpty());
+  Run(600ms);
+  EXPECT_EQ(other.bytes().size(), 10000u);
+  fabric_.SetClogged(1, 2, 0);
+  Write(first.get(), std::string(10000, 'x'));
+  Run(10ms);
+  EXPECT_EQ(sink.bytes().size(), 20000u);
+}
+
+class Lingering : public SimNetworkTest {
+ protected:
+  Lingering()
+      : SimNetworkTest(
+            {.linger_ppm = 1000000, .linger_max = 60s, .short_read_ppm = 0}) {}
+};
+
+TEST_F(Lingering, AnOlderStreamsBytesComeAfterANewerOnes) {
+  Connect();
+  Sink older(accepted_.get());
+  std::unique_ptr<Connection> accepted = std::move(accepted_);
+  fabric_.SetSlow(1, 2, 100ms);
+  Write(dialled_.get(), "old");
+  Run(1ms);  // it is on its way
+  fabric_.SetSlow(1, 2, Duration::zero());
+  dialled_ = nullptr;
+  Run(1ms);
+  EXPECT_EQ(fabric_.counts().lingered, 1u);
+  Connect();
+  Sink newer(accepted_.get());
+  Write(dialled_.get(), "new");
+  Run(100ms);
+  EXPECT_EQ(newer.bytes(), "new");
+  EXPECT_THAT(older.bytes(), IsEmpty());
+  Run(60s);
+  EXPECT_EQ(older.bytes(), "old");
+  EXPECT_TRUE(absl::IsUnavailable(older.status()));
 }
 
 class Refusals : public SimNetworkTest {

@@ -30,6 +30,12 @@ void Summary::Add(const SimulationResult& r) {
   counts_["slow_links"] += r.faults.slow_links;
   counts_["resets"] += r.network.resets;
   counts_["half_open"] += r.network.half_open;
+  counts_["flips"] += r.network.flips;
+  counts_["lingered"] += r.network.lingered;
+  counts_["bridges"] += r.faults.bridges;
+  counts_["flaps"] += r.faults.flaps;
+  counts_["clogged_links"] += r.faults.clogged_links;
+  counts_["cut_clients"] += r.faults.cut_clients;
   counts_["lost_writes"] += r.lost_writes;
   counts_["torn_writes"] += r.torn_writes;
   counts_["acknowledged_appends"] += r.acknowledged;

@@ -50,6 +50,7 @@ const char* NameOf(IncidentKind kind) {
     case IncidentKind::kHeal:
       return "heal";
     case IncidentKind::kSlow:
+    case IncidentKind::kClog:
       return "slow";
     case IncidentKind::kFast:
       return "fast";
@@ -57,6 +58,10 @@ const char* NameOf(IncidentKind kind) {
       return "reset";
     case IncidentKind::kSilence:
       return "silence";
+    case IncidentKind::kFlip:
+      return "flip";
+    case IncidentKind::kLinger:
+      return "linger";
     case IncidentKind::kRefused:
       return "refused";
     case IncidentKind::kHang:

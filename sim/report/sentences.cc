@@ -84,12 +84,21 @@ std::string ToString(const Incident& incident) {
     case IncidentKind::kSlow:
       return absl::StrCat("the link ", link, " is slow by ",
                           Milliseconds(incident.length));
+    case IncidentKind::kClog:
+      return absl::StrCat("the link ", link, " carries ", incident.count,
+                          " bytes a second");
     case IncidentKind::kFast:
       return absl::StrCat("the link ", link, " is as fast as before");
     case IncidentKind::kReset:
       return absl::StrCat("a stream ", link, " is reset in a write");
     case IncidentKind::kSilence:
       return absl::StrCat("a stream ", link, " goes silent");
+    case IncidentKind::kFlip:
+      return absl::StrCat("a bit of a stream ", link, " is flipped");
+    case IncidentKind::kLinger:
+      return absl::StrCat("what a stream that is given up has on its way ",
+                          link, " takes ", Milliseconds(incident.length),
+                          " longer");
     case IncidentKind::kRefused:
       return absl::StrCat("a dial ", link, " is refused");
     case IncidentKind::kHang:

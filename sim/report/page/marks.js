@@ -11,6 +11,8 @@ const MARKS = {
   hang: {rank: 6, fault: true, name: "disk hangs"},
   reset: {rank: 5, fault: true, name: "stream reset"},
   silence: {rank: 5, fault: true, name: "stream silent"},
+  flip: {rank: 5, fault: true, name: "bit flipped"},
+  linger: {rank: 3, name: "late bytes"},
   start: {rank: 4, name: "start"},
   refused: {rank: 3, name: "dial refused"},
   "disk loss": {rank: 2, name: "disk loss"},
@@ -274,5 +276,7 @@ const GLYPHS = {
   reset: {path: new Path2D("M-4 0 L-1 0 M1 0 L4 0 M-2 -3 L2 3")},
   silence: {path: new Path2D("M-4 0 L-3.9 0 M0 0 L0.1 0 M4 0 L4.1 0")},
   refused: {path: new Path2D("M3 -3 L-3 -3 L-3 3 L3 3")},
+  flip: {path: new Path2D("M-4 2 L0 2 L0 -2 L4 -2")},
+  linger: {path: new Path2D("M-4 0 L4 0 M1 -3 L4 0 L1 3")},
   "disk loss": {path: new Path2D("M-3 -1 L0 3 L3 -1")},
 };
