@@ -320,7 +320,7 @@ SimulationResult Result(uint64_t hash, uint64_t events) {
   SimulationResult r;
   r.trace_hash = hash;
   r.events = events;
-  r.settle_ms = static_cast<int64_t>(events);
+  r.recovery.level = std::chrono::milliseconds(events);
   r.stats["seldom"] = 1;
   r.stats["never"] = 0;
   return r;
@@ -337,7 +337,8 @@ TEST(SummaryTest, AddsUpAndTravelsAsText) {
   EXPECT_THAT(json, HasSubstr("{\"seed\":3,\"verdict\":\"ok\","
                               "\"wall_ms\":12,"
                               "\"trace_hash\":\"00000000000000ab\","
-                              "\"settle_ms_max\":7,"));
+                              "\"clients_ms_max\":0,\"leader_ms_max\":0,"
+                              "\"level_ms_max\":7,\"settle_ms_max\":7,"));
   for (const char* key :
        {"events", "simulated_ms", "elections", "crashes", "partitions",
         "resets", "torn_writes", "acknowledged_appends"}) {

@@ -301,41 +301,67 @@ void Simulation::Settle() {
   fabric_.HealAll();
   fabric_.set_options(SimNetworkOptions{});
   for (auto& server : servers_) server->CalmDisk();
-  TrueTime start = world_.now();
   for (auto& client : clients_) client->Quiesce();
   for (auto& client : clients_) client->Settle();
-  auto settled = [this] {
-    for (auto& client : clients_) {
-      if (!client->settled()) return false;
-    }
-    return LogsEqual();
-  };
-  if (!RunUntil(settled, options_.settle_max)) {
-    std::string why =
-        absl::StrCat("not settled within ", ToMillis(options_.settle_max),
-                     " ms after the last fault:");
-    for (auto& client : clients_) {
-      if (!client->settled()) absl::StrAppend(&why, " ", client->Describe());
-    }
-    for (auto& server : servers_) {
-      absl::StrAppend(&why, "; server ", server->machine());
-      if (!server->running()) {
-        absl::StrAppend(&why, " is down");
-      } else if (!server->node().formed()) {
-        absl::StrAppend(
-            &why, " isn't formed: ", server->node().forming_status().message());
-      } else {
-        const RaftCore& core = *server->node().core();
-        absl::StrAppend(&why, " ", ToString(core.role()), " term ",
-                        core.term().value(), " last ",
-                        core.last_index().value(), " commit ",
-                        core.commit().value());
-      }
-    }
-    return verdict_.NotLive(std::move(why));
+  const Duration election_timeout = options_.election_timeout_max.value_or(
+      RaftOptions().election_timeout_max);
+  const Duration all = options_.settle_max;
+  if (Reach([this] { return Led(); },
+            std::min(all, options_.leader_max_timeouts * election_timeout),
+            &recovery_.leader) &&
+      Reach([this] { return ClientsSettled(); }, all - recovery_.total(),
+            &recovery_.clients) &&
+      Reach([this] { return ClientsSettled() && LogsEqual(); },
+            all - recovery_.total(), &recovery_.level)) {
+    CompareLogs();
   }
-  settle_time_ = world_.now() - start;
-  CompareLogs();
+}
+
+bool Simulation::Led() {
+  const SimServer* leader = Leader();
+  if (leader == nullptr) return false;
+  const RaftCore& core = *leader->node().core();
+  return core.commit() >= core.term_start();
+}
+
+bool Simulation::ClientsSettled() const {
+  return std::all_of(clients_.begin(), clients_.end(),
+                     [](const auto& client) { return client->settled(); });
+}
+
+bool Simulation::Reach(const std::function<bool()>& what, Duration limit,
+                       Duration* took) {
+  const TrueTime start = world_.now();
+  const bool reached = RunUntil(what, limit);
+  *took = world_.now() - start;
+  if (!reached && verdict_.ok()) SayWhatIsNotSettled(limit);
+  return reached;
+}
+
+void Simulation::SayWhatIsNotSettled(Duration limit) {
+  std::string why =
+      Led() ? absl::StrCat("not settled within ", ToMillis(options_.settle_max),
+                           " ms after the last fault:")
+            : absl::StrCat("no leader within ", ToMillis(limit),
+                           " ms after the last fault:");
+  for (auto& client : clients_) {
+    if (!client->settled()) absl::StrAppend(&why, " ", client->Describe());
+  }
+  for (auto& server : servers_) {
+    absl::StrAppend(&why, "; server ", server->machine());
+    if (!server->running()) {
+      absl::StrAppend(&why, " is down");
+    } else if (!server->node().formed()) {
+      absl::StrAppend(
+          &why, " isn't formed: ", server->node().forming_status().message());
+    } else {
+      const RaftCore& core = *server->node().core();
+      absl::StrAppend(&why, " ", ToString(core.role()), " term ",
+                      core.term().value(), " last ", core.last_index().value(),
+                      " commit ", core.commit().value());
+    }
+  }
+  verdict_.NotLive(std::move(why));
 }
 
 // Reads each server's whole log through its own face, and compares it with
@@ -492,7 +518,7 @@ SimulationResult Simulation::Result() {
   r.reads = history_.reads();
   r.injected = world_.chance.tape().entries.size();
   r.operations = Operations();
-  r.settle_ms = ToMillis(settle_time_);
+  r.recovery = recovery_;
   r.nodes = options_.nodes;
   return r;
 }

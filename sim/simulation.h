@@ -54,6 +54,9 @@ struct SimulationOptions {
   // Without faults: a leader, an append of each client, equal logs within
   // this. It covers the back-off and time-outs of all layers.
   Duration settle_max = 30s;
+  // Of that the leader, in election timeouts (the longest that are drawn). It
+  // covers starting servers and dialling them, and votes that are split.
+  uint32_t leader_max_timeouts = 6;
   // Nothing: drawn by the seed.
   std::optional<FaultRates> rates;
   bool tails = true;
@@ -62,6 +65,16 @@ struct SimulationOptions {
   bool drift = true;            // of clocks, as the rates say
   // Without, a Run ends with its faults: for one that is to break before.
   bool settle = true;
+};
+
+// How long it took, once faults had stopped, until: a leader had committed an
+// entry of its own term; then each client had an append acknowledged, and in
+// its tail all that the world knows of; then all members had the same log.
+struct Recovery {
+  Duration leader = Duration::zero();
+  Duration clients = Duration::zero();
+  Duration level = Duration::zero();
+  Duration total() const { return leader + clients + level; }
 };
 
 struct SimulationResult {
@@ -79,7 +92,7 @@ struct SimulationResult {
   uint64_t reads = 0;
   uint64_t injected = 0;    // faults
   uint64_t operations = 0;  // begun by clients and embedders
-  int64_t settle_ms = 0;
+  Recovery recovery;
   uint32_t nodes = 0;
   // What the engine's layers counted, by name.
   std::map<std::string, uint64_t> stats;
@@ -144,6 +157,11 @@ class Simulation {
   bool LogsEqual();
   // The servers of the leader's configuration; needs a leader.
   std::vector<SimServer*> Members();
+  bool Led();
+  bool ClientsSettled() const;
+  // Into `took`; NotLive if it isn't so within `limit`.
+  bool Reach(const std::function<bool()>& what, Duration limit, Duration* took);
+  void SayWhatIsNotSettled(Duration limit);
   void CompareLogs();
   void CompareLog(SimServer* server);
   void CompareMachine(SimServer* server);
@@ -162,7 +180,7 @@ class Simulation {
   std::unique_ptr<OldCopies> old_copies_;
   std::unique_ptr<FaultSchedule> schedule_;
   std::unique_ptr<Operator> operator_;
-  Duration settle_time_ = Duration::zero();
+  Recovery recovery_;
 };
 
 }  // namespace holdfast

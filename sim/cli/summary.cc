@@ -42,7 +42,14 @@ void Summary::Add(const SimulationResult& r) {
   counts_["unknown_appends"] += r.unknown;
   counts_["records_read"] += r.reads;
   for (const auto& [name, value] : r.stats) paths_[name] += value;
-  settle_ms_max_ = std::max(settle_ms_max_, static_cast<uint64_t>(r.settle_ms));
+  const auto longest = [this](const char* name, Duration length) {
+    uint64_t& ms = longest_ms_[name];
+    ms = std::max(ms, static_cast<uint64_t>(ToMillis(length)));
+  };
+  longest("clients", r.recovery.clients);
+  longest("leader", r.recovery.leader);
+  longest("level", r.recovery.level);
+  longest("settle", r.recovery.total());
   hash_ += r.trace_hash;
 }
 
@@ -54,7 +61,9 @@ std::string Summary::ToText() const {
   for (const auto& [name, value] : paths_) {
     absl::StrAppend(&text, "path ", name, " ", value, "\n");
   }
-  absl::StrAppend(&text, "max settle ", settle_ms_max_, "\n");
+  for (const auto& [name, ms] : longest_ms_) {
+    absl::StrAppend(&text, "max ", name, " ", ms, "\n");
+  }
   absl::StrAppend(&text, "hash sum ", hash_, "\n");
   return text;
 }
@@ -70,7 +79,9 @@ absl::Status Summary::AddText(absl::string_view text) {
     }
     if (words[0] == "count") counts_[words[1]] += value;
     if (words[0] == "path") paths_[words[1]] += value;
-    if (words[0] == "max") settle_ms_max_ = std::max(settle_ms_max_, value);
+    if (words[0] == "max") {
+      longest_ms_[words[1]] = std::max(longest_ms_[words[1]], value);
+    }
     if (words[0] == "hash") hash_ += value;
   }
   return absl::OkStatus();
@@ -79,7 +90,9 @@ absl::Status Summary::AddText(absl::string_view text) {
 void Summary::AddSummary(const Summary& other) {
   for (const auto& [name, value] : other.counts_) counts_[name] += value;
   for (const auto& [name, value] : other.paths_) paths_[name] += value;
-  settle_ms_max_ = std::max(settle_ms_max_, other.settle_ms_max_);
+  for (const auto& [name, ms] : other.longest_ms_) {
+    longest_ms_[name] = std::max(longest_ms_[name], ms);
+  }
   hash_ += other.hash_;
 }
 
@@ -92,10 +105,12 @@ std::string Summary::Line(bool json, uint64_t seed, absl::string_view verdict,
                           int64_t wall_ms) const {
   const std::string hash = absl::StrFormat("%016x", hash_);
   if (json) {
-    std::string line =
-        absl::StrCat("{\"seed\":", seed, ",\"verdict\":\"", verdict,
-                     "\",\"wall_ms\":", wall_ms, ",\"trace_hash\":\"", hash,
-                     "\",\"settle_ms_max\":", settle_ms_max_);
+    std::string line = absl::StrCat("{\"seed\":", seed, ",\"verdict\":\"",
+                                    verdict, "\",\"wall_ms\":", wall_ms,
+                                    ",\"trace_hash\":\"", hash, "\"");
+    for (const auto& [name, ms] : longest_ms_) {
+      absl::StrAppend(&line, ",\"", name, "_ms_max\":", ms);
+    }
     for (const auto& [name, value] : counts_) {
       absl::StrAppend(&line, ",\"", name, "\":", value);
     }
@@ -114,7 +129,14 @@ std::string Summary::Line(bool json, uint64_t seed, absl::string_view verdict,
     std::replace(words.begin(), words.end(), '_', ' ');
     absl::StrAppend(&line, " ", count(name), " ", words, ",");
   }
-  return absl::StrCat(line, " settled within ", settle_ms_max_, " ms");
+  const auto longest = [this](const char* name) {
+    const auto it = longest_ms_.find(name);
+    return it == longest_ms_.end() ? 0 : it->second;
+  };
+  return absl::StrCat(line, " settled within ", longest("settle"),
+                      " ms: a leader within ", longest("leader"),
+                      ", then clients within ", longest("clients"),
+                      ", then logs within ", longest("level"));
 }
 
 std::vector<std::string> Summary::PathsIn(absl::string_view list) {

@@ -40,7 +40,8 @@ class Summary {
  private:
   std::map<std::string, uint64_t> counts_;
   std::map<std::string, uint64_t> paths_;
-  uint64_t settle_ms_max_ = 0;
+  // Of all runs, until all had settled, and of the steps to that (Recovery).
+  std::map<std::string, uint64_t> longest_ms_;
   // One seed's own; of several the sum, which is the same in any order.
   uint64_t hash_ = 0;
 };
