@@ -66,6 +66,9 @@ class Chance {
     std::optional<uint64_t> value;
     if (replaying_) {
       value = FromTape(site, actor.id, place);
+      if (Observer* observer = trace_->observer()) {
+        observer->OnPlace(site.name, actor.id, place);
+      }
       if (rate_ppm == 0 && !value.has_value()) return std::nullopt;
     } else {
       const uint64_t bits = Hash(site, actor, ordinal);

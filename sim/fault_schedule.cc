@@ -92,7 +92,13 @@ FaultSchedule::FaultSchedule(World* world, NetworkFabric* fabric,
       leader_(std::move(leader)),
       rates_(rates),
       old_copies_(old_copies),
-      operator_(op) {}
+      operator_(op) {
+  for (SimServer* server : servers_) {
+    server->set_before_io([this, server] { BeforeIo(server); });
+  }
+  fabric_->set_before_arrival(
+      [this](MachineId from, MachineId to) { BeforeArrival(from, to); });
+}
 
 void FaultSchedule::After(Duration delay, Task task) {
   world_->scheduler.At(world_->now() + delay, kWorldActor, EventKind::kFault,
@@ -100,7 +106,6 @@ void FaultSchedule::After(Duration delay, Task task) {
 }
 
 void FaultSchedule::Start() {
-  running_ = true;
   After(kWindow, [this] { OnWindow(); });
 }
 
@@ -195,6 +200,36 @@ void FaultSchedule::OnElection() {
   }
 }
 
+void FaultSchedule::BeforeIo(SimServer* server) {
+  if (!running_) return;
+  const MachineId m = server->machine();
+  uint64_t value = 0;
+  if (Happens(faults::kIsolateBeforeIo, m, 0, &value)) {
+    Isolate(servers_[Which(value, 12, servers_.size())]->machine(), value);
+  }
+  if (Happens(faults::kCrashBeforeIo, m, 0, &value)) {
+    CrashBeforeIo(server, 1, SimProcess::Io::kAny, value, false);
+  }
+  if (Happens(faults::kPowerLossBeforeIo, m, 0, &value)) {
+    CrashBeforeIo(server, 1, SimProcess::Io::kAny, value, true);
+  }
+}
+
+void FaultSchedule::BeforeArrival(MachineId from, MachineId to) {
+  uint64_t value = 0;
+  if (!running_ || from >= kFirstClient || to >= kFirstClient ||
+      !Happens(faults::kCutBeforeArrival, from * 1000 + to, 0, &value)) {
+    return;
+  }
+  const uint64_t what = Which(value, 14, 4);
+  if (what >= 2) return Isolate(what == 2 ? from : to, value);
+  world_->Note(absl::StrCat("nothing gets from server ", from, " to ", to,
+                            what == 1 ? ", nor back" : ""));
+  std::vector<std::pair<MachineId, MachineId>> links = {{from, to}};
+  if (what == 1) links.emplace_back(to, from);
+  CutFor(std::move(links), LengthOf(value, 6s));
+}
+
 // --- Processes ---
 
 void FaultSchedule::CrashLater(SimServer* server, uint64_t value,
@@ -215,9 +250,15 @@ void FaultSchedule::CrashInIo(SimServer* server, uint64_t value) {
   const Io kind = (value & 6) != 0 ? Io::kDisk : Io::kAny;
   uint64_t operations = 1 + Which(value, 4, kind == Io::kDisk ? 20 : 100);
   bool power_lost = (value & 1) != 0;
-  server->process()->DieBeforeIo(
-      operations, kind,
-      [this, server, value, power_lost] { Crash(server, value, power_lost); });
+  CrashBeforeIo(server, operations, kind, value, power_lost);
+}
+
+void FaultSchedule::CrashBeforeIo(SimServer* server, uint64_t n,
+                                  SimProcess::Io kind, uint64_t value,
+                                  bool power_lost) {
+  server->process()->DieBeforeIo(n, kind, [this, server, value, power_lost] {
+    Crash(server, value, power_lost);
+  });
 }
 
 void FaultSchedule::Crash(SimServer* server, uint64_t value, bool power_lost) {

@@ -73,7 +73,9 @@ struct FaultCounts {
   uint64_t cut_clients = 0;
 };
 
-// Does to a cluster what its rates say, window by window, until it is stopped.
+// Does to a cluster what its rates say, window by window, until it is stopped;
+// and, from its making on, what a tape says before an I/O or an arrival. Make
+// it before the servers start.
 class FaultSchedule {
  public:
   static constexpr Duration kWindow = Chance::kWindow;
@@ -93,10 +95,15 @@ class FaultSchedule {
 
  private:
   void OnWindow();
+  void BeforeIo(SimServer* server);
+  void BeforeArrival(MachineId from, MachineId to);
   bool Happens(const ChanceSite& site, uint32_t id, uint64_t rate_ppm,
                uint64_t* value);
   void CrashLater(SimServer* server, uint64_t value, bool power_lost);
   void CrashInIo(SimServer* server, uint64_t value);
+  // The n-th from now.
+  void CrashBeforeIo(SimServer* server, uint64_t n, SimProcess::Io kind,
+                     uint64_t value, bool power_lost);
   void Crash(SimServer* server, uint64_t value, bool power_lost);
   void Pause(SimServer* server, uint64_t value);
   void Upgrade(SimServer* server, uint64_t value);
@@ -124,7 +131,7 @@ class FaultSchedule {
   const FaultRates rates_;
   OldCopies* const old_copies_;
   const Operator* const operator_;
-  bool running_ = false;
+  bool running_ = true;
   uint64_t window_ = 0;
   std::optional<uint64_t> ambush_;  // the fault's value
   FaultCounts counts_;

@@ -63,15 +63,51 @@ inline constexpr ChanceSite kRefuse("net/refuse");
 inline constexpr ChanceSite kFlip("net/flip");
 inline constexpr ChanceSite kLinger("net/linger");
 
+// Before each operation that a server asks its disk or the network for, and
+// before bytes from one server reach another one. These are never drawn: a tape
+// strikes at the n-th of them in a window (sim/cli/exhaustive.h).
+inline constexpr ChanceSite kCrashBeforeIo("io/crash");
+inline constexpr ChanceSite kPowerLossBeforeIo("io/power_loss");
+inline constexpr ChanceSite kIsolateBeforeIo("io/isolate");
+inline constexpr ChanceSite kCutBeforeArrival("net/cut");
+
 inline constexpr const ChanceSite* kAll[] = {
-    &kCrash,        &kPowerLoss,   &kCrashInIo, &kClusterPowerLoss,
-    &kClientCrash,  &kIsolate,     &kSplit,     &kOneWay,
-    &kSlowLink,     &kAmbush,      &kPause,     &kUpgrade,
-    &kHangDisk,     &kOldDisk,     &kLateNews,  &kSlowDisk,
-    &kDropInFlight, &kCutInFlight, &kLoseWrite, &kTear,
-    &kLoseName,     &kTail,        &kReset,     &kSilence,
-    &kShortRead,    &kRefuse,      &kBridge,    &kFlap,
-    &kClog,         &kCutClient,   &kFlip,      &kLinger,
+    &kCrash,
+    &kPowerLoss,
+    &kCrashInIo,
+    &kClusterPowerLoss,
+    &kClientCrash,
+    &kIsolate,
+    &kSplit,
+    &kOneWay,
+    &kSlowLink,
+    &kAmbush,
+    &kPause,
+    &kUpgrade,
+    &kHangDisk,
+    &kOldDisk,
+    &kLateNews,
+    &kSlowDisk,
+    &kDropInFlight,
+    &kCutInFlight,
+    &kLoseWrite,
+    &kTear,
+    &kLoseName,
+    &kTail,
+    &kReset,
+    &kSilence,
+    &kShortRead,
+    &kRefuse,
+    &kCrashBeforeIo,
+    &kPowerLossBeforeIo,
+    &kIsolateBeforeIo,
+    &kCutBeforeArrival,
+    &kBridge,
+    &kFlap,
+    &kClog,
+    &kCutClient,
+    &kFlip,
+    &kLinger,
 };
 
 constexpr bool IsKnown(absl::string_view name) {

@@ -96,6 +96,10 @@ class Observer {
                          uint32_t /*boot*/) {}
   virtual void OnPause(ActorId /*actor*/, TrueTime /*until*/) {}
   virtual void OnIncident(const Incident& /*incident*/) {}
+  // Of a replay: a place where a fault of that site would strike, if the tape
+  // had one.
+  virtual void OnPlace(const char* /*site*/, uint32_t /*actor*/,
+                       uint64_t /*place*/) {}
 
   // Bytes of a stream: its process wrote them, they came to the other machine,
   // the process there took them.

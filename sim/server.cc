@@ -39,6 +39,7 @@ void SimServer::Start() {
   clock.drift_ppm = drift_ppm_;
   life_ = std::make_unique<Life>(world_, machine_, boots_, clock);
   Life& life = *life_;
+  life.process.set_before_io(before_io_);
   life.disk = std::make_unique<SimDisk>(&life.process, image_.get());
   life.network = std::make_unique<SimNetwork>(&life.process, fabric_);
   life.log_line = [this](absl::string_view line) {

@@ -92,6 +92,8 @@ class SimServer {
   void set_log_line(std::function<void(MachineId, absl::string_view)> fn) {
     on_log_line_ = std::move(fn);
   }
+  // Called before each I/O of the lives to come.
+  void set_before_io(std::function<void()> fn) { before_io_ = std::move(fn); }
   // Adds what the engine counted, by name, lives that ended included.
   void AddStats(std::map<std::string, uint64_t>* totals) const;
 
@@ -126,6 +128,7 @@ class SimServer {
   uint32_t boots_ = 0;
   absl::Status failure_;
   std::function<void(MachineId, absl::string_view)> on_log_line_;
+  std::function<void()> before_io_;
   std::map<std::string, uint64_t> past_stats_;
   std::unique_ptr<Life> life_;
 };

@@ -85,6 +85,11 @@ void NetworkFabric::Deliver(const StreamPtr& stream, int from) {
     sender.on_way.clear();
     return;
   }
+  if (before_arrival_ && !sender.on_way.empty() &&
+      sender.on_way.front().kind == Segment::Kind::kData &&
+      !Cut(sender.machine, receiver.machine)) {
+    before_arrival_(sender.machine, receiver.machine);
+  }
   if (Cut(sender.machine, receiver.machine) || !Up(receiver.machine)) {
     ++counts_.held;
     if (sender.connection == nullptr || !sender.broken.ok()) {

@@ -4,6 +4,7 @@
 #include <array>
 #include <cstdint>
 #include <deque>
+#include <functional>
 #include <map>
 #include <memory>
 #include <string>
@@ -91,6 +92,12 @@ class NetworkFabric {
   void ProcessDied(const SimProcess& process, bool power_lost);
   // Whether the machine answers at all (with a reset, where nobody listens).
   void SetMachineUp(MachineId machine, bool up);
+
+  // Called before bytes reach a machine to which the link isn't cut; it may cut
+  // that.
+  void set_before_arrival(std::function<void(MachineId, MachineId)> fn) {
+    before_arrival_ = std::move(fn);
+  }
 
   void set_options(const SimNetworkOptions& options) { options_ = options; }
   const SimNetworkCounts& counts() const { return counts_; }
@@ -192,6 +199,7 @@ class NetworkFabric {
   uint32_t next_port_ = 49152;
   uint64_t draws_ = 0;
   SimNetworkCounts counts_;
+  std::function<void(MachineId, MachineId)> before_arrival_;
 };
 
 // The Network of one process.

@@ -2,6 +2,7 @@
 #define HOLDFAST_SIM_SIM_PROCESS_H_
 
 #include <cstdint>
+#include <functional>
 #include <utility>
 
 #include "sim/sim_loop.h"
@@ -51,6 +52,9 @@ class SimProcess {
     }
   }
 
+  // Called before each of its operations; it may ask for its death.
+  void set_before_io(std::function<void()> fn) { before_io_ = std::move(fn); }
+
   enum class Io { kAny, kDisk, kNetwork };
 
   // The process dies just before its n-th operation of that kind from now
@@ -68,6 +72,7 @@ class SimProcess {
   bool BeginIo(Io kind) {
     if (!alive_) return false;
     ++io_submitted_;
+    if (before_io_) before_io_();
     if (io_left_ > 0 && (io_kind_ == Io::kAny || io_kind_ == kind) &&
         --io_left_ == 0) {
       alive_ = false;
@@ -89,6 +94,7 @@ class SimProcess {
   Io io_kind_ = Io::kAny;
   uint64_t io_submitted_ = 0;
   Task on_death_;
+  std::function<void()> before_io_;
 };
 
 }  // namespace holdfast

@@ -8,6 +8,7 @@
 
 #include "absl/status/statusor.h"
 #include "sim/cli/campaign.h"
+#include "sim/cli/exhaustive.h"
 #include "sim/cli/flags.h"
 #include "sim/cli/run.h"
 #include "sim/cli/seeds.h"
@@ -25,6 +26,8 @@ int RunCommand(const SimulateFlags& flags) {
       return ShrinkCommand(flags);
     case SimulateCommand::kCampaign:
       return CampaignCommand(flags);
+    case SimulateCommand::kExhaustive:
+      return ExhaustiveCommand(flags);
   }
   return kExitUsage;
 }

@@ -458,8 +458,6 @@ void Simulation::CompareLog(SimServer* server) {
 }
 
 SimulationResult Simulation::Run() {
-  StartServers();
-  StartClients();
   std::vector<SimServer*> servers;
   for (auto& s : servers_) servers.push_back(s.get());
   std::vector<SimClient*> clients;
@@ -473,6 +471,8 @@ SimulationResult Simulation::Run() {
       &world_, &fabric_, std::move(servers), std::move(clients),
       [this] { return Leader(); }, *options_.rates, old_copies_.get(),
       operator_.get());
+  StartServers();
+  StartClients();
   schedule_->Start();
   if (*options_.trims || *options_.changes) operator_->Start();
   if (RunFor(options_.duration) && options_.settle) Settle();

@@ -20,6 +20,11 @@ tape() { printf '%s\n' "$@" >"$tapes/a.tape"; }
 refused --nodes=0
 refused --foo
 refused nonsense
+refused exhaustive --nodes=5
+refused exhaustive --seeds=0
+refused exhaustive --tape=/nonexistent
+refused exhaustive nonsense
+refused --exhaustive
 refused --rare-paths=/nonexistent
 refused --tape=/nonexistent
 tape "holdfast-tape 2" "option seed 3" "fault net/reset 1001 3.0 0x5"

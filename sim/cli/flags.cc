@@ -16,6 +16,8 @@ const char kSimulateUsage[] =
     "usage: simulate [FLAG...]             runs seeds\n"
     "       simulate shrink [FLAG...]      makes a failing run smaller\n"
     "       simulate campaign [FLAG...]    runs seeds, whatever fails\n"
+    "       simulate exhaustive [FLAG...]  a small run, with a fault at each "
+    "place\n"
     "\n"
     "Each seed is a whole simulated cluster with clients and faults, checked\n"
     "after every event.\n"
@@ -55,6 +57,10 @@ const char kSimulateUsage[] =
     "  --dump                prints what all nodes and clients are like then\n"
     "campaign:\n"
     "  --state=FILE          keeps what is done, and goes on from there\n"
+    "exhaustive (with --seed, --seeds, --jobs, --json, --tape-dir):\n"
+    "                        three servers, two appends; a crash or power "
+    "loss\n"
+    "                        at each I/O, a cut link at each message\n"
     "shrink:\n"
     "  --out=FILE            where the smallest tape goes\n"
     "  --effort=300s         of real time at most\n"
@@ -106,6 +112,8 @@ constexpr unsigned kShrink = 1u << static_cast<int>(SimulateCommand::kShrink);
 constexpr unsigned kCampaign = 1u
                                << static_cast<int>(SimulateCommand::kCampaign);
 constexpr unsigned kSeeded = kRun | kShrink | kCampaign;
+constexpr unsigned kExhaustive =
+    1u << static_cast<int>(SimulateCommand::kExhaustive);
 
 struct Flag {
   absl::string_view name;
@@ -122,7 +130,7 @@ using F = SimulateFlags;
 using Text = absl::string_view;
 
 const Flag kRunFlags[] = {
-    {"seed", kSeeded, "a number",
+    {"seed", kSeeded | kExhaustive, "a number",
      [](Text v, F* f) { return absl::SimpleAtoi(v, &f->seed); },
      [](const F& f) { return absl::StrCat(f.seed); }},
     {"duration", kSeeded, "a time such as 60s or 1500ms",
@@ -173,12 +181,12 @@ const Flag kRunFlags[] = {
 };
 
 const Flag kOtherFlags[] = {
-    {"seeds", kRun | kCampaign, "1 to 1000000000000",
+    {"seeds", kRun | kCampaign | kExhaustive, "1 to 1000000000000",
      [](Text v, F* f) {
        return ParseBetween<uint64_t>(v, 1, 1000000000000, &f->seeds);
      },
      nullptr},
-    {"jobs", kSeeded, "1 to 256",
+    {"jobs", kSeeded | kExhaustive, "1 to 256",
      [](Text v, F* f) { return ParseBetween<uint64_t>(v, 1, 256, &f->jobs); },
      nullptr},
     {"rare-paths", kRun | kCampaign, "a file",
@@ -187,7 +195,7 @@ const Flag kOtherFlags[] = {
        return !v.empty();
      },
      nullptr},
-    {"tape-dir", kRun | kCampaign, "a directory",
+    {"tape-dir", kRun | kCampaign | kExhaustive, "a directory",
      [](Text v, F* f) {
        f->tape_dir = std::string(v);
        return !v.empty();
@@ -207,7 +215,7 @@ const Flag kOtherFlags[] = {
      nullptr},
     {"effort", kShrink, "a time such as 60s",
      [](Text v, F* f) { return ParseDuration(v, &f->effort); }, nullptr},
-    {"json", kRun | kCampaign, nullptr,
+    {"json", kRun | kCampaign | kExhaustive, nullptr,
      [](Text, F* f) { return f->json = true; }, nullptr},
     {"check-determinism", kRun, nullptr,
      [](Text, F* f) { return f->check_determinism = true; }, nullptr},
@@ -234,6 +242,7 @@ struct CommandName {
 constexpr CommandName kCommands[] = {
     {"shrink", SimulateCommand::kShrink},
     {"campaign", SimulateCommand::kCampaign},
+    {"exhaustive", SimulateCommand::kExhaustive},
 };
 
 absl::Status ParseCommand(absl::string_view name, SimulateFlags* flags) {
@@ -244,7 +253,7 @@ absl::Status ParseCommand(absl::string_view name, SimulateFlags* flags) {
   }
   return absl::InvalidArgumentError(
       absl::StrCat("unknown command ", name,
-                   ": expected shrink or campaign, or flags only"));
+                   ": expected shrink, campaign or exhaustive, or flags only"));
 }
 
 // "--name=value", or "--name".
@@ -321,7 +330,8 @@ absl::Status TakeTape(const std::string& path, SimulateFlags* flags) {
 
 absl::Status CheckTogether(const std::vector<std::string>& args, bool has_tape,
                            const SimulateFlags& flags) {
-  if (has_tape && flags.command == SimulateCommand::kCampaign) {
+  if (has_tape && flags.command != SimulateCommand::kRun &&
+      flags.command != SimulateCommand::kShrink) {
     return absl::InvalidArgumentError("--tape is of another command");
   }
   for (const std::string& arg : args) {

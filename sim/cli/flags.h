@@ -12,7 +12,7 @@
 
 namespace holdfast {
 
-enum class SimulateCommand { kRun, kShrink, kCampaign };
+enum class SimulateCommand { kRun, kShrink, kCampaign, kExhaustive };
 
 // simulate's command line.
 struct SimulateFlags {

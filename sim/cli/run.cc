@@ -266,12 +266,15 @@ absl::StatusOr<std::string> ReadRarePaths(const SimulateFlags& flags) {
   return ReadWholeFile(flags.rare_paths);
 }
 
-void ReportFailure(const SimulateFlags& flags, uint64_t seed,
-                   const RunOutcome& outcome, const std::string& dir) {
-  const std::string path = absl::StrCat(dir, "/holdfast-", seed, ".tape");
+std::string ReportFailure(const SimulateFlags& flags, uint64_t seed,
+                          const RunOutcome& outcome, const std::string& dir,
+                          absl::string_view which) {
+  const std::string path =
+      absl::StrCat(dir, "/holdfast-", seed, which, ".tape");
   const absl::Status saved = ReplaceFile(path, outcome.tape.ToText());
   const std::string& revision = outcome.tape.revision;
-  const std::string command = CommandFor(flags, seed);
+  const std::string command =
+      flags.tape.has_value() ? CommandForTape(path) : CommandFor(flags, seed);
   uint64_t event = outcome.summary.count("events");
   // The run can be stopped before an event that crashed, not after it.
   if (outcome.end == RunEnd::kCrash && event > 0) --event;
@@ -286,6 +289,7 @@ void ReportFailure(const SimulateFlags& flags, uint64_t seed,
       saved.ok() ? path.c_str() : std::string(saved.message()).c_str(),
       outcome.tape.entries.size(), command.c_str(),
       SeeIt(command, seed, event).c_str());
+  return command;
 }
 
 }  // namespace holdfast

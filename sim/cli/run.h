@@ -58,10 +58,11 @@ RunOutcome OutcomeOf(const JobPool::Result& result);
 // What --rare-paths names; empty: nothing.
 absl::StatusOr<std::string> ReadRarePaths(const SimulateFlags& flags);
 
-// Saves a failed run's tape below `dir`, and tells on stderr what broke and how
-// to see it again.
-void ReportFailure(const SimulateFlags& flags, uint64_t seed,
-                   const RunOutcome& outcome, const std::string& dir);
+// Saves a failed run's tape below `dir`, under a name with `which`, and tells
+// on stderr what broke and how to see it again. Returns the command that does.
+std::string ReportFailure(const SimulateFlags& flags, uint64_t seed,
+                          const RunOutcome& outcome, const std::string& dir,
+                          absl::string_view which = "");
 
 }  // namespace holdfast
 

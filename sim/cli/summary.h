@@ -25,6 +25,9 @@ class Summary {
   std::string Line(bool json, uint64_t seed, absl::string_view verdict,
                    int64_t wall_ms) const;
 
+  // Adds to what the last line tells as JSON.
+  void AddCount(const std::string& name, uint64_t n) { counts_[name] += n; }
+
   // What the engine's layers counted, by name.
   const std::map<std::string, uint64_t>& paths() const { return paths_; }
 
