@@ -62,6 +62,10 @@ class Scheduler {
   // then, in order. As SIGSTOP and SIGCONT, or a machine that is overcommitted.
   // It strikes just after a task has read the clock: see task_time.
   void Pause(ActorId actor, TrueTime until);
+  // When its last pause ends or has ended.
+  TrueTime PausedUntil(ActorId actor) const {
+    return actors_[actor].paused_until;
+  }
 
   // Runs the next event; false when there is none.
   bool Step();

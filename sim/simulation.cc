@@ -302,6 +302,14 @@ void Simulation::Settle() {
   fabric_.set_options(SimNetworkOptions{});
   for (auto& server : servers_) server->CalmDisk();
   for (auto& client : clients_) client->Quiesce();
+  // A pause that is on is the last fault.
+  TrueTime last_fault = world_.now();
+  for (auto& server : servers_) {
+    if (!server->running()) continue;
+    last_fault = std::max(
+        last_fault, world_.scheduler.PausedUntil(server->process()->actor()));
+  }
+  if (!RunFor(last_fault - world_.now())) return;
   for (auto& client : clients_) client->Settle();
   const Duration election_timeout = options_.election_timeout_max.value_or(
       RaftOptions().election_timeout_max);
