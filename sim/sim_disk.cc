@@ -322,6 +322,12 @@ TrueTime DiskImage::WritesDoneAt(const void* owner) const {
   return latest;
 }
 
+TrueTime DiskImage::BusyUntil() const {
+  TrueTime latest{};
+  for (const auto& op : in_flight_) latest = std::max(latest, op->when);
+  return latest;
+}
+
 void DiskImage::CheckNoOverlap(const FileImage* file, uint64_t from,
                                uint64_t to) const {
   for (const auto& op : in_flight_) {

@@ -65,6 +65,9 @@ class DiskImage {
   // A disk with what is durable on this one now.
   std::unique_ptr<DiskImage> CopyDurable() const;
 
+  // When all that is under way will have happened.
+  TrueTime BusyUntil() const;
+
   const SimDiskCounts& counts() const { return counts_; }
   void set_options(const SimDiskOptions& options) { options_ = options; }
 

@@ -302,12 +302,13 @@ void Simulation::Settle() {
   fabric_.set_options(SimNetworkOptions{});
   for (auto& server : servers_) server->CalmDisk();
   for (auto& client : clients_) client->Quiesce();
-  // A pause that is on is the last fault.
+  // A pause that is on is the last fault; or a sync that hangs.
   TrueTime last_fault = world_.now();
   for (auto& server : servers_) {
     if (!server->running()) continue;
-    last_fault = std::max(
-        last_fault, world_.scheduler.PausedUntil(server->process()->actor()));
+    const ActorId actor = server->process()->actor();
+    last_fault = std::max({last_fault, world_.scheduler.PausedUntil(actor),
+                           server->disk()->BusyUntil()});
   }
   if (!RunFor(last_fault - world_.now())) return;
   for (auto& client : clients_) client->Settle();

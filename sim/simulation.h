@@ -56,7 +56,7 @@ struct SimulationOptions {
   Duration settle_max = 30s;
   // Of that the leader, in election timeouts (the longest that are drawn). It
   // covers starting servers and dialling them, and votes that are split.
-  uint32_t leader_max_timeouts = 6;
+  uint32_t leader_max_timeouts = 12;
   // Nothing: drawn by the seed.
   std::optional<FaultRates> rates;
   bool tails = true;
