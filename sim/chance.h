@@ -80,6 +80,7 @@ class Chance {
     return value;
   }
 
+  bool replaying() const { return replaying_; }
   // What went wrong so far.
   const Tape& tape() const { return tape_; }
   uint64_t draws() const { return draws_; }

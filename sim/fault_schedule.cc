@@ -93,6 +93,8 @@ FaultSchedule::FaultSchedule(World* world, NetworkFabric* fabric,
       rates_(rates),
       old_copies_(old_copies),
       operator_(op) {
+  // What strikes there is never drawn.
+  if (!world_->chance.replaying()) return;
   for (SimServer* server : servers_) {
     server->set_before_io([this, server] { BeforeIo(server); });
   }
@@ -325,6 +327,30 @@ void FaultSchedule::CrashClient(SimClient* client, uint64_t value) {
 
 // --- Links ---
 
+std::optional<std::pair<MachineId, MachineId>> FaultSchedule::LinkOf(
+    uint64_t value, uint64_t salt) const {
+  const size_t n = servers_.size();
+  const MachineId from = servers_[Which(value, salt, n)]->machine();
+  const MachineId to = servers_[Which(value, salt + 1, n)]->machine();
+  if (from == to) return std::nullopt;
+  return std::pair(from, to);
+}
+
+std::vector<std::pair<MachineId, MachineId>> FaultSchedule::LinksBetweenGroups(
+    uint64_t value, MachineId bridge) const {
+  std::vector<std::pair<MachineId, MachineId>> links;
+  for (const SimServer* a : servers_) {
+    for (const SimServer* b : servers_) {
+      const bool apart =
+          ((value >> a->machine() ^ value >> b->machine()) & 1) != 0;
+      if (apart && a->machine() != bridge && b->machine() != bridge) {
+        links.emplace_back(a->machine(), b->machine());
+      }
+    }
+  }
+  return links;
+}
+
 void FaultSchedule::CutFor(std::vector<std::pair<MachineId, MachineId>> links,
                            Duration length) {
   ++counts_.partitions;
@@ -353,14 +379,8 @@ void FaultSchedule::Isolate(MachineId machine, uint64_t value) {
 }
 
 void FaultSchedule::Split(uint64_t value) {
-  std::vector<std::pair<MachineId, MachineId>> links;
-  for (SimServer* a : servers_) {
-    for (SimServer* b : servers_) {
-      bool side_a = (value >> a->machine() & 1) != 0;
-      bool side_b = (value >> b->machine() & 1) != 0;
-      if (side_a != side_b) links.emplace_back(a->machine(), b->machine());
-    }
-  }
+  std::vector<std::pair<MachineId, MachineId>> links =
+      LinksBetweenGroups(value, 0);
   if (links.empty()) return;
   world_->Note("the servers are split in two groups");
   CutFor(std::move(links), LengthOf(value, 6s));
@@ -370,16 +390,8 @@ void FaultSchedule::Bridge(uint64_t value) {
   if (servers_.size() < 3) return;
   const MachineId bridge =
       servers_[Which(value, 11, servers_.size())]->machine();
-  std::vector<std::pair<MachineId, MachineId>> links;
-  for (SimServer* a : servers_) {
-    for (SimServer* b : servers_) {
-      const bool apart =
-          ((value >> a->machine() ^ value >> b->machine()) & 1) != 0;
-      if (apart && a->machine() != bridge && b->machine() != bridge) {
-        links.emplace_back(a->machine(), b->machine());
-      }
-    }
-  }
+  std::vector<std::pair<MachineId, MachineId>> links =
+      LinksBetweenGroups(value, bridge);
   if (links.empty()) return;
   ++counts_.bridges;
   world_->Note(absl::StrCat("the servers are split in two groups; server ",
@@ -388,10 +400,10 @@ void FaultSchedule::Bridge(uint64_t value) {
 }
 
 void FaultSchedule::Flap(uint64_t value) {
-  const size_t n = servers_.size();
-  const MachineId from = servers_[Which(value, 12, n)]->machine();
-  const MachineId to = servers_[Which(value, 13, n)]->machine();
-  if (from == to) return;
+  const auto link = LinkOf(value, 12);
+  if (!link.has_value()) return;
+  const MachineId from = link->first;
+  const MachineId to = link->second;
   ++counts_.flaps;
   const uint64_t times = 2 + Which(value, 14, 8);
   const Duration period = 20ms + LengthOf(value, 1s);
@@ -405,19 +417,19 @@ void FaultSchedule::Flap(uint64_t value) {
 }
 
 void FaultSchedule::CutOneWay(uint64_t value) {
-  size_t n = servers_.size();
-  MachineId from = servers_[Which(value, 5, n)]->machine();
-  MachineId to = servers_[Which(value, 6, n)]->machine();
-  if (from == to) return;
+  const auto link = LinkOf(value, 5);
+  if (!link.has_value()) return;
+  const MachineId from = link->first;
+  const MachineId to = link->second;
   world_->Note(absl::StrCat("nothing gets from server ", from, " to ", to));
   CutFor({{from, to}}, LengthOf(value, 6s));
 }
 
 void FaultSchedule::SlowLink(uint64_t value) {
-  size_t n = servers_.size();
-  MachineId from = servers_[Which(value, 7, n)]->machine();
-  MachineId to = servers_[Which(value, 8, n)]->machine();
-  if (from == to) return;
+  const auto link = LinkOf(value, 7);
+  if (!link.has_value()) return;
+  const MachineId from = link->first;
+  const MachineId to = link->second;
   ++counts_.slow_links;
   const Duration delay = 1ms + LengthOf(Another(value, 0), 400ms);
   // One link, or all that leave the server.
@@ -435,10 +447,10 @@ void FaultSchedule::SlowLink(uint64_t value) {
 }
 
 void FaultSchedule::Clog(uint64_t value) {
-  const size_t n = servers_.size();
-  const MachineId from = servers_[Which(value, 15, n)]->machine();
-  const MachineId to = servers_[Which(value, 16, n)]->machine();
-  if (from == to) return;
+  const auto link = LinkOf(value, 15);
+  if (!link.has_value()) return;
+  const MachineId from = link->first;
+  const MachineId to = link->second;
   ++counts_.clogged_links;
   // 8 KiB to 1 MiB a second.
   fabric_->SetClogged(from, to, uint64_t{8 << 10} << Which(value, 17, 8));

@@ -119,6 +119,13 @@ class FaultSchedule {
   void Flap(uint64_t value);
   void Clog(uint64_t value);
   void CutClient(SimClient* client, uint64_t value);
+  // From one server to another one, as `value` says, asked with `salt` and the
+  // next; nothing if both are the same.
+  std::optional<std::pair<MachineId, MachineId>> LinkOf(uint64_t value,
+                                                        uint64_t salt) const;
+  // Those between two groups, as `value` says, but for the bridge's (0: none).
+  std::vector<std::pair<MachineId, MachineId>> LinksBetweenGroups(
+      uint64_t value, MachineId bridge) const;
   void CutFor(std::vector<std::pair<MachineId, MachineId>> links,
               Duration length);
   void After(Duration delay, Task task);

@@ -20,6 +20,11 @@ namespace faults {
 
 constexpr bool IsWritten(uint64_t value) { return value >> 32 == 0; }
 constexpr uint64_t HowBad(uint64_t value) { return value >> 16; }
+// A length of time from all of the value's bits, of which 0 is the mildest.
+constexpr Duration LengthBelow(uint64_t value, Duration max) {
+  return Duration(
+      static_cast<int64_t>(Below(value, static_cast<uint64_t>(max.count()))));
+}
 constexpr uint64_t Written(uint64_t how_bad, uint64_t which) {
   return how_bad << 16 | (which & 0xffff);
 }

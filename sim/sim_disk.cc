@@ -346,8 +346,7 @@ Duration DiskImage::Latency(const ChanceSite& site, SimProcess* process,
       faults::kSlowDisk, actor, ordinal, options_.slow_ppm);
   if (slow.has_value()) {
     ++counts_.slow;
-    const auto most = static_cast<uint64_t>(options_.slow_max.count());
-    latency += Duration(static_cast<int64_t>(Below(*slow, most)));
+    latency += faults::LengthBelow(*slow, options_.slow_max);
   }
   return latency;
 }

@@ -14,6 +14,10 @@ namespace {
 
 constexpr ChanceSite kDelay("net/delay");
 
+Duration TimeFor(size_t bytes, uint64_t bytes_per_s) {
+  return Duration(static_cast<int64_t>(bytes * 1000000000 / bytes_per_s));
+}
+
 }  // namespace
 
 NetworkFabric::NetworkFabric(World* world, SimNetworkOptions options)
@@ -34,14 +38,12 @@ Duration NetworkFabric::Delay(MachineId from, MachineId to, size_t bytes) {
       (options_.delay_max - options_.delay_min).count() + 1);
   const uint64_t drawn = world_->chance.Below(kDelay, link, ordinal, span);
   Duration delay = options_.delay_min + Duration(static_cast<int64_t>(drawn));
-  delay +=
-      Duration(static_cast<int64_t>(bytes * 1000000000 / options_.bytes_per_s));
+  delay += TimeFor(bytes, options_.bytes_per_s);
   const std::optional<uint64_t> tail =
       world_->chance.Fault(faults::kTail, link, ordinal, options_.tail_ppm);
   if (tail.has_value()) {
     ++counts_.tails;
-    const auto most = static_cast<uint64_t>(options_.tail_max.count());
-    delay += Duration(static_cast<int64_t>(Below(*tail, most)));
+    delay += faults::LengthBelow(*tail, options_.tail_max);
   }
   if (!clogged_.empty()) delay += Queued(from, to, bytes);
   if (slow_.empty()) return delay;
@@ -54,8 +56,7 @@ Duration NetworkFabric::Queued(MachineId from, MachineId to, size_t bytes) {
   if (it == clogged_.end()) return Duration::zero();
   Clog& clog = it->second;
   clog.free_at =
-      std::max(clog.free_at, world_->now()) +
-      Duration(static_cast<int64_t>(bytes * 1000000000 / clog.bytes_per_s));
+      std::max(clog.free_at, world_->now()) + TimeFor(bytes, clog.bytes_per_s);
   return clog.free_at - world_->now();
 }
 
@@ -173,10 +174,16 @@ void NetworkFabric::Credit(const StreamPtr& stream, int from, size_t bytes) {
 void NetworkFabric::Leave(const StreamPtr& stream, int end) {
   End& e = stream->ends[end];
   if (!e.broken.ok()) return;
-  e.broken = absl::CancelledError("the connection is gone");
+  GiveUp(stream, end, "the connection is gone");
+  Send(stream, end, Segment::Kind::kReset, {});
+}
+
+void NetworkFabric::GiveUp(const StreamPtr& stream, int end,
+                           absl::string_view why) {
+  End& e = stream->ends[end];
+  e.broken = absl::CancelledError(why);
   if (std::exchange(e.stalled, false)) e.on_way.clear();
   Linger(stream, end);
-  Send(stream, end, Segment::Kind::kReset, {});
 }
 
 void NetworkFabric::Linger(const StreamPtr& stream, int from) {
@@ -187,8 +194,7 @@ void NetworkFabric::Linger(const StreamPtr& stream, int from) {
       faults::kLinger, ChanceActor{sender.machine * 1000 + to, 0}, draws_++,
       options_.linger_ppm);
   if (!late.has_value()) return;
-  const auto most = static_cast<uint64_t>(options_.linger_max.count());
-  const Duration by(static_cast<int64_t>(Below(*late, most)));
+  const Duration by = faults::LengthBelow(*late, options_.linger_max);
   counts_.lingered += sender.on_way.size();
   for (Segment& segment : sender.on_way) segment.arrives += by;
   // The end of it comes once all that can have been read.
@@ -219,9 +225,7 @@ void NetworkFabric::ProcessDied(const SimProcess& process, bool power_lost) {
       e.process = nullptr;
       e.connection = nullptr;
       const bool was_whole = e.broken.ok();
-      e.broken = absl::CancelledError("the process died");
-      if (std::exchange(e.stalled, false)) e.on_way.clear();
-      Linger(stream, side);
+      GiveUp(stream, side, "the process died");
       if (power_lost) {
         ++counts_.half_open;
       } else if (was_whole) {

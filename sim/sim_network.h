@@ -156,7 +156,8 @@ class NetworkFabric {
   Duration Delay(MachineId from, MachineId to, size_t bytes);
   // How long the link is busy with what goes before, and with that.
   Duration Queued(MachineId from, MachineId to, size_t bytes);
-  // The end is given up: perhaps what it sent takes longer still.
+  // Nobody has the end any more; perhaps what it sent takes longer still.
+  void GiveUp(const StreamPtr& stream, int end, absl::string_view why);
   void Linger(const StreamPtr& stream, int from);
   static StreamDirection DirectionOf(const Stream& stream, int from) {
     return {stream.id, from, stream.ends[from].machine,

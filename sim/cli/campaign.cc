@@ -145,14 +145,11 @@ int CampaignCommand(const SimulateFlags& flags,
   const absl::Status status = campaign.Run();
   if (!status.ok()) return Refuse(status.message());
   const CampaignResult& result = campaign.result();
-  // Correctness before liveness before crashes.
   RunEnd end = RunEnd::kOk;
   uint64_t seed = flags.seed;
   for (const auto& [signature, f] : result.failures) {
-    std::fprintf(stderr, "%llu failed: %s\n  %s\n",
-                 static_cast<unsigned long long>(f.count), signature.c_str(),
-                 CommandFor(flags, f.seed).c_str());
-    if (end != RunEnd::kOk && end <= f.end) continue;
+    PrintFailures(f.count, signature, CommandFor(flags, f.seed));
+    if (!IsGraver(f.end, end)) continue;
     end = f.end;
     seed = f.seed;
   }

@@ -50,9 +50,7 @@ class Exhaustive {
 
   void Print(int64_t wall_ms) {
     for (const auto& [signature, failure] : failures_) {
-      std::fprintf(stderr, "%llu failed: %s\n  %s\n",
-                   static_cast<unsigned long long>(failure.count),
-                   signature.c_str(), failure.command.c_str());
+      PrintFailures(failure.count, signature, failure.command);
     }
     for (const CaseKind& kind : kinds_) {
       const Count& count = counts_[kind.name];
@@ -100,8 +98,7 @@ class Exhaustive {
       same.command = ReportFailure(SmallScope(flags_, of.seed), of.seed,
                                    outcome, flags_.tape_dir, number);
     }
-    // Correctness before liveness before crashes.
-    if (end_ == RunEnd::kOk || outcome.end < end_) end_ = outcome.end;
+    if (IsGraver(outcome.end, end_)) end_ = outcome.end;
   }
 
   const SimulateFlags& flags_;

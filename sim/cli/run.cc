@@ -261,6 +261,17 @@ RunOutcome OutcomeOf(const JobPool::Result& result) {
   return outcome;
 }
 
+bool IsGraver(RunEnd end, RunEnd than) {
+  return end != RunEnd::kOk && (than == RunEnd::kOk || end < than);
+}
+
+void PrintFailures(uint64_t count, const std::string& signature,
+                   const std::string& command) {
+  std::fprintf(stderr, "%llu failed: %s\n  %s\n",
+               static_cast<unsigned long long>(count), signature.c_str(),
+               command.c_str());
+}
+
 absl::StatusOr<std::string> ReadRarePaths(const SimulateFlags& flags) {
   if (flags.rare_paths.empty()) return std::string();
   return ReadWholeFile(flags.rare_paths);

@@ -55,6 +55,13 @@ void StartRun(const SimulateFlags& flags, uint64_t seed, uint64_t number,
               const std::function<void(Simulation*)>& prepare = nullptr);
 RunOutcome OutcomeOf(const JobPool::Result& result);
 
+// Correctness before liveness before crashes, before none.
+bool IsGraver(RunEnd end, RunEnd than);
+
+// Says on stderr how many runs failed like that, and what shows one of them.
+void PrintFailures(uint64_t count, const std::string& signature,
+                   const std::string& command);
+
 // What --rare-paths names; empty: nothing.
 absl::StatusOr<std::string> ReadRarePaths(const SimulateFlags& flags);
 

@@ -11,6 +11,20 @@
 #include "absl/strings/str_split.h"
 
 namespace holdfast {
+namespace {
+
+uint64_t ValueOr0(const std::map<std::string, uint64_t>& values,
+                  const std::string& name) {
+  const auto it = values.find(name);
+  return it == values.end() ? 0 : it->second;
+}
+
+}  // namespace
+
+void Summary::Longest(const std::string& name, uint64_t ms) {
+  uint64_t& longest = longest_ms_[name];
+  longest = std::max(longest, ms);
+}
 
 void Summary::Add(const SimulationResult& r) {
   counts_["seeds"] += 1;
@@ -43,8 +57,7 @@ void Summary::Add(const SimulationResult& r) {
   counts_["records_read"] += r.reads;
   for (const auto& [name, value] : r.stats) paths_[name] += value;
   const auto longest = [this](const char* name, Duration length) {
-    uint64_t& ms = longest_ms_[name];
-    ms = std::max(ms, static_cast<uint64_t>(ToMillis(length)));
+    Longest(name, static_cast<uint64_t>(ToMillis(length)));
   };
   longest("clients", r.recovery.clients);
   longest("leader", r.recovery.leader);
@@ -79,9 +92,7 @@ absl::Status Summary::AddText(absl::string_view text) {
     }
     if (words[0] == "count") counts_[words[1]] += value;
     if (words[0] == "path") paths_[words[1]] += value;
-    if (words[0] == "max") {
-      longest_ms_[words[1]] = std::max(longest_ms_[words[1]], value);
-    }
+    if (words[0] == "max") Longest(words[1], value);
     if (words[0] == "hash") hash_ += value;
   }
   return absl::OkStatus();
@@ -90,15 +101,12 @@ absl::Status Summary::AddText(absl::string_view text) {
 void Summary::AddSummary(const Summary& other) {
   for (const auto& [name, value] : other.counts_) counts_[name] += value;
   for (const auto& [name, value] : other.paths_) paths_[name] += value;
-  for (const auto& [name, ms] : other.longest_ms_) {
-    longest_ms_[name] = std::max(longest_ms_[name], ms);
-  }
+  for (const auto& [name, ms] : other.longest_ms_) Longest(name, ms);
   hash_ += other.hash_;
 }
 
 uint64_t Summary::count(const std::string& name) const {
-  const auto it = counts_.find(name);
-  return it == counts_.end() ? 0 : it->second;
+  return ValueOr0(counts_, name);
 }
 
 std::string Summary::Line(bool json, uint64_t seed, absl::string_view verdict,
@@ -130,8 +138,7 @@ std::string Summary::Line(bool json, uint64_t seed, absl::string_view verdict,
     absl::StrAppend(&line, " ", count(name), " ", words, ",");
   }
   const auto longest = [this](const char* name) {
-    const auto it = longest_ms_.find(name);
-    return it == longest_ms_.end() ? 0 : it->second;
+    return ValueOr0(longest_ms_, name);
   };
   return absl::StrCat(line, " settled within ", longest("settle"),
                       " ms: a leader within ", longest("leader"),
@@ -152,8 +159,7 @@ std::vector<std::string> Summary::PathsIn(absl::string_view list) {
 std::vector<std::string> Summary::NeverTaken(absl::string_view list) const {
   std::vector<std::string> never;
   for (std::string& name : PathsIn(list)) {
-    const auto it = paths_.find(name);
-    if (it == paths_.end() || it->second == 0) never.push_back(std::move(name));
+    if (ValueOr0(paths_, name) == 0) never.push_back(std::move(name));
   }
   return never;
 }

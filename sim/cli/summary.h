@@ -41,6 +41,8 @@ class Summary {
   uint64_t count(const std::string& name) const;
 
  private:
+  void Longest(const std::string& name, uint64_t ms);
+
   std::map<std::string, uint64_t> counts_;
   std::map<std::string, uint64_t> paths_;
   // Of all runs, until all had settled, and of the steps to that (Recovery).
