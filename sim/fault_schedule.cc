@@ -11,6 +11,7 @@ namespace holdfast {
 namespace {
 
 constexpr ChanceSite kSwarm("fault/swarm");
+constexpr ChanceSite kStartedAgain("fault/started_again");
 
 // Of the release that comes after this one.
 constexpr uint32_t kNextLevel = kFeatureLevelMax + 1;
@@ -76,6 +77,10 @@ FaultRates FaultRates::Swarm(Chance* chance) {
   rates.cut_client_ppm = rate(30000);
   rates.flip_ppm = rate(1000);
   rates.linger_ppm = rate(800000);
+  rates.read_error_ppm = rate(2000);
+  rates.write_error_ppm = rate(800);
+  rates.sync_error_ppm = rate(800);
+  rates.full_disk_ppm = rate(20000);
   return rates;
 }
 
@@ -157,6 +162,9 @@ void FaultSchedule::OnWindow() {
     }
     if (Happens(faults::kHangDisk, m, rates_.hang_disk_ppm, &value)) {
       HangDisk(server, value);
+    }
+    if (Happens(faults::kFullDisk, m, rates_.full_disk_ppm, &value)) {
+      FillDisk(server, value);
     }
     if (Happens(faults::kOldDisk, m, rates_.old_disk_ppm, &value)) {
       OldDisk(server);
@@ -276,10 +284,27 @@ void FaultSchedule::Crash(SimServer* server, uint64_t value, bool power_lost) {
   ++(power_lost ? counts_.power_losses : counts_.crashes);
   world_->Note(absl::StrCat("server ", server->machine(),
                             power_lost ? " loses power" : " crashes"));
+  StartLater(server, value);
+}
+
+void FaultSchedule::StartLater(SimServer* server, uint64_t value) {
   After(1ms + LengthOf(value, 8s), [this, server] {
     if (server->running() || !running_) return;
     world_->Note(absl::StrCat("server ", server->machine(), " starts"));
     server->Start();
+  });
+}
+
+void FaultSchedule::OnStopped(SimServer* server) {
+  const uint32_t boot = server->boots();
+  const ChanceActor actor{server->machine(), boot};
+  const uint64_t value = world_->chance.Bits(kStartedAgain, actor, 0);
+  After(Duration::zero(), [this, server, boot, value] {
+    if (!server->running() || server->boots() != boot) return;
+    ++counts_.started_again;
+    server->Crash(/*power_lost=*/false);
+    if (!running_) return server->Start();
+    StartLater(server, value);
   });
 }
 
@@ -307,6 +332,17 @@ void FaultSchedule::HangDisk(SimServer* server, uint64_t value) {
   server->HangDisk(length);
   After(length, [this, server] {
     if (running_) server->MendDisk();
+  });
+}
+
+void FaultSchedule::FillDisk(SimServer* server, uint64_t value) {
+  ++counts_.full_disks;
+  world_->Note(
+      absl::StrCat("the disk of server ", server->machine(), " is full"));
+  // A record or two, or some segments.
+  server->FillDisk(uint64_t{256} << Which(value, 20, 10));
+  After(LengthOf(value, 6s), [this, server] {
+    if (running_) server->EmptyDisk();
   });
 }
 

@@ -52,6 +52,11 @@ struct FaultRates {
   uint64_t cut_client_ppm = 0;  // a client from one server, or from all
   uint64_t flip_ppm = 0;        // of writes: a bit arrives as the other one
   uint64_t linger_ppm = 0;      // of streams that are given up
+  // Of a disk's operations.
+  uint64_t read_error_ppm = 0;
+  uint64_t write_error_ppm = 0;
+  uint64_t sync_error_ppm = 0;
+  uint64_t full_disk_ppm = 0;  // a disk has little room for a while
 
   static FaultRates Swarm(Chance* chance);
 };
@@ -71,6 +76,8 @@ struct FaultCounts {
   uint64_t flaps = 0;
   uint64_t clogged_links = 0;
   uint64_t cut_clients = 0;
+  uint64_t full_disks = 0;
+  uint64_t started_again = 0;  // servers that an error of the disk had stopped
 };
 
 // Does to a cluster what its rates say, window by window, until it is stopped;
@@ -89,6 +96,9 @@ class FaultSchedule {
   void Start();
   // A server has won an election.
   void OnElection();
+  // It has stopped by itself: its process ends now, and somebody starts it
+  // again, also when there are no more faults.
+  void OnStopped(SimServer* server);
   // No more faults; what is broken is mended, what is down is started.
   void Stop();
   const FaultCounts& counts() const { return counts_; }
@@ -99,6 +109,8 @@ class FaultSchedule {
   void BeforeArrival(MachineId from, MachineId to);
   bool Happens(const ChanceSite& site, uint32_t id, uint64_t rate_ppm,
                uint64_t* value);
+  // A while after its end, as `value` says.
+  void StartLater(SimServer* server, uint64_t value);
   void CrashLater(SimServer* server, uint64_t value, bool power_lost);
   void CrashInIo(SimServer* server, uint64_t value);
   // The n-th from now.
@@ -108,6 +120,7 @@ class FaultSchedule {
   void Pause(SimServer* server, uint64_t value);
   void Upgrade(SimServer* server, uint64_t value);
   void HangDisk(SimServer* server, uint64_t value);
+  void FillDisk(SimServer* server, uint64_t value);
   void OldDisk(SimServer* server);
   void CrashClient(SimClient* client, uint64_t value);
   void Isolate(MachineId machine, uint64_t value);

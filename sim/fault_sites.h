@@ -49,6 +49,7 @@ inline constexpr ChanceSite kBridge("fault/bridge");
 inline constexpr ChanceSite kFlap("fault/flap");
 inline constexpr ChanceSite kClog("fault/clog");
 inline constexpr ChanceSite kCutClient("fault/cut_client");
+inline constexpr ChanceSite kFullDisk("fault/full_disk");
 
 // Of a disk's operation, or what it leaves of one when a process or the power
 // fails.
@@ -58,6 +59,10 @@ inline constexpr ChanceSite kCutInFlight("disk/cut_in_flight");
 inline constexpr ChanceSite kLoseWrite("disk/lose_write");
 inline constexpr ChanceSite kTear("disk/tear");
 inline constexpr ChanceSite kLoseName("disk/lose_name");
+// The device reports an error.
+inline constexpr ChanceSite kReadError("disk/read_error");
+inline constexpr ChanceSite kWriteError("disk/write_error");
+inline constexpr ChanceSite kSyncError("disk/sync_error");
 
 // Of a write to a stream, a read from it, its end, or a dial.
 inline constexpr ChanceSite kTail("net/tail");
@@ -113,6 +118,10 @@ inline constexpr const ChanceSite* kAll[] = {
     &kCutClient,
     &kFlip,
     &kLinger,
+    &kReadError,
+    &kWriteError,
+    &kSyncError,
+    &kFullDisk,
 };
 
 constexpr bool IsKnown(absl::string_view name) {

@@ -95,8 +95,7 @@ void FileImage::ApplyTorn(const Change& change, const Fate& fate,
     for (size_t from = 0; from < b.size();) {
       const size_t part =
           std::min<uint64_t>(kSector - at % kSector, b.size() - from);
-      const uint64_t sector = at / kSector - change.at / kSector;
-      if (fate.keeps_sector(sector)) to->Write(at, b.data() + from, part);
+      if (fate.keeps_sector(at / kSector)) to->Write(at, b.data() + from, part);
       from += part;
       at += part;
     }
@@ -114,33 +113,49 @@ void FileImage::Truncate(uint64_t number, uint64_t size) {
   Apply(unsynced_.back(), &now_);
 }
 
-void FileImage::SyncBefore(uint64_t number) {
-  auto kept = unsynced_.begin();
+std::vector<FileImage::Change> FileImage::TakeBefore(uint64_t number) {
+  std::vector<Change> taken;
+  std::vector<Change> kept;
   for (Change& change : unsynced_) {
-    if (change.number < number) {
-      Apply(change, &durable_);
-      ++durable_changes_;
-    } else {
-      Change later = std::move(change);
-      *kept++ = std::move(later);
-    }
+    (change.number < number ? taken : kept).push_back(std::move(change));
   }
-  unsynced_.erase(kept, unsynced_.end());
+  unsynced_ = std::move(kept);
+  durable_changes_ += taken.size();
+  return taken;
 }
 
-void FileImage::LosePower(const std::function<Fate(bool)>& fate) {
-  if (unsynced_.empty()) return;  // the images are alike
-  for (const Change& change : unsynced_) {
-    const Fate drawn = fate(change.truncation);
-    if (drawn.lost) continue;
-    if (drawn.keeps_sector == nullptr) {
-      Apply(change, &durable_);
-    } else {
-      ApplyTorn(change, drawn, &durable_);
-    }
+void FileImage::ApplyFated(const Change& change, const FateFn& fate,
+                           SparseBytes* to) {
+  const Fate drawn = fate(change.truncation);
+  if (drawn.lost) return;
+  if (drawn.keeps_sector == nullptr) {
+    Apply(change, to);
+  } else {
+    ApplyTorn(change, drawn, to);
   }
-  durable_changes_ += unsynced_.size();
-  unsynced_.clear();
+}
+
+void FileImage::SyncBefore(uint64_t number) {
+  for (const Change& change : TakeBefore(number)) Apply(change, &durable_);
+}
+
+void FileImage::FailSyncBefore(uint64_t number, const FateFn& fate,
+                               bool reverts) {
+  for (const Change& change : TakeBefore(number)) {
+    ApplyFated(change, fate, &durable_);
+  }
+  sync_failed_ = true;
+  if (!reverts) return;
+  now_ = durable_.Copy();
+  for (const Change& change : unsynced_) Apply(change, &now_);
+}
+
+void FileImage::LosePower(const FateFn& fate) {
+  if (unsynced_.empty() && !sync_failed_) return;  // the images are alike
+  for (const Change& change : TakeBefore(UINT64_MAX)) {
+    ApplyFated(change, fate, &durable_);
+  }
+  sync_failed_ = false;
   now_ = durable_.Copy();
 }
 

@@ -38,16 +38,19 @@ class SparseBytes {
 // two stand the changes since the last sync, numbered as they were submitted.
 class FileImage {
  public:
+  // What a device, and what a file system writes as a whole.
   static constexpr uint64_t kSector = 512;
+  static constexpr uint64_t kPage = 4096;
 
   // What a power loss does to one unsynced change.
   struct Fate {
     bool lost = false;
-    // Of a torn write, whether the i-th of its sectors is kept; and whether
-    // the file reaches to the write's end all the same.
+    // Of a torn write, whether what it has of the file's i-th sector is kept;
+    // and whether the file reaches to the write's end all the same.
     std::function<bool(uint64_t)> keeps_sector;
     bool keeps_length = false;
   };
+  using FateFn = std::function<Fate(bool truncation)>;
 
   // A new file of `size` zeroes, durable as such.
   explicit FileImage(uint64_t size);
@@ -62,9 +65,15 @@ class FileImage {
   void Truncate(uint64_t number, uint64_t size);
   // Makes durable what has a smaller number.
   void SyncBefore(uint64_t number);
+  // A sync that fails: of what has a smaller number only what `fate` spares
+  // becomes durable, and no later sync makes up for it, since the kernel takes
+  // all of it for written ("Can Applications Recover from fsync Failures?",
+  // ATC 2020). Processes still read it; or, with `reverts`, what is durable
+  // instead.
+  void FailSyncBefore(uint64_t number, const FateFn& fate, bool reverts);
   // Leaves the durable image and what `fate` spares of each unsynced change,
   // in their order.
-  void LosePower(const std::function<Fate(bool truncation)>& fate);
+  void LosePower(const FateFn& fate);
   // What is durable of it.
   std::shared_ptr<FileImage> CopyDurable() const;
 
@@ -78,11 +87,16 @@ class FileImage {
   static void Apply(const Change& change, SparseBytes* to);
   static void ApplyTorn(const Change& change, const Fate& fate,
                         SparseBytes* to);
+  static void ApplyFated(const Change& change, const FateFn& fate,
+                         SparseBytes* to);
+  // Those that have a smaller number, in their order.
+  std::vector<Change> TakeBefore(uint64_t number);
 
   SparseBytes now_;
   SparseBytes durable_;
   uint64_t durable_changes_ = 0;
   std::vector<Change> unsynced_;
+  bool sync_failed_ = false;  // since then the images differ for good
 };
 
 // The names of a directory, likewise in two images: changes are durable once

@@ -41,6 +41,9 @@ enum class IncidentKind : uint8_t {
   kLostWrites,  // unsynced ones, by a power loss
   kTornWrites,  // likewise
   kLostNames,   // likewise
+  kDeviceError,  // an operation of the disk is to fail
+  kFull,         // the disk has room for `count` bytes more
+  kRoom,         // and for more again
 };
 
 struct Incident {

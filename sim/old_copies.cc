@@ -98,7 +98,9 @@ bool OldCopies::MayBePutBack(const SimServer& server, const Copy& copy) const {
   if (server.boots() == copy.boot) return false;
   const RaftCore& core = *server.node().core();
   const Configuration& now = leader->node().core()->configuration();
-  const bool quiet = !now.joint() && now == core.configuration() &&
+  // Nor is it, or another one, about to vote.
+  const bool quiet = !now.joint() && now.joining.empty() &&
+                     now == core.configuration() &&
                      now == leader->node().core()->committed_configuration();
   if (!quiet || now.Find(server.id()) == nullptr ||
       MayVoteAlone(server, copy, now)) {

@@ -333,7 +333,7 @@ TEST(Scenario, TornTailsAreCut) {
       ASSERT_NE(c.WaitForLeader(), 0u);
     }
     c.ExpectGoodEnd();
-    torn += c->Result().torn_writes;
+    torn += c->Result().disks.torn_writes;
     cut += c.Stat("wal_torn_tail_cut");
   }
   EXPECT_GT(torn, 0u);

@@ -128,15 +128,26 @@ void SimServer::MendDisk() {
   Tell(IncidentKind::kMend);
 }
 
+void SimServer::FillDisk(uint64_t room) {
+  image_->set_capacity(image_->used_bytes() + room);
+  Tell(IncidentKind::kFull, Duration::zero(), room);
+}
+
+void SimServer::EmptyDisk() {
+  image_->set_capacity(DiskImage::kAmple);
+  Tell(IncidentKind::kRoom);
+}
+
 void SimServer::CalmDisk() {
   image_->set_options(SimDiskOptions{});
+  image_->set_capacity(DiskImage::kAmple);
   Tell(IncidentKind::kMend);
 }
 
-void SimServer::Tell(IncidentKind kind, Duration length) const {
+void SimServer::Tell(IncidentKind kind, Duration length, uint64_t count) const {
   if (world_->observer() == nullptr) return;
   world_->observer()->OnIncident(
-      {.kind = kind, .machine = machine_, .length = length});
+      {.kind = kind, .machine = machine_, .length = length, .count = count});
 }
 
 void SimServer::set_join() {

@@ -64,7 +64,10 @@ class SimServer {
   // Syncs that begin from now on take so long; until it is mended.
   void HangDisk(Duration length);
   void MendDisk();
-  // As fast as any disk is by default, from now on.
+  // No more than so many bytes fit any more; until there is room again.
+  void FillDisk(uint64_t room);
+  void EmptyDisk();
+  // As fast and good as any disk is by default, from now on.
   void CalmDisk();
   // What it is to do from its next start on, with an empty disk: wait to be
   // joined, or form a cluster with these servers.
@@ -111,7 +114,8 @@ class SimServer {
   };
 
   // Tells whoever watches.
-  void Tell(IncidentKind kind, Duration length = Duration::zero()) const;
+  void Tell(IncidentKind kind, Duration length = Duration::zero(),
+            uint64_t count = 0) const;
   void CollectStats(std::map<std::string, uint64_t>* totals) const;
 
   World* const world_;

@@ -25,6 +25,22 @@ constexpr uint64_t kCut_ppm = 333333;
 
 }  // namespace
 
+SimDiskCounts& SimDiskCounts::operator+=(const SimDiskCounts& other) {
+  writes += other.writes;
+  syncs += other.syncs;
+  dropped_in_flight += other.dropped_in_flight;
+  cut_in_flight += other.cut_in_flight;
+  lost_writes += other.lost_writes;
+  torn_writes += other.torn_writes;
+  lost_names += other.lost_names;
+  slow += other.slow;
+  read_errors += other.read_errors;
+  write_errors += other.write_errors;
+  sync_errors += other.sync_errors;
+  found_full += other.found_full;
+  return *this;
+}
+
 // An operation from its submission to its completion.
 class DiskOperation {
  public:
@@ -88,6 +104,10 @@ absl::Status NotThere(absl::string_view what, const std::string& name) {
       absl::StrCat(what, " ", name, ": there is no such file"));
 }
 
+absl::Status DeviceError(absl::string_view what, const std::string& name) {
+  return absl::DataLossError(absl::StrCat(what, " ", name, ": ", kDeviceError));
+}
+
 // The first n bytes of all.
 Buffers Prefix(const Buffers& all, uint64_t n) {
   Buffers prefix;
@@ -128,18 +148,21 @@ class SimFile final : public File {
   const std::string name_;
   const std::shared_ptr<FileImage> file_;
   uint64_t size_;
-  bool failed_ = false;  // a write did; syncs fail from then on
+  absl::Status error_;  // of a write or sync; syncs fail from then on
 };
 
 class SimFile::WriteOperation final : public DiskOperation {
  public:
-  WriteOperation(SimFile* owner_file, uint64_t at, Buffers data, DoneFn done)
+  // `error`: it fails, how is for the error's value to say.
+  WriteOperation(SimFile* owner_file, uint64_t at, Buffers data,
+                 std::optional<uint64_t> error, DoneFn done)
       : DiskOperation(owner_file),
         owner_file_(owner_file),
         image_(owner_file->image_),
         file_(owner_file->file_),
         name_(owner_file->name_),
         data_(std::move(data)),
+        error_(error),
         done_(std::move(done)) {
     writes = file_.get();
     from = at;
@@ -147,14 +170,20 @@ class SimFile::WriteOperation final : public DiskOperation {
   }
 
   void TakeEffect() override {
+    const uint64_t bytes = to - from;
+    uint64_t wrote = bytes;
     const uint64_t size = file_->now().size();
-    if (to > size && !image_->HasRoomFor(to - size)) {
-      status_ = absl::ResourceExhaustedError(
-          absl::StrCat("write to ", name_, ": the disk is full"));
-      return;
+    if (error_.has_value()) {
+      status_ = DeviceError("write to", name_);
+      wrote = Below(*error_, bytes);
+    } else if (to > size) {
+      const uint64_t new_bytes = std::min(bytes, to - size);
+      wrote -= new_bytes - image_->RoomFor(new_bytes);
+      if (wrote < bytes) status_ = image_->Full("write to", name_);
     }
-    file_->Write(id, from, std::move(data_));
     ++image_->counts_.writes;
+    if (wrote == bytes) return file_->Write(id, from, std::move(data_));
+    if (wrote > 0) file_->Write(id, from, Prefix(data_, wrote));
   }
   bool may_happen_in_part() const override { return to > from + 1; }
   void TakeEffectInPart(uint64_t how_far) override {
@@ -164,7 +193,7 @@ class SimFile::WriteOperation final : public DiskOperation {
     if (status_.ok()) {
       owner_file_->size_ = std::max(owner_file_->size_, to);
     } else {
-      owner_file_->failed_ = true;
+      owner_file_->error_.Update(status_);
     }
     DoneFn done = std::move(done_);
     done(status_);
@@ -177,6 +206,7 @@ class SimFile::WriteOperation final : public DiskOperation {
   const std::shared_ptr<FileImage> file_;
   const std::string name_;
   Buffers data_;
+  const std::optional<uint64_t> error_;
   DoneFn done_;
   absl::Status status_;
 };
@@ -186,7 +216,13 @@ void SimFile::Read(uint64_t at, size_t n, ResultFn<Buffer> done) {
   const SimDiskOptions& o = image_->options_;
   const Duration latency =
       image_->Latency(kReadLatency, process_, o.read_min, o.read_max);
-  auto read = [file = file_, at, n](uint64_t) {
+  const bool fails = image_
+                         ->Fails(faults::kReadError, process_, o.read_error_ppm,
+                                 &image_->counts_.read_errors)
+                         .has_value();
+  auto read = [file = file_, name = name_, at, n,
+               fails](uint64_t) -> absl::StatusOr<Buffer> {
+    if (fails) return DeviceError("read from", name);
     return file->now().Read(at, n);
   };
   auto op = MakeOperation(this, std::move(read), std::move(done));
@@ -202,7 +238,10 @@ void SimFile::Write(uint64_t at, Buffers data, DoneFn done) {
   const SimDiskOptions& o = image_->options_;
   const Duration latency =
       image_->Latency(kWriteLatency, process_, o.write_min, o.write_max);
-  auto op = std::make_unique<WriteOperation>(this, at, std::move(data),
+  const std::optional<uint64_t> error =
+      image_->Fails(faults::kWriteError, process_, o.write_error_ppm,
+                    &image_->counts_.write_errors);
+  auto op = std::make_unique<WriteOperation>(this, at, std::move(data), error,
                                              std::move(done));
   image_->CheckNoOverlap(file_.get(), op->from, op->to);
   process_->world()->trace.Bytes(crc, op->to - op->from);
@@ -214,17 +253,23 @@ void SimFile::Sync(DoneFn done) {
   const SimDiskOptions& o = image_->options_;
   const Duration latency =
       image_->Latency(kSyncLatency, process_, o.sync_min, o.sync_max);
-  auto sync = [image = image_, file = file_](uint64_t id) {
+  const std::optional<uint64_t> error =
+      image_->Fails(faults::kSyncError, process_, o.sync_error_ppm,
+                    &image_->counts_.sync_errors);
+  auto sync = [image = image_, file = file_, name = name_, error,
+               actor = process_->chance_actor()](uint64_t id) {
+    if (error.has_value()) {
+      file->FailSyncBefore(id, image->Fates(actor),
+                           /*reverts=*/(*error & 1) != 0);
+      return DeviceError("sync of", name);
+    }
     file->SyncBefore(id);
     ++image->counts_.syncs;
     return absl::OkStatus();
   };
   auto after = [this, done = std::move(done)](absl::Status status) mutable {
-    if (failed_) {
-      status = absl::DataLossError(
-          absl::StrCat("sync of ", name_, ": an earlier write to it failed"));
-    }
-    done(std::move(status));
+    error_.Update(status);
+    done(error_);
   };
   image_->Submit(process_, latency, image_->WritesDoneAt(this),
                  MakeOperation(this, std::move(sync), std::move(after)), "sync",
@@ -351,16 +396,34 @@ Duration DiskImage::Latency(const ChanceSite& site, SimProcess* process,
   return latency;
 }
 
+std::optional<uint64_t> DiskImage::Fails(const ChanceSite& site,
+                                         SimProcess* process, uint64_t rate_ppm,
+                                         uint64_t* count) {
+  std::optional<uint64_t> error =
+      world_->chance.Fault(site, process->chance_actor(), draws_++, rate_ppm);
+  if (!error.has_value()) return error;
+  ++*count;
+  Tell(IncidentKind::kDeviceError, 1);
+  return error;
+}
+
 uint64_t DiskImage::used_bytes() const {
   uint64_t used = 0;
   for (const auto& [name, file] : names_.now()) used += file->now().size();
   return used;
 }
 
-bool DiskImage::HasRoomFor(uint64_t bytes) const {
+uint64_t DiskImage::RoomFor(uint64_t bytes) const {
   // Adding up many files for each write would show in the speed of it all.
-  return options_.capacity_bytes == SimDiskOptions::kAmple ||
-         used_bytes() + bytes <= options_.capacity_bytes;
+  if (capacity_bytes_ == kAmple) return bytes;
+  return std::min(bytes,
+                  capacity_bytes_ - std::min(capacity_bytes_, used_bytes()));
+}
+
+absl::Status DiskImage::Full(absl::string_view what, const std::string& name) {
+  ++counts_.found_full;
+  return absl::ResourceExhaustedError(
+      absl::StrCat(what, " ", name, ": ", kDiskFull));
 }
 
 void DiskImage::ProcessDied(const SimProcess& process) {
@@ -404,28 +467,37 @@ void DiskImage::PowerLost(uint32_t boot) {
     if (lost) ++counts_.lost_names;
     return lost;
   });
-  const auto fate = [&](bool truncation) {
-    FileImage::Fate f;
+  const FileImage::FateFn fates = Fates(actor);
+  for (const auto& [name, file] : names_.now()) file->LosePower(fates);
+  Tell(IncidentKind::kLostNames, counts_.lost_names - before.lost_names);
+  Tell(IncidentKind::kLostWrites, counts_.lost_writes - before.lost_writes);
+  Tell(IncidentKind::kTornWrites, counts_.torn_writes - before.torn_writes);
+}
+
+FileImage::FateFn DiskImage::Fates(ChanceActor actor) {
+  return [this, actor](bool truncation) {
+    Chance& chance = world_->chance;
+    FileImage::Fate fate;
     const uint64_t ordinal = draws_++;
     std::optional<uint64_t> tear;
     if (!truncation)
       tear = chance.Fault(faults::kTear, actor, ordinal, kTorn_ppm);
     if (tear.has_value()) {
       ++counts_.torn_writes;
-      f.keeps_sector = [bits = *tear](uint64_t sector) {
-        return (HashCombine(bits, sector) & 1) != 0;
+      // Between sectors, or between pages.
+      const uint64_t whole = (HashCombine(*tear, UINT64_MAX - 1) & 1) != 0
+                                 ? 1
+                                 : FileImage::kPage / FileImage::kSector;
+      fate.keeps_sector = [bits = *tear, whole](uint64_t sector) {
+        return (HashCombine(bits, sector / whole) & 1) != 0;
       };
-      f.keeps_length = (HashCombine(*tear, UINT64_MAX) & 1) != 0;
+      fate.keeps_length = (HashCombine(*tear, UINT64_MAX) & 1) != 0;
     } else if (chance.Fault(faults::kLoseWrite, actor, ordinal, kLost_ppm)) {
       ++counts_.lost_writes;
-      f.lost = true;
+      fate.lost = true;
     }
-    return f;
+    return fate;
   };
-  for (const auto& [name, file] : names_.now()) file->LosePower(fate);
-  Tell(IncidentKind::kLostNames, counts_.lost_names - before.lost_names);
-  Tell(IncidentKind::kLostWrites, counts_.lost_writes - before.lost_writes);
-  Tell(IncidentKind::kTornWrites, counts_.torn_writes - before.torn_writes);
 }
 
 // --- SimDisk ---
@@ -485,10 +557,7 @@ void SimDisk::Allocate(const std::string& name, uint64_t size,
           return absl::AlreadyExistsError(
               absl::StrCat("allocate ", name, ": it is there already"));
         }
-        if (!image->HasRoomFor(size)) {
-          return absl::ResourceExhaustedError(
-              absl::StrCat("allocate ", name, ": the disk is full"));
-        }
+        if (image->RoomFor(size) < size) return image->Full("allocate", name);
         auto file = std::make_shared<FileImage>(size);
         image->names_.Add(id, name, file);
         return file;
@@ -546,10 +615,17 @@ void SimDisk::Remove(const std::string& name, DoneFn done) {
 void SimDisk::SyncDir(DoneFn done) {
   if (!process_->BeginIo(SimProcess::Io::kDisk)) return;
   const SimDiskOptions& o = image_->options_;
+  const Duration latency =
+      image_->Latency(kSyncLatency, process_, o.sync_min, o.sync_max);
+  const bool fails = image_
+                         ->Fails(faults::kSyncError, process_, o.sync_error_ppm,
+                                 &image_->counts_.sync_errors)
+                         .has_value();
+  // Names are in the file system's journal: what failed is still to be written.
   Start(
-      "sync", "",
-      image_->Latency(kSyncLatency, process_, o.sync_min, o.sync_max),
-      [image = image_](uint64_t id) {
+      "sync", "", latency,
+      [image = image_, fails](uint64_t id) {
+        if (fails) return DeviceError("sync of", "the directory");
         image->names_.SyncBefore(id);
         return absl::OkStatus();
       },
@@ -576,7 +652,7 @@ void SimDisk::FreeSpace(ResultFn<uint64_t> done) {
   Start(
       "free space", "", 10us,
       [image = image_](uint64_t) {
-        const uint64_t capacity = image->options_.capacity_bytes;
+        const uint64_t capacity = image->capacity_bytes_;
         return capacity - std::min(capacity, image->used_bytes());
       },
       std::move(done));

@@ -3,9 +3,12 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
+#include "absl/status/status.h"
+#include "absl/strings/string_view.h"
 #include "engine/env/disk.h"
 #include "sim/file_image.h"
 #include "sim/sim_process.h"
@@ -23,10 +26,18 @@ struct SimDiskOptions {
   // A tail of slow operations: so often, and up to this long.
   uint64_t slow_ppm = 0;
   Duration slow_max = 100ms;
-  // All files together; writes beyond it are RESOURCE_EXHAUSTED.
-  static constexpr uint64_t kAmple = uint64_t{1} << 40;
-  uint64_t capacity_bytes = kAmple;
+  // So often the device reports an error. A read gives nothing; of a write any
+  // beginning may have happened; what a sync was to make durable is, is torn,
+  // or isn't, and no later sync makes up for that (FileImage).
+  uint64_t read_error_ppm = 0;
+  uint64_t write_error_ppm = 0;
+  uint64_t sync_error_ppm = 0;
 };
+
+// What the status of an operation says that failed by such an error, or for
+// want of space.
+inline constexpr absl::string_view kDeviceError = "the device reports an error";
+inline constexpr absl::string_view kDiskFull = "the disk is full";
 
 // What happened to a disk, for the run's summary.
 struct SimDiskCounts {
@@ -38,6 +49,12 @@ struct SimDiskCounts {
   uint64_t torn_writes = 0;
   uint64_t lost_names = 0;  // directory changes dropped likewise
   uint64_t slow = 0;
+  uint64_t read_errors = 0;
+  uint64_t write_errors = 0;
+  uint64_t sync_errors = 0;
+  uint64_t found_full = 0;  // operations for which there was no space
+
+  SimDiskCounts& operator+=(const SimDiskCounts& other);
 };
 
 class DiskOperation;
@@ -71,6 +88,11 @@ class DiskImage {
   const SimDiskCounts& counts() const { return counts_; }
   void set_options(const SimDiskOptions& options) { options_ = options; }
 
+  static constexpr uint64_t kAmple = uint64_t{1} << 40;
+  // Of all files together; what needs more is RESOURCE_EXHAUSTED.
+  void set_capacity(uint64_t bytes) { capacity_bytes_ = bytes; }
+  uint64_t used_bytes() const;
+
   // For tests: the images as they are.
   const NameTable& names() const { return names_; }
 
@@ -93,14 +115,21 @@ class DiskImage {
   void CheckNoOverlap(const FileImage* file, uint64_t from, uint64_t to) const;
   Duration Latency(const ChanceSite& site, SimProcess* process, Duration min,
                    Duration max);
+  // Whether the device reports an error for the operation, and how it fails.
+  std::optional<uint64_t> Fails(const ChanceSite& site, SimProcess* process,
+                                uint64_t rate_ppm, uint64_t* count);
+  // What becomes of each change that isn't on the device yet.
+  FileImage::FateFn Fates(ChanceActor actor);
   // Tells whoever watches, if there are any.
   void Tell(IncidentKind kind, uint64_t count) const;
-  uint64_t used_bytes() const;
-  bool HasRoomFor(uint64_t bytes) const;
+  // How many bytes fit that no file has yet, of so many.
+  uint64_t RoomFor(uint64_t bytes) const;
+  absl::Status Full(absl::string_view what, const std::string& name);
 
   World* const world_;
   const MachineId machine_;
   SimDiskOptions options_;
+  uint64_t capacity_bytes_ = kAmple;
   NameTable names_;
   // In the order of submission; few.
   std::vector<std::unique_ptr<DiskOperation>> in_flight_;

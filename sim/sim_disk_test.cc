@@ -144,8 +144,69 @@ TEST(SimDiskTest, SaysWhatIsWrong) {
   EXPECT_TRUE(absl::IsNotFound(status));
 }
 
+TEST(SimDiskTest, AFailedWriteHappensInPartAndFailsTheSync) {
+  std::set<size_t> wrote;
+  for (uint64_t seed = 1; seed <= 200; ++seed) {
+    Machine m(seed, {.write_error_ppm = 1'000'000});
+    std::unique_ptr<File> file = m.Create("a");
+    absl::Status write;
+    absl::Status sync;
+    file->Write(0, Bytes("1234"), [&](absl::Status s) { write = s; });
+    file->Sync([&](absl::Status s) { sync = s; });
+    m.RunAll();
+    EXPECT_TRUE(absl::IsDataLoss(write));
+    EXPECT_EQ(sync, write);
+    const std::string bytes = m.ReadAll("a");
+    EXPECT_EQ(bytes, std::string("1234").substr(0, bytes.size()));
+    wrote.insert(bytes.size());
+  }
+  EXPECT_THAT(wrote, ElementsAre(0, 1, 2, 3));
+}
+
+TEST(SimDiskTest, AFailedReadGivesNothing) {
+  Machine m(1, {.read_error_ppm = 1'000'000});
+  std::unique_ptr<File> file = m.Create("a");
+  m.Write(file.get(), 0, "x");
+  absl::Status read;
+  file->Read(0, 1, [&](absl::StatusOr<Buffer> b) { read = b.status(); });
+  m.RunAll();
+  EXPECT_TRUE(absl::IsDataLoss(read));
+  EXPECT_THAT(std::string(read.message()), HasSubstr("a: the device"));
+}
+
+// The kernel takes for written what never reached the device.
+TEST(SimDiskTest, NoLaterSyncMakesUpForAFailedOne) {
+  std::set<std::string> in_cache;
+  std::set<std::string> on_device;
+  for (uint64_t seed = 1; seed <= 200; ++seed) {
+    Machine m(seed);
+    std::unique_ptr<File> file = m.Create("a");
+    m.Write(file.get(), 0, std::string(512, '.'));
+    m.Sync(file.get());
+    m.Write(file.get(), 0, std::string(512, 'x'));
+    m.image_.set_options({.sync_error_ppm = 1'000'000});
+    absl::Status sync;
+    file->Sync([&](absl::Status s) { sync = s; });
+    m.RunAll();
+    EXPECT_TRUE(absl::IsDataLoss(sync));
+    m.image_.set_options({});
+    file->Sync([&](absl::Status s) { sync = s; });
+    m.RunAll();
+    EXPECT_TRUE(absl::IsDataLoss(sync)) << "of this File";
+    m.CrashAndStart(false);
+    file = m.Open("a", OpenMode::kExisting);
+    in_cache.insert(m.ReadAll("a").substr(0, 1));
+    m.Sync(file.get());
+    m.CrashAndStart(true);
+    on_device.insert(m.ReadAll("a").substr(0, 1));
+  }
+  EXPECT_THAT(in_cache, ElementsAre(".", "x"));
+  EXPECT_THAT(on_device, ElementsAre(".", "x"));
+}
+
 TEST(SimDiskTest, AFullDiskSaysSoAndFailsTheSync) {
-  Machine m(1, SimDiskOptions{.capacity_bytes = 100});
+  Machine m(1);
+  m.image_.set_capacity(100);
   std::unique_ptr<File> file = m.Create("a");
   m.Write(file.get(), 0, std::string(100, 'x'));
   absl::Status wrote;

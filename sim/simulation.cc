@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "engine/base/batch.h"
 #include "engine/base/check.h"
@@ -161,7 +162,10 @@ Simulation::Simulation(const SimulationOptions& options)
         &world_, &fabric_, m, members, service,
         SimDiskOptions{
             .sync_max = Duration(600us) * (1 << Drawn(chance, kSync, m, 6)),
-            .slow_ppm = options_.rates->slow_disk_ppm}));
+            .slow_ppm = options_.rates->slow_disk_ppm,
+            .read_error_ppm = options_.rates->read_error_ppm,
+            .write_error_ppm = options_.rates->write_error_ppm,
+            .sync_error_ppm = options_.rates->sync_error_ppm}));
     if (m > options_.nodes) servers_.back()->set_join();
     if (*options_.kv) servers_.back()->set_kv(&kv_);
     int64_t most = options_.rates->drift_ppm_max;
@@ -218,15 +222,21 @@ void Simulation::CheckLastActor() {
     if (server->process()->actor() != actor) continue;
     checker_.Check(*server);
     if (server->put_back()) old_copies_->Check(*server);
-    if (!server->failure().ok()) CheckStopped(*server);
+    if (!server->failure().ok()) CheckStopped(server.get());
   }
 }
 
-void Simulation::CheckStopped(const SimServer& server) {
-  if (server.put_back() && absl::IsFailedPrecondition(server.failure())) return;
+void Simulation::CheckStopped(SimServer* server) {
+  const absl::Status& why = server->failure();
+  if (server->put_back() && absl::IsFailedPrecondition(why)) return;
+  if (absl::StrContains(why.message(), kDeviceError) ||
+      absl::StrContains(why.message(), kDiskFull)) {
+    if (schedule_ != nullptr) schedule_->OnStopped(server);
+    return;
+  }
   // Nothing else is injected that a server must not survive.
-  verdict_.Violate(absl::StrCat("server ", server.machine(),
-                                " stopped: ", server.failure().ToString()));
+  verdict_.Violate(
+      absl::StrCat("server ", server->machine(), " stopped: ", why.ToString()));
 }
 
 bool Simulation::Step(TrueTime limit) {
@@ -518,8 +528,7 @@ SimulationResult Simulation::Result() {
   r.stats["kv_conflict"] = kv_counts_.conflicts;
   r.network = fabric_.counts();
   for (auto& server : servers_) {
-    r.lost_writes += server->disk()->counts().lost_writes;
-    r.torn_writes += server->disk()->counts().torn_writes;
+    r.disks += server->disk()->counts();
     server->AddStats(&r.stats);
   }
   r.acknowledged = history_.acknowledged();

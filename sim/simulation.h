@@ -85,8 +85,7 @@ struct SimulationResult {
   uint64_t elections = 0;
   FaultCounts faults;
   SimNetworkCounts network;
-  uint64_t lost_writes = 0;
-  uint64_t torn_writes = 0;
+  SimDiskCounts disks;  // of all together
   uint64_t acknowledged = 0;
   uint64_t unknown = 0;
   uint64_t reads = 0;
@@ -153,7 +152,7 @@ class Simulation {
   static SimulationOptions Draw(SimulationOptions options, Chance* chance);
   bool Step(TrueTime limit);
   void CheckLastActor();
-  void CheckStopped(const SimServer& server);
+  void CheckStopped(SimServer* server);
   bool LogsEqual();
   // The servers of the leader's configuration; needs a leader.
   std::vector<SimServer*> Members();

@@ -314,6 +314,9 @@ class Node : private Membership::Host {
   bool writing_identity_ = false;
   std::unique_ptr<PeerBoots> peer_boots_;
   std::unique_ptr<CheckpointFile> checkpoint_file_;
+  // Of a checkpoint that is newer than the one that was taken; OK: there is
+  // none.
+  absl::Status checkpoint_damage_;
   std::unique_ptr<CheckpointFile> resume_file_;
   std::unique_ptr<Waypoints> waypoints_;
   WalResume resume_;  // the last one

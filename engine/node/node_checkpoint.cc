@@ -57,6 +57,7 @@ absl::StatusOr<Trail> TrailOf(const LogMap& map, Index last,
 
 void Node::OnCheckpointFound(absl::StatusOr<CheckpointFile::Found> found) {
   if (!found.ok()) return FinishOpen(found.status());
+  checkpoint_damage_ = found->damage;
   if (found->newest.has_value()) {
     base_ = *std::move(found->newest);
     absl::StatusOr<Trail::ConfigurationAt> configuration =

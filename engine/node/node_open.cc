@@ -83,6 +83,11 @@ void Node::OnReplayed(const Entry& entry, Index commit) {
 }
 
 void Node::OnWalOpen(absl::Status opened) {
+  if (absl::IsDataLoss(opened) && !checkpoint_damage_.ok()) {
+    // The log is what the newer checkpoint left of it.
+    return FinishOpen(absl::DataLossError(absl::StrCat(
+        checkpoint_damage_.message(), "; and without it: ", opened.message())));
+  }
   if (!opened.ok()) return FinishOpen(std::move(opened));
   if (!replay_error_.ok()) return FinishOpen(replay_error_);
   if (wal_->last_index() == Index(0)) {

@@ -237,7 +237,11 @@ void CheckpointFile::OnRead(Index index, absl::StatusOr<Buffer> bytes) {
     return FinishOpen(absl::OkStatus());
   }
   ++stats_.damaged;
-  found_.damaged.push_back(CheckpointName(kind_, index));
+  const std::string name = CheckpointName(kind_, index);
+  found_.damage.Update(absl::DataLossError(absl::StrCat(
+      "file ", name, ": ",
+      checkpoint.ok() ? "it is another one" : checkpoint.status().message())));
+  found_.damaged.push_back(name);
   TryNext();
 }
 

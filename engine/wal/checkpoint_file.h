@@ -116,6 +116,9 @@ class CheckpointFile {
     std::optional<Checkpoint> newest;
     // Newer ones that are damaged: left as they are until the next Write.
     std::vector<std::string> damaged;
+    // Which is the newest of them, and what is wrong with it; OK: there are
+    // none.
+    absl::Status damage;
   };
   // Once, and before Write. What was found is durable, name and all.
   // FAILED_PRECONDITION: one is of a newer format or another directory's.

@@ -74,9 +74,10 @@ void HardStateFile::OpenCopy(size_t which) {
 void HardStateFile::ReadCopy(size_t which) {
   copies_[which].file->Read(
       0, kHardStateBytes, [this, which](absl::StatusOr<Buffer> bytes) {
-        if (!bytes.ok()) return Finish(bytes.status());
+        // A block that can't be read is damage like any other.
         absl::StatusOr<HardStateCopy> found =
-            DecodeHardStateCopy(bytes->view());
+            bytes.ok() ? DecodeHardStateCopy(bytes->view())
+                       : absl::StatusOr<HardStateCopy>(bytes.status());
         if (absl::IsFailedPrecondition(found.status())) {
           return Finish(absl::FailedPreconditionError(absl::StrCat(
               "file ", Name(which), ": ", found.status().message())));
@@ -89,6 +90,7 @@ void HardStateFile::ReadCopy(size_t which) {
         }
         Copy& copy = copies_[which];
         copy.intact = found.ok();
+        damage_.Update(found.status());
         if (found.ok()) {
           copy.sequence = found->sequence;
           copy.state = found->state;
@@ -110,10 +112,12 @@ void HardStateFile::Judge() {
     found_.repaired = !copies_[0].intact || !copies_[1].intact ||
                       copies_[0].sequence != copies_[1].sequence;
   } else if (expected_) {
-    return Finish(absl::DataLossError(
+    return Finish(absl::DataLossError(absl::StrCat(
         "expected the hard state in hardstate-0 or hardstate-1, found no "
-        "intact copy: this server can't know what it promised, and must not "
-        "vote; clear its directory and let it join anew"));
+        "intact copy (",
+        damage_.ok() ? "both are missing" : damage_.message(),
+        "): this server can't know what it promised, and must not vote; clear "
+        "its directory and let it join anew")));
   }
   if (read_only_) return Finish(absl::OkStatus());
   CreateMissing(0);

@@ -50,8 +50,14 @@ void Summary::Add(const SimulationResult& r) {
   counts_["flaps"] += r.faults.flaps;
   counts_["clogged_links"] += r.faults.clogged_links;
   counts_["cut_clients"] += r.faults.cut_clients;
-  counts_["lost_writes"] += r.lost_writes;
-  counts_["torn_writes"] += r.torn_writes;
+  counts_["full_disks"] += r.faults.full_disks;
+  counts_["started_again"] += r.faults.started_again;
+  counts_["lost_writes"] += r.disks.lost_writes;
+  counts_["torn_writes"] += r.disks.torn_writes;
+  counts_["read_errors"] += r.disks.read_errors;
+  counts_["write_errors"] += r.disks.write_errors;
+  counts_["sync_errors"] += r.disks.sync_errors;
+  counts_["found_full"] += r.disks.found_full;
   counts_["acknowledged_appends"] += r.acknowledged;
   counts_["unknown_appends"] += r.unknown;
   counts_["records_read"] += r.reads;

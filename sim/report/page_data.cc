@@ -74,6 +74,12 @@ const char* NameOf(IncidentKind kind) {
     case IncidentKind::kTornWrites:
     case IncidentKind::kLostNames:
       return "disk loss";
+    case IncidentKind::kDeviceError:
+      return "disk error";
+    case IncidentKind::kFull:
+      return "full";
+    case IncidentKind::kRoom:
+      return "room";
   }
   return "?";
 }

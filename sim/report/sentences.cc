@@ -121,6 +121,13 @@ std::string ToString(const Incident& incident) {
     case IncidentKind::kLostNames:
       return absl::StrCat("the disk of ", who, " lost ", incident.count,
                           " unsynced changes of names");
+    case IncidentKind::kDeviceError:
+      return absl::StrCat("an operation of the disk of ", who, " is to fail");
+    case IncidentKind::kFull:
+      return absl::StrCat("the disk of ", who, " has room for ", incident.count,
+                          " bytes more");
+    case IncidentKind::kRoom:
+      return absl::StrCat("the disk of ", who, " has room again");
   }
   return "?";
 }
