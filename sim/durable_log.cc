@@ -3,6 +3,7 @@
 #include <optional>
 
 #include "engine/wal/frame.h"
+#include "engine/wal/hard_state_file.h"
 
 namespace holdfast {
 
@@ -68,6 +69,22 @@ void DurableLog::Read(uint64_t id, Segment* segment) {
       segment->terms.push_back(header->term);
     }
   }
+}
+
+bool HasVotedDurably(const NameTable& disk, Term term, ServerId vote) {
+  bool found = false;
+  for (size_t which = 0; which < 2; ++which) {
+    auto it = disk.durable().find(HardStateCopyName(which));
+    if (it == disk.durable().end()) continue;
+    const absl::StatusOr<HardStateCopy> copy = DecodeHardStateCopy(
+        it->second->durable().Read(0, kHardStateBytes).view());
+    if (!copy.ok()) continue;
+    const HardState& state = copy->state;
+    if (state.term < term) return false;
+    if (state.term == term && state.vote != vote) return false;
+    found = true;
+  }
+  return found;
 }
 
 bool DurableLog::Has(Index index, Term term) const {

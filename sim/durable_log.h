@@ -47,6 +47,10 @@ class DurableLog {
   std::map<uint64_t, Segment> segments_;  // by id
 };
 
+// Whether the vote in that term is durable, or a later term is: by each intact
+// copy of the hard state that a power loss would leave, of which there is one.
+bool HasVotedDurably(const NameTable& disk, Term term, ServerId vote);
+
 }  // namespace holdfast
 
 #endif  // HOLDFAST_SIM_DURABLE_LOG_H_

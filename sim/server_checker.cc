@@ -128,14 +128,32 @@ void ServerChecker::CheckVotes(const SimServer& server, Seen* seen) {
     const Member* member = core.configuration().Find(voter);
     const Incarnation incarnation =
         member == nullptr ? seen->incarnation : member->incarnation;
-    auto [it, first] = votes_.emplace(
-        std::tuple(core.term(), voter, incarnation), server.id());
-    if (first || it->second == server.id()) continue;
-    verdict_->Violate(absl::StrCat("election safety: server ", voter.value(),
-                                   " votes in term ", core.term().value(),
-                                   " for server ", it->second.value(),
-                                   " and for server ", server.id().value()));
+    CheckVote(voter, incarnation, server);
   }
+}
+
+void ServerChecker::CheckVote(ServerId voter, Incarnation incarnation,
+                              const SimServer& candidate) {
+  const Term term = candidate.node().core()->term();
+  auto [it, first] =
+      votes_.emplace(std::tuple(term, voter, incarnation), candidate.id());
+  if (!first && it->second != candidate.id()) {
+    return verdict_->Violate(absl::StrCat(
+        "election safety: server ", voter.value(), " votes in term ",
+        term.value(), " for server ", it->second.value(), " and for server ",
+        candidate.id().value()));
+  }
+  // One whose disk was replaced since doesn't come back under this incarnation.
+  const Seen* seen = Find(voter);
+  if (seen == nullptr || seen->incarnation != incarnation ||
+      seen->server->put_back() ||
+      HasVotedDurably(seen->server->disk()->names(), term, candidate.id())) {
+    return;
+  }
+  verdict_->Violate(absl::StrCat("election safety: server ",
+                                 candidate.id().value(), " counts the vote of ",
+                                 "server ", voter.value(), " in term ",
+                                 term.value(), ", which isn't durable there"));
 }
 
 void ServerChecker::CheckLeader(const SimServer& server, Seen* seen) {

@@ -20,7 +20,7 @@ namespace holdfast {
 // Raft's safety properties (Raft, figure 3), over all servers and their lives,
 // checked after each event of a server, at a cost that goes with what changed:
 // - election safety: one leader a term; and one vote of each server a term,
-//   by the votes that candidates count;
+//   by the votes that candidates count, each of which is durable by then;
 // - log matching: entries with the same index and term have the same chained
 //   hash, so equal logs before them;
 // - leader completeness: a new leader's log has every committed entry;
@@ -91,6 +91,8 @@ class ServerChecker {
   // Null: it was never seen.
   const Seen* Find(ServerId id) const;
   void CheckVotes(const SimServer& server, Seen* seen);
+  void CheckVote(ServerId voter, Incarnation incarnation,
+                 const SimServer& candidate);
   void CheckLeader(const SimServer& server, Seen* seen);
   void CheckLeases(const SimServer& server) const;
   void CheckPromises(const SimServer& server) const;

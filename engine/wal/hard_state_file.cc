@@ -15,14 +15,16 @@ constexpr uint64_t kMagic = 0x3165746174536648;  // "HfState1"
 constexpr uint32_t kVersion = 1;
 constexpr size_t kCrcAt = 12;
 
-std::string Name(size_t which) { return absl::StrCat("hardstate-", which); }
-
 uint32_t Checksum(absl::string_view bytes) {
   return ExtendCrc32c(Crc32c(bytes.substr(0, kCrcAt)),
                       bytes.substr(kCrcAt + 4));
 }
 
 }  // namespace
+
+std::string HardStateCopyName(size_t which) {
+  return absl::StrCat("hardstate-", which);
+}
 
 absl::StatusOr<HardStateCopy> DecodeHardStateCopy(absl::string_view bytes) {
   ByteReader r(bytes);
@@ -62,7 +64,7 @@ void HardStateFile::Read(ResultFn<Found> done) {
 void HardStateFile::OpenCopy(size_t which) {
   if (which == kCopies) return Judge();
   disk_->Open(
-      Name(which), OpenMode::kExisting,
+      HardStateCopyName(which), OpenMode::kExisting,
       scope_.Wrap([this, which](absl::StatusOr<std::unique_ptr<File>> file) {
         if (absl::IsNotFound(file.status())) return OpenCopy(which + 1);
         if (!file.ok()) return Finish(file.status());
@@ -79,12 +81,13 @@ void HardStateFile::ReadCopy(size_t which) {
             bytes.ok() ? DecodeHardStateCopy(bytes->view())
                        : absl::StatusOr<HardStateCopy>(bytes.status());
         if (absl::IsFailedPrecondition(found.status())) {
-          return Finish(absl::FailedPreconditionError(absl::StrCat(
-              "file ", Name(which), ": ", found.status().message())));
+          return Finish(absl::FailedPreconditionError(
+              absl::StrCat("file ", HardStateCopyName(which), ": ",
+                           found.status().message())));
         }
         if (found.ok() && found->owner != owner_) {
           return Finish(absl::FailedPreconditionError(
-              absl::StrCat("file ", Name(which),
+              absl::StrCat("file ", HardStateCopyName(which),
                            " belongs to another data directory; take it "
                            "out, and put this directory's own back")));
         }
@@ -133,7 +136,7 @@ void HardStateFile::CreateMissing(size_t which) {
   }
   if (copies_[which].file != nullptr) return CreateMissing(which + 1);
   disk_->Open(
-      Name(which), OpenMode::kCreateNew,
+      HardStateCopyName(which), OpenMode::kCreateNew,
       scope_.Wrap([this, which](absl::StatusOr<std::unique_ptr<File>> file) {
         if (!file.ok()) return Finish(file.status());
         copies_[which].file = *std::move(file);

@@ -2,9 +2,11 @@
 #define HOLDFAST_ENGINE_WAL_HARD_STATE_FILE_H_
 
 #include <array>
+#include <cstddef>
 #include <cstdint>
 #include <memory>
 #include <optional>
+#include <string>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
@@ -32,12 +34,15 @@ namespace holdfast {
 //   40  vote      u64
 inline constexpr size_t kHardStateBytes = 48;
 
+std::string HardStateCopyName(size_t which);  // 0 or 1
+
 // One of the two.
 struct HardStateCopy {
   Incarnation owner;
   uint64_t sequence = 0;
   HardState state;
 };
+std::string HardStateCopyName(size_t which);  // 0 or 1
 // DATA_LOSS: not an intact copy. FAILED_PRECONDITION: of another version.
 absl::StatusOr<HardStateCopy> DecodeHardStateCopy(absl::string_view bytes);
 
