@@ -14,6 +14,8 @@
 #include <utility>
 #include <vector>
 
+#include "absl/strings/str_cat.h"
+
 namespace holdfast {
 namespace {
 
@@ -46,6 +48,35 @@ bool ReadInto(int fd, std::string* to) {
 
 void JobPool::Start(uint64_t number,
                     const std::function<std::string(const PassOn&)>& work) {
+  Fork(number, [&](int to) {
+    WriteAll(to, work([to](const std::string& text) { WriteAll(to, text); }));
+  });
+}
+
+void JobPool::StartProgram(uint64_t number,
+                           const std::vector<std::string>& command,
+                           const Variables& variables) {
+  Fork(number, [&](int to) {
+    dup2(to, STDOUT_FILENO);
+    close(to);
+    for (const auto& [name, value] : variables) {
+      setenv(name.c_str(), value.c_str(), /*replace=*/1);
+    }
+    std::vector<char*> arguments;
+    for (const std::string& argument : command) {
+      arguments.push_back(const_cast<char*>(argument.c_str()));
+    }
+    arguments.push_back(nullptr);
+    execv(arguments[0], arguments.data());
+    std::fprintf(stderr, "can't run %s: %s\n", arguments[0],
+                 std::strerror(errno));
+    std::fflush(nullptr);
+    _exit(127);
+  });
+}
+
+void JobPool::Fork(uint64_t number,
+                   const std::function<void(int output)>& child) {
   int output[2];
   int errors[2];
   if (pipe(output) != 0 || pipe(errors) != 0) Give("no pipe");
@@ -65,8 +96,7 @@ void JobPool::Start(uint64_t number,
     close(errors[0]);
     dup2(errors[1], STDERR_FILENO);
     close(errors[1]);
-    const int to = output[1];
-    WriteAll(to, work([to](const std::string& text) { WriteAll(to, text); }));
+    child(output[1]);
     std::fflush(nullptr);
     _exit(0);
   }
@@ -134,6 +164,12 @@ void JobPool::EndAll() {
     }
   }
   running_.clear();
+}
+
+std::string DescribeStatus(int status) {
+  return WIFSIGNALED(status)
+             ? absl::StrCat("was ended by signal ", WTERMSIG(status))
+             : absl::StrCat("ended with exit code ", WEXITSTATUS(status));
 }
 
 }  // namespace holdfast

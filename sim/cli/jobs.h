@@ -9,12 +9,14 @@
 #include <map>
 #include <optional>
 #include <string>
+#include <utility>
+#include <vector>
 
 namespace holdfast {
 
-// Runs functions in processes of their own, some at a time: so that a crash
-// ends only what crashed, and all of a machine's cores have work. They end with
-// their parent.
+// Runs functions, and programs, in processes of their own, some at a time: so
+// that a crash ends only what crashed, and all of a machine's cores have work.
+// They end with their parent.
 //
 //   JobPool pool(4);
 //   while (...) {
@@ -29,7 +31,8 @@ class JobPool {
   struct Result {
     uint64_t number = 0;  // as given to Start
     int status = 0;       // of waitpid
-    std::string output;   // what the function returned or passed on
+    std::string output;   // what the function returned or passed on; what the
+                          // program wrote to stdout
     std::string errors;   // what it wrote to stderr
   };
 
@@ -47,6 +50,13 @@ class JobPool {
   void Start(uint64_t number,
              const std::function<std::string(const PassOn&)>& work);
 
+  // Runs the program at the path that `command` begins with, with the rest as
+  // its arguments, in this process's environment but for `variables` (name and
+  // value). One that can't be run says so on stderr and ends with 127.
+  using Variables = std::vector<std::pair<std::string, std::string>>;
+  void StartProgram(uint64_t number, const std::vector<std::string>& command,
+                    const Variables& variables);
+
   // Waits until one has ended; nothing at the deadline, or if none runs.
   std::optional<Result> Wait(
       Clock::time_point deadline = Clock::time_point::max());
@@ -61,12 +71,18 @@ class JobPool {
     int errors = -1;
     Result result;
   };
+  // Runs `child` in a process of its own; it is given the pipe that its output
+  // goes to.
+  void Fork(uint64_t number, const std::function<void(int output)>& child);
   // Reads what is there; waits for it up to the deadline.
   bool ReadSome(Clock::time_point deadline);
 
   const size_t jobs_;
   std::map<pid_t, Job> running_;
 };
+
+// Of waitpid: "was ended by signal 9", "ended with exit code 7".
+std::string DescribeStatus(int status);
 
 }  // namespace holdfast
 

@@ -1,7 +1,6 @@
 #include "sim/cli/run.h"
 
 #include <signal.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include <cctype>
@@ -67,11 +66,13 @@ void OnCrash(int number) {
   // Not all that Result() tells: who knows what the servers look like.
   SimulationResult result;
   result.events = running.simulation->world()->trace.events();
+  result.trace_hash = running.simulation->world()->trace.hash();
   result.simulated_ms = outcome.failed_at_ms;
   result.operations = running.simulation->Operations();
   outcome.summary.Add(result);
   (*running.on_crash)(outcome);
   running.watch->Finish().IgnoreError();
+  std::fflush(stdout);
   _exit(static_cast<int>(RunEnd::kCrash));
 }
 
@@ -245,10 +246,8 @@ RunOutcome OutcomeOf(const JobPool::Result& result) {
     outcome = *std::move(told);
   } else {
     outcome.end = RunEnd::kCrash;
-    outcome.what = WIFSIGNALED(result.status)
-                       ? absl::StrCat("the process was ended by signal ",
-                                      WTERMSIG(result.status))
-                       : std::string(told.status().message());
+    outcome.what = absl::StrCat("the process ", DescribeStatus(result.status),
+                                ": ", told.status().message());
   }
   // Which CHECK it was, it said on stderr.
   const size_t check = result.errors.find("CHECK failed");
