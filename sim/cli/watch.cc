@@ -1,5 +1,6 @@
 #include "sim/cli/watch.h"
 
+#include <algorithm>
 #include <cstdio>
 #include <fstream>
 #include <utility>
@@ -62,6 +63,8 @@ bool ParseWatchFlag(absl::string_view name, absl::string_view value,
     *good = ParseTime(value, &flags->window.to);
   } else if (name == "--goto") {
     *good = absl::SimpleAtoi(value, &flags->go_to) && flags->go_to > 0;
+  } else if (name == "--before") {
+    *good = absl::SimpleAtoi(value, &flags->before) && flags->before > 0;
   } else {
     return false;
   }
@@ -77,6 +80,10 @@ absl::Status CheckWatchFlags(const WatchFlags& flags) {
   }
   if (flags.window.from > flags.window.to) {
     return absl::InvalidArgumentError("--from is later than --to");
+  }
+  if (flags.before != 0 && flags.go_to == 0) {
+    return absl::InvalidArgumentError(
+        "--before is for --goto: give that one, too");
   }
   return absl::OkStatus();
 }
@@ -116,10 +123,14 @@ absl::Status Watch::Finish() {
         absl::StrCat("--goto=", flags_.go_to, ": the run has only ",
                      recording.end.event, " events"));
   }
+  const uint64_t last = recording.end.event;
+  for (uint64_t n = last - std::min(last, flags_.before); n < last; ++n) {
+    std::fputs(EventLine(recording, n).c_str(), stdout);
+  }
   if (flags_.dump) {
     std::fputs(Dump(simulation_, recording).c_str(), stdout);
   } else if (flags_.go_to != 0) {
-    std::fputs(EventLine(recording, recording.end.event).c_str(), stdout);
+    std::fputs(EventLine(recording, last).c_str(), stdout);
   }
   return absl::OkStatus();
 }

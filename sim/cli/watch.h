@@ -17,9 +17,10 @@ namespace holdfast {
 struct WatchFlags {
   std::string trace;  // files
   std::string html;
-  TimeWindow window;   // of both
-  uint64_t go_to = 0;  // the run ends after this event; 0: by itself
-  bool dump = false;   // what all is like then
+  TimeWindow window;    // of both
+  uint64_t go_to = 0;   // the run ends after this event; 0: by itself
+  uint64_t before = 0;  // with go_to: so many events before it are shown, too
+  bool dump = false;    // what all is like then
 
   bool any() const {
     return !trace.empty() || !html.empty() || go_to != 0 || dump;
