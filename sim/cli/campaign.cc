@@ -145,14 +145,12 @@ int CampaignCommand(const SimulateFlags& flags,
   const absl::Status status = campaign.Run();
   if (!status.ok()) return Refuse(status.message());
   const CampaignResult& result = campaign.result();
-  RunEnd end = RunEnd::kOk;
-  uint64_t seed = flags.seed;
   for (const auto& [signature, f] : result.failures) {
     PrintFailures(f.count, signature, CommandFor(flags, f.seed));
-    if (!IsGraver(f.end, end)) continue;
-    end = f.end;
-    seed = f.seed;
   }
+  const Failure* gravest = result.Gravest();
+  const RunEnd end = gravest == nullptr ? RunEnd::kOk : gravest->end;
+  const uint64_t seed = gravest == nullptr ? flags.seed : gravest->seed;
   int code = static_cast<int>(end);
   std::string verdict = RunEndName(end);
   for (const std::string& name : result.summary.NeverTaken(*rare_paths)) {

@@ -35,6 +35,14 @@ void CampaignResult::AddResult(const CampaignResult& other) {
   }
 }
 
+const Failure* CampaignResult::Gravest() const {
+  const Failure* gravest = nullptr;
+  for (const auto& [signature, f] : failures) {
+    if (gravest == nullptr || IsGraver(f.end, gravest->end)) gravest = &f;
+  }
+  return gravest;
+}
+
 std::string CampaignResult::ToText() const {
   std::string text = summary.ToText();
   for (const auto& [signature, f] : failures) {

@@ -27,6 +27,9 @@ struct CampaignResult {
   void Add(uint64_t seed, const RunOutcome& outcome);
   void AddResult(const CampaignResult& other);
 
+  // Null: none failed.
+  const Failure* Gravest() const;
+
   std::string ToText() const;
   // INVALID_ARGUMENT if it isn't what ToText gave.
   absl::Status AddText(absl::string_view text);
