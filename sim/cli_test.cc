@@ -1,10 +1,12 @@
 #include <signal.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <chrono>
 #include <cstdio>
 #include <fstream>
 #include <functional>
+#include <optional>
 #include <set>
 #include <string>
 #include <vector>
@@ -14,6 +16,7 @@
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "sim/cli/flags.h"
+#include "sim/cli/hashes.h"
 #include "sim/cli/jobs.h"
 #include "sim/cli/run.h"
 #include "sim/cli/summary.h"
@@ -262,6 +265,25 @@ TEST(JobPoolTest, BringsWhatWasReturnedAndWritten) {
   EXPECT_EQ(result.errors, "said");
 }
 
+TEST(JobPoolTest, RunsPrograms) {
+  setenv("CLI_TEST_OLD", "old", 1);
+  JobPool pool(2);
+  pool.StartProgram(3,
+                    {"/bin/sh", "-c",
+                     "echo $0 $CLI_TEST_OLD $CLI_TEST_NEW; echo said >&2; "
+                     "exit 5",
+                     "first"},
+                    {{"CLI_TEST_NEW", "new"}});
+  const JobPool::Result result = *pool.Wait();
+  EXPECT_EQ(result.number, 3u);
+  EXPECT_EQ(result.output, "first old new\n");
+  EXPECT_EQ(result.errors, "said\n");
+  EXPECT_EQ(DescribeStatus(result.status), "ended with exit code 5");
+  pool.StartProgram(4, {"/no/such/program"}, {});
+  EXPECT_EQ(pool.Wait()->errors,
+            "can't run /no/such/program: No such file or directory\n");
+}
+
 TEST(JobPoolTest, RunsSomeAtATime) {
   JobPool pool(3);
   std::set<std::string> done;
@@ -315,6 +337,71 @@ TEST(OutcomeOfTest, AProcessThatIsKilledSaysNothing) {
       });
   EXPECT_EQ(OutcomeOf(result).end, RunEnd::kCrash);
   EXPECT_THAT(OutcomeOf(result).what, HasSubstr("ended by signal 9"));
+}
+
+// --- Hashes ---
+
+// Of a process that told these lines and, perhaps, how the run ended.
+HashedRun Hashed(const std::string& lines, std::optional<RunEnd> end,
+                 const std::string& what = "") {
+  JobPool::Result job;
+  job.output = absl::StrCat("holdfast-hashes 1\noption seed 3\n", lines);
+  if (end.has_value()) {
+    RunOutcome outcome;
+    outcome.end = *end;
+    outcome.what = what;
+    absl::StrAppend(&job.output, "outcome\n", outcome.ToText());
+    job.status = W_EXITCODE(static_cast<int>(*end), 0);
+  }
+  const absl::StatusOr<HashedRun> run = HashedRunOf(job);
+  EXPECT_TRUE(run.ok()) << run.status();
+  return *run;
+}
+
+TEST(HashesTest, TheFirstDifferenceIsFound) {
+  using In = RunDifference::In;
+  const HashedRun run = Hashed("0 a\n1 b\n2 c\n", RunEnd::kOk);
+  EXPECT_FALSE(FirstDifference(run, run).has_value());
+  const auto find = [&](const HashedRun& other) {
+    return *FirstDifference(run, other);
+  };
+  const RunDifference event = find(Hashed("0 a\n1 x\n2 y\n", RunEnd::kOk));
+  EXPECT_EQ(event.in, In::kEvent);
+  EXPECT_EQ(event.event, 1u);
+  EXPECT_THAT(event.lines, ElementsAre("1 b", "1 x"));
+
+  // One is longer, or shorter.
+  const RunDifference longer =
+      find(Hashed("0 a\n1 b\n2 c\n3 d\n", RunEnd::kOk));
+  EXPECT_EQ(longer.in, In::kEvent);
+  EXPECT_EQ(longer.event, 3u);
+  EXPECT_THAT(longer.lines, ElementsAre("ended ok", "3 d"));
+  const RunDifference shorter =
+      find(Hashed("0 a\n1 b\n", RunEnd::kLiveness, "not\nsettled"));
+  EXPECT_EQ(shorter.in, In::kEvent);
+  EXPECT_EQ(shorter.event, 2u);
+  EXPECT_THAT(shorter.lines, ElementsAre("2 c", "ended liveness: not settled"));
+
+  // One was killed, in the midst of a line.
+  const RunDifference lost = find(Hashed("0 a\n1", std::nullopt));
+  EXPECT_EQ(lost.in, In::kLost);
+  EXPECT_EQ(lost.event, 1u);
+
+  // Other options; other ends.
+  EXPECT_EQ(find(Hashed("option kv on\n0 a\n", RunEnd::kOk)).in, In::kOptions);
+  const RunDifference end =
+      find(Hashed("0 a\n1 b\n2 c\n", RunEnd::kCorrectness, "lost"));
+  EXPECT_EQ(end.in, In::kEnd);
+  EXPECT_THAT(end.lines, ElementsAre("ended ok", "ended correctness: lost"));
+}
+
+TEST(HashesTest, OtherProgramsAreRefused) {
+  JobPool::Result job;
+  job.output = "seed 3 is fine\n";
+  EXPECT_EQ(HashedRunOf(job).status().message(), "it ended with exit code 0");
+  job.errors = "simulate: unknown flag --hashes\nmore\n";
+  EXPECT_EQ(HashedRunOf(job).status().message(),
+            "simulate: unknown flag --hashes");
 }
 
 SimulationResult Result(uint64_t hash, uint64_t events) {

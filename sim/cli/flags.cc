@@ -7,6 +7,7 @@
 #include "absl/strings/match.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
 #include "absl/strings/strip.h"
 #include "sim/cli/files.h"
 
@@ -18,6 +19,8 @@ const char kSimulateUsage[] =
     "       simulate campaign [FLAG...]    runs seeds, whatever fails\n"
     "       simulate exhaustive [FLAG...]  a small run, with a fault at each "
     "place\n"
+    "       simulate diff [FLAG...]        runs seeds in two programs, and "
+    "compares\n"
     "\n"
     "Each seed is a whole simulated cluster with clients and faults, checked\n"
     "after every event.\n"
@@ -54,9 +57,16 @@ const char kSimulateUsage[] =
     "  --html=FILE           a page that shows it, for any browser\n"
     "  --from, --to          only that part of it (3s, 3.25s, 3250ms)\n"
     "  --goto=EVENT          it ends after the event of that number\n"
+    "  --before=K            with --goto: the lines of K events before it, "
+    "too\n"
     "  --dump                prints what all nodes and clients are like then\n"
+    "  --hashes              prints its trace hash after each event, and no "
+    "summary\n"
     "campaign:\n"
     "  --state=FILE          keeps what is done, and goes on from there\n"
+    "diff (with the flags of what is run, --jobs, --json, --tape-dir):\n"
+    "  --with=PROGRAM        another build of simulate; otherwise this one "
+    "again\n"
     "exhaustive (with --seed, --seeds, --jobs, --json, --tape-dir):\n"
     "                        three servers, two appends; a crash or power "
     "loss\n"
@@ -64,8 +74,9 @@ const char kSimulateUsage[] =
     "shrink:\n"
     "  --out=FILE            where the smallest tape goes\n"
     "  --effort=300s         of real time at most\n"
-    "Exit codes: 0 ok, 1 a safety property broken, 2 not live, 3 crash, 64 "
-    "usage.\n";
+    "Exit codes: 0 ok, 1 a safety property broken, 2 not live, 3 crash, 4 two "
+    "runs\n"
+    "of one seed differ (diff), 64 usage.\n";
 
 namespace {
 
@@ -111,7 +122,8 @@ constexpr unsigned kRun = 1u << static_cast<int>(SimulateCommand::kRun);
 constexpr unsigned kShrink = 1u << static_cast<int>(SimulateCommand::kShrink);
 constexpr unsigned kCampaign = 1u
                                << static_cast<int>(SimulateCommand::kCampaign);
-constexpr unsigned kSeeded = kRun | kShrink | kCampaign;
+constexpr unsigned kDiff = 1u << static_cast<int>(SimulateCommand::kDiff);
+constexpr unsigned kSeeded = kRun | kShrink | kCampaign | kDiff;
 constexpr unsigned kExhaustive =
     1u << static_cast<int>(SimulateCommand::kExhaustive);
 
@@ -181,7 +193,7 @@ const Flag kRunFlags[] = {
 };
 
 const Flag kOtherFlags[] = {
-    {"seeds", kRun | kCampaign | kExhaustive, "1 to 1000000000000",
+    {"seeds", kRun | kCampaign | kExhaustive | kDiff, "1 to 1000000000000",
      [](Text v, F* f) {
        return ParseBetween<uint64_t>(v, 1, 1000000000000, &f->seeds);
      },
@@ -195,7 +207,7 @@ const Flag kOtherFlags[] = {
        return !v.empty();
      },
      nullptr},
-    {"tape-dir", kRun | kCampaign | kExhaustive, "a directory",
+    {"tape-dir", kRun | kCampaign | kExhaustive | kDiff, "a directory",
      [](Text v, F* f) {
        f->tape_dir = std::string(v);
        return !v.empty();
@@ -207,6 +219,12 @@ const Flag kOtherFlags[] = {
        return !v.empty();
      },
      nullptr},
+    {"with", kDiff, "a program",
+     [](Text v, F* f) {
+       f->with = std::string(v);
+       return !v.empty();
+     },
+     nullptr},
     {"out", kShrink, "a file",
      [](Text v, F* f) {
        f->out = std::string(v);
@@ -215,11 +233,13 @@ const Flag kOtherFlags[] = {
      nullptr},
     {"effort", kShrink, "a time such as 60s",
      [](Text v, F* f) { return ParseDuration(v, &f->effort); }, nullptr},
-    {"json", kRun | kCampaign | kExhaustive, nullptr,
+    {"json", kRun | kCampaign | kExhaustive | kDiff, nullptr,
      [](Text, F* f) { return f->json = true; }, nullptr},
     {"check-determinism", kRun, nullptr,
      [](Text, F* f) { return f->check_determinism = true; }, nullptr},
     {"dump", kRun, nullptr, [](Text, F* f) { return f->watch.dump = true; },
+     nullptr},
+    {"hashes", kRun, nullptr, [](Text, F* f) { return f->hashes = true; },
      nullptr},
     {"verbose", kRun | kShrink, nullptr,
      [](Text, F* f) { return f->verbose = true; }, nullptr},
@@ -243,6 +263,7 @@ constexpr CommandName kCommands[] = {
     {"shrink", SimulateCommand::kShrink},
     {"campaign", SimulateCommand::kCampaign},
     {"exhaustive", SimulateCommand::kExhaustive},
+    {"diff", SimulateCommand::kDiff},
 };
 
 absl::Status ParseCommand(absl::string_view name, SimulateFlags* flags) {
@@ -253,7 +274,8 @@ absl::Status ParseCommand(absl::string_view name, SimulateFlags* flags) {
   }
   return absl::InvalidArgumentError(
       absl::StrCat("unknown command ", name,
-                   ": expected shrink, campaign or exhaustive, or flags only"));
+                   ": expected shrink, campaign, exhaustive or diff, or flags "
+                   "only"));
 }
 
 // "--name=value", or "--name".
@@ -352,6 +374,13 @@ absl::Status CheckTogether(const std::vector<std::string>& args, bool has_tape,
     return absl::InvalidArgumentError(
         "--trace, --html, --goto and --dump show one run: leave --seeds away");
   }
+  if (flags.hashes && (flags.watch.any() || flags.seeds != 1 || flags.json ||
+                       flags.check_determinism || !flags.rare_paths.empty())) {
+    return absl::InvalidArgumentError(
+        "--hashes tells of one run, and nothing else: leave --seeds, --json, "
+        "--trace, --html, --goto, --dump, --check-determinism and --rare-paths "
+        "away");
+  }
   if (flags.watch.go_to != 0 && flags.check_determinism) {
     return absl::InvalidArgumentError(
         "--check-determinism compares whole runs: leave --goto away");
@@ -424,14 +453,20 @@ SimulateFlags WithDrawn(const SimulateFlags& flags,
   return all;
 }
 
-std::string CommandFor(const SimulateFlags& flags, uint64_t seed) {
+std::vector<std::string> ArgumentsFor(const SimulateFlags& flags,
+                                      uint64_t seed) {
   Tape tape;
   WriteOptions(flags, seed, &tape);
-  std::string command = "bazel run -c opt //sim:simulate --";
+  std::vector<std::string> arguments;
   for (const auto& [name, value] : tape.options) {
-    absl::StrAppend(&command, " --", name, "=", value);
+    arguments.push_back(absl::StrCat("--", name, "=", value));
   }
-  return command;
+  return arguments;
+}
+
+std::string CommandFor(const SimulateFlags& flags, uint64_t seed) {
+  return absl::StrCat("bazel run -c opt //sim:simulate -- ",
+                      absl::StrJoin(ArgumentsFor(flags, seed), " "));
 }
 
 std::string CommandForTape(const std::string& path) {

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "absl/status/statusor.h"
 #include "sim/cli/watch.h"
@@ -12,7 +13,7 @@
 
 namespace holdfast {
 
-enum class SimulateCommand { kRun, kShrink, kCampaign, kExhaustive };
+enum class SimulateCommand { kRun, kShrink, kCampaign, kExhaustive, kDiff };
 
 // simulate's command line.
 struct SimulateFlags {
@@ -42,9 +43,11 @@ struct SimulateFlags {
   bool help = false;
   bool check_determinism = false;
   WatchFlags watch;        // of a single run
+  bool hashes = false;     // likewise: see sim/cli/hashes.h
   std::string rare_paths;  // a file
   std::string tape_dir = ".";
   std::string state;       // campaign: a file; empty: none
+  std::string with;        // diff: a program; empty: this one
   std::string out;         // shrink: the smallest tape
   Duration effort = 5min;  // shrink: of real time
 };
@@ -64,6 +67,9 @@ SimulateFlags WithDrawn(const SimulateFlags& flags,
 // that this revision doesn't know.
 absl::StatusOr<SimulateFlags> FlagsOfTape(Tape tape);
 
+// Flags that are that seed's run, for this program or another of its revision.
+std::vector<std::string> ArgumentsFor(const SimulateFlags& flags,
+                                      uint64_t seed);
 // What shows that seed's run again.
 std::string CommandFor(const SimulateFlags& flags, uint64_t seed);
 std::string CommandForTape(const std::string& path);

@@ -16,6 +16,7 @@ namespace holdfast {
 
 // How a run ended. The numbers are the program's exit codes.
 enum class RunEnd { kOk = 0, kCorrectness = 1, kLiveness = 2, kCrash = 3 };
+inline constexpr int kExitDifferent = 4;  // of `simulate diff`
 inline constexpr int kExitUsage = 64;
 // Says on stderr why nothing is done; kExitUsage.
 int Refuse(absl::string_view why);

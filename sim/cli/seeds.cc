@@ -31,18 +31,21 @@ struct Seeds {
 };
 
 // In this process, so that a debugger sees it.
-Seeds RunOneByOne(const SimulateFlags& flags) {
+Seeds RunOneByOne(const SimulateFlags& flags,
+                  const std::function<void(Simulation*)>& prepare) {
   Seeds seeds;
   for (uint64_t i = 0; i < flags.seeds && !seeds.failure.has_value(); ++i) {
     const uint64_t seed = flags.seed + i;
-    seeds.Add(seed, RunHere(flags, seed, [&](const RunOutcome& crash) {
-                ReportFailure(flags, seed, crash, flags.tape_dir);
-              }));
+    const auto on_crash = [&](const RunOutcome& crash) {
+      ReportFailure(flags, seed, crash, flags.tape_dir);
+    };
+    seeds.Add(seed, RunHere(flags, seed, on_crash, prepare));
   }
   return seeds;
 }
 
-Seeds RunInJobs(const SimulateFlags& flags) {
+Seeds RunInJobs(const SimulateFlags& flags,
+                const std::function<void(Simulation*)>& prepare) {
   Seeds seeds;
   JobPool pool(flags.jobs);
   uint64_t started = 0;
@@ -50,7 +53,7 @@ Seeds RunInJobs(const SimulateFlags& flags) {
     const bool more = started < flags.seeds && !seeds.failure.has_value();
     if (more && !pool.full()) {
       const uint64_t seed = flags.seed + started++;
-      StartRun(flags, seed, seed, &pool);
+      StartRun(flags, seed, seed, &pool, prepare);
       continue;
     }
     if (pool.empty()) return seeds;
@@ -62,13 +65,15 @@ Seeds RunInJobs(const SimulateFlags& flags) {
 
 }  // namespace
 
-int RunSeedsCommand(const SimulateFlags& flags) {
+int RunSeedsCommand(const SimulateFlags& flags,
+                    const std::function<void(Simulation*)>& prepare) {
   const absl::StatusOr<std::string> rare_paths = ReadRarePaths(flags);
   if (!rare_paths.ok()) return Refuse(rare_paths.status().message());
   using Clock = std::chrono::steady_clock;
   const Clock::time_point start = Clock::now();
-  const Seeds seeds =
-      flags.jobs > 1 && flags.seeds > 1 ? RunInJobs(flags) : RunOneByOne(flags);
+  const Seeds seeds = flags.jobs > 1 && flags.seeds > 1
+                          ? RunInJobs(flags, prepare)
+                          : RunOneByOne(flags, prepare);
   uint64_t seed = flags.seed;
   RunEnd end = RunEnd::kOk;
   if (seeds.failure.has_value()) {
