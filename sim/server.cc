@@ -40,6 +40,7 @@ void SimServer::Start() {
   life_ = std::make_unique<Life>(world_, machine_, boots_, clock);
   Life& life = *life_;
   life.process.set_before_io(before_io_);
+  life.security = make_security_(life.process.loop());
   life.disk = std::make_unique<SimDisk>(&life.process, image_.get());
   life.network = std::make_unique<SimNetwork>(&life.process, fabric_);
   life.log_line = [this](absl::string_view line) {
@@ -56,7 +57,7 @@ void SimServer::Start() {
   life.service = std::make_unique<Service>(Env{.loop = life.process.loop(),
                                                .disk = life.disk.get(),
                                                .network = life.network.get(),
-                                               .security = &life.security,
+                                               .security = life.security.get(),
                                                .seed = seed,
                                                .log_line = &life.log_line},
                                            options);

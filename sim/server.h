@@ -10,10 +10,10 @@
 
 #include "absl/status/status.h"
 #include "engine/base/configuration.h"
-#include "engine/peer/plaintext.h"
 #include "engine/service/service.h"
 #include "sim/durable_log.h"
 #include "sim/kv_workload.h"
+#include "sim/make_security.h"
 #include "sim/sim_disk.h"
 #include "sim/sim_network.h"
 #include "sim/sim_process.h"
@@ -95,6 +95,8 @@ class SimServer {
   void set_log_line(std::function<void(MachineId, absl::string_view)> fn) {
     on_log_line_ = std::move(fn);
   }
+  // Of the lives to come; plaintext otherwise.
+  void set_security(MakeSecurity make) { make_security_ = std::move(make); }
   // Called before each I/O of the lives to come.
   void set_before_io(std::function<void()> fn) { before_io_ = std::move(fn); }
   // Adds what the engine counted, by name, lives that ended included.
@@ -103,9 +105,9 @@ class SimServer {
  private:
   struct Life {
     Life(World* world, MachineId machine, uint32_t boot, ClockModel clock)
-        : process(world, machine, boot, clock), security(process.loop()) {}
+        : process(world, machine, boot, clock) {}
     SimProcess process;
-    Plaintext security;
+    std::unique_ptr<Security> security;
     std::unique_ptr<SimDisk> disk;
     std::unique_ptr<SimNetwork> network;
     LogLineFn log_line;
@@ -132,6 +134,7 @@ class SimServer {
   uint32_t boots_ = 0;
   absl::Status failure_;
   std::function<void(MachineId, absl::string_view)> on_log_line_;
+  MakeSecurity make_security_ = MakePlaintext;
   std::function<void()> before_io_;
   std::map<std::string, uint64_t> past_stats_;
   std::unique_ptr<Life> life_;

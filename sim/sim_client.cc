@@ -49,6 +49,7 @@ void SimClient::Start() {
   Tell(IncidentKind::kStart);
   life_ = std::make_unique<Life>(world_, machine_, boots_);
   Life& life = *life_;
+  life.security = make_security_(life.process.loop());
   life.network = std::make_unique<SimNetwork>(&life.process, fabric_);
   ClientOptions options;
   options.servers = options_.servers;
@@ -57,7 +58,7 @@ void SimClient::Start() {
   life.client = std::make_unique<Client>(
       Env{.loop = life.process.loop(),
           .network = life.network.get(),
-          .security = &life.security,
+          .security = life.security.get(),
           .seed = HashCombine(HashCombine(world_->chance.seed(), machine_),
                               boots_)},
       options);

@@ -7,9 +7,9 @@
 #include <vector>
 
 #include "engine/client/client.h"
-#include "engine/peer/plaintext.h"
 #include "sim/calls.h"
 #include "sim/history.h"
+#include "sim/make_security.h"
 #include "sim/sim_network.h"
 #include "sim/sim_process.h"
 #include "sim/world.h"
@@ -44,6 +44,8 @@ class SimClient {
   MachineId machine() const { return machine_; }
   bool running() const { return life_ != nullptr; }
   SimProcess* process() { return &life_->process; }
+  // Of the lives to come; plaintext otherwise.
+  void set_security(MakeSecurity make) { make_security_ = std::move(make); }
 
   // From now on only what Settle asks for.
   void Quiesce() { quiet_ = true; }
@@ -58,10 +60,9 @@ class SimClient {
  private:
   struct Life {
     Life(World* world, MachineId machine, uint32_t boot)
-        : process(world, machine, boot, ClockModel{}),
-          security(process.loop()) {}
+        : process(world, machine, boot, ClockModel{}) {}
     SimProcess process;
-    Plaintext security;
+    std::unique_ptr<Security> security;
     std::unique_ptr<SimNetwork> network;
     std::unique_ptr<Client> client;
     std::unique_ptr<ClientTail> tail;
@@ -95,6 +96,7 @@ class SimClient {
   History* const history_;
   const SimClientOptions options_;
   const std::string name_;
+  MakeSecurity make_security_ = MakePlaintext;
   uint32_t boots_ = 0;
   uint64_t draws_ = 0;
   uint64_t appended_ = 0;

@@ -100,6 +100,9 @@ class NetworkFabric {
   }
 
   void set_options(const SimNetworkOptions& options) { options_ = options; }
+  // What is written differs from run to run, and only its length doesn't: the
+  // trace hash leaves out the bytes.
+  void CarriesCiphertext() { ciphertext_ = true; }
   const SimNetworkCounts& counts() const { return counts_; }
 
  private:
@@ -190,6 +193,7 @@ class NetworkFabric {
 
   World* const world_;
   SimNetworkOptions options_;
+  bool ciphertext_ = false;
   std::map<Address, SimListener*> listeners_;
   std::map<Link, bool> cuts_;
   std::map<Link, Duration> slow_;

@@ -7,6 +7,7 @@
 #include "absl/strings/str_cat.h"
 #include "engine/base/batch.h"
 #include "engine/base/check.h"
+#include "sim/tls_mode.h"
 
 namespace holdfast {
 namespace {
@@ -197,6 +198,18 @@ Simulation::Simulation(const SimulationOptions& options)
     client.tail_credit_bytes = uint32_t{512} << Drawn(chance, kCredit, i, 8);
     clients_.push_back(std::make_unique<SimClient>(
         &world_, &fabric_, kFirstClient + i, &history_, client));
+  }
+  if (options_.tls) UseTls();
+}
+
+void Simulation::UseTls() {
+  tls_ = std::make_unique<TlsMode>();
+  fabric_.CarriesCiphertext();
+  for (auto& server : servers_) {
+    server->set_security(tls_->ForServer(server->machine()));
+  }
+  for (auto& client : clients_) {
+    client->set_security(tls_->ForClient(client->machine()));
   }
 }
 

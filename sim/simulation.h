@@ -23,6 +23,8 @@
 
 namespace holdfast {
 
+class TlsMode;
+
 struct SimulationOptions {
   uint64_t seed = 1;
   // 0: drawn by the seed, 1 to 7 servers.
@@ -63,6 +65,7 @@ struct SimulationOptions {
   bool reads = true;
   uint32_t operations_max = 0;  // of each client; 0: no bound
   bool drift = true;            // of clocks, as the rates say
+  bool tls = false;             // streams are the product's TLS
   // Without, a Run ends with its faults: for one that is to break before.
   bool settle = true;
 };
@@ -132,6 +135,8 @@ class Simulation {
   const SimulationOptions& options() const { return options_; }
   World* world() { return &world_; }
   NetworkFabric* network() { return &fabric_; }
+  // Null without options().tls.
+  const TlsMode* tls() const { return tls_.get(); }
   SimServer* server(MachineId machine) { return servers_[machine - 1].get(); }
   SimClient* client(size_t i) { return clients_[i].get(); }
   size_t server_count() const { return servers_.size(); }
@@ -150,6 +155,7 @@ class Simulation {
 
  private:
   static SimulationOptions Draw(SimulationOptions options, Chance* chance);
+  void UseTls();
   bool Step(TrueTime limit);
   void CheckLastActor();
   void CheckStopped(SimServer* server);
@@ -169,6 +175,7 @@ class Simulation {
   const SimulationOptions options_;
   Verdict verdict_;
   NetworkFabric fabric_;
+  std::unique_ptr<TlsMode> tls_;
   ServerChecker checker_;
   History history_;
   KvModel kv_model_;

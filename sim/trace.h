@@ -18,7 +18,8 @@ namespace holdfast {
 // same hash in any process and any build.
 //
 // The hash takes in every dispatched event (time, sequence, actor, kind),
-// every draw of chance, and a CRC and the length of all bytes sent or written.
+// every draw of chance, and a CRC and the length of all bytes sent or written
+// (of ciphertext, only the length).
 class Trace {
  public:
   Trace() = default;

@@ -16,6 +16,7 @@
 #include "absl/strings/strip.h"
 #include "engine/base/callback_scope.h"
 #include "engine/base/check.h"
+#include "transport/tls_pem.h"
 
 namespace holdfast {
 namespace {
@@ -66,13 +67,6 @@ absl::StatusOr<PeerIdentity> IdentityOf(X509* certificate) {
 }
 
 // --- The context ---
-
-template <typename T, typename ReadFn>
-bssl::UniquePtr<T> ReadPem(const std::string& pem, ReadFn read) {
-  bssl::UniquePtr<BIO> bio(
-      BIO_new_mem_buf(pem.data(), static_cast<int>(pem.size())));
-  return bssl::UniquePtr<T>(read(bio.get(), nullptr, nullptr, nullptr));
-}
 
 // Certificates are checked at the Loop's time. (BoringSSL's own clock only
 // ages sessions, which are off.) Why one isn't good goes to the int that is

@@ -45,6 +45,7 @@ const char kSimulateUsage[] =
     "  --settle=on|off       whether faults stop at the end, and all must "
     "come\n"
     "                        to rest\n"
+    "  --tls                 streams are the product's TLS\n"
     "How:\n"
     "  --jobs=J              processes that share the seeds\n"
     "  --json                the last line, the summary, as JSON\n"
@@ -114,6 +115,8 @@ std::string ShowSwitch(std::optional<bool> on) {
 }
 // Of one that is on by default.
 std::string ShowOff(bool on) { return on ? "" : "off"; }
+// Of one that is off by default.
+std::string ShowOn(bool on) { return on ? "on" : ""; }
 std::string ShowNumber(uint32_t n) { return n == 0 ? "" : absl::StrCat(n); }
 
 // --- The table ---
@@ -190,6 +193,9 @@ const Flag kRunFlags[] = {
     {"settle", kSeeded, kSwitch,
      [](Text v, F* f) { return ParseSwitch(v, &f->settle); },
      [](const F& f) { return ShowOff(f.settle); }},
+    {"tls", kSeeded, kSwitch,
+     [](Text v, F* f) { return ParseSwitch(v, &f->tls); },
+     [](const F& f) { return ShowOn(f.tls); }},
 };
 
 const Flag kOtherFlags[] = {
@@ -303,7 +309,10 @@ absl::Status ParseFlag(absl::string_view arg, SimulateFlags* flags) {
     return absl::InvalidArgumentError(
         absl::StrCat("--", name, " is of another command"));
   }
-  if (has_value != (flag->expected != nullptr) || !flag->parse(value, flags)) {
+  // A switch's name alone turns it on.
+  const bool is_switch = flag->expected == kSwitch;
+  if ((has_value != (flag->expected != nullptr) && !is_switch) ||
+      !flag->parse(is_switch && !has_value ? "on" : value, flags)) {
     return absl::InvalidArgumentError(
         absl::StrCat("bad value in ", arg, ": expected ",
                      flag->expected == nullptr ? "none" : flag->expected));
@@ -430,6 +439,7 @@ SimulationOptions OptionsFor(const SimulateFlags& flags, uint64_t seed) {
   options.operations_max = flags.operations;
   options.drift = flags.drift;
   options.settle = flags.settle;
+  options.tls = flags.tls;
   return options;
 }
 

@@ -33,6 +33,7 @@ struct SimulateFlags {
   bool reads = true;
   bool drift = true;
   bool settle = true;
+  bool tls = false;
   uint32_t operations = 0;   // of each client; 0: no bound
   std::optional<Tape> tape;  // whose faults are replayed
 

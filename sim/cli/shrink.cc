@@ -115,6 +115,7 @@ std::string FeaturesOf(const SimulateFlags& f) {
   add(f.tails, "tails");
   add(f.drift, "drift");
   add(f.settle, "settling");
+  add(f.tls, "TLS");
   return on.empty() ? "none" : on;
 }
 

@@ -122,6 +122,7 @@ std::vector<ShrinkCase> WithFeaturesOff(const ShrinkCase& c) {
   off(now.reads, [](SimulateFlags* f) { f->reads = false; });
   off(now.tails, [](SimulateFlags* f) { f->tails = false; });
   off(now.drift, [](SimulateFlags* f) { f->drift = false; });
+  off(now.tls, [](SimulateFlags* f) { f->tls = false; });
   return candidates;
 }
 
