@@ -379,7 +379,7 @@ void Writer::AddNames() {
   }
   AddStrings("kinds", kinds);
   std::vector<std::string> groups;
-  for (int i = 0; i <= static_cast<int>(MessageGroup::kOther); ++i) {
+  for (int i = 0; i <= static_cast<int>(MessageGroup::kTls); ++i) {
     groups.push_back(ToString(static_cast<MessageGroup>(i)));
   }
   AddStrings("groups", groups);

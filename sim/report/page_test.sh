@@ -47,4 +47,8 @@ expect "<span>linearizability: client 1 read the log to end" \
 "$simulate" --seed=1 --html="$TEST_TMPDIR/long.html"
 open "$TEST_TMPDIR/long.html" >"$TEST_TMPDIR/long.dom"
 expect "page check: good" "$TEST_TMPDIR/long.dom"
+
+"$simulate" --seed=1 --tls --duration=2s --html="$TEST_TMPDIR/tls.html"
+open "$TEST_TMPDIR/tls.html" >"$TEST_TMPDIR/tls.dom"
+expect "page check: good" "$TEST_TMPDIR/tls.dom"
 grep -o "page check:.*" "$TEST_TMPDIR/long.dom"

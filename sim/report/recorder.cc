@@ -14,8 +14,10 @@ Recorder::Recorder(Simulation* simulation, Options options)
     : simulation_(simulation),
       options_(options),
       streams_(
-          [this](const StreamDirection& where, const MessageView& view,
-                 uint64_t bytes) { return OnMessage(where, view, bytes); }) {
+          simulation->options().tls,
+          [this](const StreamDirection& where, WireText wire, uint64_t bytes) {
+            return OnMessage(where, std::move(wire), bytes);
+          }) {
   recording_.servers = static_cast<uint32_t>(simulation->server_count());
   recording_.clients = static_cast<uint32_t>(simulation->client_count());
   simulation_->world()->trace.set_observer(this);
@@ -131,9 +133,8 @@ void Recorder::OnRead(const StreamDirection& where, size_t bytes) {
   });
 }
 
-uint32_t Recorder::OnMessage(const StreamDirection& where,
-                             const MessageView& view, uint64_t bytes) {
-  WireText wire = Describe(view);
+uint32_t Recorder::OnMessage(const StreamDirection& where, WireText wire,
+                             uint64_t bytes) {
   const auto number = static_cast<uint32_t>(recording_.messages.size());
   recording_.messages.push_back({.name = wire.name,
                                  .group = wire.group,

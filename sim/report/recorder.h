@@ -65,7 +65,7 @@ class Recorder final : public Observer {
   Moment Now() const;
   bool over() const { return Now().time > options_.to; }
   void Add(Recording::FactKind kind, size_t index);
-  uint32_t OnMessage(const StreamDirection& where, const MessageView& view,
+  uint32_t OnMessage(const StreamDirection& where, WireText wire,
                      uint64_t bytes);
   void Pair(const StreamDirection& where, const Exchange& exchange,
             uint32_t message);

@@ -102,6 +102,29 @@ TEST_F(WatchedRunTest, MessagesAreFollowedToTheOtherEnd) {
   EXPECT_EQ(arrived["Unknown"], 0);
 }
 
+// Keys and nonces are others, and so is the ciphertext.
+TEST(TlsRunTest, IsTheSameWatchedOrNotAndShowsRecordsForMessages) {
+  SimulationOptions options = ShortRun(4);
+  options.tls = true;
+  const uint64_t alone = Simulation(options).Run().trace_hash;
+  Simulation watched(options);
+  Recorder recorder(&watched, {});
+  EXPECT_EQ(watched.Run().trace_hash, alone);
+  std::map<std::string, int> arrived;
+  for (const Recording::Message& m : recorder.Finish().messages) {
+    EXPECT_EQ(std::string(m.name), "TlsRecord");
+    const std::string what = m.text.substr(0, m.text.find(','));
+    if (m.arrived.has_value()) ++arrived[what];
+  }
+  EXPECT_GT(arrived["hello"], 0);
+  EXPECT_GT(arrived["change of cipher"], 0);
+  EXPECT_GT(arrived["ciphertext"], 1000);
+  EXPECT_EQ(arrived["unknown"], 0);
+  EXPECT_THAT(TextTrace(recorder.Finish(), {}),
+              HasSubstr("TlsRecord (ciphertext, "));
+  EXPECT_THAT(Page(recorder.Finish(), {}, {}), HasSubstr("TlsRecord"));
+}
+
 TEST_F(WatchedRunTest, OperationsEndAfterTheyBegan) {
   const Recording& r = recorder_.Finish();
   size_t ended = 0;

@@ -24,19 +24,36 @@ void Streams::Write(const StreamDirection& where, absl::string_view bytes) {
   if (!d.started && where.side == 0 && !bytes.empty()) bytes.remove_prefix(1);
   d.started = true;
   if (d.broken || bytes.empty()) return;
-  d.decoder.Push(Buffer::Copy(bytes));
+  Push(&d, bytes);
   uint64_t begun = d.written - bytes.size();
-  for (;;) {
-    MessageView message;
-    const absl::StatusOr<bool> got = d.decoder.Next(&message);
-    d.broken = !got.ok();
-    if (d.broken || !*got) return;
-    const uint64_t end = d.written - d.decoder.bytes_left();
-    const uint32_t number = written_(where, message, end - begun);
+  while (std::optional<WireText> message = Next(&d)) {
+    const uint64_t end = d.written - BytesLeft(d);
+    const uint32_t number = written_(where, *std::move(message), end - begun);
     begun = end;
     d.arrived.ends.emplace_back(end, number);
     d.read.ends.emplace_back(end, number);
   }
+}
+
+void Streams::Push(Direction* d, absl::string_view bytes) {
+  if (tls_) {
+    d->records.Push(bytes);
+  } else {
+    d->decoder.Push(Buffer::Copy(bytes));
+  }
+}
+
+std::optional<WireText> Streams::Next(Direction* d) {
+  if (tls_) {
+    const std::optional<TlsRecord> record = d->records.Next();
+    if (!record.has_value()) return std::nullopt;
+    return Describe(*record);
+  }
+  MessageView message;
+  const absl::StatusOr<bool> got = d->decoder.Next(&message);
+  d->broken = !got.ok();
+  if (d->broken || !*got) return std::nullopt;
+  return Describe(message);
 }
 
 void Streams::Arrive(const StreamDirection& where, uint64_t n,

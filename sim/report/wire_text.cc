@@ -271,6 +271,8 @@ const char* ToString(MessageGroup group) {
       return "client";
     case MessageGroup::kOther:
       return "hello, ping";
+    case MessageGroup::kTls:
+      return "TLS record";
   }
   return "?";
 }

@@ -17,6 +17,7 @@ enum class MessageGroup : uint8_t {
   kCheckpoint,
   kClient,
   kOther,  // hellos, refusals, pings
+  kTls,    // records, whatever is in them
 };
 const char* ToString(MessageGroup group);
 

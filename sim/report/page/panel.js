@@ -79,6 +79,8 @@ class Legend {
     this.head("Messages");
     this.box.className = "";
     GROUPS.forEach((group, g) => {
+      // Streams are either plaintext or ciphertext.
+      if (this.run.groups[g] === "TLS record" && counts[g] === 0) return;
       this.toggle(swatch((ctx) => arrowSwatch(ctx, group.color)),
                   this.run.groups[g], () => shown.group[g],
                   (on) => { shown.group[g] = on; }, counts[g]);

@@ -29,6 +29,7 @@ const GROUPS = [
   {color: "#b8579a"},                  // checkpoint
   {color: "#00835f"},                  // client
   {color: "#c2b8a3"},                  // hello, ping
+  {color: "#6a51a3"},                  // TLS record
 ];
 
 const CALLS = {
