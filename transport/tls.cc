@@ -1,6 +1,5 @@
 #include "transport/tls.h"
 
-#include <openssl/bio.h>
 #include <openssl/err.h>
 #include <openssl/pem.h>
 #include <openssl/ssl.h>
@@ -16,24 +15,18 @@
 #include "absl/strings/strip.h"
 #include "engine/base/callback_scope.h"
 #include "engine/base/check.h"
+#include "transport/tls_connection.h"
 #include "transport/tls_pem.h"
 
 namespace holdfast {
 namespace {
 
-// The most plaintext in one TLS record (RFC 8446, section 5.1).
-constexpr size_t kRecordBytes = 16 << 10;
-// Ciphertext that one read from below may bring.
-constexpr size_t kReadBytes = 256 << 10;
+// Of a peer that hasn't proved who it is, this much and no more is kept:
+// ciphertext that one read from below brought,
+constexpr size_t kHandshakeReadBytes = 16 << 10;
+// and one handshake message. Certificates of a few hundred names are shorter.
+constexpr size_t kHandshakeMessageBytesMax = 32 << 10;
 constexpr absl::string_view kScheme = "holdfast://";
-
-std::string LastError() {
-  uint32_t code = ERR_get_error();
-  ERR_clear_error();
-  if (code == 0) return "unknown error";
-  const char* reason = ERR_reason_error_string(code);
-  return reason == nullptr ? "unknown error" : reason;
-}
 
 // --- Names in certificates ---
 
@@ -84,241 +77,17 @@ int VerifyAtLoopTime(X509_STORE_CTX* store, void* context) {
   return good;
 }
 
-// --- The connection ---
-
-// What BoringSSL reads from and writes to: bytes that came, bytes to go.
-struct Wire {
-  Buffer in;
-  size_t in_at = 0;
-  bool in_ended = false;
-  Buffers out;
-  size_t out_bytes = 0;
-};
-
-int WireWrite(BIO* bio, const char* data, int n) {
-  auto* wire = static_cast<Wire*>(BIO_get_data(bio));
-  wire->out.push_back(
-      Buffer::Copy(absl::string_view(data, static_cast<size_t>(n))));
-  wire->out_bytes += static_cast<size_t>(n);
-  return n;
-}
-
-int WireRead(BIO* bio, char* to, int n) {
-  auto* wire = static_cast<Wire*>(BIO_get_data(bio));
-  BIO_clear_retry_flags(bio);
-  size_t left = wire->in.size() - wire->in_at;
-  if (left == 0) {
-    if (wire->in_ended) return 0;
-    BIO_set_retry_read(bio);
-    return -1;
-  }
-  size_t taken = std::min(left, static_cast<size_t>(n));
-  std::memcpy(to, wire->in.data() + wire->in_at, taken);
-  wire->in_at += taken;
-  return static_cast<int>(taken);
-}
-
-long WireControl(BIO*, int command, long, void*) {  // NOLINT: BIO's type
-  return command == BIO_CTRL_FLUSH ? 1 : 0;
-}
-
-const BIO_METHOD* WireMethod() {
-  static const BIO_METHOD* method = [] {
-    BIO_METHOD* m = BIO_meth_new(BIO_TYPE_SOURCE_SINK, "holdfast");
-    BIO_meth_set_write(m, WireWrite);
-    BIO_meth_set_read(m, WireRead);
-    BIO_meth_set_ctrl(m, WireControl);
-    return m;
-  }();
-  return method;
-}
-
-bssl::UniquePtr<SSL> MakeSsl(SSL_CTX* context, Wire* wire) {
-  bssl::UniquePtr<SSL> ssl(SSL_new(context));
-  BIO* bio = BIO_new(WireMethod());
-  BIO_set_data(bio, wire);
-  BIO_set_init(bio, 1);
-  SSL_set_bio(ssl.get(), bio, bio);  // takes the one reference for both
-  return ssl;
-}
-
-class TlsConnection final : public Connection {
- public:
-  TlsConnection(Loop* loop, std::unique_ptr<Connection> raw,
-                std::unique_ptr<Wire> wire, bssl::UniquePtr<SSL> ssl)
-      : loop_(loop),
-        wire_(std::move(wire)),
-        ssl_(std::move(ssl)),
-        raw_(std::move(raw)) {}
-
-  void Read(size_t max, ResultFn<Buffer> done) override {
-    CHECK(!read_done_);
-    read_max_ = max;
-    read_done_ = std::move(done);
-    loop_->Post(scope_.Wrap([this] { TryRead(); }));
-  }
-
-  void Write(Buffers data, DoneFn done) override {
-    CHECK(!write_done_);
-    CHECK(!shut_down_);
-    absl::Status status = Encrypt(data);
-    SendOut(std::move(done), std::move(status));
-  }
-
-  void Shutdown(DoneFn done) override {
-    CHECK(!write_done_);
-    shut_down_ = true;
-    SSL_shutdown(ssl_.get());  // makes the close_notify
-    SendOut(
-        [this, done = std::move(done)](absl::Status sent) mutable {
-          if (!sent.ok()) return done(std::move(sent));
-          raw_->Shutdown(std::move(done));
-        },
-        absl::OkStatus());
-  }
-
-  void Abort() override { raw_->Abort(); }
-  std::string Describe() const override { return raw_->Describe(); }
-
- private:
-  // Gathers small pieces, so that records are full.
-  absl::Status Encrypt(const Buffers& data) {
-    char gathered[kRecordBytes];
-    size_t have = 0;
-    auto flush = [&]() -> bool {
-      size_t n = std::exchange(have, 0);
-      return n == 0 || SSL_write(ssl_.get(), gathered, static_cast<int>(n)) ==
-                           static_cast<int>(n);
-    };
-    for (const Buffer& b : data) {
-      absl::string_view rest = b.view();
-      while (!rest.empty()) {
-        bool ok = true;
-        if (have == 0 && rest.size() >= kRecordBytes) {
-          ok = SSL_write(ssl_.get(), rest.data(), kRecordBytes) ==
-               static_cast<int>(kRecordBytes);
-          rest.remove_prefix(kRecordBytes);
-        } else {
-          size_t n = std::min(rest.size(), kRecordBytes - have);
-          std::memcpy(gathered + have, rest.data(), n);
-          have += n;
-          rest.remove_prefix(n);
-          if (have == kRecordBytes) ok = flush();
-        }
-        if (!ok) return absl::UnavailableError("TLS write: " + LastError());
-      }
-    }
-    if (!flush()) return absl::UnavailableError("TLS write: " + LastError());
-    return absl::OkStatus();
-  }
-
-  // Hands what BoringSSL wrote to the layer below.
-  void SendOut(DoneFn done, absl::Status status) {
-    write_done_ = std::move(done);
-    write_status_ = std::move(status);
-    if (raw_writing_) return;  // goes out, or ends, behind that
-    if (!write_status_.ok() || wire_->out.empty()) {
-      loop_->Post(scope_.Wrap([this] { FinishWrite(); }));
-      return;
-    }
-    WriteRaw();
-  }
-
-  void WriteRaw() {
-    raw_writing_ = true;
-    wire_->out_bytes = 0;
-    raw_->Write(std::exchange(wire_->out, {}), [this](absl::Status written) {
-      raw_writing_ = false;
-      if (written.ok() && !wire_->out.empty()) return WriteRaw();
-      write_status_.Update(written);
-      FinishWrite();
-    });
-  }
-
-  // Nobody waits for what only TryRead sent.
-  void FinishWrite() {
-    if (!write_done_) return;
-    DoneFn done = std::move(write_done_);
-    done(std::exchange(write_status_, absl::OkStatus()));
-  }
-
-  void TryRead() {
-    if (!read_done_) return;
-    if (Available() == 0 && SSL_pending(ssl_.get()) == 0 && !wire_->in_ended) {
-      return ReadRaw();
-    }
-    Buffer plain = Buffer::Uninitialized(
-        std::min(read_max_, std::max(Available(), kRecordBytes)));
-    size_t have = 0;
-    int n = 0;
-    while (have < plain.size()) {
-      n = SSL_read(ssl_.get(), plain.data_mutable() + have,
-                   static_cast<int>(plain.size() - have));
-      if (n <= 0) break;
-      have += static_cast<size_t>(n);
-    }
-    // Key updates and alerts may have to go out.
-    if (!wire_->out.empty() && !raw_writing_) WriteRaw();
-    if (have > 0) {
-      return FinishRead(Trim(std::move(plain), have));
-    }
-    switch (SSL_get_error(ssl_.get(), n)) {
-      case SSL_ERROR_WANT_READ:
-        return ReadRaw();
-      case SSL_ERROR_ZERO_RETURN:
-        return FinishRead(Buffer());
-      default:
-        return FinishRead(absl::UnavailableError(
-            wire_->in_ended ? "the stream ended without a proper close"
-                            : "TLS read: " + LastError()));
-    }
-  }
-
-  // Doesn't pin much more memory than it needs.
-  static Buffer Trim(Buffer bytes, size_t have) {
-    if (have * 2 >= bytes.size()) return bytes.Slice(0, have);
-    return Buffer::Copy(bytes.view().substr(0, have));
-  }
-
-  size_t Available() const { return wire_->in.size() - wire_->in_at; }
-
-  void ReadRaw() {
-    raw_->Read(kReadBytes, [this](absl::StatusOr<Buffer> bytes) {
-      if (!bytes.ok()) return FinishRead(bytes.status());
-      wire_->in_ended = bytes->empty();
-      wire_->in = *std::move(bytes);
-      wire_->in_at = 0;
-      TryRead();
-    });
-  }
-
-  void FinishRead(absl::StatusOr<Buffer> result) {
-    ResultFn<Buffer> done = std::move(read_done_);
-    done(std::move(result));
-  }
-
-  Loop* const loop_;
-  std::unique_ptr<Wire> wire_;
-  bssl::UniquePtr<SSL> ssl_;
-  size_t read_max_ = 0;
-  ResultFn<Buffer> read_done_;
-  DoneFn write_done_;
-  absl::Status write_status_;  // of the write that write_done_ waits for
-  bool raw_writing_ = false;
-  bool shut_down_ = false;
-  std::unique_ptr<Connection> raw_;
-  CallbackScope scope_;
-};
-
 // --- The handshake ---
 
 class TlsHandshake final : public PendingOp {
  public:
   TlsHandshake(Loop* loop, SSL_CTX* context, std::unique_ptr<Connection> raw,
                bool client, Buffer preface, PeerIdentity self,
-               std::string expected_server, SecureDone done)
+               std::string expected_server, uint64_t key_bytes_max,
+               SecureDone done)
       : loop_(loop),
-        wire_(std::make_unique<Wire>()),
+        key_bytes_max_(key_bytes_max),
+        wire_(std::make_unique<TlsWire>()),
         ssl_(MakeSsl(context, wire_.get())),
         self_(std::move(self)),
         expected_server_(std::move(expected_server)),
@@ -340,8 +109,9 @@ class TlsHandshake final : public PendingOp {
     int error = SSL_get_error(ssl_.get(), result);
     if (result == 1) {
       finished_ = true;
+      failure_ = Prove();
     } else if (error != SSL_ERROR_WANT_READ) {
-      failure_ = Failure();
+      failure_ = Failure(error);
     }
     // Also what tells the peer of a failure.
     if (!wire_->out.empty()) {
@@ -361,25 +131,23 @@ class TlsHandshake final : public PendingOp {
 
   void GoOn() {
     if (!failure_.ok()) return Finish(failure_);
-    if (finished_) return Prove();
-    raw_->Read(kReadBytes, [this](absl::StatusOr<Buffer> bytes) {
+    if (finished_) return Secure();
+    raw_->Read(kHandshakeReadBytes, [this](absl::StatusOr<Buffer> bytes) {
       if (!bytes.ok()) return Finish(bytes.status());
-      wire_->in_ended = bytes->empty();
-      wire_->in = *std::move(bytes);
-      wire_->in_at = 0;
+      wire_->Received(*std::move(bytes));
       Advance();
     });
   }
 
-  absl::Status Failure() {
-    std::string reason = LastError();
+  absl::Status Failure(int error) {
+    std::string reason = LastTlsError();
     if (verified_ != X509_V_OK) {
       return absl::UnauthenticatedError(
           absl::StrCat("the peer's certificate isn't good here: ",
                        X509_verify_cert_error_string(verified_),
                        "; is it of this cluster's CA, and not expired?"));
     }
-    if (wire_->in_ended) {
+    if (wire_->in_ended || error == SSL_ERROR_ZERO_RETURN) {
       return absl::UnauthenticatedError(
           "the peer ended the TLS handshake; it may not trust this side's "
           "certificate");
@@ -387,31 +155,47 @@ class TlsHandshake final : public PendingOp {
     return absl::UnauthenticatedError(absl::StrCat("TLS handshake: ", reason));
   }
 
-  void Prove() {
+  // Takes the peer's name from its certificate, which is good. If it isn't the
+  // expected one, the peer is told.
+  absl::Status Prove() {
     bssl::UniquePtr<X509> certificate(SSL_get_peer_certificate(ssl_.get()));
     if (certificate == nullptr) {
-      return Finish(absl::UnauthenticatedError("the peer has no certificate"));
+      return absl::UnauthenticatedError("the peer has no certificate");
     }
     absl::StatusOr<PeerIdentity> peer = IdentityOf(certificate.get());
-    if (!peer.ok()) return Finish(peer.status());
-    if (peer->cluster != self_.cluster) {
-      return Finish(absl::UnauthenticatedError(
+    absl::Status status = peer.ok() ? CheckName(*peer) : peer.status();
+    if (status.ok()) {
+      peer_ = *std::move(peer);
+    } else {
+      SSL_send_fatal_alert(ssl_.get(), SSL_AD_ACCESS_DENIED);
+    }
+    return status;
+  }
+
+  absl::Status CheckName(const PeerIdentity& peer) {
+    if (peer.cluster != self_.cluster) {
+      return absl::UnauthenticatedError(
           absl::StrCat("expected a certificate of cluster \"", self_.cluster,
-                       "\", found one of \"", peer->cluster, "\"")));
+                       "\", found one of \"", peer.cluster, "\""));
     }
     if (!SSL_is_server(ssl_.get()) &&
-        (peer->kind != PeerIdentity::Kind::kServer ||
-         (!expected_server_.empty() && peer->name != expected_server_))) {
-      return Finish(absl::UnauthenticatedError(
+        (peer.kind != PeerIdentity::Kind::kServer ||
+         (!expected_server_.empty() && peer.name != expected_server_))) {
+      return absl::UnauthenticatedError(
           absl::StrCat("expected the certificate of server ",
                        expected_server_.empty() ? "any" : expected_server_,
-                       ", found ", FormatIdentityUri(*peer))));
+                       ", found ", FormatIdentityUri(peer)));
     }
-    SecuredConnection secured;
-    secured.peer = *std::move(peer);
+    return absl::OkStatus();
+  }
+
+  void Secure() {
     SSL_set_app_data(ssl_.get(), nullptr);
-    secured.connection = std::make_unique<TlsConnection>(
-        loop_, std::move(raw_), std::move(wire_), std::move(ssl_));
+    SecuredConnection secured;
+    secured.peer = std::move(peer_);
+    secured.connection =
+        MakeTlsConnection(loop_, std::move(raw_), std::move(wire_),
+                          std::move(ssl_), key_bytes_max_);
     Finish(std::move(secured));
   }
 
@@ -421,13 +205,15 @@ class TlsHandshake final : public PendingOp {
   }
 
   Loop* const loop_;
-  std::unique_ptr<Wire> wire_;
+  const uint64_t key_bytes_max_;
+  std::unique_ptr<TlsWire> wire_;
   bssl::UniquePtr<SSL> ssl_;
   const PeerIdentity self_;
   const std::string expected_server_;
   SecureDone done_;
   int verified_ = X509_V_OK;
   bool finished_ = false;
+  PeerIdentity peer_;  // once it has finished, and not failed
   absl::Status failure_;
   std::unique_ptr<Connection> raw_;
   CallbackScope scope_;
@@ -437,7 +223,7 @@ absl::Status Configure(SSL_CTX* context, Loop* loop,
                        const TlsCredentials& credentials) {
   auto bad = [](absl::string_view what) {
     return absl::InvalidArgumentError(
-        absl::StrCat(what, " can't be used: ", LastError()));
+        absl::StrCat(what, " can't be used: ", LastTlsError()));
   };
   auto ca = ReadPem<X509>(credentials.ca_certificate, PEM_read_bio_X509);
   if (ca == nullptr) return bad("the CA's certificate");
@@ -461,6 +247,7 @@ absl::Status Configure(SSL_CTX* context, Loop* loop,
   }
   SSL_CTX_set_verify(context, SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT,
                      nullptr);
+  SSL_CTX_set_max_cert_list(context, kHandshakeMessageBytesMax);
   SSL_CTX_set_options(context, SSL_OP_NO_TICKET);
   SSL_CTX_set_session_cache_mode(context, SSL_SESS_CACHE_OFF);
   SSL_CTX_set_cert_verify_callback(context, VerifyAtLoopTime, loop);
@@ -519,13 +306,14 @@ std::string FormatIdentityUri(const PeerIdentity& identity) {
                       "?role=", role);
 }
 
-TlsSecurity::TlsSecurity(Loop* loop, ssl_ctx_st* context, PeerIdentity self)
-    : loop_(loop), context_(context), self_(std::move(self)) {}
+TlsSecurity::TlsSecurity(Loop* loop, ssl_ctx_st* context, PeerIdentity self,
+                         const TlsLimits& limits)
+    : loop_(loop), context_(context), self_(std::move(self)), limits_(limits) {}
 
 TlsSecurity::~TlsSecurity() { SSL_CTX_free(context_); }
 
 absl::StatusOr<std::unique_ptr<TlsSecurity>> TlsSecurity::Create(
-    Loop* loop, const TlsCredentials& credentials) {
+    Loop* loop, const TlsCredentials& credentials, const TlsLimits& limits) {
   bssl::UniquePtr<SSL_CTX> context(SSL_CTX_new(TLS_method()));
   if (absl::Status configured = Configure(context.get(), loop, credentials);
       !configured.ok()) {
@@ -535,21 +323,22 @@ absl::StatusOr<std::unique_ptr<TlsSecurity>> TlsSecurity::Create(
       IdentityOf(SSL_CTX_get0_certificate(context.get()));
   if (!self.ok()) return self.status();
   return std::unique_ptr<TlsSecurity>(
-      new TlsSecurity(loop, context.release(), *std::move(self)));
+      new TlsSecurity(loop, context.release(), *std::move(self), limits));
 }
 
 std::unique_ptr<PendingOp> TlsSecurity::Connect(
     std::unique_ptr<Connection> raw, Buffer preface,
     const std::string& expected_server, SecureDone done) {
-  return std::make_unique<TlsHandshake>(loop_, context_, std::move(raw), true,
-                                        std::move(preface), self_,
-                                        expected_server, std::move(done));
+  return std::make_unique<TlsHandshake>(
+      loop_, context_, std::move(raw), true, std::move(preface), self_,
+      expected_server, limits_.key_bytes_max, std::move(done));
 }
 
 std::unique_ptr<PendingOp> TlsSecurity::Accept(std::unique_ptr<Connection> raw,
                                                SecureDone done) {
   return std::make_unique<TlsHandshake>(loop_, context_, std::move(raw), false,
-                                        Buffer(), self_, "", std::move(done));
+                                        Buffer(), self_, "",
+                                        limits_.key_bytes_max, std::move(done));
 }
 
 }  // namespace holdfast

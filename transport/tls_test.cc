@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <filesystem>
 #include <memory>
+#include <set>
 #include <string>
 #include <utility>
 
@@ -14,6 +15,7 @@
 #include "gtest/gtest.h"
 #include "transport/certs.h"
 #include "transport/epoll_loop.h"
+#include "transport/tls_authority.h"
 
 namespace holdfast {
 namespace {
@@ -34,11 +36,13 @@ class Authority {
   }
   ~Authority() { std::filesystem::remove_all(directory_); }
 
-  std::unique_ptr<TlsSecurity> Server(Loop* loop, uint64_t id) {
+  std::unique_ptr<TlsSecurity> Server(Loop* loop, uint64_t id,
+                                      Duration validity = kValid,
+                                      const TlsLimits& limits = {}) {
     absl::Status made =
-        IssueServer(directory_, ServerId(id), {"127.0.0.1"}, kValid);
+        IssueServer(directory_, ServerId(id), {"127.0.0.1"}, validity);
     EXPECT_TRUE(made.ok()) << made;
-    return Use(loop, LoadServer(directory_, ServerId(id)));
+    return Use(loop, LoadServer(directory_, ServerId(id)), limits);
   }
   std::unique_ptr<TlsSecurity> Client(Loop* loop, ClientRole role) {
     absl::Status made = IssueClient(directory_, "app", role, kValid);
@@ -48,15 +52,28 @@ class Authority {
 
  private:
   static std::unique_ptr<TlsSecurity> Use(
-      Loop* loop, const absl::StatusOr<TlsCredentials>& credentials) {
+      Loop* loop, const absl::StatusOr<TlsCredentials>& credentials,
+      const TlsLimits& limits = {}) {
     EXPECT_TRUE(credentials.ok()) << credentials.status();
     if (!credentials.ok()) return nullptr;
-    auto security = TlsSecurity::Create(loop, *credentials);
+    auto security = TlsSecurity::Create(loop, *credentials, limits);
     EXPECT_TRUE(security.ok()) << security.status();
     return security.ok() ? *std::move(security) : nullptr;
   }
 
   std::string directory_;
+};
+
+// A stream from which nothing comes, and how much of it was asked for.
+struct Asked final : Connection {
+  size_t most = 0;
+  void Read(size_t max, ResultFn<Buffer> /*done*/) override {
+    most = std::max(most, max);
+  }
+  void Write(Buffers /*data*/, DoneFn /*done*/) override {}
+  void Shutdown(DoneFn /*done*/) override {}
+  void Abort() override {}
+  std::string Describe() const override { return "nobody"; }
 };
 
 class TlsTest : public testing::Test {
@@ -101,6 +118,32 @@ class TlsTest : public testing::Test {
     ASSERT_TRUE(server_.status.ok()) << server_.status;
   }
 
+  // The two handshake over two streams with a relay between, so that the raw
+  // streams can be seen and ended: left_ is the client's, right_ the server's.
+  // What is written later isn't relayed.
+  void HandshakeOverARelay(const TlsLimits& limits = {}) {
+    one_ = authority_.Server(&loop_, 1, kValid, limits);
+    two_ = authority_.Server(&loop_, 2);
+    auto [near, left] = network_.Pair();
+    auto [right, far] = network_.Pair();
+    left_ = std::move(left);
+    right_ = std::move(right);
+    client_.op = one_->Connect(std::move(near), Buffer(), "2", client_.Done());
+    server_.op = two_->Accept(std::move(far), server_.Done());
+    loop_.RunDue();
+    // The client's hello, the server's half, the client's.
+    ASSERT_NO_FATAL_FAILURE(Relay(left_.get(), right_.get()));
+    ASSERT_NO_FATAL_FAILURE(Relay(right_.get(), left_.get()));
+    ASSERT_NO_FATAL_FAILURE(Relay(left_.get(), right_.get()));
+    ASSERT_TRUE(client_.status.ok()) << client_.status;
+    ASSERT_TRUE(server_.status.ok()) << server_.status;
+  }
+  void Relay(Connection* from, Connection* to) {
+    const absl::StatusOr<std::string> bytes = Read(from);
+    ASSERT_TRUE(bytes.ok()) << bytes.status();
+    ASSERT_TRUE(Write(to, *bytes).ok());
+  }
+
   absl::StatusOr<std::string> Read(Connection* c, size_t max = 100000) {
     absl::StatusOr<std::string> result = absl::UnknownError("it never ended");
     c->Read(max, [&result](absl::StatusOr<Buffer> bytes) {
@@ -132,12 +175,19 @@ class TlsTest : public testing::Test {
     loop_.RunDue();
   }
 
+  // As long as its header says, and of the right type.
+  static std::string GarbageRecord() {
+    return std::string("\x17\x03\x03\x00\x20", 5) + std::string(32, 'g');
+  }
+
   ManualLoop loop_;
   MemoryNetwork network_{&loop_};
   Authority authority_{"test"};
   std::unique_ptr<TlsSecurity> one_;
   std::unique_ptr<TlsSecurity> two_;
   std::unique_ptr<Connection> raw_;
+  std::unique_ptr<Connection> left_;
+  std::unique_ptr<Connection> right_;
   Side client_;
   Side server_;
 };
@@ -233,6 +283,190 @@ TEST_F(TlsTest, AnotherServerThanTheExpectedOneIsRefused) {
                         "holdfast://test/server/2"));
 }
 
+// The refused side finds out why by an alert, in what it reads next.
+TEST_F(TlsTest, WhoIsRefusedIsToldWhy) {
+  one_ = authority_.Server(&loop_, 1, 1h);
+  two_ = authority_.Server(&loop_, 2);
+  loop_.Stall(2h);
+  Handshake(one_.get(), two_.get());
+  EXPECT_THAT(std::string(server_.status.message()),
+              HasSubstr("certificate has expired"));
+  // In TLS 1.3 who dials is done before its certificate is looked at.
+  ASSERT_TRUE(client_.status.ok()) << client_.status;
+  EXPECT_THAT(std::string(Read(client_.connection.get()).status().message()),
+              HasSubstr("the peer refuses this side's certificate: it has "
+                        "expired, or isn't good yet, by the peer's clock"));
+  Handshake(two_.get(), one_.get(), "1");
+  EXPECT_THAT(std::string(server_.status.message()),
+              HasSubstr("the peer refuses this side's certificate: it has "
+                        "expired, or isn't good yet, by the peer's clock"));
+}
+
+TEST_F(TlsTest, WhoHasAnotherNameIsToldSo) {
+  one_ = authority_.Server(&loop_, 1);
+  two_ = authority_.Server(&loop_, 2);
+  Handshake(one_.get(), two_.get(), "3");
+  ASSERT_TRUE(server_.status.ok()) << server_.status;
+  EXPECT_THAT(std::string(Read(server_.connection.get()).status().message()),
+              HasSubstr("the peer refuses this side's certificate: it isn't in "
+                        "the name that was expected"));
+}
+
+TEST_F(TlsTest, AForeignCaIsToldSo) {
+  Authority foreign("test");
+  two_ = authority_.Server(&loop_, 2);
+  one_ = foreign.Server(&loop_, 1);
+  Handshake(one_.get(), two_.get());
+  EXPECT_THAT(std::string(server_.status.message()),
+              HasSubstr("the peer refuses this side's certificate"));
+}
+
+// What a stranger can make this side keep is bounded.
+TEST_F(TlsTest, AHandshakeTakesLittleOfAStranger) {
+  two_ = authority_.Server(&loop_, 2);
+  auto raw = std::make_unique<Asked>();
+  const Asked* asked = raw.get();
+  server_.op = two_->Accept(std::move(raw), server_.Done());
+  loop_.RunDue();
+  EXPECT_GT(asked->most, 0u);
+  EXPECT_LE(asked->most, size_t{16} << 10);
+}
+
+TEST_F(TlsTest, AHandshakeMessageThatIsTooLongFailsAtOnce) {
+  // A record with the beginning of a message of 100,000 bytes.
+  std::string bytes("\x16\x03\x01\x40\x00\x01\x01\x86\xa0", 9);
+  bytes.resize(5 + 0x4000, 'x');
+  ASSERT_NO_FATAL_FAILURE(Feed(bytes, false));
+  EXPECT_TRUE(absl::IsUnauthenticated(server_.status)) << server_.status;
+  EXPECT_THAT(std::string(server_.status.message()),
+              HasSubstr("EXCESSIVE_MESSAGE_SIZE"));
+}
+
+// Garbage takes a record's place; what was written meanwhile doesn't go out.
+TEST_F(TlsTest, NothingCanBeWrittenOnceReadingFailed) {
+  ASSERT_NO_FATAL_FAILURE(HandshakeOverARelay());
+  ASSERT_TRUE(Write(right_.get(), GarbageRecord()).ok());
+  const auto read = Read(server_.connection.get());
+  EXPECT_TRUE(absl::IsUnavailable(read.status())) << read.status();
+  EXPECT_THAT(std::string(read.status().message()), HasSubstr("TLS read: "));
+  EXPECT_FALSE(Write(server_.connection.get(), "too late").ok());
+  // It stays so.
+  EXPECT_FALSE(Read(server_.connection.get()).ok());
+  // Also after the one alert nothing but a record of an alert goes out.
+  const std::string out = *Read(right_.get());
+  EXPECT_EQ(out.size(), 5u + 2 + 1 + 16);
+}
+
+// Though nothing more comes.
+TEST_F(TlsTest, GarbageBehindGoodBytesIsFoundAtOnce) {
+  ASSERT_NO_FATAL_FAILURE(HandshakeOverARelay());
+  ASSERT_TRUE(Write(client_.connection.get(), "hello").ok());
+  ASSERT_TRUE(Write(right_.get(), *Read(left_.get()) + GarbageRecord()).ok());
+  EXPECT_EQ(*Read(server_.connection.get()), "hello");
+  const auto read = Read(server_.connection.get());
+  EXPECT_THAT(std::string(read.status().message()), HasSubstr("TLS read: "));
+}
+
+// Also if the stream below doesn't end, or ends in an error.
+TEST_F(TlsTest, ACloseBehindLastBytesIsFoundAtOnce) {
+  ASSERT_NO_FATAL_FAILURE(HandshakeOverARelay());
+  ASSERT_TRUE(Write(client_.connection.get(), "last words").ok());
+  client_.connection->Shutdown([](absl::Status s) { EXPECT_TRUE(s.ok()); });
+  loop_.RunDue();
+  std::string bytes = *Read(left_.get(), 5 + 10 + 17);
+  bytes += *Read(left_.get());
+  ASSERT_TRUE(Write(right_.get(), bytes).ok());
+  EXPECT_EQ(*Read(server_.connection.get()), "last words");
+  for (int i = 0; i < 2; ++i) {
+    const auto end = Read(server_.connection.get());
+    ASSERT_TRUE(end.ok()) << end.status();
+    EXPECT_EQ(*end, "");
+  }
+}
+
+TEST_F(TlsTest, GarbageAfterAnEndOfItsOwnIsAnErrorAndNoWrite) {
+  ASSERT_NO_FATAL_FAILURE(HandshakeOverARelay());
+  server_.connection->Shutdown([](absl::Status s) { EXPECT_TRUE(s.ok()); });
+  loop_.RunDue();
+  ASSERT_TRUE(Write(right_.get(), GarbageRecord()).ok());
+  EXPECT_FALSE(Read(server_.connection.get()).ok());
+}
+
+TEST_F(TlsTest, MayBeDestroyedInItsCompletions) {
+  ASSERT_NO_FATAL_FAILURE(HandshakeOfGoodOnes());
+  ASSERT_TRUE(Write(client_.connection.get(), "hello").ok());
+  bool read = false;
+  server_.connection->Read(100, [&](const absl::StatusOr<Buffer>& bytes) {
+    EXPECT_TRUE(bytes.ok());
+    server_.connection = nullptr;
+    read = true;
+  });
+  bool written = false;
+  client_.connection->Write({Buffer::Copy("more")}, [&](const absl::Status&) {
+    client_.connection = nullptr;
+    written = true;
+  });
+  loop_.RunDue();
+  EXPECT_TRUE(read);
+  EXPECT_TRUE(written);
+}
+
+TEST_F(TlsTest, MayBeDestroyedWithAllUnderWay) {
+  network_.set_capacity(100);
+  ASSERT_NO_FATAL_FAILURE(HandshakeOfGoodOnes());
+  client_.connection->Write({Buffer::Copy(std::string(100000, 'x'))},
+                            [](const absl::Status&) { ADD_FAILURE(); });
+  client_.connection->Read(
+      100, [](const absl::StatusOr<Buffer>&) { ADD_FAILURE(); });
+  client_.connection = nullptr;
+  loop_.RunDue();
+  Handshake(one_.get(), two_.get());
+  client_.op = nullptr;
+  server_.op = nullptr;
+  loop_.RunDue();
+}
+
+TEST_F(TlsTest, AnEndAmidTheHandshakeThatIsProperIsNamed) {
+  // An alert that says so, in the clear.
+  ASSERT_NO_FATAL_FAILURE(
+      Feed(std::string("\x15\x03\x01\x00\x02\x01\x00", 7), false));
+  EXPECT_THAT(std::string(server_.status.message()),
+              HasSubstr("ended the TLS handshake"));
+}
+
+TEST(TlsAuthorityTest, NamesAsLongAsTheyMayBeHaveCertificates) {
+  const WallTime now(24h * 20000);
+  const TlsValidity validity{.from = now - 1h, .until = now + 1h};
+  const std::string longest(64, 'n');
+  auto authority = TlsAuthority::Create(longest, validity);
+  ASSERT_TRUE(authority.ok()) << authority.status();
+  PeerIdentity name{.kind = PeerIdentity::Kind::kClient,
+                    .cluster = longest,
+                    .name = longest,
+                    .role = ClientRole::kRead};
+  EXPECT_TRUE(authority->Issue(name, {}, validity).ok());
+  name.name += "n";
+  EXPECT_TRUE(
+      absl::IsInvalidArgument(authority->Issue(name, {}, validity).status()));
+  EXPECT_TRUE(absl::IsInvalidArgument(
+      TlsAuthority::Create(longest + "n", validity).status()));
+}
+
+// Lengths that varied with the serial number would vary a handshake's.
+TEST(TlsAuthorityTest, CertificatesOfOneNameAreAllEquallyLong) {
+  const WallTime now(24h * 20000);
+  const TlsValidity validity{.from = now - 1h, .until = now + 1h};
+  auto authority = TlsAuthority::Create("c", validity);
+  ASSERT_TRUE(authority.ok()) << authority.status();
+  const PeerIdentity name{
+      .kind = PeerIdentity::Kind::kServer, .cluster = "c", .name = "1"};
+  std::set<size_t> lengths;
+  for (int i = 0; i < 2000; ++i) {
+    lengths.insert(authority->Issue(name, {}, validity)->certificate.size());
+  }
+  EXPECT_EQ(lengths.size(), 1u);
+}
+
 TEST_F(TlsTest, AClientsCertificateIsNoServers) {
   one_ = authority_.Server(&loop_, 1);
   two_ = authority_.Client(&loop_, ClientRole::kAdmin);
@@ -242,36 +476,9 @@ TEST_F(TlsTest, AClientsCertificateIsNoServers) {
 }
 
 TEST_F(TlsTest, AStreamCutWithoutACloseIsAnErrorAndNoEnd) {
-  one_ = authority_.Server(&loop_, 1);
-  two_ = authority_.Server(&loop_, 2);
-  // Between the two, so that the raw stream can be ended.
-  auto [near, near_far] = network_.Pair();
-  auto [far_near, far] = network_.Pair();
-  client_.op = one_->Connect(std::move(near), Buffer(), "2", client_.Done());
-  server_.op = two_->Accept(std::move(far), server_.Done());
-  Connection* left = near_far.get();
-  Connection* right = far_near.get();
-  // Moves what one side sent to the other one; false: nothing was there.
-  auto relay = [this](Connection* from, Connection* to, bool* reading) {
-    if (*reading) return;
-    *reading = true;
-    from->Read(100000, [to, reading](absl::StatusOr<Buffer> bytes) {
-      if (!bytes.ok() || bytes->empty()) return;
-      *reading = false;
-      to->Write({*std::move(bytes)}, [](absl::Status) {});
-    });
-    loop_.RunDue();
-  };
-  bool from_left = false;
-  bool from_right = false;
-  for (int i = 0; i < 20; ++i) {
-    relay(left, right, &from_left);
-    relay(right, left, &from_right);
-  }
-  ASSERT_TRUE(client_.status.ok()) << client_.status;
-  ASSERT_TRUE(server_.status.ok()) << server_.status;
+  ASSERT_NO_FATAL_FAILURE(HandshakeOverARelay());
   ASSERT_TRUE(Write(client_.connection.get(), "hello").ok());
-  right->Shutdown([](absl::Status) {});
+  right_->Shutdown([](absl::Status) {});
   loop_.RunDue();
   // What came in whole may be read; then it is an error.
   auto read = Read(server_.connection.get());
@@ -345,6 +552,34 @@ TEST_F(TlsTest, ABigTransferIsByteExactOverASmallPipe) {
   }
   EXPECT_TRUE(got == sent);
   EXPECT_TRUE(written);
+}
+
+TEST_F(TlsTest, KeysAreReplacedAndNothingIsLost) {
+  one_ = authority_.Server(&loop_, 1, kValid, {.key_bytes_max = 100});
+  two_ = authority_.Server(&loop_, 2, kValid, {.key_bytes_max = 1});
+  Handshake(one_.get(), two_.get());
+  ASSERT_TRUE(client_.status.ok()) << client_.status;
+  for (int i = 0; i < 1000; ++i) {
+    ASSERT_TRUE(Write(client_.connection.get(), "question").ok());
+    ASSERT_EQ(*Read(server_.connection.get()), "question");
+    ASSERT_TRUE(Write(server_.connection.get(), "answer").ok());
+    ASSERT_EQ(*Read(client_.connection.get()), "answer");
+  }
+}
+
+// Behind three records of 8 bytes, which take 40 each of their key.
+TEST_F(TlsTest, AKeyIsReplacedOnceItHasEncryptedSoMuch) {
+  ASSERT_NO_FATAL_FAILURE(HandshakeOverARelay({.key_bytes_max = 120}));
+  const std::string record(5 + 8 + 17, ' ');
+  const std::string key_update(5 + 5 + 17, ' ');
+  for (int i = 0; i < 9; ++i) {
+    ASSERT_TRUE(Write(client_.connection.get(), "8 bytes.").ok());
+    const std::string out = *Read(left_.get());
+    EXPECT_EQ(out.size(),
+              record.size() + (i % 3 == 0 && i > 0 ? key_update.size() : 0));
+    ASSERT_TRUE(Write(right_.get(), out).ok());
+    EXPECT_EQ(*Read(server_.connection.get()), "8 bytes.");
+  }
 }
 
 TEST(IdentityUriTest, ParsesStrictlyAndFormatsBack) {
