@@ -283,6 +283,7 @@ TEST_F(AcceptorTest, ChecksTheHelloAgainstTheCertificate) {
       {ClientCertificate("other"), From(StreamKind::kClient), "(certificate)"},
       {ClientCertificate("app"), server_as_client, "(certificate)"},
       {ServerCertificate("2"), server_as_client, "(role)"},
+      {ServerCertificate("2"), From(StreamKind::kClient), "of their own"},
       {PeerIdentity{}, From(StreamKind::kRaft), nullptr},
   };
   for (const Case& c : cases) {

@@ -33,8 +33,13 @@ Refusal Refuse(RefusalReason reason, std::string text) {
 
 std::optional<Refusal> CheckServerCertificate(const Hello& theirs,
                                               const PeerIdentity& peer) {
-  if (theirs.server_id.value() == 0 ||
-      peer.name != std::to_string(theirs.server_id.value())) {
+  if (theirs.server_id.value() == 0) {
+    return Refuse(RefusalReason::kRole,
+                  absl::StrCat("the certificate is server ", Quoted(peer.name),
+                               "'s, the hello is a client's: clients need a "
+                               "certificate of their own"));
+  }
+  if (peer.name != std::to_string(theirs.server_id.value())) {
     return Refuse(
         RefusalReason::kCertificate,
         absl::StrCat("the certificate is server ", Quoted(peer.name),
