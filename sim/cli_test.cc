@@ -74,6 +74,16 @@ TEST(SimulateFlagsTest, BadOnesAreNamed) {
   EXPECT_EQ(Problem({"--json=1"}), "bad value in --json=1: expected none");
 }
 
+TEST(SimulateFlagsTest, ASwitchsNameAloneTurnsItOn) {
+  EXPECT_FALSE(Parse({})->tls);
+  EXPECT_TRUE(Parse({"--tls"})->tls);
+  EXPECT_TRUE(Parse({"--tls=on"})->tls);
+  EXPECT_FALSE(Parse({"--tls=off"})->tls);
+  EXPECT_TRUE(OptionsFor(*Parse({"--tls"}), 1).tls);
+  EXPECT_THAT(CommandFor(*Parse({"campaign", "--tls"}), 1),
+              HasSubstr(" --tls=on"));
+}
+
 TEST(WatchFlagsTest, AreTakenAsGiven) {
   const absl::StatusOr<SimulateFlags> flags =
       Parse({"--trace=a.txt", "--html=a.html", "--from=3.25s", "--to=3300ms",
@@ -115,6 +125,7 @@ TEST_F(TapeFlagTest, ATapeBringsItsOptions) {
   flags.spares = 0;
   flags.kv = false;
   flags.tails = false;
+  flags.tls = true;
   flags.operations = 7;
   Tape tape;
   WriteOptions(flags, 12, &tape);
@@ -127,6 +138,7 @@ TEST_F(TapeFlagTest, ATapeBringsItsOptions) {
   EXPECT_EQ(read->spares, 0u);
   EXPECT_EQ(read->kv, false);
   EXPECT_FALSE(read->tails);
+  EXPECT_TRUE(read->tls);
   EXPECT_TRUE(read->reads);
   EXPECT_EQ(read->operations, 7u);
   EXPECT_FALSE(read->trims.has_value());

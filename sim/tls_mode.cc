@@ -13,6 +13,8 @@ namespace {
 
 constexpr char kCluster[] = "sim";
 constexpr Duration kLongerThanARun = 24h * 365;
+// So that keys are replaced all the time.
+constexpr uint64_t kKeyBytesMax = 64 << 10;
 
 TlsAuthority MakeAuthority() {
   absl::StatusOr<TlsAuthority> authority =
@@ -40,7 +42,7 @@ MakeSecurity TlsMode::With(const TlsAuthority& authority,
         authority.Issue(name, {}, validity);
     CHECK(issued.ok());
     absl::StatusOr<std::unique_ptr<TlsSecurity>> security =
-        TlsSecurity::Create(loop, *issued);
+        TlsSecurity::Create(loop, *issued, {.key_bytes_max = kKeyBytesMax});
     CHECK(security.ok());
     return *std::move(security);
   };
