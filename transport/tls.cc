@@ -1,6 +1,5 @@
 #include "transport/tls.h"
 
-#include <openssl/err.h>
 #include <openssl/pem.h>
 #include <openssl/ssl.h>
 #include <openssl/x509v3.h>
@@ -14,7 +13,6 @@
 #include "absl/strings/str_split.h"
 #include "absl/strings/strip.h"
 #include "engine/base/callback_scope.h"
-#include "engine/base/check.h"
 #include "transport/tls_connection.h"
 #include "transport/tls_pem.h"
 
