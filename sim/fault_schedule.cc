@@ -81,6 +81,7 @@ FaultRates FaultRates::Swarm(Chance* chance) {
   rates.write_error_ppm = rate(800);
   rates.sync_error_ppm = rate(800);
   rates.full_disk_ppm = rate(20000);
+  rates.close_ppm = rate(20000);
   return rates;
 }
 
@@ -162,6 +163,9 @@ void FaultSchedule::OnWindow() {
     }
     if (Happens(faults::kHangDisk, m, rates_.hang_disk_ppm, &value)) {
       HangDisk(server, value);
+    }
+    if (Happens(faults::kClose, m, rates_.close_ppm, &value)) {
+      Close(server, value);
     }
     if (Happens(faults::kFullDisk, m, rates_.full_disk_ppm, &value)) {
       FillDisk(server, value);
@@ -303,6 +307,16 @@ void FaultSchedule::OnStopped(SimServer* server) {
     if (!server->running() || server->boots() != boot) return;
     ++counts_.started_again;
     server->Crash(/*power_lost=*/false);
+    if (!running_) return server->Start();
+    StartLater(server, value);
+  });
+}
+
+void FaultSchedule::Close(SimServer* server, uint64_t value) {
+  if (!server->running() || !server->process()->alive()) return;
+  world_->Note(absl::StrCat("server ", server->machine(), " is asked to end"));
+  server->Close([this, server, value] {
+    ++counts_.closed;
     if (!running_) return server->Start();
     StartLater(server, value);
   });

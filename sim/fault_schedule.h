@@ -57,6 +57,7 @@ struct FaultRates {
   uint64_t write_error_ppm = 0;
   uint64_t sync_error_ppm = 0;
   uint64_t full_disk_ppm = 0;  // a disk has little room for a while
+  uint64_t close_ppm = 0;      // a server is asked to end
 
   static FaultRates Swarm(Chance* chance);
 };
@@ -77,6 +78,7 @@ struct FaultCounts {
   uint64_t clogged_links = 0;
   uint64_t cut_clients = 0;
   uint64_t full_disks = 0;
+  uint64_t closed = 0;         // servers that were asked to end, and did
   uint64_t started_again = 0;  // servers that an error of the disk had stopped
 };
 
@@ -117,6 +119,7 @@ class FaultSchedule {
   void CrashBeforeIo(SimServer* server, uint64_t n, SimProcess::Io kind,
                      uint64_t value, bool power_lost);
   void Crash(SimServer* server, uint64_t value, bool power_lost);
+  void Close(SimServer* server, uint64_t value);
   void Pause(SimServer* server, uint64_t value);
   void Upgrade(SimServer* server, uint64_t value);
   void HangDisk(SimServer* server, uint64_t value);

@@ -50,6 +50,7 @@ inline constexpr ChanceSite kFlap("fault/flap");
 inline constexpr ChanceSite kClog("fault/clog");
 inline constexpr ChanceSite kCutClient("fault/cut_client");
 inline constexpr ChanceSite kFullDisk("fault/full_disk");
+inline constexpr ChanceSite kClose("fault/close");
 
 // Of a disk's operation, or what it leaves of one when a process or the power
 // fails.
@@ -122,6 +123,7 @@ inline constexpr const ChanceSite* kAll[] = {
     &kWriteError,
     &kSyncError,
     &kFullDisk,
+    &kClose,
 };
 
 constexpr bool IsKnown(absl::string_view name) {

@@ -278,6 +278,20 @@ TEST_F(GrayScenario, ScheduleSpoilsLinks) {
   }
 }
 
+TEST_F(GrayScenario, ServersThatAreAskedToEndDoSoAndNothingIsLost) {
+  SimulationOptions options;
+  options.nodes = 3;
+  options.clients = 2;
+  options.kv = true;
+  options.rates = FaultRates{};
+  options.rates->close_ppm = 100'000;
+  Simulation sim(options);
+  const SimulationResult result = sim.Run();
+  EXPECT_TRUE(result.verdict.ok()) << result.verdict.what();
+  EXPECT_GT(result.faults.closed, 30u);
+  EXPECT_GT(result.acknowledged, 1000u);
+}
+
 TEST_F(GrayScenario, ScheduleLetsOldStreamsLinger) {
   SimulationOptions options;
   options.nodes = 5;

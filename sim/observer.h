@@ -20,6 +20,7 @@ struct StreamDirection {
 // What goes wrong, and what is mended.
 enum class IncidentKind : uint8_t {
   kStart = 1,  // a process
+  kEnd,        // as it was asked to
   kCrash,
   kPowerLoss,
   kPause,       // of a process, for `length`

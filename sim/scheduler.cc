@@ -33,6 +33,15 @@ void Scheduler::DropActor(ActorId actor) {
   }
 }
 
+size_t Scheduler::CountPending(ActorId actor, EventKind kind) const {
+  size_t count = 0;
+  for (uint32_t slot = actors_[actor].first; slot != kNoSlot;
+       slot = slots_[slot].next) {
+    if (slots_[slot].kind == kind) ++count;
+  }
+  return count;
+}
+
 uint32_t Scheduler::TakeSlot() {
   if (free_ != kNoSlot) {
     const uint32_t slot = free_;

@@ -81,6 +81,8 @@ class Scheduler {
   // Whose event was dispatched last.
   ActorId last_actor() const { return last_actor_; }
   size_t pending() const { return live_; }
+  // The actor's pending events of one kind; walks all of them.
+  size_t CountPending(ActorId actor, EventKind kind) const;
 
  private:
   static constexpr int kSlotBits = 24;

@@ -73,6 +73,10 @@ void SimServer::Crash(bool power_lost) {
   CHECK(running());
   Tell(power_lost ? IncidentKind::kPowerLoss : IncidentKind::kCrash);
   CollectStats(&past_stats_);
+  EndLife(power_lost);
+}
+
+void SimServer::EndLife(bool power_lost) {
   life_->process.Kill();
   fabric_->ProcessDied(life_->process, power_lost);
   image_->ProcessDied(life_->process);
@@ -80,7 +84,31 @@ void SimServer::Crash(bool power_lost) {
     fabric_->SetMachineUp(machine_, false);
     image_->PowerLost(boots_);
   }
+  life_->service = nullptr;
+  life_->kv = nullptr;
+  CHECK_EQ(*life_->process.open_handles(), size_t{0});
   life_ = nullptr;
+}
+
+void SimServer::Close(std::function<void()> ended) {
+  CHECK(running());
+  const auto end = [this, boot = boots_, ended = std::move(ended)] {
+    if (!running() || boots_ != boot) return;
+    Tell(IncidentKind::kEnd);
+    CollectStats(&past_stats_);
+    life_->service = nullptr;
+    life_->kv = nullptr;
+    // Whatever it had under way is left to the kernel, but for timers.
+    const ActorId actor = life_->process.actor();
+    CHECK_EQ(world_->scheduler.CountPending(actor, EventKind::kTimer),
+             size_t{0});
+    EndLife(/*power_lost=*/false);
+    ended();
+  };
+  life_->service->Close([this, end](absl::Status) {
+    // Not within its own code.
+    world_->scheduler.At(world_->now(), kWorldActor, EventKind::kFault, end);
+  });
 }
 
 void SimServer::WipeDisk() {

@@ -37,6 +37,9 @@ class SimServer {
   // what was written, or with `power_lost` only what was synced, and perhaps
   // some of the rest. Call it outside of the process's own code.
   void Crash(bool power_lost);
+  // It is asked to end, as by SIGTERM: it closes, its process ends, and then
+  // `ended` is called; neither if it crashes before.
+  void Close(std::function<void()> ended);
 
   bool running() const { return life_ != nullptr; }
   MachineId machine() const { return machine_; }
@@ -115,6 +118,8 @@ class SimServer {
     std::unique_ptr<Service> service;
   };
 
+  // Nothing that it opened may be left when its objects are gone.
+  void EndLife(bool power_lost);
   // Tells whoever watches.
   void Tell(IncidentKind kind, Duration length = Duration::zero(),
             uint64_t count = 0) const;

@@ -40,7 +40,8 @@ SimConnection::SimConnection(NetworkFabric* fabric, SimProcess* process,
     : fabric_(fabric),
       process_(process),
       stream_(std::move(stream)),
-      side_(side) {
+      side_(side),
+      handle_(process->open_handles()) {
   end().process = process;
   end().machine = process->machine();
   end().connection = this;
@@ -232,6 +233,7 @@ SimListener::SimListener(NetworkFabric* fabric, SimProcess* process,
     : fabric_(fabric),
       process_(process),
       address_(std::move(address)),
+      handle_(process->open_handles()),
       accept_(std::make_shared<AcceptFn>(std::move(accept))) {
   fabric_->listeners_[address_] = this;
 }

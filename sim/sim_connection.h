@@ -56,6 +56,7 @@ class SimConnection final : public Connection {
   SimProcess* const process_;
   const NetworkFabric::StreamPtr stream_;
   const int side_;
+  const OpenHandle handle_;
   size_t read_max_ = 0;
   ResultFn<Buffer> read_done_;
   bool completing_read_ = false;
@@ -81,6 +82,7 @@ class SimListener final : public Listener {
   NetworkFabric* const fabric_;
   SimProcess* const process_;
   const Address address_;
+  const OpenHandle handle_;
   const std::shared_ptr<AcceptFn> accept_;
 };
 

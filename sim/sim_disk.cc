@@ -131,6 +131,7 @@ class SimFile final : public File {
         image_(image),
         name_(std::move(name)),
         file_(std::move(file)),
+        handle_(process->open_handles()),
         size_(file_->now().size()) {}
   ~SimFile() override { image_->DropCompletions(this); }
 
@@ -147,6 +148,7 @@ class SimFile final : public File {
   DiskImage* const image_;
   const std::string name_;
   const std::shared_ptr<FileImage> file_;
+  const OpenHandle handle_;
   uint64_t size_;
   absl::Status error_;  // of a write or sync; syncs fail from then on
 };

@@ -1,14 +1,32 @@
 #ifndef HOLDFAST_SIM_SIM_PROCESS_H_
 #define HOLDFAST_SIM_SIM_PROCESS_H_
 
+#include <cstddef>
 #include <cstdint>
 #include <functional>
+#include <memory>
 #include <utility>
 
 #include "sim/sim_loop.h"
 #include "sim/world.h"
 
 namespace holdfast {
+
+// What a process holds of its operating system, a file or a connection; counted
+// as long as it exists.
+class OpenHandle {
+ public:
+  explicit OpenHandle(std::shared_ptr<size_t> count)
+      : count_(std::move(count)) {
+    ++*count_;
+  }
+  ~OpenHandle() { --*count_; }
+  OpenHandle(const OpenHandle&) = delete;
+  OpenHandle& operator=(const OpenHandle&) = delete;
+
+ private:
+  const std::shared_ptr<size_t> count_;
+};
 
 // One life of a process on a simulated machine: its Loop, and whether it
 // still lives. The engine's objects of the process, its Disk and its Network
@@ -43,6 +61,9 @@ class SimProcess {
   uint32_t boot() const { return boot_; }
   ChanceActor chance_actor() const { return {machine_, boot_}; }
   bool alive() const { return alive_; }
+
+  // For the simulated Disk and Network to count what they give out by.
+  const std::shared_ptr<size_t>& open_handles() const { return open_handles_; }
 
   void Kill() {
     // Also one that died before an I/O: its events are still there.
@@ -90,6 +111,7 @@ class SimProcess {
   const ActorId actor_;
   SimLoop loop_;
   bool alive_ = true;
+  const std::shared_ptr<size_t> open_handles_ = std::make_shared<size_t>(0);
   uint64_t io_left_ = 0;  // 0: no wish
   Io io_kind_ = Io::kAny;
   uint64_t io_submitted_ = 0;

@@ -50,6 +50,7 @@ void Summary::Add(const SimulationResult& r) {
   counts_["flaps"] += r.faults.flaps;
   counts_["clogged_links"] += r.faults.clogged_links;
   counts_["cut_clients"] += r.faults.cut_clients;
+  counts_["closed"] += r.faults.closed;
   counts_["full_disks"] += r.faults.full_disks;
   counts_["started_again"] += r.faults.started_again;
   counts_["lost_writes"] += r.disks.lost_writes;

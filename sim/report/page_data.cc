@@ -37,6 +37,7 @@ const char* NameOf(IncidentKind kind) {
   switch (kind) {
     case IncidentKind::kStart:
       return "start";
+    case IncidentKind::kEnd:
     case IncidentKind::kCrash:
       return "crash";
     case IncidentKind::kPowerLoss:

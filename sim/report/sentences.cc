@@ -68,6 +68,8 @@ std::string ToString(const Incident& incident) {
   switch (incident.kind) {
     case IncidentKind::kStart:
       return absl::StrCat(who, " starts");
+    case IncidentKind::kEnd:
+      return absl::StrCat(who, " ends");
     case IncidentKind::kCrash:
       return absl::StrCat(who, " crashes");
     case IncidentKind::kPowerLoss:
