@@ -164,6 +164,11 @@ absl::StatusOr<TlsAuthority> TlsAuthority::Load(std::string certificate,
     ERR_clear_error();
     return absl::InvalidArgumentError("they aren't a certificate and its key");
   }
+  if (EVP_PKEY_id(key.get()) != EVP_PKEY_ED25519) {
+    return absl::InvalidArgumentError(
+        "expected an Ed25519 key, found one of another kind; issue its "
+        "certificates with what made this CA");
+  }
   std::string cluster = ClusterOf(ca.get());
   if (cluster.empty()) {
     return absl::InvalidArgumentError("the certificate names no cluster");

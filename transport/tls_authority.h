@@ -11,7 +11,8 @@
 
 namespace holdfast {
 
-// When a certificate is good, both ends included, to the second.
+// When a certificate is good, to the second: from `from` on, and before
+// `until`. (RFC 5280 would include `until`; BoringSSL doesn't.)
 struct TlsValidity {
   WallTime from;
   WallTime until;
@@ -28,7 +29,7 @@ class TlsAuthority {
   static absl::StatusOr<TlsAuthority> Create(const std::string& cluster,
                                              TlsValidity validity);
   // One that was made before. INVALID_ARGUMENT if the PEM texts aren't a
-  // certificate that names a cluster, and its key.
+  // certificate that names a cluster, and its Ed25519 key.
   static absl::StatusOr<TlsAuthority> Load(std::string certificate,
                                            std::string private_key);
 

@@ -467,6 +467,64 @@ TEST(TlsAuthorityTest, CertificatesOfOneNameAreAllEquallyLong) {
   EXPECT_EQ(lengths.size(), 1u);
 }
 
+TEST_F(TlsTest, ACertificateIsGoodFromItsFirstSecondOnAndBeforeItsLast) {
+  const WallTime now(std::chrono::duration_cast<std::chrono::seconds>(
+      loop_.WallNow().time_since_epoch()));
+  loop_.Stall(now + 10s - loop_.WallNow());
+  const auto authority =
+      TlsAuthority::Create("c", {.from = now - 1h, .until = now + 1h});
+  ASSERT_TRUE(authority.ok()) << authority.status();
+  const auto server = [&](uint64_t id, TlsValidity validity) {
+    const PeerIdentity name{.kind = PeerIdentity::Kind::kServer,
+                            .cluster = "c",
+                            .name = std::to_string(id)};
+    const auto issued = authority->Issue(name, {}, validity);
+    EXPECT_TRUE(issued.ok()) << issued.status();
+    return *TlsSecurity::Create(&loop_, *issued);
+  };
+  two_ = server(2, {.from = now, .until = now + 1h});
+  const struct {
+    TlsValidity validity;
+    bool good;
+  } cases[] = {{{.from = now + 10s, .until = now + 1h}, true},
+               {{.from = now + 11s, .until = now + 1h}, false},
+               {{.from = now, .until = now + 11s}, true},
+               {{.from = now, .until = now + 10s}, false}};
+  for (const auto& c : cases) {
+    one_ = server(1, c.validity);
+    server_.status = absl::UnknownError("it never ended");
+    Handshake(one_.get(), two_.get());
+    EXPECT_EQ(server_.status.ok(), c.good) << server_.status;
+  }
+}
+
+// It couldn't sign.
+TEST(TlsAuthorityTest, ACaWithAnotherKindOfKeyIsRefused) {
+  // openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes
+  //   -subj /CN=c -days 36500
+  constexpr char kCertificate[] = R"(-----BEGIN CERTIFICATE-----
+MIIBcDCCARWgAwIBAgIUTveLVBegOA2/WIPqyAu6kvAdDaUwCgYIKoZIzj0EAwIw
+DDEKMAgGA1UEAwwBYzAgFw0yNjExMjgyMzM3MDFaGA8yMTI2MTEwNDIzMzcwMVow
+DDEKMAgGA1UEAwwBYzBZMBMGByqGSM49AgEGCCqGSM49AwEHA0IABG8YIq+ECSJj
+S0LfQOj08an7Ovc8bGi9rhpPN2Hqe3jAcYeHeeI6lwFWy5U/tCHwd4nwDZWRiZ6c
+UFIqbAbE5FKjUzBRMB0GA1UdDgQWBBRPjruqZUsMNXvRBDomVgobX9Oj/jAfBgNV
+HSMEGDAWgBRPjruqZUsMNXvRBDomVgobX9Oj/jAPBgNVHRMBAf8EBTADAQH/MAoG
+CCqGSM49BAMCA0kAMEYCIQDIHpTT1fSMB1KWwU2U3IHx+N5RgOkBBmLv4FbgtXUL
+iwIhAIBwJY9OP+i+u6JG3lcNn+sKNU4hU+ptvg4ZnIazgsoO
+-----END CERTIFICATE-----
+)";
+  constexpr char kKey[] = R"(-----BEGIN PRIVATE KEY-----
+MIGHAgEAMBMGByqGSM49AgEGCCqGSM49AwEHBG0wawIBAQQgUmpV/dyx6xbNUykX
+w9GsRF6Ni/mv2BNhsKQzWd36hj+hRANCAARvGCKvhAkiY0tC30Do9PGp+zr3PGxo
+va4aTzdh6nt4wHGHh3niOpcBVsuVP7Qh8HeJ8A2VkYmenFBSKmwGxORS
+-----END PRIVATE KEY-----
+)";
+  const auto authority = TlsAuthority::Load(kCertificate, kKey);
+  EXPECT_TRUE(absl::IsInvalidArgument(authority.status()))
+      << authority.status();
+  EXPECT_THAT(std::string(authority.status().message()), HasSubstr("Ed25519"));
+}
+
 TEST_F(TlsTest, AClientsCertificateIsNoServers) {
   one_ = authority_.Server(&loop_, 1);
   two_ = authority_.Client(&loop_, ClientRole::kAdmin);
