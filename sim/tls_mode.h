@@ -9,8 +9,8 @@
 namespace holdfast {
 
 // The certificates of a simulated cluster: with them, its processes have the
-// product's TLS over their simulated streams. All that the simulator knows of
-// TLS is here.
+// product's TLS over their simulated streams. But for how records look in a
+// trace (sim/report), all that the simulator knows of TLS is here.
 //
 // Keys, serial numbers and nonces are BoringSSL's own and differ from run to
 // run. Lengths don't, so nothing else of a run differs (docs/SIMULATION.md,

@@ -125,6 +125,17 @@ std::string AlternativeNames(const std::string& uri,
   return absl::StrJoin(names, ",");
 }
 
+absl::Status CheckCluster(const std::string& cluster) {
+  PeerIdentity probe;
+  probe.kind = PeerIdentity::Kind::kServer;
+  probe.cluster = cluster;
+  probe.name = "1";
+  if (ParseIdentityUri(FormatIdentityUri(probe)).ok()) return absl::OkStatus();
+  return absl::InvalidArgumentError(absl::StrCat(
+      "expected a cluster name of letters, digits, '-', '_' and '.', found \"",
+      cluster, "\""));
+}
+
 }  // namespace
 
 TlsAuthority::TlsAuthority(std::string cluster, std::string certificate,
@@ -135,16 +146,7 @@ TlsAuthority::TlsAuthority(std::string cluster, std::string certificate,
 
 absl::StatusOr<TlsAuthority> TlsAuthority::Create(const std::string& cluster,
                                                   TlsValidity validity) {
-  PeerIdentity probe;
-  probe.kind = PeerIdentity::Kind::kServer;
-  probe.cluster = cluster;
-  probe.name = "1";
-  if (!ParseIdentityUri(FormatIdentityUri(probe)).ok()) {
-    return absl::InvalidArgumentError(absl::StrCat(
-        "expected a cluster name of letters, digits, '-', '_' and '.', found "
-        "\"",
-        cluster, "\""));
-  }
+  if (absl::Status good = CheckCluster(cluster); !good.ok()) return good;
   Key key = MakeKey();
   Certificate c = MakeCertificate(key.get(), cluster, validity);
   X509_set_issuer_name(c.get(), X509_get_subject_name(c.get()));
@@ -170,9 +172,7 @@ absl::StatusOr<TlsAuthority> TlsAuthority::Load(std::string certificate,
         "certificates with what made this CA");
   }
   std::string cluster = ClusterOf(ca.get());
-  if (cluster.empty()) {
-    return absl::InvalidArgumentError("the certificate names no cluster");
-  }
+  if (absl::Status good = CheckCluster(cluster); !good.ok()) return good;
   return TlsAuthority(std::move(cluster), std::move(certificate),
                       std::move(private_key));
 }

@@ -19,9 +19,9 @@ struct TlsValidity {
 };
 
 // A CA, in memory: makes certificates that TlsSecurity trusts. Ed25519, with a
-// random serial number. Lengths follow from names and hosts alone, not from
-// keys or numbers. There is no OS call in here; transport/certs.h keeps one in
-// files.
+// random serial number. Lengths follow from names, hosts and times before
+// 2050 alone, not from keys or numbers. There is no OS call in here;
+// transport/certs.h keeps one in files.
 class TlsAuthority {
  public:
   // A new one, with a new key. INVALID_ARGUMENT for a cluster's name that can't

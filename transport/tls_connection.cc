@@ -71,6 +71,11 @@ int WireRead(BIO* bio, char* to, int n) {
   size_t taken = std::min(wire->available(), static_cast<size_t>(n));
   std::memcpy(to, wire->in.data() + wire->in_at, taken);
   wire->in_at += taken;
+  // An idle connection keeps none of what it had.
+  if (wire->available() == 0) {
+    wire->in = Buffer();
+    wire->in_at = 0;
+  }
   return static_cast<int>(taken);
 }
 

@@ -352,7 +352,7 @@ TEST_F(TlsTest, NothingCanBeWrittenOnceReadingFailed) {
   EXPECT_FALSE(Write(server_.connection.get(), "too late").ok());
   // It stays so.
   EXPECT_FALSE(Read(server_.connection.get()).ok());
-  // Also after the one alert nothing but a record of an alert goes out.
+  // One record went out, with the alert.
   const std::string out = *Read(right_.get());
   EXPECT_EQ(out.size(), 5u + 2 + 1 + 16);
 }
