@@ -77,6 +77,12 @@ void PeerBoots::Open(DoneFn done) {
   file_.Read(
       [this, done = std::move(done)](absl::StatusOr<Buffer> bytes) mutable {
         if (absl::IsNotFound(bytes.status())) return done(absl::OkStatus());
+        if (absl::IsDataLoss(bytes.status())) {
+          return done(absl::UnavailableError(absl::StrCat(
+              bytes.status().message(),
+              "; if it stays unreadable, remove it: this server then no longer "
+              "notices when another one comes back with an older copy")));
+        }
         if (!bytes.ok()) return done(bytes.status());
         absl::StatusOr<Boots> boots = Decode(bytes->view());
         if (!boots.ok()) return done(boots.status());

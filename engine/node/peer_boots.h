@@ -41,6 +41,8 @@ class PeerBoots {
   PeerBoots(Disk* disk, DoneFn failed);
 
   // Once, before all else. DATA_LOSS: the file is damaged; goes on with none.
+  // UNAVAILABLE: the disk reports an error. It may be read the next time, and
+  // must not be replaced meanwhile.
   void Open(DoneFn done);
 
   // The refusal of a server that comes back with an older copy.

@@ -85,6 +85,21 @@ TEST_F(PeerBootsTest, RemembersAcrossStarts) {
             (PeerBoot{Incarnation(7), 3, 30}));
 }
 
+// It isn't taken for none, as a damaged one is: it may be read the next time.
+TEST_F(PeerBootsTest, WhatCannotBeReadIsNotForgotten) {
+  Note(HelloOf(7, {30, 20, 10}, 3));
+  for (const uint64_t failing : {1, 2}) {  // the opening, the reading
+    disk_.FailAt(disk_.completions() + failing);
+    PeerBoots boots(&disk_, [](absl::Status) { ADD_FAILURE(); });
+    absl::Status opened;
+    boots.Open([&](absl::Status s) { opened = s; });
+    loop_.RunUntilIdle();
+    EXPECT_TRUE(absl::IsUnavailable(opened)) << opened;
+  }
+  Open();
+  EXPECT_TRUE(Refuses(HelloOf(7, {31, 20, 10}, 3)));
+}
+
 TEST_F(PeerBootsTest, EachByteOfTheFileIsChecked) {
   const PeerBoots::Boots boots = {{ServerId(3), {Incarnation(7), 3, 30}},
                                   {ServerId(4), {Incarnation(8), 1, 31}}};
