@@ -196,6 +196,41 @@ TEST_F(CheckpointScenario, ServerFarBehindGetsACheckpoint) {
   }
 }
 
+// The checkpoint counts, and the leader hears of it, before the log is reset
+// to it. If it can't be read afterwards, what was promised is gone.
+TEST_F(CheckpointScenario, CheckpointThatRotsBeforeTheResetStopsTheStart) {
+  for (uint64_t seed = 1; seed <= 30; ++seed) {
+    set_kept_for_laggards(0);
+    Make(seed, 3);
+    ASSERT_TRUE(Progress(20));
+    const MachineId behind = Follower();
+    SimServer* server = sim_->server(behind);
+    Isolate(behind);
+    ASSERT_TRUE(Fill());
+    ASSERT_TRUE(TrimMost().ok());
+    ASSERT_TRUE(WaitUntilDropped(sim_->Leader()));
+    sim_->network()->HealAll();
+    ASSERT_TRUE(sim_->RunFor(Duration::zero()));
+    while (server->node().base().index == Index(0)) {
+      ASSERT_TRUE(sim_->RunFor(1us));
+    }
+    // Its answer is on its way, or will be.
+    ASSERT_TRUE(sim_->RunFor(20us * (seed % 10)));
+    server->Crash(/*power_lost=*/seed % 2 == 0);
+    for (const auto& [name, file] : server->disk()->names().now()) {
+      if (!absl::EndsWith(name, ".checkpoint")) continue;
+      file->Write(0, 40, {Buffer::Copy("rot")});
+      file->SyncBefore(1);
+    }
+    ASSERT_TRUE(sim_->RunFor(100ms));
+    server->Start();
+    sim_->RunUntil([&] { return !server->failure().ok(); }, 5s);
+    EXPECT_TRUE(absl::IsDataLoss(server->failure())) << server->failure();
+    EXPECT_TRUE(absl::StrContains(server->failure().message(), ".checkpoint"))
+        << server->failure();
+  }
+}
+
 TEST_F(CheckpointScenario, LeaderKeepsWhatAFollowerLacks) {
   set_kept_for_laggards(1000);
   Make(1, 3);

@@ -314,9 +314,10 @@ class Node : private Membership::Host {
   bool writing_identity_ = false;
   std::unique_ptr<PeerBoots> peer_boots_;
   std::unique_ptr<CheckpointFile> checkpoint_file_;
-  // Of a checkpoint that is newer than the one that was taken; OK: there is
-  // none.
+  // Of the newest checkpoint, if it isn't the one that was taken, and up to
+  // where it stood for the log; OK and 0: it is.
   absl::Status checkpoint_damage_;
+  Index checkpoint_damaged_to_;
   std::unique_ptr<CheckpointFile> resume_file_;
   std::unique_ptr<Waypoints> waypoints_;
   WalResume resume_;  // the last one

@@ -58,6 +58,7 @@ absl::StatusOr<Trail> TrailOf(const LogMap& map, Index last,
 void Node::OnCheckpointFound(absl::StatusOr<CheckpointFile::Found> found) {
   if (!found.ok()) return FinishOpen(found.status());
   checkpoint_damage_ = found->damage;
+  checkpoint_damaged_to_ = found->damaged_to;
   if (found->newest.has_value()) {
     base_ = *std::move(found->newest);
     absl::StatusOr<Trail::ConfigurationAt> configuration =

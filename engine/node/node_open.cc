@@ -83,6 +83,14 @@ void Node::OnReplayed(const Entry& entry, Index commit) {
 }
 
 void Node::OnWalOpen(absl::Status opened) {
+  // The leader was told of it, perhaps before the log was reset to it.
+  if (opened.ok() && wal_->last_index() < checkpoint_damaged_to_) {
+    opened = absl::DataLossError(absl::StrCat(
+        "the log ends at entry ", wal_->last_index().value(),
+        ", though this server has promised that it has entries up to ",
+        checkpoint_damaged_to_.value(),
+        "; clear its directory and let it join anew"));
+  }
   if (absl::IsDataLoss(opened) && !checkpoint_damage_.ok()) {
     // The log is what the newer checkpoint left of it.
     return FinishOpen(absl::DataLossError(absl::StrCat(

@@ -241,6 +241,7 @@ void CheckpointFile::OnRead(Index index, absl::StatusOr<Buffer> bytes) {
   found_.damage.Update(absl::DataLossError(absl::StrCat(
       "file ", name, ": ",
       checkpoint.ok() ? "it is another one" : checkpoint.status().message())));
+  found_.damaged_to = std::max(found_.damaged_to, index);
   found_.damaged.push_back(name);
   TryNext();
 }

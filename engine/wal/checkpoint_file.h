@@ -119,6 +119,7 @@ class CheckpointFile {
     // Which is the newest of them, and what is wrong with it; OK: there are
     // none.
     absl::Status damage;
+    Index damaged_to;  // the index in its name
   };
   // Once, and before Write. What was found is durable, name and all.
   // FAILED_PRECONDITION: one is of a newer format or another directory's.

@@ -42,7 +42,6 @@ struct HardStateCopy {
   uint64_t sequence = 0;
   HardState state;
 };
-std::string HardStateCopyName(size_t which);  // 0 or 1
 // DATA_LOSS: not an intact copy. FAILED_PRECONDITION: of another version.
 absl::StatusOr<HardStateCopy> DecodeHardStateCopy(absl::string_view bytes);
 
