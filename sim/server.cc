@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "absl/algorithm/container.h"
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "engine/base/random.h"
 
@@ -34,6 +35,7 @@ void SimServer::Start() {
   ++boots_;
   Tell(IncidentKind::kStart);
   failure_ = absl::OkStatus();
+  failed_before_ = image_->counts().failed();
   fabric_->SetMachineUp(machine_, true);
   ClockModel clock;
   clock.drift_ppm = drift_ppm_;
@@ -67,6 +69,12 @@ void SimServer::Start() {
   life.service->OnFatal(fail);
   life.service->Open(fail);
   if (kv_ != nullptr) life.kv->Start(&life.service->log());
+}
+
+bool SimServer::StoppedByItsDisk() const {
+  return image_->counts().failed() > failed_before_ &&
+         (absl::StrContains(failure_.message(), kDeviceError) ||
+          absl::StrContains(failure_.message(), kDiskFull));
 }
 
 void SimServer::Crash(bool power_lost) {

@@ -93,6 +93,9 @@ class SimServer {
   uint32_t boots() const { return boots_; }
   // Why the server stopped by itself or couldn't start; OK otherwise.
   const absl::Status& failure() const { return failure_; }
+  // Whether it says an error of its disk, or a full disk, and there was one
+  // since it started.
+  bool StoppedByItsDisk() const;
   // Clock of the lives to come.
   void set_drift_ppm(int64_t drift_ppm) { drift_ppm_ = drift_ppm; }
   void set_log_line(std::function<void(MachineId, absl::string_view)> fn) {
@@ -138,6 +141,7 @@ class SimServer {
   int64_t drift_ppm_ = 0;
   uint32_t boots_ = 0;
   absl::Status failure_;
+  uint64_t failed_before_ = 0;  // operations of its disk, when it started
   std::function<void(MachineId, absl::string_view)> on_log_line_;
   MakeSecurity make_security_ = MakePlaintext;
   std::function<void()> before_io_;

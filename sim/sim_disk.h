@@ -45,7 +45,8 @@ struct SimDiskCounts {
   uint64_t syncs = 0;
   uint64_t dropped_in_flight = 0;  // never happened: the process died
   uint64_t cut_in_flight = 0;      // happened in part, likewise
-  uint64_t lost_writes = 0;        // unsynced, dropped by a power loss
+  // Unsynced, dropped by a power loss or by a sync that failed.
+  uint64_t lost_writes = 0;
   uint64_t torn_writes = 0;
   uint64_t lost_names = 0;  // directory changes dropped likewise
   uint64_t slow = 0;
@@ -55,6 +56,10 @@ struct SimDiskCounts {
   uint64_t found_full = 0;  // operations for which there was no space
 
   SimDiskCounts& operator+=(const SimDiskCounts& other);
+  // Operations that failed, or are about to.
+  uint64_t failed() const {
+    return read_errors + write_errors + sync_errors + found_full;
+  }
 };
 
 class DiskOperation;

@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <utility>
 
-#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "engine/base/batch.h"
 #include "engine/base/check.h"
@@ -242,8 +241,7 @@ void Simulation::CheckLastActor() {
 void Simulation::CheckStopped(SimServer* server) {
   const absl::Status& why = server->failure();
   if (server->put_back() && absl::IsFailedPrecondition(why)) return;
-  if (absl::StrContains(why.message(), kDeviceError) ||
-      absl::StrContains(why.message(), kDiskFull)) {
+  if (server->StoppedByItsDisk()) {
     if (schedule_ != nullptr) schedule_->OnStopped(server);
     return;
   }
@@ -320,10 +318,10 @@ void Simulation::Settle() {
   world_.Note("faults stop");
   kv_.quiet = true;
   if (operator_ != nullptr) operator_->Stop();
-  if (schedule_ != nullptr) schedule_->Stop();
   fabric_.HealAll();
   fabric_.set_options(SimNetworkOptions{});
   for (auto& server : servers_) server->CalmDisk();
+  if (schedule_ != nullptr) schedule_->Stop();
   for (auto& client : clients_) client->Quiesce();
   // A pause that is on is the last fault; or a sync that hangs.
   TrueTime last_fault = world_.now();
@@ -544,6 +542,12 @@ SimulationResult Simulation::Result() {
     r.disks += server->disk()->counts();
     server->AddStats(&r.stats);
   }
+  r.stats["disk_read_error"] = r.disks.read_errors;
+  r.stats["disk_write_error"] = r.disks.write_errors;
+  r.stats["disk_sync_error"] = r.disks.sync_errors;
+  r.stats["disk_full"] = r.disks.found_full;
+  r.stats["server_started_again"] = r.faults.started_again;
+  r.stats["server_closed"] = r.faults.closed;
   r.acknowledged = history_.acknowledged();
   r.unknown = history_.unknown();
   r.reads = history_.reads();

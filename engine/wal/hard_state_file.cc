@@ -85,6 +85,9 @@ void HardStateFile::ReadCopy(size_t which) {
               absl::StrCat("file ", HardStateCopyName(which), ": ",
                            found.status().message())));
         }
+        if (!found.ok() && !absl::IsDataLoss(found.status())) {
+          return Finish(found.status());
+        }
         if (found.ok() && found->owner != owner_) {
           return Finish(absl::FailedPreconditionError(
               absl::StrCat("file ", HardStateCopyName(which),
@@ -93,7 +96,11 @@ void HardStateFile::ReadCopy(size_t which) {
         }
         Copy& copy = copies_[which];
         copy.intact = found.ok();
-        damage_.Update(found.status());
+        if (!found.ok()) {
+          absl::StrAppend(&damage_, damage_.empty() ? "" : "; ",
+                          HardStateCopyName(which), ": ",
+                          found.status().message());
+        }
         if (found.ok()) {
           copy.sequence = found->sequence;
           copy.state = found->state;
@@ -118,7 +125,7 @@ void HardStateFile::Judge() {
     return Finish(absl::DataLossError(absl::StrCat(
         "expected the hard state in hardstate-0 or hardstate-1, found no "
         "intact copy (",
-        damage_.ok() ? "both are missing" : damage_.message(),
+        damage_.empty() ? "both are missing" : damage_,
         "): this server can't know what it promised, and must not vote; clear "
         "its directory and let it join anew")));
   }

@@ -92,7 +92,7 @@ class HardStateFile {
   uint64_t sequence_ = 0;
   HardState state_;
   Found found_;
-  absl::Status damage_;  // of the first copy that has any
+  std::string damage_;  // of both copies
   ResultFn<Found> open_done_;
   DoneFn write_done_;
   CallbackScope scope_;
