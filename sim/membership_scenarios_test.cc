@@ -235,6 +235,29 @@ TEST_F(MembershipScenario, NewDiskDoesNotActOnOldConfigurations) {
   }
 }
 
+// As a process that was stopped and goes on with a SIGTERM: what was due before
+// runs first.
+TEST_F(MembershipScenario, LeaderEndsWhileAServerJoins) {
+  Make(1, 3, 1, 1);
+  ASSERT_TRUE(Progress(20));
+  SimServer* leader = sim_->Leader();
+  leader->log().Join(ServerId(4), NetworkFabric::AddressOf(4),
+                     /*learner=*/false, [](const absl::Status&) {});
+  ASSERT_TRUE(sim_->RunUntil(
+      [&] { return !leader->node().configuration()->joining.empty(); }, 5s));
+  Isolate(4);
+  ASSERT_TRUE(sim_->RunFor(500ms));
+  sim_->world()->scheduler.Pause(leader->process()->actor(),
+                                 sim_->world()->now() + 500ms);
+  ASSERT_TRUE(sim_->RunFor(300ms));
+  bool ended = false;
+  leader->Close([&] { ended = true; });
+  ASSERT_TRUE(sim_->RunUntil([&] { return ended; }, 1s));
+  EXPECT_FALSE(leader->running());
+  sim_->network()->HealAll();
+  ExpectGoodEnd();
+}
+
 TEST_F(MembershipScenario, ServerOfAnotherClusterDoesNotJoin) {
   Make(1, 3, 1, 1);
   // The client mustn't take it for one of this cluster either.

@@ -456,6 +456,7 @@ void Membership::Sample() {
   sample_ = core.last_index();
   sample_timer_ =
       env_.loop->After(core.options().election_timeout_min / 2, [this] {
+        if (host_->raft() == nullptr) return;  // it stops
         Sample();
         Advance();
       });
@@ -511,6 +512,7 @@ absl::Status Membership::Judge(const PendingTransfer& transfer) const {
 }
 
 void Membership::Close() {
+  sample_timer_.Cancel();
   std::map<uint64_t, Probe> probes = std::move(probes_);
   std::list<Change> changes = std::move(changes_);
   std::list<PendingTransfer> transfers = std::move(transfers_);
