@@ -15,10 +15,14 @@ void ServerChecker::Check(SimServer& server) {
   if (cluster_id != cluster_id_) return;
   Seen& seen = seen_[server.machine()];
   if (seen.boot != server.boots()) {
+    const Incarnation incarnation = server.node().identity().incarnation;
+    const HardState kept =
+        seen.incarnation == incarnation ? seen.durable_promise : HardState();
     seen = Seen{};
     seen.boot = server.boots();
     seen.server = &server;
-    seen.incarnation = server.node().identity().incarnation;
+    seen.incarnation = incarnation;
+    seen.promise = seen.durable_promise = kept;
   }
   CheckInvariants(*server.node().core());
   CheckEntries(server, &seen);
@@ -29,6 +33,7 @@ void ServerChecker::Check(SimServer& server) {
       std::exchange(seen.configuration, core.shared_configuration());
   CheckCommit(server, before.get(), &seen);
   CheckTrimmed(server, &seen);
+  CheckVoteKept(server, &seen);
   CheckVotes(server, &seen);
   CheckLeader(server, &seen);
   CheckLeases(server);
@@ -130,6 +135,21 @@ void ServerChecker::CheckVotes(const SimServer& server, Seen* seen) {
         member == nullptr ? seen->incarnation : member->incarnation;
     CheckVote(voter, incarnation, server);
   }
+}
+
+void ServerChecker::CheckVoteKept(const SimServer& server, Seen* seen) {
+  const RaftCore& core = *server.node().core();
+  const HardState now = core.hard_state();
+  const HardState before = std::exchange(seen->promise, now);
+  if (core.hard_state_durable()) seen->durable_promise = now;
+  if (now.term > before.term) return;
+  if (now.term == before.term &&
+      (before.vote == ServerId() || now.vote == before.vote)) {
+    return;
+  }
+  verdict_->Violate(absl::StrCat(
+      "election safety: server ", server.id().value(), " takes back its vote ",
+      "in term ", before.term.value(), " for server ", before.vote.value()));
 }
 
 void ServerChecker::CheckVote(ServerId voter, Incarnation incarnation,

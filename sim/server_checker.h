@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "engine/base/configuration.h"
+#include "engine/base/hard_state.h"
 #include "engine/base/types.h"
 #include "engine/raft/trail.h"
 #include "sim/server.h"
@@ -20,7 +21,8 @@ namespace holdfast {
 // Raft's safety properties (Raft, figure 3), over all servers and their lives,
 // checked after each event of a server, at a cost that goes with what changed:
 // - election safety: one leader a term; and one vote of each server a term,
-//   by the votes that candidates count, each of which is durable by then;
+//   by the votes that candidates count, each of which is durable by then; no
+//   term and no vote is ever taken back;
 // - log matching: entries with the same index and term have the same chained
 //   hash, so equal logs before them;
 // - leader completeness: a new leader's log has every committed entry;
@@ -68,6 +70,10 @@ class ServerChecker {
     // How many answers to its candidacy in that term were looked at.
     Term stood;
     size_t votes = 0;
+    // Its term and vote; and as it last had them on disk, in this life or an
+    // earlier one.
+    HardState promise;
+    HardState durable_promise;
     // What its disk has done, and since when it is asked for more in vain.
     uint64_t persisted = 0;
     bool persisting = false;
@@ -90,6 +96,7 @@ class ServerChecker {
 
   // Null: it was never seen.
   const Seen* Find(ServerId id) const;
+  void CheckVoteKept(const SimServer& server, Seen* seen);
   void CheckVotes(const SimServer& server, Seen* seen);
   void CheckVote(ServerId voter, Incarnation incarnation,
                  const SimServer& candidate);
