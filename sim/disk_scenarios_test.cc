@@ -1,7 +1,6 @@
 // Scenes of disks that report errors, and of full ones.
 
 #include <cstdint>
-#include <functional>
 #include <string>
 
 #include "absl/status/status.h"
@@ -93,12 +92,7 @@ TEST_F(DiskScenario, UnreadableFilesStopAStartAndNothingIsLost) {
 
 // Each by itself, as often as the cluster bears it.
 TEST_F(DiskScenario, ScheduleSpoilsDisks) {
-  struct Kind {
-    uint64_t FaultRates::*rate;
-    uint64_t ppm;
-    std::function<uint64_t(const SimulationResult&)> count;
-  };
-  const Kind kinds[] = {
+  const ScheduledFault kinds[] = {
       {&FaultRates::read_error_ppm, 20'000,
        [](const SimulationResult& r) { return r.disks.read_errors; }},
       {&FaultRates::write_error_ppm, 2'000,
@@ -108,18 +102,14 @@ TEST_F(DiskScenario, ScheduleSpoilsDisks) {
       {&FaultRates::full_disk_ppm, 60'000,
        [](const SimulationResult& r) { return r.disks.found_full; }},
   };
-  for (const Kind& kind : kinds) {
+  for (const ScheduledFault& kind : kinds) {
     SimulationOptions options;
     options.nodes = 5;
     options.clients = 2;
     options.trims = true;
     options.rates = FaultRates{};
     options.rates->crash_ppm = 10'000;
-    (*options.rates).*kind.rate = kind.ppm;
-    Simulation sim(options);
-    const SimulationResult result = sim.Run();
-    EXPECT_TRUE(result.verdict.ok()) << result.verdict.what();
-    EXPECT_GT(kind.count(result), 10u);
+    const SimulationResult result = RunWith(options, kind);
     EXPECT_GT(result.faults.started_again, 0u);
     EXPECT_GT(result.acknowledged, 1000u);
   }

@@ -292,6 +292,7 @@ void FaultSchedule::Crash(SimServer* server, uint64_t value, bool power_lost) {
 }
 
 void FaultSchedule::StartLater(SimServer* server, uint64_t value) {
+  if (!running_) return server->Start();
   After(1ms + LengthOf(value, 8s), [this, server] {
     if (server->running() || !running_) return;
     world_->Note(absl::StrCat("server ", server->machine(), " starts"));
@@ -307,7 +308,6 @@ void FaultSchedule::OnStopped(SimServer* server) {
     if (!server->running() || server->boots() != boot) return;
     ++counts_.started_again;
     server->Crash(/*power_lost=*/false);
-    if (!running_) return server->Start();
     StartLater(server, value);
   });
 }
@@ -317,7 +317,6 @@ void FaultSchedule::Close(SimServer* server, uint64_t value) {
   world_->Note(absl::StrCat("server ", server->machine(), " is asked to end"));
   server->Close([this, server, value] {
     ++counts_.closed;
-    if (!running_) return server->Start();
     StartLater(server, value);
   });
 }

@@ -111,7 +111,8 @@ class FaultSchedule {
   void BeforeArrival(MachineId from, MachineId to);
   bool Happens(const ChanceSite& site, uint32_t id, uint64_t rate_ppm,
                uint64_t* value);
-  // A while after its end, as `value` says.
+  // A while after its end, as `value` says; at once if there are no more
+  // faults.
   void StartLater(SimServer* server, uint64_t value);
   void CrashLater(SimServer* server, uint64_t value, bool power_lost);
   void CrashInIo(SimServer* server, uint64_t value);

@@ -247,12 +247,7 @@ TEST_F(GrayScenario, ScheduleHasLeadersHearLate) {
 
 // Each by itself, so often that hardly anything else happens.
 TEST_F(GrayScenario, ScheduleSpoilsLinks) {
-  struct Kind {
-    uint64_t FaultRates::*rate;
-    uint64_t ppm;
-    std::function<uint64_t(const SimulationResult&)> count;
-  };
-  const Kind kinds[] = {
+  const ScheduledFault kinds[] = {
       {&FaultRates::bridge_ppm, 150'000,
        [](const SimulationResult& r) { return r.faults.bridges; }},
       {&FaultRates::flap_ppm, 200'000,
@@ -264,16 +259,12 @@ TEST_F(GrayScenario, ScheduleSpoilsLinks) {
       {&FaultRates::flip_ppm, 5'000,
        [](const SimulationResult& r) { return r.network.flips; }},
   };
-  for (const Kind& kind : kinds) {
+  for (const ScheduledFault& kind : kinds) {
     SimulationOptions options;
     options.nodes = 5;
     options.clients = 2;
     options.rates = FaultRates{};
-    (*options.rates).*kind.rate = kind.ppm;
-    Simulation sim(options);
-    const SimulationResult result = sim.Run();
-    EXPECT_TRUE(result.verdict.ok()) << result.verdict.what();
-    EXPECT_GT(kind.count(result), 10u);
+    const SimulationResult result = RunWith(options, kind);
     EXPECT_GT(result.acknowledged, 100u);
   }
 }

@@ -96,14 +96,13 @@ void HardStateFile::ReadCopy(size_t which) {
         }
         Copy& copy = copies_[which];
         copy.intact = found.ok();
-        if (!found.ok()) {
-          absl::StrAppend(&damage_, damage_.empty() ? "" : "; ",
-                          HardStateCopyName(which), ": ",
-                          found.status().message());
-        }
         if (found.ok()) {
           copy.sequence = found->sequence;
           copy.state = found->state;
+        } else {
+          absl::StrAppend(&damage_, damage_.empty() ? "" : "; ",
+                          HardStateCopyName(which), ": ",
+                          found.status().message());
         }
         OpenCopy(which + 1);
       });

@@ -75,6 +75,23 @@ class Scenario : public testing::Test {
     EXPECT_TRUE(sim_->verdict().ok()) << sim_->verdict().what() << "\n"
                                       << sim_->Report(10);
   }
+  // A kind of fault that a FaultSchedule brings, and what counts it.
+  struct ScheduledFault {
+    uint64_t FaultRates::*rate;
+    uint64_t ppm;
+    std::function<uint64_t(const SimulationResult&)> count;
+  };
+  // A whole run with it, which has to end well and to have had it often;
+  // `options` have rates.
+  static SimulationResult RunWith(SimulationOptions options,
+                                  const ScheduledFault& fault) {
+    (*options.rates).*fault.rate = fault.ppm;
+    Simulation sim(options);
+    SimulationResult result = sim.Run();
+    EXPECT_TRUE(result.verdict.ok()) << result.verdict.what();
+    EXPECT_GT(fault.count(result), 10u);
+    return result;
+  }
   using Request = std::function<void(DistributedLog*, DoneFn)>;
 
   // For Ask and Change.
