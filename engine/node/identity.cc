@@ -93,7 +93,7 @@ void IdentityFile::Read(ResultFn<Identity> done) {
 }
 
 void IdentityFile::Write(const Identity& identity, DoneFn done) {
-  file_.Write(EncodeIdentity(identity), std::move(done));
+  file_.Write({EncodeIdentity(identity)}, std::move(done));
 }
 
 }  // namespace holdfast

@@ -132,7 +132,7 @@ void PeerBoots::Save() {
   if (saving_) return;
   saving_ = true;
   writing_ = boots_;
-  file_.Write(Encode(writing_), [this](absl::Status written) {
+  file_.Write({Encode(writing_)}, [this](absl::Status written) {
     if (!written.ok()) return failed_(std::move(written));
     saving_ = false;
     durable_ = std::move(writing_);

@@ -46,7 +46,7 @@ void Waypoints::Write(Checkpoint checkpoint, DoneFn done) {
   writing_ = std::make_unique<ReplacedFile>(disk_, CheckpointName(kKind, index),
                                             kCheckpointBytesMax);
   writing_->Write(
-      EncodeCheckpoint(checkpoint),
+      {EncodeCheckpoint(checkpoint)},
       [this, index, done = std::move(done)](absl::Status written) mutable {
         if (written.ok()) {
           ++stats_.written;

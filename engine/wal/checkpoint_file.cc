@@ -265,7 +265,7 @@ void CheckpointFile::Write(Checkpoint checkpoint, DoneFn done) {
   writer_ =
       std::make_unique<ReplacedFile>(disk_, CheckpointName(kind_, writing_),
                                      kCheckpointBytesMax, TemporaryName(kind_));
-  writer_->Write(EncodeCheckpoint(checkpoint), [this](absl::Status written) {
+  writer_->Write({EncodeCheckpoint(checkpoint)}, [this](absl::Status written) {
     if (!written.ok()) return FinishWrite(std::move(written));
     ++stats_.written;
     files_.insert(writing_);

@@ -5,6 +5,7 @@
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/strip.h"
 #include "engine/base/check.h"
 #include "engine/base/crc32c.h"
 
@@ -28,13 +29,15 @@ bool IsZero(absl::string_view bytes) {
 WalRecovery::WalRecovery(Disk* disk, Incarnation owner, const LogPoint& base,
                          const WalResume& resume,
                          HardStateFile* hard_state_file, Mode mode,
-                         ReplayFn replay, ResultFn<RecoveredWal> done)
+                         ReplayFn replay, MendFn mend,
+                         ResultFn<RecoveredWal> done)
     : disk_(disk),
       owner_(owner),
       base_(base),
       hard_state_file_(hard_state_file),
       mode_(mode),
       replay_(std::move(replay)),
+      mend_(std::move(mend)),
       done_(std::move(done)) {
   if (resume.point.index > base.index) resume_ = resume;
   result_.last = base;
@@ -50,6 +53,11 @@ void WalRecovery::Run() {
 void WalRecovery::OnListed(absl::StatusOr<std::vector<FileInfo>> files) {
   if (!files.ok()) return Finish(files.status());
   for (const FileInfo& info : *files) {
+    absl::string_view name = info.name;
+    if (absl::ConsumeSuffix(&name, ReplacedFile::kNewSuffix)) {
+      if (ParseSegmentName(name).has_value()) half_mended_.push_back(info.name);
+      continue;
+    }
     std::optional<uint64_t> id = ParseSegmentName(info.name);
     if (!id.has_value()) continue;
     Candidate& candidate = candidates_.emplace_back();
@@ -209,11 +217,20 @@ void WalRecovery::ScanNext(size_t i) {
   }
   c.file->Read(0, c.bytes, [this, i](absl::StatusOr<Buffer> bytes) {
     if (!bytes.ok()) return Finish(bytes.status());
-    absl::Status taken = TakeSegment(candidates_[i], *bytes);
-    if (!taken.ok()) return Finish(std::move(taken));
-    *bytes = Buffer();
-    ScanNext(i + 1);
+    OnScanned(i, *bytes);
   });
+}
+
+void WalRecovery::OnScanned(size_t i, const Buffer& bytes) {
+  const Candidate& c = candidates_[i];
+  const SegmentScan scan = ScanSegment(bytes.view(), *c.header);
+  if (mend_) {
+    std::optional<SegmentEnd> end = Damaged(i, scan, bytes.view());
+    if (end.has_value()) return Mend(i, *end, bytes);
+  }
+  absl::Status taken = TakeSegment(c, scan, bytes);
+  if (!taken.ok()) return Finish(std::move(taken));
+  ScanNext(i + 1);
 }
 
 absl::Status WalRecovery::TakeUnread(const Candidate& c) {
@@ -251,8 +268,9 @@ absl::Status WalRecovery::Join(const Candidate& c) {
                    ": a segment is missing or not this log's"));
 }
 
-absl::Status WalRecovery::TakeSegment(const Candidate& c, const Buffer& bytes) {
-  SegmentScan scan = ScanSegment(bytes.view(), *c.header);
+absl::Status WalRecovery::TakeSegment(const Candidate& c,
+                                      const SegmentScan& scan,
+                                      const Buffer& bytes) {
   const LogPoint& previous = c.header->previous;
   if (c.newest && previous == base_) empty_id_ = c.id;  // if nothing follows
   // Damaged or not, nothing in it or before it matters.
@@ -355,6 +373,171 @@ absl::Status WalRecovery::CheckEnd(const Candidate& c, const SegmentScan& scan,
 
 void WalRecovery::NoteCommit(Index commit) {
   result_.commit = std::max(result_.commit, std::min(commit, point_.index));
+}
+
+// --- Mending ---
+
+std::optional<SegmentEnd> WalRecovery::Damaged(size_t i,
+                                               const SegmentScan& scan,
+                                               absl::string_view bytes) const {
+  const Candidate& c = candidates_[i];
+  // What isn't the checkpoint's goes as a whole.
+  if (conflict_) return std::nullopt;
+  if (c.newest) {
+    if (scan.end >= scan.marked_to || Covered(scan.seen)) return std::nullopt;
+    return FindMarkedEnd(bytes, *c.header, scan.marked_to);
+  }
+  Index last = c.header->previous.index;
+  for (const FoundFrame& frame : scan.frames) last = frame.header.index;
+  if (last >= c.live_last) return std::nullopt;
+  for (size_t next = i + 1; next < candidates_.size(); ++next) {
+    const Candidate& later = candidates_[next];
+    if (later.is_void || later.header->previous.index != c.live_last) continue;
+    return SegmentEnd{c.live_last, later.header->previous.term};
+  }
+  return std::nullopt;
+}
+
+void WalRecovery::Mend(size_t i, const SegmentEnd& end, const Buffer& bytes) {
+  const SegmentHeader& header = *candidates_[i].header;
+  const bool behind = Covered(header.previous.index);
+  salvage_ = std::make_unique<SegmentSalvage>(
+      header, behind ? base_ : header.previous, bytes, end);
+  ++result_.stats.segments_damaged;
+  if (term_ > Term()) return FillHole(i);
+  term_file_ = std::make_unique<HardStateFile>(disk_, owner_);
+  term_file_->Read([this, i](absl::StatusOr<HardStateFile::Found> found) {
+    OnTerm(i, std::move(found));
+  });
+}
+
+void WalRecovery::OnTerm(size_t i, absl::StatusOr<HardStateFile::Found> found) {
+  if (!found.ok()) return Finish(found.status());
+  // Without it this server can't serve anyway, and that is where it ends.
+  if (!found->state.has_value()) return RecoverHardState();
+  term_ = found->state->term;
+  FillHole(i);
+}
+
+void WalRecovery::FillHole(size_t i) {
+  const std::optional<LogHole> hole = salvage_->NextHole();
+  if (!hole.has_value()) return ReplaceSegment(i);
+  mend_(*hole, term_,
+        scope_.Wrap([this, i, hole = *hole](absl::StatusOr<Mended> mended) {
+          OnMended(i, hole, std::move(mended));
+        }));
+}
+
+void WalRecovery::OnMended(size_t i, const LogHole& hole,
+                           absl::StatusOr<Mended> mended) {
+  if (!mended.ok()) return Finish(mended.status());
+  if (!mended->never_committed) {
+    // If they don't fit, it is asked for again.
+    if (salvage_->Fill(mended->entries).ok()) {
+      result_.stats.entries_mended += mended->entries.size();
+    }
+    return FillHole(i);
+  }
+  if (hole.last <= result_.commit) {
+    return Finish(Rot(candidates_[i].id, 0,
+                      absl::StrCat("entry ", hole.last.value(),
+                                   ", which was committed, is damaged, and "
+                                   "other servers have another one")));
+  }
+  result_.stats.entries_dropped += hole.last - hole.first + 1;
+  salvage_->Drop();
+  DropBehind(i);
+}
+
+void WalRecovery::DropBehind(size_t i) {
+  const bool empty = salvage_->entries().empty();
+  if (candidates_.size() == i + 1 && !empty) {
+    candidates_[i].newest = true;
+    candidates_[i].live_last = Index(UINT64_MAX);
+    return FillHole(i);
+  }
+  if (candidates_.size() == i) {
+    salvage_ = nullptr;
+    return ScanNext(i);
+  }
+  const std::string name = SegmentName(candidates_.back().id);
+  reached_ = Index();
+  candidates_.pop_back();
+  disk_->Remove(name, scope_.Wrap([this, i](absl::Status removed) {
+    if (!removed.ok() && !absl::IsNotFound(removed)) {
+      return Finish(std::move(removed));
+    }
+    disk_->SyncDir(scope_.Wrap([this, i](absl::Status synced) {
+      if (!synced.ok()) return Finish(std::move(synced));
+      DropBehind(i);
+    }));
+  }));
+}
+
+void WalRecovery::ReplaceSegment(size_t i) {
+  candidates_[i].header = salvage_->header();
+  const std::string name = SegmentName(candidates_[i].id);
+  mended_file_ = std::make_unique<ReplacedFile>(disk_, name, 0);
+  mended_file_->Write(
+      salvage_->Encode(), scope_.Wrap([this, i, name](absl::Status written) {
+        if (!written.ok()) return Finish(std::move(written));
+        disk_->Open(name, OpenMode::kExisting,
+                    scope_.Wrap(
+                        [this, i](absl::StatusOr<std::unique_ptr<File>> file) {
+                          OnReplaced(i, std::move(file));
+                        }));
+      }));
+}
+
+void WalRecovery::OnReplaced(size_t i,
+                             absl::StatusOr<std::unique_ptr<File>> file) {
+  if (!file.ok()) return Finish(file.status());
+  ++result_.stats.segments_mended;
+  salvage_ = nullptr;
+  candidates_[i].file = *std::move(file);
+  candidates_[i].bytes = candidates_[i].file->size();
+  ScanNext(i);
+}
+
+absl::Span<const Entry> WalRecovery::mended() const {
+  if (salvage_ == nullptr) return {};
+  return salvage_->entries();
+}
+
+const LogSegment* WalRecovery::FindPassed(Index index) const {
+  for (const LogSegment& s : result_.segments) {
+    if (s.first() <= index && index <= s.last()) return &s;
+  }
+  return nullptr;
+}
+
+void WalRecovery::ReadPassed(Index first, size_t max_bytes,
+                             ResultFn<std::vector<Entry>> done) {
+  const LogSegment* s = FindPassed(first);
+  CHECK(s != nullptr);
+  auto c = std::find_if(candidates_.begin(), candidates_.end(),
+                        [s](const Candidate& each) { return each.id == s->id(); });
+  auto on_read = [header = *c->header, first, max_bytes,
+                  done =
+                      std::move(done)](absl::StatusOr<Buffer> bytes) mutable {
+    if (!bytes.ok()) return done(bytes.status());
+    std::vector<Entry> entries;
+    size_t taken = 0;
+    for (const FoundFrame& f : ScanSegment(bytes->view(), header).frames) {
+      if (f.header.kind != FrameKind::kEntry || f.header.index < first) {
+        continue;
+      }
+      absl::StatusOr<Entry> entry = DecodeEntry(bytes->Slice(
+          f.position + kLogFrameHeaderBytes, f.header.body_size));
+      if (!entry.ok() || taken >= max_bytes) break;
+      taken += f.header.body_size;
+      entries.push_back(*std::move(entry));
+    }
+    if (!entries.empty()) return done(std::move(entries));
+    done(absl::DataLossError(
+        absl::StrCat("entry ", first.value(), " is damaged here")));
+  };
+  s->file()->Read(0, s->end(), std::move(on_read));
 }
 
 void WalRecovery::CheckReached() {
@@ -508,6 +691,7 @@ void WalRecovery::WriteAndSync(File* file, uint64_t at, Buffers data,
 }
 
 void WalRecovery::Tidy() {
+  for (std::string& name : half_mended_) leftovers_.push_back(std::move(name));
   TrimSegments();
   RemoveLeftovers();
 }

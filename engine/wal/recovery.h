@@ -9,6 +9,7 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "absl/types/span.h"
 #include "engine/base/buffer.h"
 #include "engine/base/callback_scope.h"
 #include "engine/base/hard_state.h"
@@ -19,6 +20,8 @@
 #include "engine/wal/entry.h"
 #include "engine/wal/hard_state_file.h"
 #include "engine/wal/log_map.h"
+#include "engine/wal/replaced_file.h"
+#include "engine/wal/salvage.h"
 #include "engine/wal/segment.h"
 #include "engine/wal/wal_stats.h"
 
@@ -58,6 +61,10 @@ struct RecoveredWal {
 // when nothing behind the checkpoint is kept, an empty segment is written
 // before any other is removed.
 //
+// Where a segment lacks entries that were durable, `mend` is asked for them. Then
+// the segment's file is replaced by one that has them, and recovery goes on with
+// that. Without `mend`, such damage ends the recovery.
+//
 // A recovery that only reads takes what it would write anew as it stands, and
 // leaves what it would remove.
 class WalRecovery {
@@ -67,9 +74,20 @@ class WalRecovery {
 
   WalRecovery(Disk* disk, Incarnation owner, const LogPoint& base,
               const WalResume& resume, HardStateFile* hard_state_file,
-              Mode mode, ReplayFn replay, ResultFn<RecoveredWal> done);
+              Mode mode, ReplayFn replay, MendFn mend,
+              ResultFn<RecoveredWal> done);
 
   void Run();
+
+  // While `mend` is being asked, for others that ask in their turn: entries of the
+  // segment that is being mended, as far as it is known to be whole.
+  absl::Span<const Entry> mended() const;
+  // Whether it stands in a segment that recovery has passed.
+  bool HasPassed(Index index) const { return FindPassed(index) != nullptr; }
+  // At least one entry from `first` on, and about max_bytes, of such a segment.
+  // DATA_LOSS: it is damaged.
+  void ReadPassed(Index first, size_t max_bytes,
+                  ResultFn<std::vector<Entry>> done);
 
  private:
   struct Candidate {
@@ -91,6 +109,7 @@ class WalRecovery {
   }
   // Whether the resume point stands for it.
   bool Known(Index index) const { return index <= resume_.point.index; }
+  const LogSegment* FindPassed(Index index) const;
   void OnListed(absl::StatusOr<std::vector<FileInfo>> files);
   void ReadHeader(size_t i);
   // A file without an intact header: what a segment's beginning leaves
@@ -105,11 +124,26 @@ class WalRecovery {
   // The segments before the resume point are all there.
   absl::Status CheckSealed() const;
   void ScanNext(size_t i);
+  void OnScanned(size_t i, const Buffer& bytes);
   absl::Status TakeUnread(const Candidate& candidate);
   // Whether the segment continues those before it, or stands where the first
   // one may.
   absl::Status Join(const Candidate& candidate);
-  absl::Status TakeSegment(const Candidate& candidate, const Buffer& bytes);
+  absl::Status TakeSegment(const Candidate& candidate, const SegmentScan& scan,
+                           const Buffer& bytes);
+  // What the segment had, if it lacks some of that.
+  std::optional<SegmentEnd> Damaged(size_t i, const SegmentScan& scan,
+                                    absl::string_view bytes) const;
+  // Fills its holes, and goes on with it.
+  void Mend(size_t i, const SegmentEnd& end, const Buffer& bytes);
+  void OnTerm(size_t i, absl::StatusOr<HardStateFile::Found> found);
+  void FillHole(size_t i);
+  void OnMended(size_t i, const LogHole& hole, absl::StatusOr<Mended> mended);
+  // The log ends within the segment: removes those behind it, the last one
+  // first, so that no gap can be left, and the segment, if nothing is left.
+  void DropBehind(size_t i);
+  void ReplaceSegment(size_t i);
+  void OnReplaced(size_t i, absl::StatusOr<std::unique_ptr<File>> file);
   // That it is the log of the resume point, once that is reached.
   absl::Status CheckResume(const Candidate& candidate) const;
   absl::Status TakeEntries(const Candidate& candidate, const SegmentScan& scan,
@@ -139,10 +173,12 @@ class WalRecovery {
   HardStateFile* const hard_state_file_;
   const Mode mode_;
   ReplayFn replay_;
+  MendFn mend_;
   ResultFn<RecoveredWal> done_;
 
   std::vector<Candidate> candidates_;  // by id
   std::vector<std::string> leftovers_;
+  std::vector<std::string> half_mended_;  // files that were to replace segments
   // The log had come so far, says the header of this void segment.
   Index reached_;
   uint64_t reached_by_ = 0;
@@ -161,6 +197,11 @@ class WalRecovery {
   std::vector<Entry> tail_;
   LogPoint before_tail_;
   std::shared_ptr<File> tail_file_;  // that they are written to
+  // Of the segment that is being mended.
+  std::unique_ptr<SegmentSalvage> salvage_;
+  std::unique_ptr<HardStateFile> term_file_;
+  Term term_;  // 0: not read
+  std::unique_ptr<ReplacedFile> mended_file_;
   RecoveredWal result_;
   CallbackScope scope_;
 };

@@ -28,7 +28,7 @@ void ReplacedFile::Read(ResultFn<Buffer> done) {
       }));
 }
 
-void ReplacedFile::Write(Buffer bytes, DoneFn done) {
+void ReplacedFile::Write(Buffers bytes, DoneFn done) {
   CHECK(!write_done_);
   write_done_ = std::move(done);
   auto on_opened = [this, bytes = std::move(bytes)](
@@ -46,10 +46,10 @@ void ReplacedFile::Write(Buffer bytes, DoneFn done) {
 }
 
 void ReplacedFile::OnBesideOpened(absl::StatusOr<std::unique_ptr<File>> file,
-                                  Buffer bytes) {
+                                  Buffers bytes) {
   if (!file.ok()) return FinishWrite(file.status());
   file_ = *std::move(file);
-  file_->Write(0, {std::move(bytes)}, [](absl::Status) {
+  file_->Write(0, std::move(bytes), [](absl::Status) {
     // A failed write fails the Sync.
   });
   file_->Sync([this](absl::Status synced) { OnSynced(std::move(synced)); });

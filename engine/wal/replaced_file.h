@@ -13,7 +13,7 @@
 
 namespace holdfast {
 
-// A small file that is replaced as a whole: written beside the old one, synced,
+// A file that is replaced as a whole: written beside the old one, synced,
 // and renamed over it. After a power loss at any moment it is the old one or
 // the new one. Operations must not overlap. Destroying it drops their
 // completions.
@@ -36,10 +36,11 @@ class ReplacedFile {
   // NOT_FOUND if there is none. `done` may destroy this object.
   void Read(ResultFn<Buffer> done);
   // Done when the new bytes are durable, and the name is.
-  void Write(Buffer bytes, DoneFn done);
+  void Write(Buffers bytes, DoneFn done);
 
  private:
-  void OnBesideOpened(absl::StatusOr<std::unique_ptr<File>> file, Buffer bytes);
+  void OnBesideOpened(absl::StatusOr<std::unique_ptr<File>> file,
+                      Buffers bytes);
   void OnSynced(absl::Status synced);
   void FinishWrite(absl::Status status);
 

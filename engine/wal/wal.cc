@@ -40,6 +40,7 @@ void Wal::Recover(const LogPoint& base, const WalResume& resume,
   read_only_ = mode == WalRecovery::Mode::kReadOnly;
   recovery_ = std::make_unique<WalRecovery>(
       disk_, owner_, base, resume, &hard_state_file_, mode, std::move(replay),
+      std::move(mend_),
       [this,
        done = std::move(done)](absl::StatusOr<RecoveredWal> found) mutable {
         if (!found.ok()) return done(found.status());
@@ -57,6 +58,31 @@ void Wal::Recover(const LogPoint& base, const WalResume& resume,
         done(absl::OkStatus());
       });
   recovery_->Run();
+}
+
+void Wal::ReadWhileMending(Index first, size_t max_bytes,
+                           ResultFn<std::vector<Entry>> done) {
+  CHECK(recovery_ != nullptr);
+  std::vector<Entry> entries;
+  size_t bytes = 0;
+  for (const Entry& entry : recovery_->mended()) {
+    if (entry.header.index < first || bytes >= max_bytes) continue;
+    if (entry.header.index > first && entries.empty()) break;
+    bytes += EntryBytes(entry);
+    entries.push_back(entry);
+  }
+  if (entries.empty() && recovery_->HasPassed(first)) {
+    return recovery_->ReadPassed(first, max_bytes, std::move(done));
+  }
+  absl::StatusOr<std::vector<Entry>> result = std::move(entries);
+  if (result->empty()) {
+    result = absl::OutOfRangeError(
+        absl::StrCat("entry ", first.value(), " wasn't looked at yet"));
+  }
+  loop_->Post(scope_.Wrap(
+      [done = std::move(done), result = std::move(result)]() mutable {
+        done(std::move(result));
+      }));
 }
 
 Index Wal::first_index() const {

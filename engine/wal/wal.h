@@ -113,6 +113,14 @@ class Wal {
     Recover(base, resume, WalRecovery::Mode::kRepair, std::move(replay),
             std::move(done));
   }
+  // Before Open: whom it asks for entries that were synced and are damaged, by
+  // whose help it replaces the files in which they stood. `done` of Open may take
+  // as long as they do. Without it, damage is DATA_LOSS.
+  void set_mend(MendFn mend) { mend_ = std::move(mend); }
+  // While Open waits for them: entries from `first` on that are whole here, at
+  // least one, and about max_bytes. OUT_OF_RANGE: none that Open has passed.
+  void ReadWhileMending(Index first, size_t max_bytes,
+                        ResultFn<std::vector<Entry>> done);
   // As Open, for a log that is only to be read: nothing on the disk changes,
   // and nothing may be written afterwards. A damaged hard state is none.
   void OpenReadOnly(const LogPoint& base, ReplayFn replay, DoneFn done) {
@@ -236,6 +244,7 @@ class Wal {
   Events events_;
   HardStateFile hard_state_file_;
   HardState hard_state_;
+  MendFn mend_;
   std::unique_ptr<WalRecovery> recovery_;
 
   // In the order of ids and of entries; the last one is written to.

@@ -13,6 +13,10 @@ struct WalStats {
   uint64_t frames_behind_damage = 0;
   uint64_t leftovers_removed = 0;
   uint64_t hard_states_repaired = 0;
+  uint64_t segments_damaged = 0;
+  uint64_t segments_mended = 0;
+  uint64_t entries_mended = 0;
+  uint64_t entries_dropped = 0;  // that were damaged, and never committed
   uint64_t marks = 0;
   uint64_t segments_begun = 0;
   uint64_t suffixes_cut = 0;
@@ -31,6 +35,10 @@ struct WalStats {
     fn("wal_frame_behind_damage", frames_behind_damage);
     fn("wal_leftover_removed", leftovers_removed);
     fn("wal_hard_state_repaired", hard_states_repaired);
+    fn("wal_segment_damaged", segments_damaged);
+    fn("wal_segment_mended", segments_mended);
+    fn("wal_entry_mended", entries_mended);
+    fn("wal_damaged_entry_dropped", entries_dropped);
     fn("wal_mark_written", marks);
     fn("wal_segment_begun", segments_begun);
     fn("wal_suffix_cut", suffixes_cut);

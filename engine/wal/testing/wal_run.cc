@@ -75,7 +75,7 @@ WalResume WalRun::ResumeAt(Index at) const {
   return {PointAt(at), wal_->SegmentStarts()};
 }
 
-absl::Status WalRun::Open() {
+void WalRun::BeginOpen() {
   Wal::Events events;
   events.on_persisted = [this](uint64_t sequence) {
     CHECK_LT(persisted_, sequence);
@@ -91,6 +91,14 @@ absl::Status WalRun::Open() {
   max_commit_ = Index();
   wal_ = std::make_unique<Wal>(&loop_, disk_.get(), Incarnation(kOwner),
                                options_, std::move(events));
+  if (mend_ != nullptr) {
+    wal_->set_mend([this](const LogHole& hole, Term term,
+                          ResultFn<Mended> done) {
+      loop_.Post([this, hole, term, done = std::move(done)]() mutable {
+        mend_(hole, term, std::move(done));
+      });
+    });
+  }
   wal_->Open(
       checkpoint_, resume_,
       [this](const Entry& entry, Index commit) {
@@ -103,6 +111,15 @@ absl::Status WalRun::Open() {
         CHECK(!opened_.has_value());
         opened_ = std::move(status);
       });
+}
+
+void WalRun::OpenFor(size_t tasks) {
+  BeginOpen();
+  RunTasks(tasks);
+}
+
+absl::Status WalRun::Open() {
+  BeginOpen();
   loop_.RunUntilIdle();
   if (!opened_.has_value()) return absl::UnavailableError("it hangs");
   if (!opened_->ok()) return *opened_;

@@ -3,6 +3,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -51,8 +52,15 @@ class WalRun {
   WalResume ResumeAt(Index at) const;
   void SetResume(WalResume resume) { resume_ = std::move(resume); }
 
+  // Whom each Open asks for what is damaged (Wal::set_mend); null: nobody.
+  void SetMend(std::function<void(const LogHole&, Term, ResultFn<Mended>)> mend) {
+    mend_ = std::move(mend);
+  }
+
   // Makes a Wal and has it recover, until nothing is left to do.
   absl::Status Open();
+  // The same for so many tasks, after which nothing but a crash makes sense.
+  void OpenFor(size_t tasks);
   // The process dies and another one starts; the power stays on.
   absl::Status Reopen();
 
@@ -96,6 +104,7 @@ class WalRun {
   std::vector<Entry> Behind(const State& state) const;
 
  private:
+  void BeginOpen();
   void Issue(std::optional<HardState> state, std::optional<LogPoint> cut_to,
              Term term, const std::vector<size_t>& sizes);
 
@@ -105,6 +114,7 @@ class WalRun {
   MemoryLoop loop_;
   std::unique_ptr<MemoryDisk> disk_;
   std::unique_ptr<Wal> wal_;
+  std::function<void(const LogHole&, Term, ResultFn<Mended>)> mend_;
   std::optional<absl::Status> opened_;
   std::vector<Entry> recovered_;
   Index max_commit_;

@@ -1,0 +1,142 @@
+#include "engine/wal/salvage.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "engine/base/check.h"
+#include "engine/base/crc32c.h"
+#include "engine/wal/frame.h"
+
+namespace holdfast {
+namespace {
+
+// The next intact frame header of the segment from `at` on, wherever it stands.
+std::optional<FoundFrame> NextHeader(absl::string_view bytes, uint64_t at,
+                                     uint64_t segment) {
+  for (; at + kLogFrameHeaderBytes <= bytes.size(); at += kFrameAlignment) {
+    std::optional<LogFrameHeader> header =
+        DecodeLogFrameHeader(bytes.substr(at), segment);
+    // A frame says something of those before it only.
+    if (header.has_value() && header->synced_to <= at) {
+      return FoundFrame{at, 0, *header};
+    }
+  }
+  return std::nullopt;
+}
+
+bool IsWhole(const Entry& entry) {
+  return Crc32c(entry.payload.view()) == entry.header.payload_crc;
+}
+
+}  // namespace
+
+std::optional<SegmentEnd> FindMarkedEnd(absl::string_view bytes,
+                                        const SegmentHeader& header,
+                                        uint64_t marked_to) {
+  uint64_t at = kSegmentHeaderBytes;
+  while (std::optional<FoundFrame> frame = NextHeader(bytes, at, header.id)) {
+    const LogFrameHeader& h = frame->header;
+    if (frame->position >= marked_to) {
+      return h.kind == FrameKind::kMark ? SegmentEnd{h.index, h.term}
+                                        : SegmentEnd{h.index - 1, h.prev_term};
+    }
+    at = frame->position + FrameBytes(h.body_size);
+  }
+  return std::nullopt;
+}
+
+SegmentSalvage::SegmentSalvage(const SegmentHeader& header,
+                               const LogPoint& begin, const Buffer& bytes,
+                               const SegmentEnd& end)
+    : header_(header), begin_(begin), end_(end), last_(begin) {
+  Find(bytes);
+}
+
+void SegmentSalvage::Find(const Buffer& bytes) {
+  uint64_t at = kSegmentHeaderBytes;
+  while (std::optional<FoundFrame> frame =
+             NextHeader(bytes.view(), at, header_.id)) {
+    const LogFrameHeader& h = frame->header;
+    // Its body is passed over, damaged or not: a client chose those bytes.
+    at = frame->position + FrameBytes(h.body_size);
+    commit_ = std::max(commit_, h.commit);
+    const uint64_t body = frame->position + kLogFrameHeaderBytes;
+    if (h.kind != FrameKind::kEntry || h.index <= begin_.index ||
+        body + h.body_size > bytes.size()) {
+      continue;
+    }
+    absl::StatusOr<Entry> entry = DecodeEntry(bytes.Slice(body, h.body_size));
+    if (entry.ok() && entry->header.index == h.index &&
+        entry->header.term == h.term && IsWhole(*entry)) {
+      found_.emplace(h.index, Found{*std::move(entry), h.prev_term});
+    }
+  }
+}
+
+std::optional<LogHole> SegmentSalvage::NextHole() {
+  for (;;) {
+    auto next = found_.begin();
+    if (next != found_.end() && next->first == last_.index + 1) {
+      const Entry entry = std::move(next->second.entry);
+      found_.erase(next);
+      // Else it isn't this log's, whatever it is.
+      if (Continues(last_, entry.header)) Take(entry);
+      continue;
+    }
+    if (last_.index >= end_.index) return std::nullopt;
+    if (next == found_.end() || next->first > end_.index) {
+      return LogHole{last_.index + 1, end_.index, end_.term};
+    }
+    const Term before = next->second.before;
+    if (before >= last_.term && before <= end_.term) {
+      return LogHole{last_.index + 1, next->first - 1, before};
+    }
+    found_.erase(next);
+  }
+}
+
+void SegmentSalvage::Take(const Entry& entry) {
+  last_ = PointAfter(entry.header);
+  entries_.push_back(entry);
+}
+
+absl::Status SegmentSalvage::Fill(const std::vector<Entry>& entries) {
+  LogPoint point = last_;
+  for (const Entry& entry : entries) {
+    if (!Continues(point, entry.header) || !IsWhole(entry)) {
+      return absl::DataLossError(absl::StrCat(
+          "entry ", entry.header.index.value(),
+          " of another server doesn't continue the log before it here"));
+    }
+    point = PointAfter(entry.header);
+  }
+  for (const Entry& entry : entries) Take(entry);
+  found_.erase(found_.begin(), found_.upper_bound(last_.index));
+  return absl::OkStatus();
+}
+
+void SegmentSalvage::Drop() {
+  found_.clear();
+  end_ = SegmentEnd{last_.index, last_.term};
+}
+
+SegmentHeader SegmentSalvage::header() const {
+  SegmentHeader header = header_;
+  header.previous = begin_;
+  return header;
+}
+
+Buffers SegmentSalvage::Encode() const {
+  const SegmentHeader header = this->header();
+  const Index commit = std::min(commit_, last_.index);
+  Buffers out{EncodeSegmentHeader(header)};
+  FrameWriter writer(header);
+  for (const Entry& entry : entries_) {
+    writer.AppendEntry(entry, 0, commit, &out);
+  }
+  writer.AppendRestingMarks(writer.position(), commit, &out);
+  return out;
+}
+
+}  // namespace holdfast

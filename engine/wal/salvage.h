@@ -1,0 +1,103 @@
+#ifndef HOLDFAST_ENGINE_WAL_SALVAGE_H_
+#define HOLDFAST_ENGINE_WAL_SALVAGE_H_
+
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "engine/base/buffer.h"
+#include "engine/base/inline_function.h"
+#include "engine/base/types.h"
+#include "engine/env/completion.h"
+#include "engine/wal/entry.h"
+#include "engine/wal/segment.h"
+
+namespace holdfast {
+
+// Entries that were durable here and are damaged: other servers may have them.
+// The term of the last one tells them from other entries of these indexes
+// (Raft, section 5.3: the log matching property).
+struct LogHole {
+  Index first;
+  Index last;
+  Term last_term;
+
+  bool operator==(const LogHole&) const = default;
+};
+
+// What other servers know of a hole.
+struct Mended {
+  // From the hole's first one on, at least one; any number of them.
+  std::vector<Entry> entries;
+  // Instead: its last entry was never committed, and never will be, whatever
+  // this server said of it: so it may be dropped, with all behind it.
+  bool never_committed = false;
+};
+// Asks them, for as long as it takes; an error ends the recovery. `term`: this
+// server's; it acknowledged nothing in a later one.
+using MendFn = InlineFunction<void(const LogHole& hole, Term term,
+                                   ResultFn<Mended> done)>;
+
+// The last entry that a segment is known to have had.
+struct SegmentEnd {
+  Index index;
+  Term term;
+};
+// What a segment's own frames say of it: the last entry before the first
+// intact frame that stands where all was synced; nothing if there is no such
+// frame. Of a segment without a successor.
+std::optional<SegmentEnd> FindMarkedEnd(absl::string_view bytes,
+                                        const SegmentHeader& header,
+                                        uint64_t marked_to);
+
+// What can be had of a damaged segment: the entries that are whole by their own
+// checksums, wherever they stand in the file, in the log's order as its chained
+// hash has it; and, one after the other, the holes between them, which whoever
+// uses this fills with other servers' entries. Then the file can be written
+// anew.
+class SegmentSalvage {
+ public:
+  // The entries behind `begin` are wanted, which is the header's point, or a
+  // later one. They must go up to `end`; and those that are found right behind
+  // it are kept, too.
+  SegmentSalvage(const SegmentHeader& header, const LogPoint& begin,
+                 const Buffer& bytes, const SegmentEnd& end);
+
+  // The first entries that are missing; nothing: all are there.
+  std::optional<LogHole> NextHole();
+  // NextHole()'s, from the first one on. DATA_LOSS, and nothing taken: they
+  // don't continue the log.
+  absl::Status Fill(const std::vector<Entry>& entries);
+  // The log ends before NextHole().
+  void Drop();
+
+  const LogPoint& begin() const { return begin_; }
+  const LogPoint& last() const { return last_; }
+  const std::vector<Entry>& entries() const { return entries_; }
+  // The segment's bytes, once there is no hole: of the same id, with all of its
+  // entries, and with marks that say that they were synced.
+  Buffers Encode() const;
+  SegmentHeader header() const;
+
+ private:
+  struct Found {
+    Entry entry;
+    Term before;  // of the entry before it
+  };
+  void Find(const Buffer& bytes);
+  void Take(const Entry& entry);
+
+  SegmentHeader header_;
+  const LogPoint begin_;
+  SegmentEnd end_;
+  std::map<Index, Found> found_;  // behind last_
+  std::vector<Entry> entries_;    // behind begin_, without a gap
+  LogPoint last_;
+  Index commit_;
+};
+
+}  // namespace holdfast
+
+#endif  // HOLDFAST_ENGINE_WAL_SALVAGE_H_

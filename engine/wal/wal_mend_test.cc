@@ -1,0 +1,339 @@
+// Damage of a disk that other servers help to repair: whatever was synced and
+// is damaged, Open asks for it, and has all of the log again; and what it wrote
+// for that survives a power failure at any point.
+
+#include <algorithm>
+#include <cstdint>
+#include <set>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include "engine/wal/testing/wal_run.h"
+#include "engine/wal/wal.h"
+#include "gtest/gtest.h"
+
+namespace holdfast {
+namespace {
+
+bool Everything(size_t, size_t) { return true; }
+
+// A log of several segments with a cut, a restart and a marked tail.
+void WriteLog(WalRun* run) {
+  ASSERT_TRUE(run->Open().ok());
+  run->SetHardStateAndAppend({Term(1), ServerId(1)}, {0, 100, 3000});
+  run->RunUntilIdle();
+  run->Append(Term(1), {2000, 2000, 2000, 4000, 900});
+  run->RunUntilIdle();
+  run->SetHardState({Term(2), ServerId(3)});
+  run->CutAndAppend(Index(5), Term(2), {10, 700});
+  run->RunUntilIdle();
+  run->Append(Term(2), {5000, 5000, 3000, 300});
+  run->RunUntilIdle();
+  ASSERT_TRUE(run->Reopen().ok());
+  run->SetHardStateAndAppend({Term(4), ServerId(2)}, {0, 300, 1000});
+  run->RunUntilIdle();
+  run->Append(Term(4), {50});
+  run->RunUntilIdle();
+  ASSERT_TRUE(run->all_persisted());
+}
+
+class WalMendTest : public testing::Test {
+ protected:
+  void SetUp() override {
+    WriteLog(&run_);
+    for (const std::string& name : run_.disk().Names()) {
+      if (!ParseSegmentName(name).has_value()) continue;
+      std::string bytes = run_.disk().Contents(name);
+      if (bytes.find_last_not_of('\0') == std::string::npos) continue;  // spare
+      segments_.push_back({name, std::move(bytes)});
+    }
+    ASSERT_GE(segments_.size(), 4u);
+  }
+
+  struct NamedFile {
+    std::string name;
+    std::string bytes;
+  };
+
+  // The others have all of the log. They give so many entries at once.
+  void Help(WalRun* run, size_t at_once = 1000) {
+    run->SetMend([this, at_once](const LogHole& hole, Term term,
+                                 ResultFn<Mended> done) {
+      asked_.push_back(hole);
+      ASSERT_EQ(term, Term(4));
+      Mended mended;
+      for (const Entry& e : run_.log()) {
+        if (e.header.index < hole.first || e.header.index > hole.last) continue;
+        if (mended.entries.size() < at_once) mended.entries.push_back(e);
+        if (e.header.index == hole.last) {
+          ASSERT_EQ(e.header.term, hole.last_term);
+        }
+      }
+      ASSERT_FALSE(mended.entries.empty());
+      done(std::move(mended));
+    });
+  }
+
+  // Opens the log with a file replaced: it has all of it, and another start
+  // that asks nobody has, too.
+  void ExpectMended(const std::string& name, const std::string& bytes) {
+    WalRun after(run_, Everything);
+    after.disk().SetContents(name, bytes);
+    Help(&after, asked_.size() % 3 == 0 ? 1 : 1000);
+    const size_t asked = asked_.size();
+    ASSERT_TRUE(after.Open().ok());
+    ASSERT_TRUE(SameEntries(after.recovered(), run_.log()));
+    ASSERT_EQ(after.wal().hard_state(), run_.wal().hard_state());
+    if (asked_.size() == asked) return;
+    ++mended_;
+    EXPECT_EQ(after.wal().stats().segments_mended, 1u);
+    // It can be read, and written to.
+    auto read = after.Read(after.wal().first_index(), 1 << 20);
+    ASSERT_TRUE(read.ok()) << read.status();
+    after.SetHardStateAndAppend({Term(5), ServerId(1)}, {0, 100});
+    after.RunUntilIdle();
+    ASSERT_TRUE(after.all_persisted());
+    WalRun again(after, Everything);
+    ASSERT_TRUE(again.Open().ok());
+    ASSERT_EQ(again.WhyNotOf(after.Outcomes()), "");
+  }
+
+  WalRun run_;
+  std::vector<NamedFile> segments_;
+  std::vector<LogHole> asked_;
+  int mended_ = 0;
+};
+
+TEST_F(WalMendTest, AnyByte) {
+  for (const NamedFile& file : segments_) {
+    const size_t used = file.bytes.find_last_not_of('\0') + 1;
+    for (size_t at = kSegmentHeaderBytes; at < used; at += 7) {
+      SCOPED_TRACE(absl::StrCat(file.name, " at ", at));
+      std::string bytes = file.bytes;
+      bytes[at] = static_cast<char>(bytes[at] ^ (1 << at % 8));
+      ASSERT_NO_FATAL_FAILURE(ExpectMended(file.name, bytes));
+    }
+  }
+  EXPECT_GT(mended_, 1000);
+}
+
+TEST_F(WalMendTest, AnyBlock) {
+  for (size_t block : {512, 4096}) {
+    for (const NamedFile& file : segments_) {
+      const size_t used = file.bytes.find_last_not_of('\0') + 1;
+      for (size_t at = kSegmentHeaderBytes; at < used; at += block) {
+        for (char fill : {'\0', '\xff', 'x'}) {
+          SCOPED_TRACE(absl::StrCat(file.name, " at ", at, " of ", block));
+          std::string bytes = file.bytes;
+          size_t n = std::min(block, bytes.size() - at);
+          bytes.replace(at, n, n, fill);
+          ASSERT_NO_FATAL_FAILURE(ExpectMended(file.name, bytes));
+        }
+      }
+    }
+  }
+  EXPECT_GT(mended_, 100);
+}
+
+TEST_F(WalMendTest, MisdirectedBlocks) {
+  for (const NamedFile& file : segments_) {
+    const size_t used = file.bytes.find_last_not_of('\0') + 1;
+    for (const NamedFile& source : segments_) {
+      for (size_t to = kSegmentHeaderBytes; to + 512 <= used; to += 512) {
+        for (size_t from = 0; from + 512 <= used; from += 1536) {
+          SCOPED_TRACE(absl::StrCat(file.name, " from ", from, " of ",
+                                    source.name, " to ", to));
+          std::string bytes = file.bytes;
+          bytes.replace(to, 512, source.bytes, from, 512);
+          ASSERT_NO_FATAL_FAILURE(ExpectMended(file.name, bytes));
+        }
+      }
+    }
+  }
+}
+
+// All but the newest may end anywhere.
+TEST_F(WalMendTest, Truncated) {
+  for (const NamedFile& file : segments_) {
+    if (file.name == segments_.back().name) continue;
+    for (size_t end = kSegmentHeaderBytes; end < file.bytes.size();
+         end += 300) {
+      SCOPED_TRACE(absl::StrCat(file.name, " ends at ", end));
+      ASSERT_NO_FATAL_FAILURE(
+          ExpectMended(file.name, file.bytes.substr(0, end)));
+    }
+  }
+  EXPECT_GT(mended_, 10);
+}
+
+// In several places of several files at once.
+TEST_F(WalMendTest, ManyPlaces) {
+  for (size_t stride : {500, 1300, 5000}) {
+    WalRun after(run_, Everything);
+    for (const NamedFile& file : segments_) {
+      std::string bytes = file.bytes;
+      const size_t used = file.bytes.find_last_not_of('\0') + 1;
+      // The newest one's last marks stay.
+      const size_t end =
+          file.name == segments_.back().name ? used - 4096 - 128 : used;
+      for (size_t at = kSegmentHeaderBytes; at < end; at += stride) {
+        bytes[at] ^= 0x10;
+      }
+      after.disk().SetContents(file.name, bytes);
+    }
+    Help(&after, 2);
+    ASSERT_TRUE(after.Open().ok());
+    EXPECT_TRUE(SameEntries(after.recovered(), run_.log()));
+    EXPECT_GE(after.wal().stats().segments_mended, 2u);
+  }
+}
+
+// Behind a checkpoint only what comes after it is asked for.
+TEST_F(WalMendTest, BehindACheckpoint) {
+  for (Index index(1); index < run_.last().index; ++index) {
+    for (const NamedFile& file : segments_) {
+      const size_t used = file.bytes.find_last_not_of('\0') + 1;
+      for (size_t at = kSegmentHeaderBytes; at < used; at += 211) {
+        SCOPED_TRACE(absl::StrCat("behind ", index.value(), ": ", file.name,
+                                  " at ", at));
+        WalRun after(run_, Everything);
+        after.SetCheckpoint(run_.PointAt(index));
+        std::string bytes = file.bytes;
+        bytes[at] ^= 2;
+        after.disk().SetContents(file.name, bytes);
+        Help(&after);
+        asked_.clear();
+        ASSERT_TRUE(after.Open().ok());
+        for (const LogHole& hole : asked_) EXPECT_GT(hole.first, index);
+        ASSERT_EQ(after.WhyNotOf(
+                      {{run_.log(), run_.wal().hard_state(), LogPoint()}}),
+                  "");
+        WalRun again(after, Everything);
+        again.SetCheckpoint(run_.PointAt(index));
+        ASSERT_TRUE(again.Open().ok());
+        ASSERT_EQ(again.WhyNotOf(
+                      {{run_.log(), run_.wal().hard_state(), LogPoint()}}),
+                  "");
+      }
+    }
+  }
+}
+
+// What was never committed may be gone everywhere: the log ends before it then.
+TEST_F(WalMendTest, WhatWasNeverCommittedIsDropped) {
+  for (const NamedFile& file : segments_) {
+    const size_t used = file.bytes.find_last_not_of('\0') + 1;
+    for (size_t at = kSegmentHeaderBytes; at < used; at += 100) {
+      SCOPED_TRACE(absl::StrCat(file.name, " at ", at));
+      WalRun after(run_, Everything);
+      std::string bytes = file.bytes;
+      bytes[at] ^= 0x40;
+      after.disk().SetContents(file.name, bytes);
+      Index first;
+      after.SetMend([&](const LogHole& hole, Term, ResultFn<Mended> done) {
+        first = hole.first;
+        done(Mended{.entries = {}, .never_committed = true});
+      });
+      ASSERT_TRUE(after.Open().ok());
+      if (first == Index()) continue;
+      std::vector<Entry> before = run_.log();
+      before.resize(first.value() - 1);
+      ASSERT_TRUE(SameEntries(after.recovered(), before));
+      EXPECT_GT(after.wal().stats().entries_dropped, 0u);
+      after.Append(Term(4), {100, 2000});
+      after.RunUntilIdle();
+      WalRun again(after, Everything);
+      ASSERT_TRUE(again.Open().ok());
+      ASSERT_EQ(again.WhyNotOf(after.Outcomes()), "");
+    }
+  }
+}
+
+// Others' bytes aren't taken on trust.
+TEST_F(WalMendTest, ForeignEntriesAreNotTaken) {
+  const NamedFile& file = segments_[1];
+  std::string bytes = file.bytes;
+  bytes[kSegmentHeaderBytes + 100] ^= 1;
+  for (int how = 0; how < 3; ++how) {
+    WalRun after(run_, Everything);
+    after.disk().SetContents(file.name, bytes);
+    int asked = 0;
+    after.SetMend([&](const LogHole& hole, Term, ResultFn<Mended> done) {
+      Mended mended;
+      for (const Entry& e : run_.log()) {
+        if (e.header.index >= hole.first && e.header.index <= hole.last) {
+          mended.entries.push_back(e);
+        }
+      }
+      Entry& e = mended.entries.front();
+      if (++asked <= 2 && how == 0) e.header.chain ^= 1;
+      if (asked <= 2 && how == 1) {
+        e.payload = Buffer::Copy(std::string(e.payload.size(), 'x'));
+      }
+      if (asked <= 2 && how == 2) mended.entries.erase(mended.entries.begin());
+      done(std::move(mended));
+    });
+    ASSERT_TRUE(after.Open().ok());
+    EXPECT_EQ(asked, how == 2 && run_.log().empty() ? 0 : 3);
+    EXPECT_TRUE(SameEntries(after.recovered(), run_.log()));
+  }
+}
+
+// Nobody answers, or the process dies at any moment, or the power fails: the
+// next start finds what this one found, or what it has mended.
+TEST_F(WalMendTest, PowerFailsAtAnyMoment) {
+  const auto survives = [](uint64_t choice) {
+    return [choice](size_t write, size_t sector) {
+      return ((write * 7 + sector * 13 + choice * 31) >> (choice % 3)) % 2 == 0;
+    };
+  };
+  for (const NamedFile& file : segments_) {
+    const size_t used = file.bytes.find_last_not_of('\0') + 1;
+    for (size_t at = kSegmentHeaderBytes + 40; at < used; at += 1500) {
+      for (bool drop : {false, true}) {
+        for (size_t tasks = 0; tasks < 60; ++tasks) {
+          SCOPED_TRACE(absl::StrCat(file.name, " at ", at, ", ", tasks,
+                                    " tasks", drop ? ", dropped" : ""));
+          WalRun after(run_, Everything);
+          std::string bytes = file.bytes;
+          bytes[at] ^= 8;
+          after.disk().SetContents(file.name, bytes);
+          Index first;
+          if (drop) {
+            after.SetMend([&](const LogHole& hole, Term,
+                              ResultFn<Mended> done) {
+              first = hole.first;
+              done(Mended{.entries = {}, .never_committed = true});
+            });
+          } else {
+            Help(&after);
+          }
+          after.OpenFor(tasks);
+          for (uint64_t choice = 0; choice < 4; ++choice) {
+            WalRun again(after, survives(choice));
+            Help(&again);
+            ASSERT_TRUE(again.Open().ok());
+            const std::vector<Entry>& found = again.recovered();
+            std::vector<Entry> expected = run_.log();
+            // Of what is dropped, a part may be gone.
+            if (first != Index() && found.size() < expected.size()) {
+              ASSERT_GE(found.size(), first.value() - 1);
+              expected.resize(found.size());
+            }
+            ASSERT_TRUE(SameEntries(found, expected));
+            for (const std::string& name : again.disk().Names()) {
+              ASSERT_FALSE(absl::EndsWith(name, ".new")) << name;
+            }
+          }
+        }
+      }
+    }
+  }
+}
+
+}  // namespace
+}  // namespace holdfast
