@@ -29,7 +29,8 @@ Node::Node(const Env& env, NodeOptions options, NodeEvents* events)
                   },
               .on_client =
                   [this](InboundStream client) {
-                    if (!stopped_) events_->OnClient(std::move(client));
+                    if (stopped_ || repair_ != nullptr) return;
+                    events_->OnClient(std::move(client));
                   },
               .log_line = [this](absl::string_view line) { LogLine(line); }}),
       checkpoint_sender_(env.loop, options_.checkpoint_chunk_bytes,
@@ -246,6 +247,11 @@ void Node::Flush() {
 
 void Node::OnMessage(ServerId from, const MessageView& message) {
   if (stopped_) return;
+  if (message.type == WireType::kRepairQuestion ||
+      message.type == WireType::kRepairAnswer) {
+    return OnRepairMessage(from, message);
+  }
+  if (open_done_) return;  // it repairs its log
   if (core_ == nullptr) Adopt(from, ClusterId(message.group));
   if (core_ == nullptr || message.group != identity_.cluster_id.value()) return;
   if (message.type == WireType::kCheckpointChunk) {

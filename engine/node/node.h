@@ -25,6 +25,7 @@
 #include "engine/node/cold_read_pace.h"
 #include "engine/node/forming.h"
 #include "engine/node/identity.h"
+#include "engine/node/log_repair.h"
 #include "engine/node/membership.h"
 #include "engine/node/peer_boots.h"
 #include "engine/node/peers.h"
@@ -111,7 +112,8 @@ class Node : private Membership::Host {
   Node& operator=(const Node&) = delete;
 
   // Takes the directory, recovers the log (OnEntry for each entry), listens
-  // and dials. Done when it serves; it may not be formed yet. Once.
+  // and dials. Done when it serves; it may not be formed yet. If entries are
+  // damaged, it is done when the other servers have given them (LogRepair). Once.
   void Open(DoneFn done);
 
   // As a failure of the disk: it stops, and says why (OnStopped).
@@ -146,6 +148,9 @@ class Node : private Membership::Host {
   const ColdReadPace& cold_read_pace() const { return cold_read_pace_; }
   // Null before this server's directory is open.
   const Waypoints* waypoints() const { return waypoints_.get(); }
+  LogRepair::Stats repair_stats() const {
+    return repair_ == nullptr ? repair_stats_ : repair_->stats();
+  }
   // Whether it waits for another server to take over: nothing new should be
   // proposed.
   bool handing_over() const;
@@ -235,9 +240,10 @@ class Node : private Membership::Host {
   absl::Status TakeResume(const Checkpoint& resume);
   void OnIdentity(absl::StatusOr<Identity> identity);
   void OnPeerBootsOpen(absl::Status opened);
-  void OpenWal();
+  void OpenLog();
   void OnReplayed(const Entry& entry, Index commit);
   void OnWalOpen(absl::Status opened);
+  absl::Status Listen();
   void Serve();
   void TryToForm();
   void OnFormed();
@@ -252,6 +258,26 @@ class Node : private Membership::Host {
   void WriteIdentity(DoneFn done);
   void StartCore();
   void FinishOpen(absl::Status status);
+  // Repairing the log, and helping others to (node_repair.cc).
+  // Also while the log is repaired; null: not known.
+  const Configuration* known_configuration() const;
+  // DATA_LOSS: there is nobody to help.
+  absl::Status BeginRepair();
+  void AskOthers(const LogHole& hole, Term term, ResultFn<Mended> done);
+  void EndRepair();
+  void OnRepairCheckpoint(const CheckpointId& id, const std::string& bytes,
+                          ServerId from);
+  void PromiseTermOf(const Checkpoint& checkpoint, HardState state);
+  void Reopen();
+  void OnRepairMessage(ServerId from, const MessageView& message);
+  void OnRepairQuestion(const RepairQuestion& question);
+  // Answers with what of the hole is read.
+  ResultFn<std::vector<Entry>> RepairReader(RepairAnswer answer,
+                                            const LogHole& hole);
+  void AnswerWithCheckpoint(const RepairQuestion& question,
+                            RepairAnswer answer);
+  void AnswerRepair(RepairAnswer answer, std::vector<Entry> entries);
+
   HelloVerdict JudgeHello(const Hello& hello);
   void OnHello(const Hello& hello);
   void OnPeerUp(ServerId to);
@@ -279,6 +305,9 @@ class Node : private Membership::Host {
   void SendAppend(const Message& message);
   void OnReadIndexQuestion(const ReadIndexQuestion& question);
   void OnChunk(const CheckpointChunk& chunk, absl::string_view bytes);
+  // That it is the one that was announced, and this server can go on behind it.
+  absl::StatusOr<Checkpoint> CheckReceived(const CheckpointId& id,
+                                           const std::string& encoded) const;
   void OnReceivedCheckpoint(const Checkpoint& checkpoint);
   void Install();
   // DATA_LOSS: it isn't one of this log.
@@ -286,6 +315,7 @@ class Node : private Membership::Host {
   void BeginBehind(const Checkpoint& checkpoint);
   void BeginBehindLate();
   void SendCheckpoints();
+  void EncodeBase();
   void StartColdRead(const RaftColdRead& cold);
   void ReadCold(const RaftColdRead& cold);
   // At once or at its turn. There is one for each reader; an earlier one, which
@@ -332,6 +362,10 @@ class Node : private Membership::Host {
   std::unique_ptr<RaftCore> core_;
   RaftOutput output_;  // reused
   Peers peers_;
+  bool listening_ = false;
+  std::unique_ptr<LogRepair> repair_;  // while the log is opened and damaged
+  LogRepair::Stats repair_stats_;
+  std::unique_ptr<HardStateFile> repair_promise_;
   std::shared_ptr<const Configuration> linked_;  // that peers_ has links to
   CheckpointSender checkpoint_sender_;
   CheckpointReceiver checkpoint_receiver_;

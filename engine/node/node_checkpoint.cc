@@ -299,21 +299,43 @@ void Node::SendCheckpoints() {
       receivers.push_back(peer.id());
     }
   }
-  if (!receivers.empty() && base_encoded_.empty()) {
-    // The same bytes from whoever has it.
-    Checkpoint anybodys = base_;
-    anybodys.owner = Incarnation();
-    base_encoded_ = EncodeCheckpoint(anybodys);
-    base_id_ = CheckpointId{.index = base_.point.index,
-                            .chain = base_.point.chain,
-                            .bytes = base_encoded_.size(),
-                            .crc = Crc32c(base_encoded_.view())};
-  }
+  if (!receivers.empty()) EncodeBase();
   checkpoint_sender_.SetReceivers(receivers, base_id_, base_encoded_,
                                   core_->term());
 }
 
+void Node::EncodeBase() {
+  if (!base_encoded_.empty()) return;
+  // The same bytes from whoever has it.
+  Checkpoint anybodys = base_;
+  anybodys.owner = Incarnation();
+  base_encoded_ = EncodeCheckpoint(anybodys);
+  base_id_ = CheckpointId{.index = base_.point.index,
+                          .chain = base_.point.chain,
+                          .bytes = base_encoded_.size(),
+                          .crc = Crc32c(base_encoded_.view())};
+}
+
 // --- Receiving ---
+
+absl::StatusOr<Checkpoint> Node::CheckReceived(
+    const CheckpointId& id, const std::string& encoded) const {
+  absl::StatusOr<Checkpoint> checkpoint =
+      DecodeCheckpoint(Buffer::Copy(encoded));
+  absl::Status good = checkpoint.status();
+  if (good.ok()) good = ConfigurationOf(*checkpoint).status();
+  if (good.ok()) good = events_->CheckCheckpoint(*checkpoint);
+  if (good.ok() && Crc32c(encoded) != id.crc) {
+    good = absl::DataLossError("it doesn't match its checksum");
+  }
+  if (good.ok() && (checkpoint->cluster != identity_.cluster_id ||
+                    checkpoint->point.index != id.index ||
+                    checkpoint->point.chain != id.chain)) {
+    good = absl::InvalidArgumentError("it isn't the one that was announced");
+  }
+  if (!good.ok()) return good;
+  return checkpoint;
+}
 
 void Node::OnChunk(const CheckpointChunk& chunk, absl::string_view bytes) {
   // Of a leader that is none any more: it hears so from the core.
@@ -330,24 +352,14 @@ void Node::OnChunk(const CheckpointChunk& chunk, absl::string_view bytes) {
 
   const std::string encoded = checkpoint_receiver_.bytes();
   checkpoint_receiver_.Clear();
-  absl::StatusOr<Checkpoint> checkpoint =
-      DecodeCheckpoint(Buffer::Copy(encoded));
-  absl::Status good = checkpoint.status();
-  if (good.ok()) good = ConfigurationOf(*checkpoint).status();
-  if (good.ok()) good = events_->CheckCheckpoint(*checkpoint);
-  if (good.ok() && Crc32c(encoded) != chunk.id.crc) {
-    good = absl::DataLossError("it doesn't match its checksum");
+  absl::StatusOr<Checkpoint> checkpoint = CheckReceived(chunk.id, encoded);
+  if (checkpoint.ok() && checkpoint->point.term > core_->term()) {
+    checkpoint = absl::InvalidArgumentError("it is of a later term");
   }
-  if (good.ok() && (checkpoint->cluster != identity_.cluster_id ||
-                    checkpoint->point.index != chunk.id.index ||
-                    checkpoint->point.chain != chunk.id.chain ||
-                    checkpoint->point.term > core_->term())) {
-    good = absl::InvalidArgumentError("it isn't the one that was announced");
-  }
-  if (!good.ok()) {
+  if (!checkpoint.ok()) {
     return LogLine(
         absl::StrCat("event=bad_checkpoint peer=", chunk.from.value(),
-                     " why=\"", good.message(), "\""));
+                     " why=\"", checkpoint.status().message(), "\""));
   }
   if (absl::Status level =
           CheckLevel(*ConfigurationOf(*checkpoint)->configuration);

@@ -39,6 +39,10 @@ void Node::OnPeerBootsOpen(absl::Status opened) {
   } else if (!opened.ok()) {
     return FinishOpen(std::move(opened));
   }
+  OpenLog();
+}
+
+void Node::OpenLog() {
   Wal::Events events;
   events.on_persisted = [this](uint64_t sequence) {
     if (core_ == nullptr) return OnFormed();
@@ -49,6 +53,9 @@ void Node::OnPeerBootsOpen(absl::Status opened) {
   events.on_failed = [this](absl::Status why) { Stop(std::move(why)); };
   wal_ = std::make_unique<Wal>(env_.loop, env_.disk, identity_.incarnation,
                                options_.wal, std::move(events));
+  wal_->set_mend([this](const LogHole& hole, Term term, ResultFn<Mended> done) {
+    AskOthers(hole, term, std::move(done));
+  });
   checkpoint_file_ = std::make_unique<CheckpointFile>(
       env_.disk, identity_.incarnation, CheckpointKind::kBase);
   resume_file_ = std::make_unique<CheckpointFile>(
@@ -92,10 +99,15 @@ void Node::OnWalOpen(absl::Status opened) {
         "; clear its directory and let it join anew"));
   }
   if (absl::IsDataLoss(opened) && !checkpoint_damage_.ok()) {
-    // The log is what the newer checkpoint left of it.
+    // The log is what the newer checkpoint left of it. Another server's is as
+    // good.
+    if (repair_ != nullptr || BeginRepair().ok()) {
+      return repair_->FetchCheckpoint(checkpoint_damaged_to_);
+    }
     return FinishOpen(absl::DataLossError(absl::StrCat(
         checkpoint_damage_.message(), "; and without it: ", opened.message())));
   }
+  EndRepair();
   if (!opened.ok()) return FinishOpen(std::move(opened));
   if (!replay_error_.ok()) return FinishOpen(replay_error_);
   if (wal_->last_index() == Index(0)) {
@@ -133,10 +145,16 @@ DrawKey Node::LinkKey() const {
                  .actor = Actor(options_.id.value(), identity_.boot_count)};
 }
 
+absl::Status Node::Listen() {
+  if (listening_) return absl::OkStatus();
+  absl::Status listening = peers_.Listen(options_.listen);
+  listening_ = listening.ok();
+  return listening;
+}
+
 void Node::Serve() {
   if (stopped_) return FinishOpen(absl::CancelledError("closed meanwhile"));
-  if (absl::Status listening = peers_.Listen(options_.listen);
-      !listening.ok()) {
+  if (absl::Status listening = Listen(); !listening.ok()) {
     return FinishOpen(std::move(listening));
   }
   if (identity_.cluster_id.value() != 0) {
@@ -209,7 +227,8 @@ HelloVerdict Node::JudgeHello(const Hello& hello) {
                                 "of another cluster of the same name")};
   }
   if (hello.kind == StreamKind::kClient) return own;
-  if (!formed()) {
+  const Configuration* known = known_configuration();
+  if (known == nullptr) {
     if (MayBelong(hello.server_id, hello.cluster_id)) return own;
     return Refusal{
         RefusalReason::kNotMember,
@@ -219,9 +238,9 @@ HelloVerdict Node::JudgeHello(const Hello& hello) {
                            " isn't named by this server's --bootstrap")};
   }
   if (std::optional<Refusal> older = peer_boots_->Judge(hello)) return *older;
-  const Member* member = configuration()->Find(hello.server_id);
+  const Member* member = known->Find(hello.server_id);
   if (member != nullptr && member->incarnation == hello.incarnation) {
-    peer_boots_->Note(hello, *configuration());
+    peer_boots_->Note(hello, *known);
     return own;
   }
   // It knows of a later configuration, which says more than this one.
@@ -344,6 +363,13 @@ void Node::WriteIdentity(DoneFn done) {
 
 absl::Status Node::forming_status() const {
   if (formed()) return absl::OkStatus();
+  if (repair_ != nullptr) {
+    return absl::UnavailableError(absl::StrCat(
+        "entries ", repair_->hole().first.value(), " to ",
+        repair_->hole().last.value(),
+        " of this server's log are damaged: it asks the other servers for "
+        "them, and doesn't take part before it has them"));
+  }
   if (forming_ == nullptr) {
     return absl::UnavailableError(
         wal_ != nullptr && options_.bootstrap.empty()

@@ -86,6 +86,39 @@ absl::StatusOr<EntryMeta> MetaOf(const Entry& entry) {
   return meta;
 }
 
+namespace {
+
+// Of a payload that is nothing but entries.
+absl::StatusOr<std::vector<Entry>> DecodeEntries(absl::string_view what,
+                                                 uint32_t count,
+                                                 const Buffer& payload) {
+  if (count > payload.size() / kEntryHeaderBytes) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        what, ": ", count, " entries in ", payload.size(), " bytes"));
+  }
+  std::vector<Entry> entries;
+  entries.reserve(count);
+  size_t at = 0;
+  for (uint32_t i = 0; i < count; ++i) {
+    absl::StatusOr<Entry> entry = DecodeEntry(payload.SliceFrom(at));
+    if (!entry.ok()) return entry.status();
+    if (Crc32c(entry->payload.view()) != entry->header.payload_crc) {
+      return absl::DataLossError(absl::StrCat(
+          what, ": the payload of entry ", entry->header.index.value(),
+          " doesn't match its checksum"));
+    }
+    at += EntryBytes(*entry);
+    entries.push_back(*std::move(entry));
+  }
+  if (at != payload.size()) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        what, ": ", payload.size() - at, " bytes behind its last entry"));
+  }
+  return entries;
+}
+
+}  // namespace
+
 absl::StatusOr<ReceivedMessage> DecodeRaftMessage(absl::string_view header,
                                                   const Buffer& payload) {
   wire::RaftMessage proto;
@@ -112,32 +145,16 @@ absl::StatusOr<ReceivedMessage> DecodeRaftMessage(absl::string_view header,
   m.transfer = proto.transfer();
   m.sent_at = Instant(Duration(static_cast<int64_t>(proto.sent_at_ns())));
   m.promise = Duration(static_cast<int64_t>(proto.promise_ns()));
-  size_t at = 0;
-  if (proto.entry_count() > payload.size() / kEntryHeaderBytes) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("Raft message: ", proto.entry_count(), " entries in ",
-                     payload.size(), " bytes"));
-  }
-  m.entries.reserve(proto.entry_count());
-  received.entries.reserve(proto.entry_count());
-  for (uint32_t i = 0; i < proto.entry_count(); ++i) {
-    absl::StatusOr<Entry> entry = DecodeEntry(payload.SliceFrom(at));
-    if (!entry.ok()) return entry.status();
-    if (Crc32c(entry->payload.view()) != entry->header.payload_crc) {
-      return absl::DataLossError(absl::StrCat(
-          "Raft message: the payload of entry ", entry->header.index.value(),
-          " doesn't match its checksum"));
-    }
-    at += EntryBytes(*entry);
-    absl::StatusOr<EntryMeta> meta = MetaOf(*entry);
+  absl::StatusOr<std::vector<Entry>> entries =
+      DecodeEntries("Raft message", proto.entry_count(), payload);
+  if (!entries.ok()) return entries.status();
+  m.entries.reserve(entries->size());
+  for (const Entry& entry : *entries) {
+    absl::StatusOr<EntryMeta> meta = MetaOf(entry);
     if (!meta.ok()) return meta.status();
     m.entries.push_back(*std::move(meta));
-    received.entries.push_back(*std::move(entry));
   }
-  if (at != payload.size()) {
-    return absl::InvalidArgumentError(absl::StrCat(
-        "Raft message: ", payload.size() - at, " bytes behind its last entry"));
-  }
+  received.entries = *std::move(entries);
   return received;
 }
 
@@ -254,6 +271,112 @@ absl::StatusOr<ReadIndexAnswer> DecodeReadIndexAnswer(
                          .life = proto.life(),
                          .number = proto.number(),
                          .index = Index(proto.index())};
+}
+
+// --- Damaged entries
+
+namespace {
+
+void SetPart(const CheckpointId& id, uint64_t at, wire::CheckpointPart* proto) {
+  proto->set_index(id.index.value());
+  proto->set_chain(id.chain);
+  proto->set_bytes(id.bytes);
+  proto->set_crc(id.crc);
+  proto->set_at(at);
+}
+
+absl::Status GetPart(const wire::CheckpointPart& proto, CheckpointId* id,
+                     uint64_t* at) {
+  *id = CheckpointId{.index = Index(proto.index()),
+                     .chain = proto.chain(),
+                     .bytes = proto.bytes(),
+                     .crc = proto.crc()};
+  *at = proto.at();
+  if (id->bytes <= kCheckpointBytesMax && *at <= id->bytes) {
+    return absl::OkStatus();
+  }
+  return absl::InvalidArgumentError(
+      absl::StrCat("repair: expected a checkpoint of at most ",
+                   kCheckpointBytesMax, " bytes, found position ", *at, " of ",
+                   id->bytes));
+}
+
+}  // namespace
+
+std::string EncodeRepairQuestion(const RepairQuestion& question) {
+  wire::RepairQuestion proto;
+  proto.set_from(question.from.value());
+  proto.set_to(question.to.value());
+  proto.set_life(question.life);
+  proto.set_number(question.number);
+  proto.set_term(question.term.value());
+  proto.set_first(question.hole.first.value());
+  proto.set_last(question.hole.last.value());
+  proto.set_last_term(question.hole.last_term.value());
+  if (question.id.bytes > 0) {
+    SetPart(question.id, question.at, proto.mutable_part_of());
+  }
+  return proto.SerializeAsString();
+}
+
+std::string EncodeRepairAnswer(const RepairAnswer& answer) {
+  wire::RepairAnswer proto;
+  proto.set_from(answer.from.value());
+  proto.set_to(answer.to.value());
+  proto.set_life(answer.life);
+  proto.set_number(answer.number);
+  proto.set_outcome(static_cast<uint32_t>(answer.outcome));
+  proto.set_entry_count(static_cast<uint32_t>(answer.entries.size()));
+  proto.set_log_term(answer.log_term.value());
+  if (answer.id.bytes > 0) {
+    SetPart(answer.id, answer.at, proto.mutable_part_of());
+  }
+  return proto.SerializeAsString();
+}
+
+absl::StatusOr<RepairQuestion> DecodeRepairQuestion(absl::string_view header) {
+  wire::RepairQuestion proto;
+  if (!proto.ParseFromArray(header.data(), static_cast<int>(header.size())) ||
+      proto.first() == 0 || proto.first() > proto.last()) {
+    return absl::InvalidArgumentError("repair: not a question");
+  }
+  RepairQuestion question{.from = ServerId(proto.from()),
+                          .to = ServerId(proto.to()),
+                          .life = proto.life(),
+                          .number = proto.number(),
+                          .term = Term(proto.term()),
+                          .hole = {.first = Index(proto.first()),
+                                   .last = Index(proto.last()),
+                                   .last_term = Term(proto.last_term())}};
+  absl::Status part = GetPart(proto.part_of(), &question.id, &question.at);
+  if (!part.ok()) return part;
+  return question;
+}
+
+absl::StatusOr<RepairAnswer> DecodeRepairAnswer(absl::string_view header,
+                                                const Buffer& payload) {
+  wire::RepairAnswer proto;
+  if (!proto.ParseFromArray(header.data(), static_cast<int>(header.size())) ||
+      proto.outcome() < 1 || proto.outcome() > 5) {
+    return absl::InvalidArgumentError("repair: not an answer");
+  }
+  RepairAnswer answer{.from = ServerId(proto.from()),
+                      .to = ServerId(proto.to()),
+                      .life = proto.life(),
+                      .number = proto.number(),
+                      .outcome = static_cast<RepairOutcome>(proto.outcome()),
+                      .log_term = Term(proto.log_term())};
+  absl::Status part = GetPart(proto.part_of(), &answer.id, &answer.at);
+  if (!part.ok()) return part;
+  if (answer.outcome == RepairOutcome::kPart) {
+    answer.part = payload;
+    return answer;
+  }
+  absl::StatusOr<std::vector<Entry>> entries =
+      DecodeEntries("repair", proto.entry_count(), payload);
+  if (!entries.ok()) return entries.status();
+  answer.entries = *std::move(entries);
+  return answer;
 }
 
 }  // namespace holdfast

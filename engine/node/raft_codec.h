@@ -11,6 +11,7 @@
 #include "engine/raft/message.h"
 #include "engine/wal/checkpoint_file.h"
 #include "engine/wal/entry.h"
+#include "engine/wal/salvage.h"
 
 namespace holdfast {
 
@@ -95,6 +96,55 @@ std::string EncodeReadIndexAnswer(const ReadIndexAnswer& answer);
 absl::StatusOr<ReadIndexQuestion> DecodeReadIndexQuestion(
     absl::string_view header);
 absl::StatusOr<ReadIndexAnswer> DecodeReadIndexAnswer(absl::string_view header);
+
+// --- Damaged entries
+
+// A hole in a server's log (engine/wal/salvage.h), or, with id.bytes above 0, the
+// bytes from `at` on of the checkpoint that an answer spoke of.
+struct RepairQuestion {
+  ServerId from;
+  ServerId to;
+  uint64_t life = 0;  // of the process that asks
+  uint64_t number = 0;
+  Term term;  // of the server that asks
+  LogHole hole;
+  CheckpointId id;
+  uint64_t at = 0;
+};
+
+// The numbers are on the wire.
+enum class RepairOutcome : uint8_t {
+  kEntries = 1,  // from the hole's first one on
+  // Its log has another entry than the hole's last one, or none there.
+  kLacks = 2,
+  // It has them, and can't read them now.
+  kUnreadable = 3,
+  // It begins behind a checkpoint that stands for all of them.
+  kCheckpoint = 4,
+  kPart = 5,  // of that checkpoint
+};
+
+struct RepairAnswer {
+  ServerId from;
+  ServerId to;
+  uint64_t life = 0;
+  uint64_t number = 0;
+  RepairOutcome outcome = RepairOutcome::kUnreadable;
+  Term log_term;  // of its last entry
+  CheckpointId id;
+  uint64_t at = 0;
+  std::vector<Entry> entries;  // share the payload's bytes
+  Buffer part;
+};
+
+std::string EncodeRepairQuestion(const RepairQuestion& question);
+// Without the payload, which is EncodeEntries(entries), or the part.
+std::string EncodeRepairAnswer(const RepairAnswer& answer);
+// INVALID_ARGUMENT when it isn't one, DATA_LOSS when an entry's payload doesn't
+// match its checksum.
+absl::StatusOr<RepairQuestion> DecodeRepairQuestion(absl::string_view header);
+absl::StatusOr<RepairAnswer> DecodeRepairAnswer(absl::string_view header,
+                                                const Buffer& payload);
 
 }  // namespace holdfast
 

@@ -50,6 +50,8 @@ enum class WireType : uint8_t {
   kCheckpointAnswer = 18,
   kReadIndexQuestion = 19,
   kReadIndexAnswer = 20,
+  kRepairQuestion = 21,
+  kRepairAnswer = 22,
   // engine/peer/client.proto: requests,
   kRegisterSession = 32,
   kAppend = 33,

@@ -166,7 +166,7 @@ void WalRecovery::JudgeNewest() {
   });
 }
 
-void WalRecovery::Arrange() {
+void WalRecovery::NoteLive() {
   Index live_last(UINT64_MAX);
   bool newest = true;
   for (auto c = candidates_.rbegin(); c != candidates_.rend(); ++c) {
@@ -175,6 +175,10 @@ void WalRecovery::Arrange() {
     c->live_last = live_last;
     live_last = std::min(live_last, c->header->first_index() - 1);
   }
+}
+
+void WalRecovery::Arrange() {
+  NoteLive();
   if (absl::Status there = CheckSealed(); !there.ok()) {
     return Finish(std::move(there));
   }
@@ -345,6 +349,9 @@ absl::Status WalRecovery::TakeEntries(const Candidate& c,
   } else if (!tail_.empty()) {
     // All of it gets rewritten.
     leftovers_.push_back(SegmentName(c.id));
+  } else if (c.newest && c.id != empty_id_) {
+    // It cuts what stands before it, as long as no newer one does.
+    result_.replaced.push_back(SegmentName(c.id));
   }
   return absl::OkStatus();
 }
@@ -446,32 +453,24 @@ void WalRecovery::OnMended(size_t i, const LogHole& hole,
   }
   result_.stats.entries_dropped += hole.last - hole.first + 1;
   salvage_->Drop();
-  DropBehind(i);
+  CutBehind(i);
 }
 
-void WalRecovery::DropBehind(size_t i) {
-  const bool empty = salvage_->entries().empty();
-  if (candidates_.size() == i + 1 && !empty) {
-    candidates_[i].newest = true;
-    candidates_[i].live_last = Index(UINT64_MAX);
-    return FillHole(i);
-  }
-  if (candidates_.size() == i) {
+void WalRecovery::CutBehind(size_t i) {
+  before_tail_ = salvage_->last();
+  const uint64_t id = result_.next_id;
+  BeginSegment(kSegmentHeaderBytes + 2 * kBlockBytes, [this, i, id] {
+    Candidate& empty = candidates_.emplace_back();
+    empty.id = id;
+    empty.bytes = tail_file_->size();
+    empty.file = tail_file_;
+    empty.header = tail_header_;
+    reached_ = Index();
+    NoteLive();
+    if (!salvage_->entries().empty()) return FillHole(i);
     salvage_ = nullptr;
-    return ScanNext(i);
-  }
-  const std::string name = SegmentName(candidates_.back().id);
-  reached_ = Index();
-  candidates_.pop_back();
-  disk_->Remove(name, scope_.Wrap([this, i](absl::Status removed) {
-    if (!removed.ok() && !absl::IsNotFound(removed)) {
-      return Finish(std::move(removed));
-    }
-    disk_->SyncDir(scope_.Wrap([this, i](absl::Status synced) {
-      if (!synced.ok()) return Finish(std::move(synced));
-      DropBehind(i);
-    }));
-  }));
+    ScanNext(i);
+  });
 }
 
 void WalRecovery::ReplaceSegment(size_t i) {
@@ -626,6 +625,11 @@ void WalRecovery::RewriteTail() {
   if (!tail_.empty()) ++result_.stats.tails_rewritten;
   uint64_t bytes = kSegmentHeaderBytes + 2 * kBlockBytes;  // and the marks
   for (const Entry& e : tail_) bytes += FrameBytes(EntryBytes(e));
+  BeginSegment(bytes, [this] { Tidy(); });
+}
+
+void WalRecovery::BeginSegment(uint64_t bytes, Task then) {
+  sealed_ = std::move(then);
   disk_->Allocate(
       SegmentName(result_.next_id), bytes,
       scope_.Wrap([this](absl::StatusOr<std::unique_ptr<File>> file) {
@@ -640,12 +644,10 @@ void WalRecovery::RewriteTail() {
 
 void WalRecovery::WriteTail(std::shared_ptr<File> file) {
   tail_file_ = std::move(file);
-  SegmentHeader header;
-  header.owner = owner_;
-  header.id = result_.next_id++;
-  header.previous = before_tail_;
-  FrameWriter writer(header);
-  LogSegment segment(header, tail_file_);
+  tail_header_ = SegmentHeader{
+      .owner = owner_, .id = result_.next_id++, .previous = before_tail_};
+  FrameWriter writer(tail_header_);
+  LogSegment segment(tail_header_, tail_file_);
   Buffers frames;
   for (const Entry& e : tail_) {
     segment.Note(e.header, writer.position(), writer.seed());
@@ -658,9 +660,9 @@ void WalRecovery::WriteTail(std::shared_ptr<File> file) {
   Buffers marks;
   writer.AppendRestingMarks(end, result_.commit, &marks);
   segment.set_end(writer.position());
-  Buffer block = EncodeSegmentHeader(header);
+  Buffer block = EncodeSegmentHeader(tail_header_);
   if (tail_.empty()) {
-    result_.replaced.push_back(SegmentName(header.id));
+    if (write_empty_) result_.replaced.push_back(SegmentName(tail_header_.id));
     return SealTail(end, std::move(block), std::move(marks));
   }
   result_.segments.push_back(std::move(segment));
@@ -675,7 +677,7 @@ void WalRecovery::SealTail(uint64_t end, Buffer header, Buffers marks) {
   WriteAndSync(tail_file_.get(), 0, {std::move(header)},
                [this, end, marks = std::move(marks)]() mutable {
                  WriteAndSync(tail_file_.get(), end, std::move(marks),
-                              [this] { Tidy(); });
+                              [this] { std::exchange(sealed_, nullptr)(); });
                });
 }
 

@@ -121,6 +121,7 @@ class WalRecovery {
   void JudgeNewest();
   // Decides which entries of which segment are live.
   void Arrange();
+  void NoteLive();
   // The segments before the resume point are all there.
   absl::Status CheckSealed() const;
   void ScanNext(size_t i);
@@ -139,9 +140,9 @@ class WalRecovery {
   void OnTerm(size_t i, absl::StatusOr<HardStateFile::Found> found);
   void FillHole(size_t i);
   void OnMended(size_t i, const LogHole& hole, absl::StatusOr<Mended> mended);
-  // The log ends within the segment: removes those behind it, the last one
-  // first, so that no gap can be left, and the segment, if nothing is left.
-  void DropBehind(size_t i);
+  // The log ends within the segment that is being mended. As any cut, this one
+  // is a new segment, here without an entry.
+  void CutBehind(size_t i);
   void ReplaceSegment(size_t i);
   void OnReplaced(size_t i, absl::StatusOr<std::unique_ptr<File>> file);
   // That it is the log of the resume point, once that is reached.
@@ -158,6 +159,8 @@ class WalRecovery {
   void OnHardState(absl::StatusOr<HardStateFile::Found> found);
   void RemoveVoid();
   void RewriteTail();
+  // One behind before_tail_, with the entries of tail_.
+  void BeginSegment(uint64_t bytes, Task then);
   void WriteTail(std::shared_ptr<File> file);
   void SealTail(uint64_t end, Buffer header, Buffers marks);
   void WriteAndSync(File* file, uint64_t at, Buffers data, Task then);
@@ -197,6 +200,8 @@ class WalRecovery {
   std::vector<Entry> tail_;
   LogPoint before_tail_;
   std::shared_ptr<File> tail_file_;  // that they are written to
+  SegmentHeader tail_header_;
+  Task sealed_;  // when that is durable
   // Of the segment that is being mended.
   std::unique_ptr<SegmentSalvage> salvage_;
   std::unique_ptr<HardStateFile> term_file_;

@@ -60,6 +60,14 @@ void Wal::Recover(const LogPoint& base, const WalResume& resume,
   recovery_->Run();
 }
 
+bool Wal::HasWhileMending(Index index, Term term) const {
+  CHECK(recovery_ != nullptr);
+  const absl::Span<const Entry> mended = recovery_->mended();
+  return !mended.empty() && mended.front().header.index <= index &&
+         index <= mended.back().header.index &&
+         mended[index - mended.front().header.index].header.term == term;
+}
+
 void Wal::ReadWhileMending(Index first, size_t max_bytes,
                            ResultFn<std::vector<Entry>> done) {
   CHECK(recovery_ != nullptr);

@@ -117,8 +117,11 @@ class Wal {
   // whose help it replaces the files in which they stood. `done` of Open may take
   // as long as they do. Without it, damage is DATA_LOSS.
   void set_mend(MendFn mend) { mend_ = std::move(mend); }
-  // While Open waits for them: entries from `first` on that are whole here, at
-  // least one, and about max_bytes. OUT_OF_RANGE: none that Open has passed.
+  // While Open waits for them, of the file that it mends: whether it has the
+  // entry.
+  bool HasWhileMending(Index index, Term term) const;
+  // Likewise: entries from `first` on that are whole here, at least one, and
+  // about max_bytes. OUT_OF_RANGE: none that Open has passed.
   void ReadWhileMending(Index first, size_t max_bytes,
                         ResultFn<std::vector<Entry>> done);
   // As Open, for a log that is only to be read: nothing on the disk changes,

@@ -1,0 +1,147 @@
+#include "engine/node/log_repair.h"
+
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "engine/base/check.h"
+#include "engine/base/crc32c.h"
+
+namespace holdfast {
+
+LogRepair::LogRepair(Loop* loop, uint64_t life, Duration timeout,
+                     std::vector<ServerId> others, Callbacks callbacks)
+    : loop_(loop),
+      timeout_(timeout),
+      others_(std::move(others)),
+      callbacks_(std::move(callbacks)) {
+  CHECK(!others_.empty());
+  question_.life = life;
+}
+
+void LogRepair::Fetch(const LogHole& hole, Term term, ResultFn<Mended> done) {
+  CHECK(!asking_);
+  asking_ = true;
+  done_ = std::move(done);
+  question_.hole = hole;
+  question_.term = term;
+  if (hole.last != told_of_) {
+    told_of_ = hole.last;
+    callbacks_.log_line(absl::StrCat(
+        "event=log_damaged first=", hole.first.value(),
+        " last=", hole.last.value(), " last_term=", hole.last_term.value()));
+  }
+  // Whoever had the ones before most likely has these.
+  in_vain_ = 0;
+  if (question_.to == ServerId()) return AskNext();
+  Ask();
+}
+
+void LogRepair::FetchCheckpoint(Index at_least) {
+  CHECK(!asking_);
+  asking_ = true;
+  done_ = nullptr;
+  // Of no term: nobody has such an entry.
+  question_.hole = LogHole{.first = at_least, .last = at_least};
+  question_.term = Term();
+  AskNext();
+}
+
+void LogRepair::Again() {
+  asking_ = true;
+  ++in_vain_;
+  AskNext();
+}
+
+void LogRepair::AskNext() {
+  question_.id = CheckpointId();
+  question_.at = 0;
+  part_.clear();
+  if (in_vain_ > 0 && in_vain_ % others_.size() == 0) {
+    callbacks_.log_line(absl::StrCat("event=repair_waits first=",
+                                     question_.hole.first.value(),
+                                     " last=", question_.hole.last.value()));
+    ++in_vain_;
+    timer_ = loop_->After(timeout_, [this] { AskNext(); });
+    return;
+  }
+  question_.to = others_[next_++ % others_.size()];
+  Ask();
+}
+
+void LogRepair::Ask() {
+  ++question_.number;
+  ++stats_.asked;
+  timer_ = loop_->After(timeout_, [this] {
+    ++in_vain_;
+    AskNext();
+  });
+  callbacks_.send(question_);
+}
+
+void LogRepair::OnAnswer(const RepairAnswer& answer) {
+  if (!asking_ || answer.life != question_.life ||
+      answer.number != question_.number || answer.from != question_.to) {
+    return;
+  }
+  const LogHole& hole = question_.hole;
+  switch (answer.outcome) {
+    case RepairOutcome::kEntries: {
+      Mended mended;
+      for (const Entry& entry : answer.entries) {
+        if (entry.header.index <= hole.last) mended.entries.push_back(entry);
+      }
+      if (mended.entries.empty() || !done_) break;
+      return Finish(std::move(mended));
+    }
+    case RepairOutcome::kLacks:
+      ++stats_.lacking;
+      if (done_ && answer.log_term > hole.last_term &&
+          answer.log_term >= question_.term) {
+        ++stats_.never_committed;
+        return Finish(Mended{.entries = {}, .never_committed = true});
+      }
+      break;
+    case RepairOutcome::kUnreadable:
+      ++stats_.unreadable;
+      break;
+    case RepairOutcome::kCheckpoint:
+      if (answer.id.bytes == 0 || answer.id.index < hole.first) break;
+      question_.id = answer.id;
+      question_.at = 0;
+      part_.clear();
+      return Ask();
+    case RepairOutcome::kPart:
+      return OnPart(answer);
+  }
+  ++in_vain_;
+  AskNext();
+}
+
+void LogRepair::Finish(Mended mended) {
+  timer_.Cancel();
+  asking_ = false;
+  ResultFn<Mended> done = std::move(done_);
+  done_ = nullptr;
+  done(std::move(mended));
+}
+
+void LogRepair::OnPart(const RepairAnswer& answer) {
+  const bool fits = answer.id == question_.id && answer.at == part_.size() &&
+                    !answer.part.empty() &&
+                    answer.part.size() <= answer.id.bytes - answer.at;
+  if (fits) part_.append(answer.part.data(), answer.part.size());
+  if (fits && part_.size() < question_.id.bytes) {
+    question_.at = part_.size();
+    return Ask();
+  }
+  if (!fits || Crc32c(part_) != question_.id.crc) {
+    ++in_vain_;
+    return AskNext();
+  }
+  timer_.Cancel();
+  asking_ = false;
+  ++stats_.checkpoints;
+  callbacks_.on_checkpoint(question_.id, std::move(part_), answer.from);
+}
+
+}  // namespace holdfast

@@ -1,0 +1,103 @@
+#ifndef HOLDFAST_ENGINE_NODE_LOG_REPAIR_H_
+#define HOLDFAST_ENGINE_NODE_LOG_REPAIR_H_
+
+#include <cstddef>
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+#include "engine/base/inline_function.h"
+#include "engine/base/types.h"
+#include "engine/env/completion.h"
+#include "engine/env/loop.h"
+#include "engine/node/raft_codec.h"
+#include "engine/wal/salvage.h"
+
+namespace holdfast {
+
+// Entries that were durable on this server and are damaged now: asks the other
+// servers for them, one after the other, again and again, until one of them has
+// them ("Protocol-Aware Recovery for Consensus-Based Storage", FAST 2018). As
+// long as this server lacks them it has no part in Raft: it acknowledged them, so
+// it may not vote, or be counted, as one that never had them.
+//
+// Whom it asks answers
+// - with entries: those of that index and term are the same everywhere;
+// - or that it lacks them. That says nothing, unless its log has an entry of a
+//   term which is later than theirs, and not before the term that this server is
+//   in. Then the leader of that term lacked them, too; so they weren't committed
+//   before (leader completeness), and what this server acknowledged in its own
+//   term or before can't be counted any more: they may be dropped. A question
+//   carries this server's term, which brings the others there, so that one that
+//   they elect afterwards brings such an entry.
+// - or that they are behind its checkpoint, which this server takes in place of
+//   them.
+class LogRepair {
+ public:
+  struct Callbacks {
+    InlineFunction<void(const RepairQuestion&)> send;
+    // An intact one, by its id's checksum, as encoded, of that server.
+    InlineFunction<void(const CheckpointId&, std::string bytes, ServerId from)>
+        on_checkpoint;
+    InlineFunction<void(absl::string_view line)> log_line;
+  };
+
+  // `life`: of this process, unlike any other's. Whoever is asked has `timeout`
+  // to answer.
+  LogRepair(Loop* loop, uint64_t life, Duration timeout,
+            std::vector<ServerId> others, Callbacks callbacks);
+
+  // Done when another server had some of them, or knows that they may go; or
+  // never, if there is a checkpoint in their place. One at a time.
+  void Fetch(const LogHole& hole, Term term, ResultFn<Mended> done);
+  // Asks for nothing but a checkpoint, up to that index at least.
+  void FetchCheckpoint(Index at_least);
+  void OnAnswer(const RepairAnswer& answer);
+  // The checkpoint won't do.
+  void Again();
+  const LogHole& hole() const { return question_.hole; }
+
+  struct Stats {
+    uint64_t asked = 0;
+    uint64_t lacking = 0;
+    uint64_t unreadable = 0;
+    uint64_t never_committed = 0;
+    uint64_t checkpoints = 0;
+
+    template <typename Fn>  // fn(name, value)
+    void ForEach(Fn fn) const {
+      fn("repair_asked", asked);
+      fn("repair_other_lacks", lacking);
+      fn("repair_other_cannot_read", unreadable);
+      fn("repair_never_committed", never_committed);
+      fn("repair_by_checkpoint", checkpoints);
+    }
+  };
+  const Stats& stats() const { return stats_; }
+
+ private:
+  void AskNext();
+  void Ask();
+  void Finish(Mended mended);
+  void OnPart(const RepairAnswer& answer);
+
+  Loop* const loop_;
+  const Duration timeout_;
+  const std::vector<ServerId> others_;
+  Callbacks callbacks_;
+  RepairQuestion question_;  // the last one
+  ResultFn<Mended> done_;  // null: there is nothing to ask, or a checkpoint only
+  bool asking_ = false;
+  size_t next_ = 0;
+  size_t in_vain_ = 0;  // asked since the last success
+  Index told_of_;       // the last entry that the log line was about
+  std::string part_;    // of the checkpoint question_.id
+  Timer timer_;
+  Stats stats_;
+};
+
+}  // namespace holdfast
+
+#endif  // HOLDFAST_ENGINE_NODE_LOG_REPAIR_H_

@@ -1,0 +1,246 @@
+// How a Node repairs damaged entries with the help of the others, before it
+// serves; and how it helps them.
+
+#include <algorithm>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "engine/base/check.h"
+#include "engine/node/node.h"
+
+namespace holdfast {
+namespace {
+
+// Of entries in one answer.
+constexpr size_t kRepairBytes = 256 << 10;
+
+}  // namespace
+
+// --- Being helped ---
+
+const Configuration* Node::known_configuration() const {
+  if (formed()) return configuration();
+  if (repair_ == nullptr) return nullptr;
+  const Trail& trail = recovered_.trail;
+  return trail.ConfigurationAtOrBelow(trail.last_index()).configuration.get();
+}
+
+absl::Status Node::BeginRepair() {
+  const Trail& trail = recovered_.trail;
+  const std::shared_ptr<const Configuration> known =
+      trail.ConfigurationAtOrBelow(trail.last_index()).configuration;
+  const std::vector<Member> members = known != nullptr && !known->voters.empty()
+                                          ? known->Everyone()
+                                          : options_.bootstrap;
+  std::vector<ServerId> others;
+  for (const Member& m : members) {
+    if (m.id != options_.id) others.push_back(m.id);
+  }
+  if (others.empty()) {
+    return absl::DataLossError("there is no other server that may have them");
+  }
+  if (absl::Status listening = Listen(); !listening.ok()) return listening;
+  peers_.SetMembers(members, LinkKey());
+  repair_ = std::make_unique<LogRepair>(
+      env_.loop, identity_.lives.front(), options_.raft.election_timeout_max,
+      std::move(others),
+      LogRepair::Callbacks{
+          .send =
+              [this](const RepairQuestion& question) {
+                RepairQuestion out = question;
+                out.from = options_.id;
+                SendTo(out.to, WireType::kRepairQuestion,
+                       EncodeRepairQuestion(out), {});
+              },
+          .on_checkpoint =
+              [this](const CheckpointId& id, std::string bytes, ServerId from) {
+                OnRepairCheckpoint(id, bytes, from);
+              },
+          .log_line = [this](absl::string_view line) { LogLine(line); }});
+  return absl::OkStatus();
+}
+
+void Node::AskOthers(const LogHole& hole, Term term, ResultFn<Mended> done) {
+  absl::Status begun;
+  if (repair_ == nullptr) begun = BeginRepair();
+  if (!begun.ok()) {
+    return env_.loop->Post(scope_.Wrap(
+        [done = std::move(done), begun]() mutable { done(std::move(begun)); }));
+  }
+  repair_->Fetch(hole, term, std::move(done));
+}
+
+void Node::EndRepair() {
+  // Not within its own callback.
+  if (repair_ == nullptr) return;
+  repair_stats_ = repair_->stats();
+  env_.loop->Post(scope_.Wrap(
+      [done = std::shared_ptr<LogRepair>(std::move(repair_))] {}));
+}
+
+void Node::OnRepairCheckpoint(const CheckpointId& id, const std::string& bytes,
+                              ServerId from) {
+  absl::StatusOr<Checkpoint> checkpoint = CheckReceived(id, bytes);
+  if (checkpoint.ok() && checkpoint->point.index <= base_.point.index) {
+    checkpoint = absl::InvalidArgumentError("it is older than this server's");
+  }
+  if (!checkpoint.ok()) {
+    LogLine(absl::StrCat("event=bad_checkpoint peer=", from.value(), " why=\"",
+                         checkpoint.status().message(), "\""));
+    return repair_->Again();
+  }
+  LogLine(absl::StrCat("event=repair_by_checkpoint index=",
+                       checkpoint->point.index.value(),
+                       " peer=", from.value()));
+  // Within the log's own recovery, which ends here.
+  env_.loop->Post(scope_.Wrap([this, checkpoint = *std::move(checkpoint)] {
+    if (stopped_) return;
+    wal_ = nullptr;
+    EndRepair();
+    repair_promise_ =
+        std::make_unique<HardStateFile>(env_.disk, identity_.incarnation);
+    repair_promise_->Open(
+        true, [this, checkpoint](absl::StatusOr<HardStateFile::Found> found) {
+          if (!found.ok()) return FinishOpen(found.status());
+          PromiseTermOf(checkpoint, *found->state);
+        });
+  }));
+}
+
+void Node::PromiseTermOf(const Checkpoint& checkpoint, HardState state) {
+  auto write = [this, checkpoint](absl::Status promised) {
+    if (!promised.ok()) return FinishOpen(std::move(promised));
+    checkpoint_file_->Write(checkpoint,
+                            scope_.Wrap([this](absl::Status written) {
+                              if (!written.ok()) {
+                                return FinishOpen(std::move(written));
+                              }
+                              Reopen();
+                            }));
+  };
+  if (state.term >= checkpoint.point.term) return write(absl::OkStatus());
+  repair_promise_->Write({checkpoint.point.term, ServerId()}, std::move(write));
+}
+
+void Node::Reopen() {
+  recovered_ = RaftRecovered();
+  replay_error_ = absl::OkStatus();
+  first_chain_ = ClusterId();
+  base_ = Checkpoint();
+  resume_ = WalResume();
+  OpenLog();
+}
+
+void Node::OnRepairMessage(ServerId from, const MessageView& message) {
+  if (message.group != identity_.cluster_id.value() ||
+      (core_ == nullptr && repair_ == nullptr)) {
+    return;
+  }
+  if (message.type == WireType::kRepairQuestion) {
+    absl::StatusOr<RepairQuestion> question =
+        DecodeRepairQuestion(message.header);
+    if (!question.ok() || question->from != from) return;
+    return OnRepairQuestion(*question);
+  }
+  absl::StatusOr<RepairAnswer> answer =
+      DecodeRepairAnswer(message.header, message.payload);
+  if (!answer.ok() || answer->from != from || repair_ == nullptr) return;
+  repair_->OnAnswer(*answer);
+}
+
+// --- Helping ---
+
+void Node::OnRepairQuestion(const RepairQuestion& question) {
+  RepairAnswer answer;
+  answer.from = options_.id;
+  answer.to = question.from;
+  answer.life = question.life;
+  answer.number = question.number;
+  const LogHole& hole = question.hole;
+  if (core_ == nullptr) {
+    // It waits for others itself; what it has passed is as good as ever.
+    if (wal_ == nullptr ||
+        (!recovered_.trail.Has(hole.last, hole.last_term) &&
+         !wal_->HasWhileMending(hole.last, hole.last_term))) {
+      return AnswerRepair(std::move(answer), {});
+    }
+    return wal_->ReadWhileMending(hole.first, kRepairBytes,
+                                  RepairReader(std::move(answer), hole));
+  }
+  if (question.term > core_->term()) {
+    // As any message would: the term is on its way to all.
+    Message term;
+    term.type = MessageType::kVoteAnswer;
+    term.from = question.from;
+    term.to = options_.id;
+    term.term = question.term;
+    term.rejected = true;
+    Step(Receive{std::move(term)});
+    if (stopped_) return;
+  }
+  const Trail& trail = core_->trail();
+  answer.log_term = trail.last_term();
+  if (hole.first <= trail.base_index()) {
+    return AnswerWithCheckpoint(question, std::move(answer));
+  }
+  if (!trail.Has(hole.last, hole.last_term)) {
+    answer.outcome = RepairOutcome::kLacks;
+    return AnswerRepair(std::move(answer), {});
+  }
+  if (tail_.Find(hole.first) == nullptr) {
+    return wal_->Read(hole.first, kRepairBytes,
+                      RepairReader(std::move(answer), hole));
+  }
+  std::vector<Entry> entries;
+  size_t bytes = 0;
+  for (Index i = hole.first; i <= hole.last && bytes < kRepairBytes; ++i) {
+    entries.push_back(*tail_.Find(i));
+    bytes += EntryBytes(entries.back());
+  }
+  AnswerRepair(std::move(answer), std::move(entries));
+}
+
+ResultFn<std::vector<Entry>> Node::RepairReader(RepairAnswer answer,
+                                                const LogHole& hole) {
+  return scope_.Wrap(
+      [this, answer = std::make_unique<RepairAnswer>(std::move(answer)),
+       last = hole.last](absl::StatusOr<std::vector<Entry>> entries) mutable {
+        if (stopped_) return;
+        if (!entries.ok()) return AnswerRepair(std::move(*answer), {});
+        std::erase_if(*entries, [last](const Entry& entry) {
+          return entry.header.index > last;
+        });
+        AnswerRepair(std::move(*answer), *std::move(entries));
+      });
+}
+
+void Node::AnswerWithCheckpoint(const RepairQuestion& question,
+                                RepairAnswer answer) {
+  EncodeBase();
+  answer.outcome = RepairOutcome::kCheckpoint;
+  answer.id = base_id_;
+  if (question.id == base_id_ && question.at < base_id_.bytes) {
+    answer.outcome = RepairOutcome::kPart;
+    answer.at = question.at;
+    answer.part = base_encoded_.Slice(
+        question.at, std::min(options_.checkpoint_chunk_bytes,
+                              base_encoded_.size() - question.at));
+  }
+  AnswerRepair(std::move(answer), {});
+}
+
+void Node::AnswerRepair(RepairAnswer answer, std::vector<Entry> entries) {
+  Buffers payload;
+  if (answer.outcome == RepairOutcome::kPart) payload = {answer.part};
+  if (!entries.empty()) {
+    answer.outcome = RepairOutcome::kEntries;
+    std::vector<const Entry*> pointers;
+    for (const Entry& entry : entries) pointers.push_back(&entry);
+    payload = EncodeEntries(pointers);
+  }
+  answer.entries = std::move(entries);
+  SendTo(answer.to, WireType::kRepairAnswer, EncodeRepairAnswer(answer),
+         payload);
+}
+
+}  // namespace holdfast
