@@ -108,7 +108,7 @@ void WalRecovery::JudgeHeaderless() {
   auto it = std::find_if(candidates_.begin(), candidates_.end(), damaged);
   if (it == candidates_.end()) return JudgeNewest();
   bool newest = std::all_of(it, candidates_.end(), damaged);
-  if (!newest && !absl::IsNotFound(it->header.status())) {
+  if (!newest && !absl::IsNotFound(it->header.status()) && !mend_) {
     return SetAside(&*it, it->header.status().message());
   }
   it->file->Read(0, it->bytes,
@@ -121,16 +121,26 @@ void WalRecovery::JudgeHeaderless() {
 void WalRecovery::OnHeaderlessRead(Candidate* c, bool newest,
                                    absl::string_view bytes) {
   Index seen;
-  if (newest &&
-      FindMarkedTo(bytes, kSegmentHeaderBytes, c->id, nullptr, &seen) > 0 &&
-      !Covered(seen)) {
+  const bool marked =
+      FindMarkedTo(bytes, kSegmentHeaderBytes, c->id, nullptr, &seen) > 0;
+  if (marked && mend_ && (!newest || !Covered(seen))) {
+    if (std::optional<SegmentEnd> before = FindBeginning(bytes, c->id)) {
+      Guess(c, before->index);
+      return JudgeHeaderless();
+    }
+  }
+  if (newest && marked && !Covered(seen)) {
     return Finish(Rot(c->id, 0,
                       "the header is damaged or gone, though frames say that "
                       "it was synced"));
   }
   // Below a segment that was begun stand only those that were begun, too,
   // and spare ones that were too small.
-  if (!newest && !IsZero(bytes)) return SetAside(c, "the header is gone");
+  if (!newest && !IsZero(bytes)) {
+    const bool gone = absl::IsNotFound(c->header.status());
+    return SetAside(
+        c, gone ? "the header is gone" : c->header.status().message());
+  }
   c->is_void = true;
   JudgeHeaderless();
 }
@@ -185,7 +195,17 @@ void WalRecovery::Arrange() {
   ScanNext(0);
 }
 
-absl::Status WalRecovery::CheckSealed() const {
+absl::Status WalRecovery::CheckSealed() {
+  auto find = [this](const SegmentStart& start) {
+    auto it = std::find_if(
+        candidates_.begin(), candidates_.end(),
+        [&start](const Candidate& each) { return each.id == start.id; });
+    if (it != candidates_.end() && it->is_void && mend_) {
+      Guess(&*it, start.first - 1);
+      NoteLive();
+    }
+    return it;
+  };
   // What begins behind the resume point may never have been durable, and the
   // last one before it have been cut, and written anew, since.
   for (size_t i = 0; i + 1 < resume_.segments.size(); ++i) {
@@ -194,14 +214,15 @@ absl::Status WalRecovery::CheckSealed() const {
     if (next.first > resume_.point.index) break;
     const Index end = next.first - 1;
     if (Covered(end)) continue;
-    auto it =
-        std::find_if(candidates_.begin(), candidates_.end(),
-                     [&start](const Candidate& c) { return c.id == start.id; });
+    auto it = find(start);
+    // Then the one that replaces the rest of it is gone.
+    if (it != candidates_.end() && it->live_last > end) find(next);
     if (it == candidates_.end() || it->is_void ||
-        it->header->first_index() != start.first || it->live_last < end) {
+        it->header->first_index() != start.first || it->live_last != end) {
       return Rot(start.id, 0,
                  absl::StrCat("the segment with entries ", start.first.value(),
-                              " to ", end.value(), " is gone or damaged"));
+                              " to ", end.value(),
+                              ", or the one behind it, is gone or damaged"));
     }
   }
   return absl::OkStatus();
@@ -215,7 +236,7 @@ void WalRecovery::ScanNext(size_t i) {
     leftovers_.push_back(SegmentName(c.id));
     return ScanNext(i + 1);
   }
-  if (Known(c.live_last)) {
+  if (Known(c.live_last) && !c.guessed) {
     absl::Status taken = TakeUnread(c);
     return taken.ok() ? ScanNext(i + 1) : Finish(std::move(taken));
   }
@@ -227,10 +248,15 @@ void WalRecovery::ScanNext(size_t i) {
 
 void WalRecovery::OnScanned(size_t i, const Buffer& bytes) {
   const Candidate& c = candidates_[i];
+  if (c.guessed) return MendGuessed(i, bytes);
+  if (mend_ && !Joins(c) && GuessBefore(i)) return;
   const SegmentScan scan = ScanSegment(bytes.view(), *c.header);
   if (mend_) {
+    const LogPoint& previous = c.header->previous;
     std::optional<SegmentEnd> end = Damaged(i, scan, bytes.view());
-    if (end.has_value()) return Mend(i, *end, bytes);
+    if (end.has_value()) {
+      return Mend(i, Covered(previous.index) ? base_ : previous, *end, bytes);
+    }
   }
   absl::Status taken = TakeSegment(c, scan, bytes);
   if (!taken.ok()) return Finish(std::move(taken));
@@ -245,6 +271,13 @@ absl::Status WalRecovery::TakeUnread(const Candidate& c) {
   ++result_.stats.segments_unread;
   unread_to_ = c.live_last;
   return absl::OkStatus();
+}
+
+bool WalRecovery::Joins(const Candidate& c) const {
+  const LogPoint& previous = c.header->previous;
+  return (!joined_ && Covered(previous.index)) ||
+         (unread_to_ > Index(0) && previous.index == unread_to_) ||
+         previous == point_;
 }
 
 absl::Status WalRecovery::Join(const Candidate& c) {
@@ -392,11 +425,18 @@ std::optional<SegmentEnd> WalRecovery::Damaged(size_t i,
   if (conflict_) return std::nullopt;
   if (c.newest) {
     if (scan.end >= scan.marked_to || Covered(scan.seen)) return std::nullopt;
-    return FindMarkedEnd(bytes, *c.header, scan.marked_to);
+    return EndOf(i, bytes, scan.marked_to);
   }
   Index last = c.header->previous.index;
   for (const FoundFrame& frame : scan.frames) last = frame.header.index;
   if (last >= c.live_last) return std::nullopt;
+  return EndOf(i, bytes, scan.marked_to);
+}
+
+std::optional<SegmentEnd> WalRecovery::EndOf(size_t i, absl::string_view bytes,
+                                             uint64_t marked_to) const {
+  const Candidate& c = candidates_[i];
+  if (c.newest) return FindMarkedEnd(bytes, *c.header, marked_to);
   for (size_t next = i + 1; next < candidates_.size(); ++next) {
     const Candidate& later = candidates_[next];
     if (later.is_void || later.header->previous.index != c.live_last) continue;
@@ -405,11 +445,90 @@ std::optional<SegmentEnd> WalRecovery::Damaged(size_t i,
   return std::nullopt;
 }
 
-void WalRecovery::Mend(size_t i, const SegmentEnd& end, const Buffer& bytes) {
-  const SegmentHeader& header = *candidates_[i].header;
-  const bool behind = Covered(header.previous.index);
-  salvage_ = std::make_unique<SegmentSalvage>(
-      header, behind ? base_ : header.previous, bytes, end);
+void WalRecovery::Guess(Candidate* c, Index before_first) {
+  SegmentHeader header{.owner = owner_, .id = c->id};
+  header.previous.index = before_first;
+  c->header = header;
+  c->is_void = false;
+  c->guessed = true;
+}
+
+bool WalRecovery::GuessBefore(size_t i) {
+  // Only an entry that was read says behind what it begins.
+  if (unread_to_ > Index(0) && point_.index <= unread_to_) return false;
+  const Index before = std::max(point_.index, base_.index);
+  if (candidates_[i].header->previous.index <= before) return false;
+  for (size_t v = i; v > 0 && candidates_[v - 1].is_void; --v) {
+    if (candidates_[v - 1].file == nullptr) continue;
+    Guess(&candidates_[v - 1], before);
+    NoteLive();
+    // Those before it were taken.
+    ScanNext(v - 1);
+    return true;
+  }
+  return false;
+}
+
+void WalRecovery::MendGuessed(size_t i, const Buffer& bytes) {
+  const Candidate& c = candidates_[i];
+  const Index before = c.header->previous.index;
+  if (before <= base_.index || before == point_.index) {
+    const uint64_t marked_to =
+        FindMarkedTo(bytes.view(), kSegmentHeaderBytes, c.id);
+    std::optional<SegmentEnd> end = EndOf(i, bytes.view(), marked_to);
+    if (!end.has_value()) {
+      return Finish(Rot(c.id, 0, "nothing tells where the segment ends"));
+    }
+    return Mend(i, before <= base_.index ? base_ : point_, *end, bytes);
+  }
+  // What it begins behind wasn't read.
+  size_t previous = i;
+  while (previous > 0) {
+    const Candidate& each = candidates_[--previous];
+    if (!each.is_void && each.live_last == before) break;
+  }
+  const Candidate& each = candidates_[previous];
+  if (each.is_void || each.live_last != before) {
+    return Finish(Rot(c.id, 0,
+                      absl::StrCat("the header is damaged, and no segment ends "
+                                   "at entry ",
+                                   before.value())));
+  }
+  each.file->Read(
+      0, each.bytes,
+      [this, i, previous, bytes](absl::StatusOr<Buffer> previous_bytes) {
+        if (!previous_bytes.ok()) return Finish(previous_bytes.status());
+        OnPreviousRead(i, previous, bytes, *previous_bytes);
+      });
+}
+
+void WalRecovery::OnPreviousRead(size_t i, size_t previous,
+                                 const Buffer& bytes,
+                                 const Buffer& previous_bytes) {
+  const Index before = candidates_[i].header->previous.index;
+  const SegmentHeader& header = *candidates_[previous].header;
+  for (const FoundFrame& f :
+       ScanSegment(previous_bytes.view(), header).frames) {
+    if (f.header.kind != FrameKind::kEntry || f.header.index != before) {
+      continue;
+    }
+    absl::StatusOr<Entry> entry = DecodeEntry(previous_bytes.Slice(
+        f.position + kLogFrameHeaderBytes, f.header.body_size));
+    if (!entry.ok()) break;
+    point_ = PointAfter(entry->header);
+    return MendGuessed(i, bytes);
+  }
+  // That one first, then.
+  std::optional<SegmentEnd> end = EndOf(previous, previous_bytes.view(), 0);
+  CHECK(end.has_value());
+  result_.segments.pop_back();
+  Mend(previous, header.previous, *end, previous_bytes);
+}
+
+void WalRecovery::Mend(size_t i, const LogPoint& begin, const SegmentEnd& end,
+                       const Buffer& bytes) {
+  salvage_ = std::make_unique<SegmentSalvage>(*candidates_[i].header, begin,
+                                              bytes, end);
   ++result_.stats.segments_damaged;
   if (term_ > Term()) return FillHole(i);
   term_file_ = std::make_unique<HardStateFile>(disk_, owner_);
@@ -439,9 +558,11 @@ void WalRecovery::OnMended(size_t i, const LogHole& hole,
                            absl::StatusOr<Mended> mended) {
   if (!mended.ok()) return Finish(mended.status());
   if (!mended->never_committed) {
-    // If they don't fit, it is asked for again.
+    // If they don't fit, perhaps what stands before them isn't the log's.
     if (salvage_->Fill(mended->entries).ok()) {
       result_.stats.entries_mended += mended->entries.size();
+    } else {
+      salvage_->Doubt();
     }
     return FillHole(i);
   }
@@ -475,6 +596,7 @@ void WalRecovery::CutBehind(size_t i) {
 
 void WalRecovery::ReplaceSegment(size_t i) {
   candidates_[i].header = salvage_->header();
+  candidates_[i].guessed = false;
   const std::string name = SegmentName(candidates_[i].id);
   mended_file_ = std::make_unique<ReplacedFile>(disk_, name, 0);
   mended_file_->Write(

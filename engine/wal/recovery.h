@@ -98,6 +98,9 @@ class WalRecovery {
     // What a beginning that was cut short leaves, or a spare one: holds
     // nothing that counts.
     bool is_void = false;
+    // The header is damaged: of `header` the id and the index before its first
+    // entry are known, by its frames, a resume point, or what stands around it.
+    bool guessed = false;
     // The last of its entries that no later segment replaces.
     Index live_last;
     bool newest = false;
@@ -123,20 +126,32 @@ class WalRecovery {
   void Arrange();
   void NoteLive();
   // The segments before the resume point are all there.
-  absl::Status CheckSealed() const;
+  absl::Status CheckSealed();
   void ScanNext(size_t i);
   void OnScanned(size_t i, const Buffer& bytes);
   absl::Status TakeUnread(const Candidate& candidate);
   // Whether the segment continues those before it, or stands where the first
   // one may.
+  bool Joins(const Candidate& candidate) const;
   absl::Status Join(const Candidate& candidate);
   absl::Status TakeSegment(const Candidate& candidate, const SegmentScan& scan,
                            const Buffer& bytes);
   // What the segment had, if it lacks some of that.
   std::optional<SegmentEnd> Damaged(size_t i, const SegmentScan& scan,
                                     absl::string_view bytes) const;
+  // What the segment had; nothing: nobody knows.
+  std::optional<SegmentEnd> EndOf(size_t i, absl::string_view bytes,
+                                  uint64_t marked_to) const;
+  void Guess(Candidate* candidate, Index before_first);
+  // A void file may stand where something is missing before this segment.
+  bool GuessBefore(size_t i);
+  // Finds out behind what it begins, then mends it.
+  void MendGuessed(size_t i, const Buffer& bytes);
+  void OnPreviousRead(size_t i, size_t previous, const Buffer& bytes,
+                      const Buffer& previous_bytes);
   // Fills its holes, and goes on with it.
-  void Mend(size_t i, const SegmentEnd& end, const Buffer& bytes);
+  void Mend(size_t i, const LogPoint& begin, const SegmentEnd& end,
+            const Buffer& bytes);
   void OnTerm(size_t i, absl::StatusOr<HardStateFile::Found> found);
   void FillHole(size_t i);
   void OnMended(size_t i, const LogHole& hole, absl::StatusOr<Mended> mended);

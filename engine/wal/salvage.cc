@@ -46,6 +46,16 @@ std::optional<SegmentEnd> FindMarkedEnd(absl::string_view bytes,
   return std::nullopt;
 }
 
+std::optional<SegmentEnd> FindBeginning(absl::string_view bytes, uint64_t id) {
+  std::optional<FoundFrame> first = NextHeader(bytes, kSegmentHeaderBytes, id);
+  if (!first.has_value() || first->position != kSegmentHeaderBytes) {
+    return std::nullopt;
+  }
+  const LogFrameHeader& h = first->header;
+  return h.kind == FrameKind::kMark ? SegmentEnd{h.index, h.term}
+                                    : SegmentEnd{h.index - 1, h.prev_term};
+}
+
 SegmentSalvage::SegmentSalvage(const SegmentHeader& header,
                                const LogPoint& begin, const Buffer& bytes,
                                const SegmentEnd& end)
@@ -114,6 +124,12 @@ absl::Status SegmentSalvage::Fill(const std::vector<Entry>& entries) {
   for (const Entry& entry : entries) Take(entry);
   found_.erase(found_.begin(), found_.upper_bound(last_.index));
   return absl::OkStatus();
+}
+
+void SegmentSalvage::Doubt() {
+  entries_.resize(entries_.size() - std::min(doubted_, entries_.size()));
+  last_ = entries_.empty() ? begin_ : PointAfter(entries_.back().header);
+  doubted_ *= 2;
 }
 
 void SegmentSalvage::Drop() {

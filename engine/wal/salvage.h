@@ -52,6 +52,11 @@ std::optional<SegmentEnd> FindMarkedEnd(absl::string_view bytes,
                                         const SegmentHeader& header,
                                         uint64_t marked_to);
 
+// Where a segment begins, by its frames, for one whose header is damaged: index
+// and term of the entry before its first one. Nothing: its first frame is damaged,
+// too.
+std::optional<SegmentEnd> FindBeginning(absl::string_view bytes, uint64_t id);
+
 // What can be had of a damaged segment: the entries that are whole by their own
 // checksums, wherever they stand in the file, in the log's order as its chained
 // hash has it; and, one after the other, the holes between them, which whoever
@@ -70,6 +75,10 @@ class SegmentSalvage {
   // NextHole()'s, from the first one on. DATA_LOSS, and nothing taken: they
   // don't continue the log.
   absl::Status Fill(const std::vector<Entry>& entries);
+  // What didn't fit may be right, and this server's own entries before it not the
+  // log's: a header that is lost said that they were replaced. NextHole() has the
+  // last ones of them then, more with each call.
+  void Doubt();
   // The log ends before NextHole().
   void Drop();
 
@@ -96,6 +105,7 @@ class SegmentSalvage {
   std::vector<Entry> entries_;    // behind begin_, without a gap
   LogPoint last_;
   Index commit_;
+  size_t doubted_ = 1;
 };
 
 }  // namespace holdfast
