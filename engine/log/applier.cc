@@ -12,6 +12,8 @@ namespace {
 
 // Between slices of a snapshot: nobody is in a hurry, and all else goes on.
 constexpr Duration kSlicePause = 1ms;
+// Of a read of what is damaged here, which nobody could help with.
+constexpr Duration kRetry = 500ms;
 
 }  // namespace
 
@@ -26,6 +28,7 @@ Applier::Applier(Loop* loop, Node* node, StateMachine* machine,
 
 void Applier::Close() {
   closed_ = true;
+  retry_.Cancel();
   taking_ = nullptr;
   restoring_ = nullptr;
 }
@@ -77,6 +80,15 @@ void Applier::ReadBack() {
         // A checkpoint may have come in between.
         if (closed_ || restoring_ != nullptr) return;
         if (applied_ + 1 == next) {
+          if (absl::IsUnavailable(entries.status())) {
+            // They are damaged here, and others don't help for now.
+            reading_ = true;
+            retry_ = loop_->After(kRetry, [this] {
+              reading_ = false;
+              OnCommit();
+            });
+            return;
+          }
           if (!entries.ok()) return node_->Fail(entries.status());
           for (const Entry& entry : *entries) {
             if (closed_) break;

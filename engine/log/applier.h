@@ -95,6 +95,7 @@ class Applier {
   const std::function<void(Index, std::string)> on_applied_;
   Index applied_;
   bool reading_ = false;
+  Timer retry_;
   bool closed_ = false;
   std::unique_ptr<Restoring> restoring_;
   std::unique_ptr<Taking> taking_;

@@ -9,18 +9,16 @@
 namespace holdfast {
 
 LogRepair::LogRepair(Loop* loop, uint64_t life, Duration timeout,
-                     std::vector<ServerId> others, Callbacks callbacks)
-    : loop_(loop),
-      timeout_(timeout),
-      others_(std::move(others)),
-      callbacks_(std::move(callbacks)) {
-  CHECK(!others_.empty());
+                     Callbacks callbacks)
+    : loop_(loop), timeout_(timeout), callbacks_(std::move(callbacks)) {
   question_.life = life;
 }
 
-void LogRepair::Fetch(const LogHole& hole, Term term, ResultFn<Mended> done) {
+void LogRepair::Fetch(const LogHole& hole, Term term, Patience patience,
+                      ResultFn<Mended> done) {
   CHECK(!asking_);
   asking_ = true;
+  patience_ = patience;
   done_ = std::move(done);
   question_.hole = hole;
   question_.term = term;
@@ -40,6 +38,7 @@ void LogRepair::FetchCheckpoint(Index at_least) {
   CHECK(!asking_);
   asking_ = true;
   done_ = nullptr;
+  patience_ = Patience::kEndless;
   // Of no term: nobody has such an entry.
   question_.hole = LogHole{.first = at_least, .last = at_least};
   question_.term = Term();
@@ -56,7 +55,14 @@ void LogRepair::AskNext() {
   question_.id = CheckpointId();
   question_.at = 0;
   part_.clear();
-  if (in_vain_ > 0 && in_vain_ % others_.size() == 0) {
+  const std::vector<ServerId> others = callbacks_.others();
+  if (patience_ == Patience::kOnce && in_vain_ >= others.size()) {
+    return Finish(absl::UnavailableError(absl::StrCat(
+        "entries ", question_.hole.first.value(), " to ",
+        question_.hole.last.value(),
+        " are damaged here, and no other server gave them")));
+  }
+  if (in_vain_ > 0 && in_vain_ % others.size() == 0) {
     callbacks_.log_line(absl::StrCat("event=repair_waits first=",
                                      question_.hole.first.value(),
                                      " last=", question_.hole.last.value()));
@@ -64,7 +70,7 @@ void LogRepair::AskNext() {
     timer_ = loop_->After(timeout_, [this] { AskNext(); });
     return;
   }
-  question_.to = others_[next_++ % others_.size()];
+  question_.to = others[next_++ % others.size()];
   Ask();
 }
 
@@ -95,7 +101,8 @@ void LogRepair::OnAnswer(const RepairAnswer& answer) {
     }
     case RepairOutcome::kLacks:
       ++stats_.lacking;
-      if (done_ && answer.log_term > hole.last_term &&
+      if (done_ && patience_ == Patience::kEndless &&
+          answer.log_term > hole.last_term &&
           answer.log_term >= question_.term) {
         ++stats_.never_committed;
         return Finish(Mended{.entries = {}, .never_committed = true});
@@ -105,7 +112,10 @@ void LogRepair::OnAnswer(const RepairAnswer& answer) {
       ++stats_.unreadable;
       break;
     case RepairOutcome::kCheckpoint:
-      if (answer.id.bytes == 0 || answer.id.index < hole.first) break;
+      if (patience_ == Patience::kOnce || answer.id.bytes == 0 ||
+          answer.id.index < hole.first) {
+        break;
+      }
       question_.id = answer.id;
       question_.at = 0;
       part_.clear();
@@ -117,7 +127,7 @@ void LogRepair::OnAnswer(const RepairAnswer& answer) {
   AskNext();
 }
 
-void LogRepair::Finish(Mended mended) {
+void LogRepair::Finish(absl::StatusOr<Mended> mended) {
   timer_.Cancel();
   asking_ = false;
   ResultFn<Mended> done = std::move(done_);

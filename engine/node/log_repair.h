@@ -37,6 +37,8 @@ namespace holdfast {
 class LogRepair {
  public:
   struct Callbacks {
+    // The other servers, at least one.
+    InlineFunction<std::vector<ServerId>()> others;
     InlineFunction<void(const RepairQuestion&)> send;
     // An intact one, by its id's checksum, as encoded, of that server.
     InlineFunction<void(const CheckpointId&, std::string bytes, ServerId from)>
@@ -47,11 +49,19 @@ class LogRepair {
   // `life`: of this process, unlike any other's. Whoever is asked has `timeout`
   // to answer.
   LogRepair(Loop* loop, uint64_t life, Duration timeout,
-            std::vector<ServerId> others, Callbacks callbacks);
+            Callbacks callbacks);
 
-  // Done when another server had some of them, or knows that they may go; or
-  // never, if there is a checkpoint in their place. One at a time.
-  void Fetch(const LogHole& hole, Term term, ResultFn<Mended> done);
+  enum class Patience {
+    // Done when another server had some of them, or knows that they may go; or
+    // never, if there is a checkpoint in their place.
+    kEndless,
+    // UNAVAILABLE: all others were asked, and none had them. For who has a part in
+    // Raft, and can do without them for now.
+    kOnce,
+  };
+  // One at a time.
+  void Fetch(const LogHole& hole, Term term, Patience patience,
+             ResultFn<Mended> done);
   // Asks for nothing but a checkpoint, up to that index at least.
   void FetchCheckpoint(Index at_least);
   void OnAnswer(const RepairAnswer& answer);
@@ -80,13 +90,13 @@ class LogRepair {
  private:
   void AskNext();
   void Ask();
-  void Finish(Mended mended);
+  void Finish(absl::StatusOr<Mended> mended);
   void OnPart(const RepairAnswer& answer);
 
   Loop* const loop_;
   const Duration timeout_;
-  const std::vector<ServerId> others_;
   Callbacks callbacks_;
+  Patience patience_ = Patience::kEndless;
   RepairQuestion question_;  // the last one
   ResultFn<Mended> done_;  // null: there is nothing to ask, or a checkpoint only
   bool asking_ = false;

@@ -29,7 +29,7 @@ Node::Node(const Env& env, NodeOptions options, NodeEvents* events)
                   },
               .on_client =
                   [this](InboundStream client) {
-                    if (stopped_ || repair_ != nullptr) return;
+                    if (stopped_ || open_done_) return;
                     events_->OnClient(std::move(client));
                   },
               .log_line = [this](absl::string_view line) { LogLine(line); }}),

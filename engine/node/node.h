@@ -261,7 +261,8 @@ class Node : private Membership::Host {
   // Repairing the log, and helping others to (node_repair.cc).
   // Also while the log is repaired; null: not known.
   const Configuration* known_configuration() const;
-  // DATA_LOSS: there is nobody to help.
+  std::vector<ServerId> OthersThatMayHelp() const;
+  // DATA_LOSS: there are none.
   absl::Status BeginRepair();
   void AskOthers(const LogHole& hole, Term term, ResultFn<Mended> done);
   void EndRepair();
@@ -363,7 +364,8 @@ class Node : private Membership::Host {
   RaftOutput output_;  // reused
   Peers peers_;
   bool listening_ = false;
-  std::unique_ptr<LogRepair> repair_;  // while the log is opened and damaged
+  // While the log is opened and damaged; later, once something was found to be.
+  std::unique_ptr<LogRepair> repair_;
   LogRepair::Stats repair_stats_;
   std::unique_ptr<HardStateFile> repair_promise_;
   std::shared_ptr<const Configuration> linked_;  // that peers_ has links to

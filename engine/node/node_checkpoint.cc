@@ -286,7 +286,7 @@ void Node::BeginBehind(const Checkpoint& checkpoint) {
   base_ = checkpoint;
   base_encoded_ = Buffer();
   Step(Compacted{checkpoint.point.index});
-  wal_->DropBefore(checkpoint.point.index + 1);
+  wal_->DropTo(checkpoint.point);
   waypoints_->RemoveTo(checkpoint.point.index);
 }
 

@@ -22,29 +22,26 @@ const Configuration* Node::known_configuration() const {
   if (formed()) return configuration();
   if (repair_ == nullptr) return nullptr;
   const Trail& trail = recovered_.trail;
-  return trail.ConfigurationAtOrBelow(trail.last_index()).configuration.get();
+  const Configuration* known =
+      trail.ConfigurationAtOrBelow(trail.last_index()).configuration.get();
+  return known == nullptr || known->voters.empty() ? nullptr : known;
+}
+
+std::vector<ServerId> Node::OthersThatMayHelp() const {
+  const Configuration* known = known_configuration();
+  std::vector<ServerId> others;
+  for (const Member& m :
+       known != nullptr ? known->Everyone() : options_.bootstrap) {
+    if (m.id != options_.id) others.push_back(m.id);
+  }
+  return others;
 }
 
 absl::Status Node::BeginRepair() {
-  const Trail& trail = recovered_.trail;
-  const std::shared_ptr<const Configuration> known =
-      trail.ConfigurationAtOrBelow(trail.last_index()).configuration;
-  const std::vector<Member> members = known != nullptr && !known->voters.empty()
-                                          ? known->Everyone()
-                                          : options_.bootstrap;
-  std::vector<ServerId> others;
-  for (const Member& m : members) {
-    if (m.id != options_.id) others.push_back(m.id);
-  }
-  if (others.empty()) {
-    return absl::DataLossError("there is no other server that may have them");
-  }
-  if (absl::Status listening = Listen(); !listening.ok()) return listening;
-  peers_.SetMembers(members, LinkKey());
   repair_ = std::make_unique<LogRepair>(
       env_.loop, identity_.lives.front(), options_.raft.election_timeout_max,
-      std::move(others),
       LogRepair::Callbacks{
+          .others = [this] { return OthersThatMayHelp(); },
           .send =
               [this](const RepairQuestion& question) {
                 RepairQuestion out = question;
@@ -57,17 +54,33 @@ absl::Status Node::BeginRepair() {
                 OnRepairCheckpoint(id, bytes, from);
               },
           .log_line = [this](absl::string_view line) { LogLine(line); }});
-  return absl::OkStatus();
+  absl::Status begun;
+  if (OthersThatMayHelp().empty()) {
+    begun = absl::DataLossError("there is no other server that may have them");
+  } else if (!formed()) {
+    begun = Listen();
+    const Configuration* known = known_configuration();
+    peers_.SetMembers(known != nullptr ? known->Everyone() : options_.bootstrap,
+                      LinkKey());
+  }
+  if (!begun.ok()) repair_ = nullptr;
+  return begun;
 }
 
 void Node::AskOthers(const LogHole& hole, Term term, ResultFn<Mended> done) {
   absl::Status begun;
   if (repair_ == nullptr) begun = BeginRepair();
+  if (begun.ok() && OthersThatMayHelp().empty()) {
+    begun = absl::UnavailableError("there is no other server any more");
+  }
   if (!begun.ok()) {
     return env_.loop->Post(scope_.Wrap(
         [done = std::move(done), begun]() mutable { done(std::move(begun)); }));
   }
-  repair_->Fetch(hole, term, std::move(done));
+  repair_->Fetch(hole, term,
+                 formed() ? LogRepair::Patience::kOnce
+                          : LogRepair::Patience::kEndless,
+                 std::move(done));
 }
 
 void Node::EndRepair() {

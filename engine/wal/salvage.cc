@@ -143,15 +143,25 @@ SegmentHeader SegmentSalvage::header() const {
   return header;
 }
 
-Buffers SegmentSalvage::Encode() const {
+LogSegment SegmentSalvage::Locate(std::shared_ptr<File> file) const {
+  LogSegment segment(header(), std::move(file));
+  Encode(&segment);
+  return segment;
+}
+
+Buffers SegmentSalvage::Encode(LogSegment* segment) const {
   const SegmentHeader header = this->header();
   const Index commit = std::min(commit_, last_.index);
   Buffers out{EncodeSegmentHeader(header)};
   FrameWriter writer(header);
   for (const Entry& entry : entries_) {
+    if (segment != nullptr) {
+      segment->Note(entry.header, writer.position(), writer.seed());
+    }
     writer.AppendEntry(entry, 0, commit, &out);
   }
   writer.AppendRestingMarks(writer.position(), commit, &out);
+  if (segment != nullptr) segment->set_end(writer.position());
   return out;
 }
 

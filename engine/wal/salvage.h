@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <map>
+#include <memory>
 #include <optional>
 #include <vector>
 
@@ -87,7 +88,9 @@ class SegmentSalvage {
   const std::vector<Entry>& entries() const { return entries_; }
   // The segment's bytes, once there is no hole: of the same id, with all of its
   // entries, and with marks that say that they were synced.
-  Buffers Encode() const;
+  Buffers Encode() const { return Encode(nullptr); }
+  // Where they will be in it.
+  LogSegment Locate(std::shared_ptr<File> file) const;
   SegmentHeader header() const;
 
  private:
@@ -97,6 +100,7 @@ class SegmentSalvage {
   };
   void Find(const Buffer& bytes);
   void Take(const Entry& entry);
+  Buffers Encode(LogSegment* segment) const;
 
   SegmentHeader header_;
   const LogPoint begin_;

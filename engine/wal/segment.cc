@@ -249,7 +249,7 @@ void LogSegment::AddSample(const Sample& sample) {
 }
 
 void LogSegment::CutTo(Index last) {
-  CHECK_LE(first_, last);
+  CHECK_LE(first(), last);
   last_ = last;
   while (samples_.back().index > last) samples_.pop_back();
 }

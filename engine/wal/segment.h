@@ -147,20 +147,19 @@ class LogSegment {
 
   // Empty.
   LogSegment(const SegmentHeader& header, std::shared_ptr<File> file)
-      : id_(header.id),
+      : header_(header),
         file_(std::move(file)),
-        first_(header.first_index()),
-        last_(first_ - 1),
-        begun_(header.previous.log_time),
-        samples_{Sample{first_, header.previous.next_offset,
+        last_(header.previous.index),
+        samples_{Sample{first(), header.previous.next_offset,
                         kSegmentHeaderBytes, FirstSeed(header)}} {}
 
-  uint64_t id() const { return id_; }
+  uint64_t id() const { return header_.id; }
+  const SegmentHeader& header() const { return header_; }
   const std::shared_ptr<File>& file() const { return file_; }
-  Index first() const { return first_; }
+  Index first() const { return header_.first_index(); }
   Index last() const { return last_; }  // first() - 1 while empty
   // The log time of the entry before its first one.
-  WallTime begun() const { return begun_; }
+  WallTime begun() const { return header_.previous.log_time; }
   // Of the frames that may be read.
   uint64_t end() const { return end_; }
   void set_end(uint64_t end) { end_ = end; }
@@ -183,11 +182,9 @@ class LogSegment {
   const Sample& Floor(Offset offset) const;
 
  private:
-  uint64_t id_;
+  SegmentHeader header_;
   std::shared_ptr<File> file_;  // shared with reads under way
-  Index first_;
   Index last_;
-  WallTime begun_;
   uint64_t end_ = kSegmentHeaderBytes;
   std::vector<Sample> samples_;
 };

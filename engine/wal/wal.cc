@@ -38,9 +38,16 @@ Wal::~Wal() = default;
 void Wal::Recover(const LogPoint& base, const WalResume& resume,
                   WalRecovery::Mode mode, ReplayFn replay, DoneFn done) {
   read_only_ = mode == WalRecovery::Mode::kReadOnly;
+  base_ = base;
+  MendFn mend;
+  if (mend_) {
+    mend = [this](const LogHole& hole, Term term, ResultFn<Mended> mended) {
+      mend_(hole, term, std::move(mended));
+    };
+  }
   recovery_ = std::make_unique<WalRecovery>(
       disk_, owner_, base, resume, &hard_state_file_, mode, std::move(replay),
-      std::move(mend_),
+      std::move(mend),
       [this,
        done = std::move(done)](absl::StatusOr<RecoveredWal> found) mutable {
         if (!found.ok()) return done(found.status());
@@ -244,6 +251,7 @@ void Wal::OnGroupSynced(absl::Status status, uint64_t synced_to,
   busy_ = false;
   RemoveReplaced();
   DropSegments();
+  MendNext();
   if (sequence > 0) events_.on_persisted(sequence);
   Pump();
 }
@@ -309,6 +317,7 @@ void Wal::WriteReset() {
     replaced_.push_back(SegmentName(s.id()));
   segments_.clear();
   last_ = item.cut_to;
+  base_ = last_;
   durable_last_ = last_.index;
   commit_ = std::max(commit_, last_.index);
   // An empty segment that counts without an entry: two syncs, since only a mark
@@ -343,8 +352,8 @@ void Wal::OnResetHeaderSynced(DoneFn done) {
   }));
 }
 
-void Wal::DropBefore(Index first) {
-  drop_before_ = std::max(drop_before_, first);
+void Wal::DropTo(const LogPoint& base) {
+  if (base.index > base_.index) base_ = base;
   DropSegments();
 }
 
@@ -352,7 +361,7 @@ void Wal::DropSegments() {
   // Not while the last segment's beginning isn't durable: if it is a cut, what
   // it is to replace could come back with a gap before it.
   if (beginning_) return;
-  while (segments_.size() > 1 && segments_.front().last() < drop_before_) {
+  while (segments_.size() > 1 && segments_.front().last() <= base_.index) {
     ++stats_.segments_dropped;
     Remove(SegmentName(segments_.front().id()));
     segments_.erase(segments_.begin());
@@ -579,6 +588,16 @@ void Wal::OnRead(uint64_t id, uint64_t asked, absl::StatusOr<Buffer> bytes) {
       // It stands further on, or in a frame larger than what was read.
       return ReadMore(id, job.from.position > from ? kSkipBytes : asked * 4);
     }
+    const bool damaged =
+        absl::IsDataLoss(entries.status()) || (entries.ok() && entries->empty());
+    if (damaged && mend_) {
+      // The job may be the last to hold its file, whose completion this is.
+      loop_->Post([file = std::exchange(job.file, nullptr)] {});
+      const uint64_t segment = job.segment;
+      damaged_[segment].readers.push_back(std::move(job));
+      reads_.erase(id);
+      return MendNext();
+    }
     if (entries.ok() && entries->empty()) {
       entries = absl::DataLossError(absl::StrCat(
           "file ", SegmentName(job.segment), ": entry ", job.first.value(),
@@ -611,8 +630,9 @@ absl::StatusOr<std::vector<Entry>> Wal::TakeEntries(const Buffer& bytes,
     if (frame->header.index > job->last) break;
     absl::StatusOr<Entry> entry = DecodeEntry(bytes.Slice(
         frame->position + kLogFrameHeaderBytes, frame->header.body_size));
-    if (!entry.ok()) return entry.status();
-    if (segment != nullptr) {
+    if (!entry.ok()) return absl::DataLossError(entry.status().message());
+    // Another file may stand in its place, with other positions.
+    if (segment != nullptr && segment->file() == job->file) {
       segment->AddSample({entry->header.index, entry->header.base_offset,
                           start + frame->position, frame->seed});
     }
@@ -622,6 +642,118 @@ absl::StatusOr<std::vector<Entry>> Wal::TakeEntries(const Buffer& bytes,
     if (taken >= job->max_bytes) break;
   }
   return entries;
+}
+
+// --- Mending ---
+
+void Wal::MendNext() {
+  if (mending_.has_value() || damaged_.empty() || failed_) return;
+  mending_ = damaged_.begin()->first;
+  LogSegment* segment = Find(*mending_);
+  if (segment == nullptr) return EndMending(absl::OkStatus());
+  if (segment == &segments_.back()) {
+    // What comes next begins another one.
+    if (busy_) return mending_.reset();
+    mark_timer_.Cancel();
+    begin_segment_ = true;
+  }
+  ++stats_.segments_damaged;
+  std::shared_ptr<File> file = segment->file();
+  file->Read(0, file->size(),
+             scope_.Wrap([this, file](absl::StatusOr<Buffer> bytes) mutable {
+               loop_->Post([file = std::move(file)] {});
+               OnMendRead(std::move(bytes));
+             }));
+}
+
+void Wal::OnMendRead(absl::StatusOr<Buffer> bytes) {
+  if (!bytes.ok()) {
+    return EndMending(absl::UnavailableError(absl::StrCat(
+        "entries here are damaged, and the rest of their segment can't be "
+        "read: ",
+        bytes.status().message())));
+  }
+  const LogSegment* segment = Find(*mending_);
+  if (segment == nullptr || segment->last() < segment->first()) {
+    return EndMending(absl::OkStatus());
+  }
+  const bool is_last = segment == &segments_.back();
+  const Term last_term =
+      is_last ? last_.term : (segment + 1)->header().previous.term;
+  const LogPoint& previous = segment->header().previous;
+  damaged_[*mending_].salvage = std::make_unique<SegmentSalvage>(
+      segment->header(), base_.index > previous.index ? base_ : previous, *bytes,
+      SegmentEnd{segment->last(), last_term});
+  FillHole();
+}
+
+void Wal::FillHole() {
+  Mending& mending = damaged_[*mending_];
+  if (std::optional<LogHole> hole = mending.salvage->NextHole()) {
+    // It has no reason to drop anything: what isn't committed is in memory.
+    return mend_(*hole, Term(),
+                 scope_.Wrap([this](absl::StatusOr<Mended> mended) {
+                   OnMended(std::move(mended));
+                 }));
+  }
+  const std::string name = SegmentName(*mending_);
+  mending.file = std::make_unique<ReplacedFile>(disk_, name, 0);
+  mending.file->Write(
+      mending.salvage->Encode(), scope_.Wrap([this, name](absl::Status written) {
+        // The next start would find what this one did.
+        if (!written.ok()) return Fail(std::move(written));
+        disk_->Open(name, OpenMode::kExisting,
+                    scope_.Wrap(
+                        [this](absl::StatusOr<std::unique_ptr<File>> file) {
+                          OnMendReplaced(std::move(file));
+                        }));
+      }));
+}
+
+void Wal::OnMended(absl::StatusOr<Mended> mended) {
+  if (!mended.ok()) return EndMending(mended.status());
+  if (mended->entries.empty() ||
+      !damaged_[*mending_].salvage->Fill(mended->entries).ok()) {
+    return EndMending(absl::UnavailableError(
+        "entries here are damaged, and another server has other ones"));
+  }
+  stats_.entries_mended += mended->entries.size();
+  FillHole();
+}
+
+void Wal::OnMendReplaced(absl::StatusOr<std::unique_ptr<File>> file) {
+  if (!file.ok()) return Fail(file.status());
+  ++stats_.segments_mended;
+  // It may have been dropped, or replaced, meanwhile; then the next start removes
+  // the file.
+  if (LogSegment* segment = Find(*mending_)) {
+    const Index last = segment->last();
+    LogSegment mended =
+        damaged_[*mending_].salvage->Locate(std::shared_ptr<File>(*std::move(file)));
+    if (mended.last() > last) mended.CutTo(last);
+    // Reads under way hold the old file.
+    loop_->Post([old = segment->file()] {});
+    *segment = std::move(mended);
+  }
+  EndMending(absl::OkStatus());
+}
+
+void Wal::EndMending(absl::Status status) {
+  Mending mending = std::move(damaged_.extract(*mending_).mapped());
+  mending_.reset();
+  // Its file's own completion may have led here.
+  loop_->Post(scope_.Wrap([this, mending = std::make_shared<Mending>(
+                                     std::move(mending)),
+                           status = std::move(status)] {
+    for (ReadJob& job : mending->readers) {
+      if (status.ok()) {
+        Read(job.first, job.max_bytes, std::move(job.done));
+      } else {
+        job.done(status);
+      }
+    }
+    MendNext();
+  }));
 }
 
 LogSegment* Wal::Find(uint64_t id) {

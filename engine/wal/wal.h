@@ -21,6 +21,8 @@
 #include "engine/wal/entry.h"
 #include "engine/wal/hard_state_file.h"
 #include "engine/wal/recovery.h"
+#include "engine/wal/replaced_file.h"
+#include "engine/wal/salvage.h"
 #include "engine/wal/segment.h"
 
 namespace holdfast {
@@ -115,7 +117,8 @@ class Wal {
   }
   // Before Open: whom it asks for entries that were synced and are damaged, by
   // whose help it replaces the files in which they stood. `done` of Open may take
-  // as long as they do. Without it, damage is DATA_LOSS.
+  // as long as they do, and that of a Read, which fails as they do. Without it,
+  // damage is DATA_LOSS.
   void set_mend(MendFn mend) { mend_ = std::move(mend); }
   // While Open waits for them, of the file that it mends: whether it has the
   // entry.
@@ -148,12 +151,12 @@ class Wal {
   // are durable, never after on_failed.
   void Rest(DoneFn done);
 
-  // A durable checkpoint stands for all entries below `first`: removes the
+  // A durable checkpoint stands for all entries up to `base`: removes the
   // segments that hold no others, but never the last one. Reads under way still
   // finish. What can't be removed is left to the next start.
-  void DropBefore(Index first);
+  void DropTo(const LogPoint& base);
 
-  // The greatest index up to `up_to` at which DropBefore could make the log
+  // The greatest index up to `up_to` at which DropTo could make the log
   // begin anew: the end of a segment that isn't the last one; 0: none.
   Index DroppableTo(Index up_to) const;
   std::vector<SegmentStart> SegmentStarts() const;
@@ -175,8 +178,9 @@ class Wal {
   void Reset(const LogPoint& base, DoneFn done);
 
   // At least one entry from `first` on, about max_bytes of them. OUT_OF_RANGE:
-  // not in the log, or not durable yet; ABORTED: the log was cut meanwhile;
-  // DATA_LOSS: damaged bytes.
+  // not in the log, or not durable yet; ABORTED: the log was cut meanwhile.
+  // Damaged bytes are never given: it waits until the others have helped, or
+  // fails as they do.
   void Read(Index first, size_t max_bytes, ResultFn<std::vector<Entry>> done);
 
   // An entry at or shortly before the one that holds `offset`, which must be
@@ -205,6 +209,12 @@ class Wal {
     size_t max_bytes = 0;
     uint64_t cuts = 0;
     ResultFn<std::vector<Entry>> done;
+  };
+  // A segment that is damaged, and those that wait for it.
+  struct Mending {
+    std::vector<ReadJob> readers;
+    std::unique_ptr<SegmentSalvage> salvage;  // once its file was read
+    std::unique_ptr<ReplacedFile> file;
   };
   void Recover(const LogPoint& base, const WalResume& resume,
                WalRecovery::Mode mode, ReplayFn replay, DoneFn done);
@@ -237,6 +247,15 @@ class Wal {
   // Those of the job that are whole in `bytes`; it goes on behind them then.
   absl::StatusOr<std::vector<Entry>> TakeEntries(const Buffer& bytes,
                                                  ReadJob* job);
+  // Mends the segment of the first one that isn't being written any more; one at
+  // a time.
+  void MendNext();
+  void OnMendRead(absl::StatusOr<Buffer> bytes);
+  void FillHole();
+  void OnMended(absl::StatusOr<Mended> mended);
+  void OnMendReplaced(absl::StatusOr<std::unique_ptr<File>> file);
+  // Reads again, or fails.
+  void EndMending(absl::Status status);
   LogSegment* Find(uint64_t id);
   void Fail(absl::Status status);
 
@@ -260,7 +279,7 @@ class Wal {
   uint64_t marked_at_ = 0;  // behind the last mark
   LogPoint last_;
   Index durable_last_;
-  Index drop_before_;
+  LogPoint base_;
   Index commit_;
   // What is to be cut isn't read any more, though it may take a while until the
   // files have lost it.
@@ -285,6 +304,8 @@ class Wal {
   bool removing_ = false;
   uint64_t next_read_ = 1;
   std::map<uint64_t, ReadJob> reads_;
+  std::map<uint64_t, Mending> damaged_;  // by segment
+  std::optional<uint64_t> mending_;
   WalStats stats_;
   CallbackScope scope_;
 };

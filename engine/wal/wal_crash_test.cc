@@ -121,7 +121,7 @@ void RunCheckpointWorkload(WalRun* run, uint64_t seed) {
         LogPoint at = run->PointAt(last.index - draw(std::min(behind, 40ul)));
         if (at.term > promised) break;
         run->SetCheckpoint(at);
-        run->wal().DropBefore(at.index + (1 - draw(2)));
+        run->wal().DropTo(at);
         break;
       }
       case 2: {
@@ -396,7 +396,7 @@ constexpr Step kSteps[] = {
     {"drop",
      [](WalRun* run) {
        run->SetCheckpoint(run->PointAt(Index(21)));
-       run->wal().DropBefore(Index(22));
+       run->wal().DropTo(run->checkpoint());
        run->Append(Term(2), {3000, 3000});
      }},
     {"cut and drop",
@@ -404,7 +404,7 @@ constexpr Step kSteps[] = {
        run->SetCheckpoint(run->PointAt(Index(11)));
        run->CutAndAppend(Index(11), Term(2), {100});
        run->RunTasks(1);
-       run->wal().DropBefore(Index(12));
+       run->wal().DropTo(run->checkpoint());
        run->Append(Term(2), {3000, 3000});
      }},
     {"reset to another log",

@@ -64,7 +64,8 @@ class WalMendTest : public testing::Test {
     run->SetMend([this, at_once](const LogHole& hole, Term term,
                                  ResultFn<Mended> done) {
       asked_.push_back(hole);
-      ASSERT_EQ(term, Term(4));
+      // Of the server, or none for what is only read.
+      ASSERT_TRUE(term == Term(4) || term == Term());
       Mended mended;
       for (const Entry& e : run_.log()) {
         if (e.header.index < hole.first || e.header.index > hole.last) continue;
@@ -257,6 +258,101 @@ TEST_F(WalMendTest, HeadersBeforeAResumePoint) {
       }
     }
   }
+}
+
+// Damage that is found when it is read, in a log that is being written.
+TEST_F(WalMendTest, Reading) {
+  for (const NamedFile& file : segments_) {
+    const size_t used = file.bytes.find_last_not_of('\0') + 1;
+    for (size_t at = kSegmentHeaderBytes; at < used; at += 97) {
+      SCOPED_TRACE(absl::StrCat(file.name, " at ", at));
+      WalRun after(run_, Everything);
+      Help(&after, 1 + at % 3);
+      ASSERT_TRUE(after.Open().ok());
+      after.disk().Flip(file.name, at, 1);
+      size_t done = 0;
+      for (Index i(1); i <= run_.last().index; ++i) {
+        after.wal().Read(i, 3000, [&, i](auto read) {
+          ASSERT_TRUE(read.ok()) << read.status();
+          for (const Entry& e : *read) {
+            const Entry& expected = run_.log()[e.header.index.value() - 1];
+            ASSERT_TRUE(SameEntries({e}, {expected}));
+          }
+          ASSERT_EQ(read->front().header.index, i);
+          ++done;
+        });
+        if (i == Index(5)) after.Append(Term(4), {100, 3000});
+      }
+      after.Append(Term(4), {10});
+      after.RunUntilIdle();
+      ASSERT_EQ(done, run_.last().index.value());
+      // A second time from the file as it is now.
+      for (Index i(1); i <= after.last().index; ++i) {
+        ASSERT_TRUE(after.Read(i, 1).ok()) << i.value();
+      }
+      ASSERT_TRUE(after.all_persisted());
+      WalRun again(after, Everything);
+      ASSERT_TRUE(again.Open().ok());
+      ASSERT_EQ(again.WhyNotOf(after.Outcomes()), "");
+    }
+  }
+  EXPECT_GT(asked_.size(), 100u);
+}
+
+// The segment that is written to: the next entries begin another one.
+TEST_F(WalMendTest, ReadingTheSegmentThatIsWritten) {
+  WalRun run;
+  ASSERT_TRUE(run.Open().ok());
+  run.SetHardStateAndAppend({Term(1), ServerId(1)}, {0, 100, 500});
+  run.RunUntilIdle();
+  const std::vector<Entry> log = run.log();
+  const std::string name = SegmentName(1);
+  for (size_t at = kSegmentHeaderBytes; at < kSegmentHeaderBytes + 900;
+       at += 50) {
+    SCOPED_TRACE(at);
+    WalRun after(run, Everything);
+    after.SetMend([&](const LogHole& hole, Term, ResultFn<Mended> done) {
+      auto at_index = [&](Index i) {
+        return log.begin() + static_cast<ptrdiff_t>(i.value() - 1);
+      };
+      done(Mended{.entries = {at_index(hole.first), at_index(hole.last + 1)}});
+    });
+    ASSERT_TRUE(after.Open().ok());
+    after.SetHardStateAndAppend({Term(2), ServerId(1)}, {0, 300, 20});
+    after.RunUntilIdle();
+    const uint64_t begun = after.wal().stats().segments_begun;
+    after.disk().Flip(name, at, 1);
+    for (Index i(1); i <= after.last().index; ++i) {
+      ASSERT_TRUE(after.Read(i, 1).ok()) << i.value();
+    }
+    after.Append(Term(2), {40});
+    after.RunUntilIdle();
+    ASSERT_TRUE(after.all_persisted());
+    ASSERT_GE(after.wal().stats().segments_begun, begun);
+    WalRun again(after, Everything);
+    ASSERT_TRUE(again.Open().ok());
+    ASSERT_EQ(again.WhyNotOf(after.Outcomes()), "");
+  }
+}
+
+// Who can't be helped hears so, and asks again.
+TEST_F(WalMendTest, ReadingWithoutHelp) {
+  WalRun after(run_, Everything);
+  int asked = 0;
+  after.SetMend([&](const LogHole&, Term, ResultFn<Mended> done) {
+    ++asked;
+    if (asked < 3) return done(absl::UnavailableError("nobody has them"));
+    done(Mended{.entries = {run_.log()[0]}});
+  });
+  ASSERT_TRUE(after.Open().ok());
+  after.disk().Flip(segments_[0].name, kSegmentHeaderBytes + 70, 1);
+  for (int i = 1; i <= 2; ++i) {
+    EXPECT_EQ(after.Read(Index(1), 1).status().code(),
+              absl::StatusCode::kUnavailable);
+    EXPECT_EQ(asked, i);
+  }
+  EXPECT_TRUE(after.Read(Index(1), 1).ok());
+  EXPECT_EQ(asked, 3);
 }
 
 // What was never committed may be gone everywhere: the log ends before it then.

@@ -121,7 +121,7 @@ TEST(WalResumeTest, SegmentsThatTheCheckpointCoversMayBeGone) {
   run.SetResume(run.ResumeAt(Index(90)));
   const Index dropped = run.wal().DroppableTo(Index(60));
   run.SetCheckpoint(run.PointAt(dropped));
-  run.wal().DropBefore(dropped + 1);
+  run.wal().DropTo(run.checkpoint());
   run.RunUntilIdle();
   for (const auto& survives : {Nothing, Everything}) {
     WalRun after(run, survives);

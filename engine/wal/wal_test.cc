@@ -441,7 +441,7 @@ TEST(WalTest, DropsWholeSegmentsBehindACheckpoint) {
   Index dropped_to(1);
   for (uint64_t first = 1; first <= 31; ++first) {
     if (first > 1) run.SetCheckpoint(run.PointAt(Index(first - 1)));
-    run.wal().DropBefore(Index(first));
+    run.wal().DropTo(run.checkpoint());
     EXPECT_LE(run.wal().first_index(), Index(first));
     EXPECT_GE(run.wal().first_index(), dropped_to);
     dropped_to = run.wal().first_index();
@@ -459,7 +459,7 @@ TEST(WalTest, DropsWholeSegmentsBehindACheckpoint) {
   EXPECT_EQ(SegmentFiles(&run), 2u);  // the last one and the spare
   EXPECT_LE(run.wal().first_index(), Index(30));
   EXPECT_EQ(run.wal().last_index(), Index(30));
-  run.wal().DropBefore(Index(1));  // an older one changes nothing
+  run.wal().DropTo(LogPoint());  // an older one changes nothing
   EXPECT_EQ(run.wal().first_index(), dropped_to);
 }
 
@@ -470,7 +470,7 @@ TEST(WalTest, ReadOfADroppedSegmentFinishes) {
   run.wal().Read(Index(2), 1, [&](absl::StatusOr<std::vector<Entry>> entries) {
     got = entries;
   });
-  run.wal().DropBefore(Index(20));
+  run.wal().DropTo(run.PointAt(Index(19)));
   ASSERT_GT(run.wal().first_index(), Index(2));
   run.RunUntilIdle();
   ASSERT_TRUE(got.ok()) << got.status();
@@ -538,7 +538,7 @@ TEST(WalTest, ALogThatBeginsTooLateIsRefused) {
   OpenLong(&run);
   LogPoint early = run.PointAt(Index(3));
   run.SetCheckpoint(run.PointAt(Index(25)));
-  run.wal().DropBefore(Index(26));
+  run.wal().DropTo(run.checkpoint());
   run.RunUntilIdle();
   ASSERT_GT(run.wal().first_index(), Index(4));
   for (const LogPoint& point : {LogPoint(), early}) {

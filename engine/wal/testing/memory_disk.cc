@@ -244,6 +244,12 @@ void MemoryDisk::SetContents(const std::string& name, std::string bytes) {
   durable_names_[name] = names_[name] = file;
 }
 
+void MemoryDisk::Flip(const std::string& name, size_t at, char bits) {
+  auto file = names_.at(name);
+  file->durable[at] = static_cast<char>(file->durable[at] ^ bits);
+  file->current[at] = static_cast<char>(file->current[at] ^ bits);
+}
+
 void MemoryDisk::Delete(const std::string& name) {
   names_.erase(name);
   durable_names_.erase(name);

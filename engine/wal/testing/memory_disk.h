@@ -59,6 +59,8 @@ class MemoryDisk : public Disk {
   std::string Contents(const std::string& name) const;
   // Makes or replaces a file, durably, whatever is open.
   void SetContents(const std::string& name, std::string bytes);
+  // Of a file that may be open.
+  void Flip(const std::string& name, size_t at, char bits);
   void Delete(const std::string& name);
 
   // --- Disk ---
