@@ -47,8 +47,7 @@ void LogRepair::FetchCheckpoint(Index at_least) {
 
 void LogRepair::Again() {
   asking_ = true;
-  ++in_vain_;
-  AskNext();
+  InVain("has a checkpoint that won't do");
 }
 
 void LogRepair::AskNext() {
@@ -63,9 +62,10 @@ void LogRepair::AskNext() {
         " are damaged here, and no other server gave them")));
   }
   if (in_vain_ > 0 && in_vain_ % others.size() == 0) {
-    callbacks_.log_line(absl::StrCat("event=repair_waits first=",
-                                     question_.hole.first.value(),
-                                     " last=", question_.hole.last.value()));
+    callbacks_.log_line(absl::StrCat(
+        "event=repair_waits first=", question_.hole.first.value(),
+        " last=", question_.hole.last.value(), " answers=\"", answers_, "\""));
+    answers_.clear();
     ++in_vain_;
     timer_ = loop_->After(timeout_, [this] { AskNext(); });
     return;
@@ -77,11 +77,15 @@ void LogRepair::AskNext() {
 void LogRepair::Ask() {
   ++question_.number;
   ++stats_.asked;
-  timer_ = loop_->After(timeout_, [this] {
-    ++in_vain_;
-    AskNext();
-  });
+  timer_ = loop_->After(timeout_, [this] { InVain("doesn't answer"); });
   callbacks_.send(question_);
+}
+
+void LogRepair::InVain(absl::string_view what) {
+  ++in_vain_;
+  absl::StrAppend(&answers_, answers_.empty() ? "" : ", ", "server ",
+                  question_.to.value(), " ", what);
+  AskNext();
 }
 
 void LogRepair::OnAnswer(const RepairAnswer& answer) {
@@ -96,25 +100,26 @@ void LogRepair::OnAnswer(const RepairAnswer& answer) {
       for (const Entry& entry : answer.entries) {
         if (entry.header.index <= hole.last) mended.entries.push_back(entry);
       }
-      if (mended.entries.empty() || !done_) break;
+      if (mended.entries.empty() || !done_) return InVain("has other entries");
       return Finish(std::move(mended));
     }
     case RepairOutcome::kLacks:
       ++stats_.lacking;
       if (done_ && patience_ == Patience::kEndless &&
+          hole.last_term > Term() &&
           answer.log_term > hole.last_term &&
           answer.log_term >= question_.term) {
         ++stats_.never_committed;
         return Finish(Mended{.entries = {}, .never_committed = true});
       }
-      break;
+      return InVain("lacks them");
     case RepairOutcome::kUnreadable:
       ++stats_.unreadable;
-      break;
+      return InVain("can't read them");
     case RepairOutcome::kCheckpoint:
       if (patience_ == Patience::kOnce || answer.id.bytes == 0 ||
           answer.id.index < hole.first) {
-        break;
+        return InVain("begins behind them");
       }
       question_.id = answer.id;
       question_.at = 0;
@@ -123,8 +128,6 @@ void LogRepair::OnAnswer(const RepairAnswer& answer) {
     case RepairOutcome::kPart:
       return OnPart(answer);
   }
-  ++in_vain_;
-  AskNext();
 }
 
 void LogRepair::Finish(absl::StatusOr<Mended> mended) {
@@ -145,8 +148,7 @@ void LogRepair::OnPart(const RepairAnswer& answer) {
     return Ask();
   }
   if (!fits || Crc32c(part_) != question_.id.crc) {
-    ++in_vain_;
-    return AskNext();
+    return InVain("gave another checkpoint than it said");
   }
   timer_.Cancel();
   asking_ = false;

@@ -90,6 +90,8 @@ class LogRepair {
  private:
   void AskNext();
   void Ask();
+  // `what` the one that was asked last says.
+  void InVain(absl::string_view what);
   void Finish(absl::StatusOr<Mended> mended);
   void OnPart(const RepairAnswer& answer);
 
@@ -103,7 +105,8 @@ class LogRepair {
   size_t next_ = 0;
   size_t in_vain_ = 0;  // asked since the last success
   Index told_of_;       // the last entry that the log line was about
-  std::string part_;    // of the checkpoint question_.id
+  std::string answers_;  // in vain, since the last line about them
+  std::string part_;     // of the checkpoint question_.id
   Timer timer_;
   Stats stats_;
 };

@@ -196,7 +196,10 @@ void Node::OnRepairQuestion(const RepairQuestion& question) {
   if (hole.first <= trail.base_index()) {
     return AnswerWithCheckpoint(question, std::move(answer));
   }
-  if (!trail.Has(hole.last, hole.last_term)) {
+  const bool has = hole.last_term == Term()
+                       ? hole.last <= core_->commit()
+                       : trail.Has(hole.last, hole.last_term);
+  if (!has) {
     answer.outcome = RepairOutcome::kLacks;
     return AnswerRepair(std::move(answer), {});
   }

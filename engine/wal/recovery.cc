@@ -125,7 +125,7 @@ void WalRecovery::OnHeaderlessRead(Candidate* c, bool newest,
       FindMarkedTo(bytes, kSegmentHeaderBytes, c->id, nullptr, &seen) > 0;
   if (marked && mend_ && (!newest || !Covered(seen))) {
     if (std::optional<SegmentEnd> before = FindBeginning(bytes, c->id)) {
-      Guess(c, before->index);
+      Guess(c, before->index, before->term);
       return JudgeHeaderless();
     }
   }
@@ -445,9 +445,10 @@ std::optional<SegmentEnd> WalRecovery::EndOf(size_t i, absl::string_view bytes,
   return std::nullopt;
 }
 
-void WalRecovery::Guess(Candidate* c, Index before_first) {
+void WalRecovery::Guess(Candidate* c, Index before_first, Term before_term) {
   SegmentHeader header{.owner = owner_, .id = c->id};
   header.previous.index = before_first;
+  header.previous.term = before_term;
   c->header = header;
   c->is_void = false;
   c->guessed = true;

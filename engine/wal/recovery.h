@@ -99,7 +99,8 @@ class WalRecovery {
     // nothing that counts.
     bool is_void = false;
     // The header is damaged: of `header` the id and the index before its first
-    // entry are known, by its frames, a resume point, or what stands around it.
+    // entry are known, perhaps that one's term, by its frames, a resume point, or
+    // what stands around it.
     bool guessed = false;
     // The last of its entries that no later segment replaces.
     Index live_last;
@@ -142,7 +143,8 @@ class WalRecovery {
   // What the segment had; nothing: nobody knows.
   std::optional<SegmentEnd> EndOf(size_t i, absl::string_view bytes,
                                   uint64_t marked_to) const;
-  void Guess(Candidate* candidate, Index before_first);
+  void Guess(Candidate* candidate, Index before_first,
+             Term before_term = Term());
   // A void file may stand where something is missing before this segment.
   bool GuessBefore(size_t i);
   // Finds out behind what it begins, then mends it.

@@ -99,7 +99,7 @@ std::optional<LogHole> SegmentSalvage::NextHole() {
       return LogHole{last_.index + 1, end_.index, end_.term};
     }
     const Term before = next->second.before;
-    if (before >= last_.term && before <= end_.term) {
+    if (before >= last_.term && (before <= end_.term || end_.term == Term())) {
       return LogHole{last_.index + 1, next->first - 1, before};
     }
     found_.erase(next);

@@ -23,7 +23,7 @@ namespace holdfast {
 struct LogHole {
   Index first;
   Index last;
-  Term last_term;
+  Term last_term;  // 0: not known; then only what is committed is the right one
 
   bool operator==(const LogHole&) const = default;
 };
