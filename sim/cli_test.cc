@@ -84,6 +84,14 @@ TEST(SimulateFlagsTest, ASwitchsNameAloneTurnsItOn) {
               HasSubstr(" --tls=on"));
 }
 
+TEST(SimulateFlagsTest, DamageIsOffUnlessAskedFor) {
+  EXPECT_FALSE(OptionsFor(*Parse({}), 1).damage);
+  EXPECT_TRUE(OptionsFor(*Parse({"--damage"}), 1).damage);
+  EXPECT_FALSE(OptionsFor(*Parse({"--damage=off"}), 1).damage);
+  EXPECT_THAT(CommandFor(*Parse({"--damage"}), 1), HasSubstr(" --damage=on"));
+  EXPECT_THAT(CommandFor(*Parse({}), 1), Not(HasSubstr("damage")));
+}
+
 TEST(WatchFlagsTest, AreTakenAsGiven) {
   const absl::StatusOr<SimulateFlags> flags =
       Parse({"--trace=a.txt", "--html=a.html", "--from=3.25s", "--to=3300ms",
@@ -126,6 +134,7 @@ TEST_F(TapeFlagTest, ATapeBringsItsOptions) {
   flags.kv = false;
   flags.tails = false;
   flags.tls = true;
+  flags.damage = true;
   flags.operations = 7;
   Tape tape;
   WriteOptions(flags, 12, &tape);
@@ -139,6 +148,7 @@ TEST_F(TapeFlagTest, ATapeBringsItsOptions) {
   EXPECT_EQ(read->kv, false);
   EXPECT_FALSE(read->tails);
   EXPECT_TRUE(read->tls);
+  EXPECT_TRUE(read->damage);
   EXPECT_TRUE(read->reads);
   EXPECT_EQ(read->operations, 7u);
   EXPECT_FALSE(read->trims.has_value());

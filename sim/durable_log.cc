@@ -1,7 +1,10 @@
 #include "sim/durable_log.h"
 
+#include <algorithm>
 #include <optional>
+#include <utility>
 
+#include "engine/base/check.h"
 #include "engine/wal/frame.h"
 #include "engine/wal/hard_state_file.h"
 
@@ -14,13 +17,31 @@ void DurableLog::Update(const NameTable& disk) {
   if (disk.durable_changes() != name_changes_) {
     name_changes_ = disk.durable_changes();
     UpdateNames(disk.durable(), first);
-    while (segments_.size() > kSegmentsMax) segments_.erase(segments_.begin());
+    while (!whole_changes_.has_value() && segments_.size() > kSegmentsMax) {
+      segments_.erase(segments_.begin());
+    }
   }
   for (auto it = segments_.lower_bound(first); it != segments_.end(); ++it) {
     Segment& segment = it->second;
     if (segment.changes == segment.file->durable_changes()) continue;
     segment.changes = segment.file->durable_changes();
     Read(it->first, &segment);
+  }
+}
+
+void DurableLog::UpdateWhole(const NameTable& disk) {
+  if (whole_changes_ != disk.durable_changes()) {
+    whole_changes_ = name_changes_ = disk.durable_changes();
+    UpdateNames(disk.durable(), 0);
+  }
+  for (auto& [id, segment] : segments_) {
+    if (segment.changes != segment.file->durable_changes()) {
+      segment.changes = segment.file->durable_changes();
+      Read(id, &segment);
+    }
+    if (segment.damages == segment.file->damages()) continue;
+    segment.damages = segment.file->damages();
+    Inspect(id, &segment);
   }
 }
 
@@ -63,12 +84,48 @@ void DurableLog::Read(uint64_t id, Segment* segment) {
     const size_t size = FrameBytes(header->body_size);
     const Buffer frame = bytes.Read(segment->position, size);
     if (!ReadFrame(frame.view(), 0, id, segment->seed).has_value()) return;
+    const bool is_entry = header->kind == FrameKind::kEntry;
+    segment->frames.push_back(
+        {.position = static_cast<uint32_t>(segment->position),
+         .seed = segment->seed,
+         .synced_to = header->synced_to,
+         .is_entry = is_entry});
     segment->position += size;
     segment->seed = header->body_crc;
-    if (header->kind == FrameKind::kEntry) {
-      segment->terms.push_back(header->term);
-    }
+    if (is_entry) segment->terms.push_back(header->term);
   }
+}
+
+void DurableLog::Inspect(uint64_t id, Segment* segment) {
+  const SparseBytes& bytes = segment->file->durable();
+  std::vector<Frame>& frames = segment->frames;
+  if (frames.empty()) return;
+  const absl::StatusOr<SegmentHeader> header =
+      DecodeSegmentHeader(bytes.Read(0, kSegmentHeaderBytes).view());
+  segment->has_header = header.ok() && header->id == id &&
+                        header->previous.index == segment->before_first &&
+                        FirstSeed(*header) == frames[0].seed;
+  std::vector<bool> lost;
+  bool continues = segment->has_header;
+  for (size_t i = 0; i < frames.size(); ++i) {
+    Frame& frame = frames[i];
+    const bool last = i + 1 == frames.size();
+    const uint64_t end = last ? segment->position : frames[i + 1].position;
+    const uint32_t crc = last ? segment->seed : frames[i + 1].seed;
+    const Buffer found = bytes.Read(frame.position, end - frame.position);
+    // Another frame of the segment may stand there.
+    const std::optional<LogFrameHeader> h =
+        DecodeLogFrameHeader(found.view(), id);
+    frame.has_header = h.has_value() && h->body_crc == crc &&
+                       h->synced_to == frame.synced_to &&
+                       FrameBytes(h->body_size) == end - frame.position;
+    frame.has_body = frame.has_header &&
+                     ReadFrame(found.view(), 0, id, frame.seed).has_value();
+    if (frame.is_entry) lost.push_back(!continues || !frame.has_body);
+    continues = frame.has_header;
+  }
+  if (std::find(lost.begin(), lost.end(), true) == lost.end()) lost.clear();
+  segment->lost = std::move(lost);
 }
 
 bool HasVotedDurably(const NameTable& disk, Term term, ServerId vote) {
@@ -87,14 +144,97 @@ bool HasVotedDurably(const NameTable& disk, Term term, ServerId vote) {
   return found;
 }
 
-bool DurableLog::Has(Index index, Term term) const {
+const DurableLog::Segment* DurableLog::Find(Index index) const {
   for (auto it = segments_.rbegin(); it != segments_.rend(); ++it) {
     const Segment& segment = it->second;
     if (!segment.begun() || index <= segment.before_first) continue;
-    const uint64_t at = index - segment.before_first - 1;
-    return at < segment.terms.size() && segment.terms[at] == term;
+    return index <= segment.last() ? &segment : nullptr;
   }
-  return false;
+  return nullptr;
+}
+
+bool DurableLog::Has(Index index, Term term) const {
+  const Segment* segment = Find(index);
+  return segment != nullptr &&
+         segment->terms[index - segment->before_first - 1] == term;
+}
+
+bool DurableLog::HasIntact(Index index, Term term) const {
+  const Segment* segment = Find(index);
+  if (segment == nullptr) return false;
+  const uint64_t at = index - segment->before_first - 1;
+  return segment->terms[at] == term && !segment->Lost(at);
+}
+
+bool DurableLog::damaged() const {
+  return std::any_of(segments_.begin(), segments_.end(),
+                     [](const auto& s) { return s.second.damaged(); });
+}
+
+void DurableLog::ForEachDamaged(
+    const std::function<void(Index, Term)>& fn) const {
+  for (const auto& [id, segment] : segments_) {
+    for (uint64_t at = 0; at < segment.lost.size(); ++at) {
+      const Index index = segment.before_first + at + 1;
+      if (segment.Lost(at) && Find(index) == &segment) {
+        fn(index, segment.terms[at]);
+      }
+    }
+  }
+}
+
+Index DurableLog::before_first() const {
+  std::optional<Index> first;
+  for (const auto& [id, segment] : segments_) {
+    if (!segment.begun()) continue;
+    first =
+        std::min(first.value_or(segment.before_first), segment.before_first);
+  }
+  return first.value_or(Index());
+}
+
+Index DurableLog::last() const {
+  for (auto it = segments_.rbegin(); it != segments_.rend(); ++it) {
+    if (it->second.begun()) return it->second.last();
+  }
+  return Index();
+}
+
+DurableLog DurableLog::With(uint64_t id,
+                            std::shared_ptr<const FileImage> file) const {
+  DurableLog with = *this;
+  auto it = with.segments_.find(id);
+  CHECK(it != with.segments_.end());
+  it->second.file = std::move(file);
+  Inspect(id, &it->second);
+  return with;
+}
+
+bool DurableLog::Shows(uint64_t id, uint64_t position) const {
+  const auto it = segments_.find(id);
+  if (it == segments_.end() || !it->second.begun()) return false;
+  const Segment& segment = it->second;
+  if (!segment.has_header &&
+      std::any_of(segments_.begin(), it, [&](const auto& earlier) {
+        return earlier.second.begun() &&
+               earlier.second.last() > segment.before_first;
+      })) {
+    return false;
+  }
+  const auto says_synced = [](const Segment& s, uint64_t to) {
+    return std::any_of(s.frames.begin(), s.frames.end(), [to](const Frame& f) {
+      return f.has_header && f.position >= to && f.synced_to >= to;
+    });
+  };
+  if (says_synced(segment, std::max(position, kSegmentHeaderBytes))) {
+    return true;
+  }
+  return std::any_of(std::next(it), segments_.end(), [&](const auto& later) {
+    const Segment& s = later.second;
+    if (!s.begun()) return false;
+    return (s.has_header && s.frames[0].has_body) ||
+           says_synced(s, kSegmentHeaderBytes);
+  });
 }
 
 }  // namespace holdfast

@@ -42,6 +42,19 @@ class DurableLogTest : public ::testing::Test {
     segment->file->Write(++number_, at, std::move(out));
     segment->last = PointAfter(entry.header);
   }
+  void Mark(Segment* segment) {
+    const uint64_t at = segment->writer.position();
+    Buffers out;
+    segment->writer.AppendMark(at, Index(0), &out);
+    segment->file->Write(++number_, at, std::move(out));
+  }
+  // As the device has it.
+  void Rot(const Segment& segment, uint64_t at) {
+    Buffer byte = segment.file->durable().Read(at, 1);
+    *byte.data_mutable() ^= 1;
+    segment.file->Overwrite(at, byte);
+    log_.UpdateWhole(disk_);
+  }
   void Sync(const Segment& segment) {
     segment.file->SyncBefore(number_ + 1);
     disk_.SyncBefore(number_ + 1);
@@ -108,6 +121,99 @@ TEST_F(DurableLogTest, ALaterSegmentReplacesWhatItBeginsBehind) {
   EXPECT_FALSE(Has(2, 1));
   EXPECT_TRUE(Has(2, 2));
   EXPECT_FALSE(Has(3, 1));
+}
+
+TEST_F(DurableLogTest, WhatIsDamagedWasDurableAllTheSame) {
+  Segment segment = Begin(1, LogPoint());
+  std::vector<uint64_t> at;
+  for (const char* payload : {"one", "two", "three"}) {
+    at.push_back(segment.writer.position());
+    Append(&segment, Term(1), payload);
+  }
+  Sync(segment);
+  log_.UpdateWhole(disk_);
+  EXPECT_TRUE(log_.Shows(1, at[2]));  // says the third one
+  EXPECT_FALSE(log_.Shows(1, at[2] + 1));
+  const uint64_t mark = segment.writer.position();
+  Mark(&segment);
+  Sync(segment);
+  log_.UpdateWhole(disk_);
+  EXPECT_FALSE(log_.damaged());
+  EXPECT_TRUE(log_.Shows(1, mark));
+  EXPECT_FALSE(log_.Shows(1, mark + 1));
+  auto intact = [this](uint64_t index) {
+    return log_.HasIntact(Index(index), Term(1));
+  };
+
+  Rot(segment, at[1] + kLogFrameHeaderBytes);
+  EXPECT_TRUE(intact(1));
+  EXPECT_FALSE(intact(2));
+  EXPECT_TRUE(intact(3));
+  EXPECT_TRUE(log_.damaged());
+  std::vector<Index> damaged;
+  log_.ForEachDamaged([&](Index i, Term) { damaged.push_back(i); });
+  EXPECT_EQ(damaged, std::vector<Index>{Index(2)});
+  // A frame's checksum continues the one in the header before it.
+  Rot(segment, at[1]);
+  EXPECT_FALSE(intact(3));
+  EXPECT_TRUE(log_.Has(Index(2), Term(1)));
+  EXPECT_TRUE(log_.Has(Index(3), Term(1)));
+  // What follows is taken in as ever.
+  Append(&segment, Term(1), "four");
+  Sync(segment);
+  log_.Update(disk_);
+  EXPECT_TRUE(log_.Has(Index(4), Term(1)));
+  EXPECT_TRUE(intact(4));
+}
+
+TEST_F(DurableLogTest, AFileThatReplacesADamagedOneIsReadAnew) {
+  LogPoint last;
+  std::vector<Segment> segments;
+  for (uint64_t id = 1; id <= 6; ++id) {
+    segments.push_back(Begin(id, last));
+    Append(&segments.back(), Term(1), "first");
+    Append(&segments.back(), Term(1), "second");
+    Sync(segments.back());
+    last = segments.back().last;
+  }
+  log_.UpdateWhole(disk_);
+  const std::shared_ptr<FileImage> intact = segments[0].file->CopyDurable();
+  Rot(segments[0], 5);
+  EXPECT_FALSE(log_.HasIntact(Index(1), Term(1)));
+  EXPECT_TRUE(log_.HasIntact(Index(2), Term(1)));
+  EXPECT_TRUE(log_.Shows(1, UINT64_MAX));  // by those that came later
+  EXPECT_TRUE(log_.Has(Index(1), Term(1)));
+
+  disk_.Add(++number_, "segment.new", intact);
+  disk_.Rename(++number_, "segment.new", SegmentName(1));
+  log_.UpdateWhole(disk_);
+  EXPECT_FALSE(log_.HasIntact(Index(1), Term(1)));  // it may be lost
+  disk_.SyncBefore(number_ + 1);
+  log_.UpdateWhole(disk_);
+  EXPECT_TRUE(log_.HasIntact(Index(1), Term(1)));
+  EXPECT_FALSE(log_.damaged());
+}
+
+// The header alone says from where on it replaces what an earlier file has.
+TEST_F(DurableLogTest, WithoutAHeaderACutIsNotToBeSeen) {
+  Segment old = Begin(1, LogPoint());
+  Append(&old, Term(1), "one");
+  const LogPoint one = old.last;
+  Append(&old, Term(1), "two");
+  Sync(old);
+  Segment next = Begin(2, one);
+  Append(&next, Term(2), "another two");
+  const uint64_t end = next.writer.position();
+  Mark(&next);
+  Sync(next);
+  log_.UpdateWhole(disk_);
+  EXPECT_TRUE(log_.Shows(2, end));
+  Rot(next, 5);
+  EXPECT_FALSE(log_.Shows(2, end));
+  disk_.Remove(++number_, SegmentName(1));
+  disk_.SyncBefore(number_ + 1);
+  log_.UpdateWhole(disk_);
+  EXPECT_TRUE(log_.Shows(2, end));
 }
 
 TEST_F(DurableLogTest, FollowsALogOfManySegments) {

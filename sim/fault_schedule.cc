@@ -1,6 +1,7 @@
 #include "sim/fault_schedule.h"
 
 #include <algorithm>
+#include <tuple>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -42,7 +43,7 @@ uint64_t Another(uint64_t value, uint64_t salt) {
 
 }  // namespace
 
-FaultRates FaultRates::Swarm(Chance* chance) {
+FaultRates FaultRates::Swarm(Chance* chance, bool damage) {
   uint64_t ordinal = 0;
   // Off half the time; else between a tenth of `max` and `max`.
   auto rate = [&](uint64_t max) -> uint64_t {
@@ -82,6 +83,12 @@ FaultRates FaultRates::Swarm(Chance* chance) {
   rates.sync_error_ppm = rate(800);
   rates.full_disk_ppm = rate(20000);
   rates.close_ppm = rate(20000);
+  if (damage) {
+    rates.rot_ppm = rate(40000);
+    rates.zeroes_ppm = rate(40000);
+    rates.misdirect_ppm = rate(40000);
+    rates.truncate_ppm = rate(40000);
+  }
   return rates;
 }
 
@@ -90,7 +97,7 @@ FaultSchedule::FaultSchedule(World* world, NetworkFabric* fabric,
                              std::vector<SimClient*> clients,
                              std::function<SimServer*()> leader,
                              FaultRates rates, OldCopies* old_copies,
-                             const Operator* op)
+                             StorageDecay* decay, const Operator* op)
     : world_(world),
       fabric_(fabric),
       servers_(std::move(servers)),
@@ -98,6 +105,7 @@ FaultSchedule::FaultSchedule(World* world, NetworkFabric* fabric,
       leader_(std::move(leader)),
       rates_(rates),
       old_copies_(old_copies),
+      decay_(decay),
       operator_(op) {
   // What strikes there is never drawn.
   if (!world_->chance.replaying()) return;
@@ -173,6 +181,7 @@ void FaultSchedule::OnWindow() {
     if (Happens(faults::kOldDisk, m, rates_.old_disk_ppm, &value)) {
       OldDisk(server);
     }
+    DamageDisk(server);
     if (Happens(faults::kIsolate, m, rates_.isolate_ppm, &value))
       Isolate(m, value);
   }
@@ -363,6 +372,23 @@ void FaultSchedule::OldDisk(SimServer* server) {
   // A change in which somebody leaves may need that server.
   if (operator_->AskedToLeaveWithin(8s)) return;
   old_copies_->Strike(server);
+}
+
+void FaultSchedule::DamageDisk(SimServer* server) {
+  const std::tuple<const ChanceSite&, uint64_t, DamageKind> kinds[] = {
+      {faults::kRot, rates_.rot_ppm, DamageKind::kRot},
+      {faults::kZeroes, rates_.zeroes_ppm, DamageKind::kZeroes},
+      {faults::kMisdirect, rates_.misdirect_ppm, DamageKind::kMisdirect},
+      {faults::kTruncate, rates_.truncate_ppm, DamageKind::kTruncate},
+  };
+  uint64_t value = 0;
+  for (const auto& [site, rate, kind] : kinds) {
+    if (!Happens(site, server->machine(), rate, &value)) continue;
+    // At any moment of the window.
+    After(LengthOf(value, kWindow), [this, server, kind = kind, value] {
+      if (running_) decay_->Strike(server, kind, value);
+    });
+  }
 }
 
 void FaultSchedule::CrashClient(SimClient* client, uint64_t value) {

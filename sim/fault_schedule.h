@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "sim/damage.h"
 #include "sim/old_copies.h"
 #include "sim/operator.h"
 #include "sim/server.h"
@@ -58,8 +59,14 @@ struct FaultRates {
   uint64_t sync_error_ppm = 0;
   uint64_t full_disk_ppm = 0;  // a disk has little room for a while
   uint64_t close_ppm = 0;      // a server is asked to end
+  // Of storage at rest (sim/damage.h).
+  uint64_t rot_ppm = 0;
+  uint64_t zeroes_ppm = 0;
+  uint64_t misdirect_ppm = 0;
+  uint64_t truncate_ppm = 0;
 
-  static FaultRates Swarm(Chance* chance);
+  // `damage`: with those of storage at rest.
+  static FaultRates Swarm(Chance* chance, bool damage);
 };
 
 // What was done, for the run's summary.
@@ -93,7 +100,7 @@ class FaultSchedule {
                 std::vector<SimServer*> servers,
                 std::vector<SimClient*> clients,
                 std::function<SimServer*()> leader, FaultRates rates,
-                OldCopies* old_copies, const Operator* op);
+                OldCopies* old_copies, StorageDecay* decay, const Operator* op);
 
   void Start();
   // A server has won an election.
@@ -126,6 +133,7 @@ class FaultSchedule {
   void HangDisk(SimServer* server, uint64_t value);
   void FillDisk(SimServer* server, uint64_t value);
   void OldDisk(SimServer* server);
+  void DamageDisk(SimServer* server);
   void CrashClient(SimClient* client, uint64_t value);
   void Isolate(MachineId machine, uint64_t value);
   void Split(uint64_t value);
@@ -154,6 +162,7 @@ class FaultSchedule {
   const std::function<SimServer*()> leader_;
   const FaultRates rates_;
   OldCopies* const old_copies_;
+  StorageDecay* const decay_;
   const Operator* const operator_;
   bool running_ = true;
   uint64_t window_ = 0;

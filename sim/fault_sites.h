@@ -52,6 +52,12 @@ inline constexpr ChanceSite kCutClient("fault/cut_client");
 inline constexpr ChanceSite kFullDisk("fault/full_disk");
 inline constexpr ChanceSite kClose("fault/close");
 
+// Of what is at rest on a server's disk, likewise in a window (sim/damage.h).
+inline constexpr ChanceSite kRot("fault/rot");
+inline constexpr ChanceSite kZeroes("fault/zeroes");
+inline constexpr ChanceSite kMisdirect("fault/misdirect");
+inline constexpr ChanceSite kTruncate("fault/truncate");
+
 // Of a disk's operation, or what it leaves of one when a process or the power
 // fails.
 inline constexpr ChanceSite kSlowDisk("disk/slow");
@@ -126,11 +132,26 @@ inline constexpr const ChanceSite* kAll[] = {
     &kClose,
 };
 
+// Apart, since a run has them only if it is asked for them (--damage).
+inline constexpr const ChanceSite* kDamage[] = {
+    &kRot,
+    &kZeroes,
+    &kMisdirect,
+    &kTruncate,
+};
+
+constexpr bool IsDamage(absl::string_view name) {
+  for (const ChanceSite* site : kDamage) {
+    if (name == site->name) return true;
+  }
+  return false;
+}
+
 constexpr bool IsKnown(absl::string_view name) {
   for (const ChanceSite* site : kAll) {
     if (name == site->name) return true;
   }
-  return false;
+  return IsDamage(name);
 }
 
 }  // namespace faults

@@ -163,7 +163,34 @@ std::shared_ptr<FileImage> FileImage::CopyDurable() const {
   auto copy = std::make_shared<FileImage>(0);
   copy->now_ = durable_.Copy();
   copy->durable_ = durable_.Copy();
+  copy->durable_changes_ = durable_changes_;
+  copy->damages_ = damages_;
   return copy;
+}
+
+bool FileImage::AtRest(uint64_t from, uint64_t to) const {
+  if (sync_failed_) return false;
+  return std::none_of(
+      unsynced_.begin(), unsynced_.end(), [&](const Change& change) {
+        if (change.truncation) return to > std::min(change.at, durable_.size());
+        return change.at < to && from < change.at + TotalSize(change.data);
+      });
+}
+
+void FileImage::Overwrite(uint64_t from, const Buffer& bytes) {
+  CHECK(AtRest(from, from + bytes.size()));
+  for (SparseBytes* image : {&now_, &durable_}) {
+    image->Write(from, bytes.data(), bytes.size());
+  }
+  ++damages_;
+}
+
+void FileImage::CutShort(uint64_t size) {
+  CHECK_LE(size, durable_.size());
+  CHECK(AtRest(size, UINT64_MAX));
+  now_.Resize(size);
+  durable_.Resize(size);
+  ++damages_;
 }
 
 // --- NameTable ---

@@ -77,6 +77,16 @@ class FileImage {
   // What is durable of it.
   std::shared_ptr<FileImage> CopyDurable() const;
 
+  // Whether [from, to), cut to the file's size, is durable, and as processes
+  // read it.
+  bool AtRest(uint64_t from, uint64_t to) const;
+  // Other bytes stand in both images from then on; needs AtRest.
+  void Overwrite(uint64_t from, const Buffer& bytes);
+  // Likewise nothing behind `size`.
+  void CutShort(uint64_t size);
+  // How often it was damaged.
+  uint64_t damages() const { return damages_; }
+
  private:
   struct Change {
     uint64_t number = 0;
@@ -97,6 +107,7 @@ class FileImage {
   uint64_t durable_changes_ = 0;
   std::vector<Change> unsynced_;
   bool sync_failed_ = false;  // since then the images differ for good
+  uint64_t damages_ = 0;
 };
 
 // The names of a directory, likewise in two images: changes are durable once

@@ -20,12 +20,13 @@ bool Formed(const SimServer& server) {
 OldCopies::OldCopies(World* world, Verdict* verdict,
                      std::vector<SimServer*> servers,
                      std::function<SimServer*()> leader,
-                     std::function<void(SimServer*)> wiped)
+                     std::function<void(SimServer*)> wiped, const Atlas* atlas)
     : world_(world),
       verdict_(verdict),
       servers_(std::move(servers)),
       leader_(std::move(leader)),
-      wiped_(std::move(wiped)) {}
+      wiped_(std::move(wiped)),
+      atlas_(atlas) {}
 
 bool OldCopies::Strike(SimServer* server) {
   if (!Formed(*server) || under_way()) return false;
@@ -33,10 +34,10 @@ bool OldCopies::Strike(SimServer* server) {
   Copy& copy = copies_[server->machine()];
   if (copy.image == nullptr ||
       copy.incarnation != node.identity().incarnation) {
-    Take(*server, &copy);
+    Take(server, &copy);
     return false;
   }
-  if (!MayBePutBack(*server, copy)) return false;
+  if (!MayBePutBack(server, copy)) return false;
   std::set<Incarnation>& known_by = known_by_[server->machine()];
   known_by.clear();
   for (const Member& m : node.configuration()->Everyone()) {
@@ -54,12 +55,13 @@ bool OldCopies::Strike(SimServer* server) {
   return true;
 }
 
-void OldCopies::Take(const SimServer& server, Copy* copy) {
-  const RaftCore& core = *server.node().core();
+void OldCopies::Take(SimServer* server, Copy* copy) {
+  const RaftCore& core = *server->node().core();
   if (core.durable() < core.configuration_index()) return;  // not in the copy
-  *copy = Copy{.image = server.disk()->CopyDurable(),
-               .incarnation = server.node().identity().incarnation,
-               .boot = server.boots(),
+  if (!atlas_->IsWhole(server)) return;
+  *copy = Copy{.image = server->disk()->CopyDurable(),
+               .incarnation = server->node().identity().incarnation,
+               .boot = server->boots(),
                .configuration = core.shared_configuration()};
 }
 
@@ -91,7 +93,8 @@ SimServer* OldCopies::Machine(ServerId id) const {
   CHECK(false);
 }
 
-bool OldCopies::MayBePutBack(const SimServer& server, const Copy& copy) const {
+bool OldCopies::MayBePutBack(SimServer* victim, const Copy& copy) const {
+  const SimServer& server = *victim;
   SimServer* leader = leader_();
   if (leader == nullptr || leader == &server) return false;
   // A copy of its present start isn't noticed.
@@ -109,20 +112,21 @@ bool OldCopies::MayBePutBack(const SimServer& server, const Copy& copy) const {
   size_t voters = 0;
   for (const Member& m : now.Everyone()) {
     if (m.id == server.id()) continue;
-    const SimServer& other = *Machine(m.id);
-    if (!Formed(other) || other.put_back() ||
-        other.node().identity().incarnation != m.incarnation ||
-        !HasAllOf(other, core) || !Remembers(other, server)) {
+    SimServer* const other = Machine(m.id);
+    if (!Formed(*other) || other->put_back() ||
+        other->node().identity().incarnation != m.incarnation ||
+        !HasAllOf(other, core) || !Remembers(*other, server)) {
       return false;
     }
-    voters += other.node().core()->is_voter() ? 1 : 0;
+    voters += other->node().core()->is_voter() ? 1 : 0;
   }
-  return voters > now.voters.size() / 2;
+  return voters > now.voters.size() / 2 && atlas_->MayReplace(victim);
 }
 
-bool OldCopies::HasAllOf(const SimServer& other, const RaftCore& core) const {
-  const RaftCore& theirs = *other.node().core();
-  return theirs.hard_state_durable() && theirs.term() >= core.term() &&
+bool OldCopies::HasAllOf(SimServer* other, const RaftCore& core) const {
+  const RaftCore& theirs = *other->node().core();
+  return atlas_->IsWhole(other) && theirs.hard_state_durable() &&
+         theirs.term() >= core.term() &&
          theirs.durable() >= core.last_index() &&
          theirs.trail().Has(core.last_index(), core.last_term());
 }

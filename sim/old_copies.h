@@ -10,6 +10,7 @@
 
 #include "absl/status/status.h"
 #include "engine/base/types.h"
+#include "sim/atlas.h"
 #include "sim/server.h"
 #include "sim/sim_disk.h"
 #include "sim/violation.h"
@@ -28,13 +29,17 @@ namespace holdfast {
 // elected without one of them: by the copy's configuration it isn't the only
 // voter, and those that vote with it are still members.
 //
+// What is damaged on a disk (sim/damage.h) isn't had there; nor is a copy of it
+// taken. A server with an older copy counts for nothing in the atlas, so its
+// disk is replaced whenever it has left.
+//
 // Then somebody has the server leave, and gives it an empty disk.
 class OldCopies {
  public:
   // `wiped`: a server's disk is about to be replaced.
   OldCopies(World* world, Verdict* verdict, std::vector<SimServer*> servers,
             std::function<SimServer*()> leader,
-            std::function<void(SimServer*)> wiped);
+            std::function<void(SimServer*)> wiped, const Atlas* atlas);
 
   // Takes a copy of the server's disk, or puts back the one that was taken, if
   // it may be; returns whether it was put back.
@@ -57,12 +62,12 @@ class OldCopies {
     std::shared_ptr<const Configuration> configuration;
   };
 
-  void Take(const SimServer& server, Copy* copy);
+  void Take(SimServer* server, Copy* copy);
   bool MayVoteAlone(const SimServer& server, const Copy& copy,
                     const Configuration& now) const;
 
-  bool MayBePutBack(const SimServer& server, const Copy& copy) const;
-  bool HasAllOf(const SimServer& other, const RaftCore& core) const;
+  bool MayBePutBack(SimServer* server, const Copy& copy) const;
+  bool HasAllOf(SimServer* other, const RaftCore& core) const;
   bool Remembers(const SimServer& other, const SimServer& server) const;
   SimServer* Machine(ServerId id) const;
   void LetGoLater(SimServer* server);
@@ -74,6 +79,7 @@ class OldCopies {
   const std::vector<SimServer*> servers_;
   const std::function<SimServer*()> leader_;
   const std::function<void(SimServer*)> wiped_;
+  const Atlas* const atlas_;
   std::map<MachineId, Copy> copies_;
   // Of a server that was put back: the members that will know it for one.
   std::map<MachineId, std::set<Incarnation>> known_by_;

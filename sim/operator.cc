@@ -81,10 +81,12 @@ void Operator::Join(SimServer* leader) {
 
 void Operator::Leave(SimServer* leader) {
   if (may_leave_ && !may_leave_()) return;
-  last_leave_ = world_->now();
   std::vector<SimServer*> gone = {servers_[Draw(kWhom, servers_.size())]};
   SimServer* second = servers_[Draw(kWhom, servers_.size())];
   if (Draw(kWhat, 4) == 0 && second != gone[0]) gone.push_back(second);
+  if (atlas_ != nullptr && !atlas_->MayLeave(gone)) return;
+  last_leave_ = world_->now();
+  for (SimServer* s : gone) leaves_[s->machine()] = world_->now();
   std::vector<ServerId> ids;
   for (SimServer* s : gone) ids.push_back(s->id());
   leader->log().Leave(std::move(ids), [this, gone = std::move(gone)](
@@ -101,6 +103,11 @@ void Operator::Leave(SimServer* leader) {
             [this, server, left = world_->now()] { Replace(server, left); });
     }
   });
+}
+
+bool Operator::IsLeaving(const SimServer& server) const {
+  const auto asked = leaves_.find(server.machine());
+  return asked != leaves_.end() && world_->now() - asked->second < 8s;
 }
 
 void Operator::Transfer(SimServer* leader) {
@@ -131,6 +138,9 @@ void Operator::Replace(SimServer* server, TrueTime left) {
   auto join = last_join_.find(server->machine());
   const bool joined = join != last_join_.end() && join->second > left - 2s;
   if (!running_ || joined) return;
+  if (atlas_ != nullptr && !atlas_->MayReplace(server)) {
+    return After(1s, [this, server, left] { Replace(server, left); });
+  }
   world_->Note(absl::StrCat("server ", server->machine(), " gets a new disk"));
   ++counts_.replaced;
   wiped_(server);

@@ -9,6 +9,7 @@
 #include <utility>
 #include <vector>
 
+#include "sim/atlas.h"
 #include "sim/chance.h"
 #include "sim/history.h"
 #include "sim/server.h"
@@ -40,6 +41,12 @@ class Operator {
 
   // Whether a server may leave now; optional.
   void set_may_leave(std::function<bool()> may) { may_leave_ = std::move(may); }
+  // Nobody is asked to leave, and no disk replaced, whose server has what no
+  // other one has.
+  void set_atlas(const Atlas* atlas) { atlas_ = atlas; }
+  // Whether it asked for this server to leave of late: that may still be under
+  // way.
+  bool IsLeaving(const SimServer& server) const;
   // Whether it asked for a server to leave within that time: that may still be
   // under way.
   bool AskedToLeaveWithin(Duration time) const {
@@ -71,9 +78,11 @@ class Operator {
   const std::function<SimServer*()> leader_;
   const std::function<void(SimServer*)> wiped_;
   std::function<bool()> may_leave_;
+  const Atlas* atlas_ = nullptr;
   bool running_ = false;
   uint64_t draws_ = 0;
   std::map<MachineId, TrueTime> last_join_;  // asked for
+  std::map<MachineId, TrueTime> leaves_;     // likewise
   std::optional<TrueTime> last_leave_;       // likewise
   OperatorCounts counts_;
 };

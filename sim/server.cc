@@ -153,6 +153,18 @@ bool SimServer::HadDurably(Index index, Term term) {
   return has(durable_log_) || absl::c_any_of(lost_logs_, has);
 }
 
+const DurableLog& SimServer::WholeLog() {
+  durable_log_.UpdateWhole(image_->names());
+  return durable_log_;
+}
+
+void SimServer::Spoil(const Damage& damage) {
+  // What was durable before stays known.
+  durable_log_.UpdateWhole(image_->names());
+  image_->Spoil(damage);
+  Tell(IncidentKind::kDamage, Duration::zero(), damage.bytes.size());
+}
+
 void SimServer::HangDisk(Duration length) {
   SimDiskOptions options = disk_options_;
   options.sync_min = options.sync_max = length;

@@ -64,6 +64,10 @@ class SimServer {
   // Whether the entry is durable on this machine now, or was on a disk that it
   // lost since. False once a checkpoint has replaced it.
   bool HadDurably(Index index, Term term);
+  // All of its log that is durable on its present disk, damaged or not.
+  const DurableLog& WholeLog();
+  // Of what is at rest on its disk; see sim/atlas.h.
+  void Spoil(const Damage& damage);
   // Syncs that begin from now on take so long; until it is mended.
   void HangDisk(Duration length);
   void MendDisk();

@@ -31,6 +31,7 @@ void ServerChecker::Check(SimServer& server) {
   seen.durable_term = core.trail().TermAt(seen.durable);
   const std::shared_ptr<const Configuration> before =
       std::exchange(seen.configuration, core.shared_configuration());
+  seen.configuration_index = core.configuration_index();
   CheckCommit(server, before.get(), &seen);
   CheckTrimmed(server, &seen);
   CheckVoteKept(server, &seen);
@@ -288,6 +289,14 @@ void ServerChecker::CheckCommit(const SimServer& server,
         seen->commit.value(), " to ", commit.value()));
   }
   const bool first = committed_.size() < commit.value();
+  const RaftCore& core = *server.node().core();
+  const Index decided = core.committed_configuration_index();
+  if (committed_configuration_ == nullptr ||
+      decided > committed_configuration_index_) {
+    committed_configuration_ =
+        std::make_shared<Configuration>(core.committed_configuration());
+    committed_configuration_index_ = decided;
+  }
   if (first) {
     committed_.resize(commit.value());
     // The term in which it was committed is this one or an earlier one.
@@ -311,6 +320,25 @@ void ServerChecker::CheckCommit(const SimServer& server,
   if (commit.value() == committed_.size()) {
     CheckKept(commit, tail.committed().term);
   }
+}
+
+std::vector<std::shared_ptr<const Configuration>>
+ServerChecker::ConfigurationsInForce() const {
+  std::vector<std::shared_ptr<const Configuration>> in_force;
+  if (committed_configuration_ == nullptr) return in_force;
+  in_force.push_back(committed_configuration_);
+  for (const auto& [machine, seen] : seen_) {
+    if (seen.configuration != nullptr &&
+        seen.configuration_index > committed_configuration_index_) {
+      in_force.push_back(seen.configuration);
+    }
+  }
+  return in_force;
+}
+
+Incarnation ServerChecker::IncarnationOf(MachineId machine) const {
+  const auto it = seen_.find(machine);
+  return it == seen_.end() ? Incarnation() : it->second.incarnation;
 }
 
 bool ServerChecker::Seen::Has(Index index, Term term) const {

@@ -53,8 +53,16 @@ class ServerChecker {
   // committed: all of it, or it is a violation.
   void ClusterReplaced() {
     cluster_id_ = ClusterId();
+    committed_configuration_ = nullptr;
     seen_.clear();
   }
+
+  // Those that may decide: the last one known to be committed, and each later
+  // one in a log that was seen.
+  std::vector<std::shared_ptr<const Configuration>> ConfigurationsInForce()
+      const;
+  // Of the machine's present disk; none: it wasn't seen to take part.
+  Incarnation IncarnationOf(MachineId machine) const;
 
   Index committed() const { return Index(committed_.size()); }
   uint64_t elections() const { return leaders_.size(); }
@@ -84,6 +92,7 @@ class ServerChecker {
     Index durable;
     Term durable_term;
     std::shared_ptr<const Configuration> configuration;
+    Index configuration_index;
     Incarnation incarnation;
     SimServer* server = nullptr;
 
@@ -118,6 +127,9 @@ class ServerChecker {
   // Servers of any other cluster are none of its business.
   ClusterId cluster_id_;
   std::map<MachineId, Seen> seen_;
+  // The last one known to be committed; null: none yet.
+  std::shared_ptr<const Configuration> committed_configuration_;
+  Index committed_configuration_index_;
   std::map<Term, ServerId> leaders_;
   // Whom a voter voted for in a term, by its id and incarnation.
   std::map<std::tuple<Term, ServerId, Incarnation>, ServerId> votes_;

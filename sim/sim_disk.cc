@@ -309,7 +309,26 @@ DiskImage::~DiskImage() = default;
 std::unique_ptr<DiskImage> DiskImage::CopyDurable() const {
   auto copy = std::make_unique<DiskImage>(world_, machine_, options_);
   copy->names_ = names_.CopyDurable();
+  copy->damaged_ = damaged_;
   return copy;
+}
+
+bool DiskImage::AtRest(const std::string& name, uint64_t from,
+                       uint64_t to) const {
+  const auto it = names_.durable().find(name);
+  return it != names_.durable().end() && it->second == names_.Find(name) &&
+         it->second->AtRest(from, to);
+}
+
+void DiskImage::Spoil(const Damage& damage) {
+  CHECK(AtRest(damage.file, damage.from, damage.end()));
+  FileImage& file = *names_.Find(damage.file);
+  if (damage.kind == DamageKind::kTruncate) {
+    file.CutShort(damage.from);
+  } else {
+    file.Overwrite(damage.from, damage.bytes);
+  }
+  damaged_ = true;
 }
 
 void DiskImage::Submit(SimProcess* process, Duration latency,

@@ -62,6 +62,21 @@ struct SimDiskCounts {
   }
 };
 
+// A fault of storage at rest.
+enum class DamageKind : uint8_t { kRot, kZeroes, kMisdirect, kTruncate };
+struct Damage {
+  DamageKind kind = DamageKind::kRot;
+  std::string file;
+  uint64_t from = 0;
+  Buffer bytes;      // that stand there; of kTruncate none: it ends there
+  std::string what;  // for people
+
+  // Behind what it damages.
+  uint64_t end() const {
+    return kind == DamageKind::kTruncate ? UINT64_MAX : from + bytes.size();
+  }
+};
+
 class DiskOperation;
 
 // A machine's disk: survives the lives of its processes. It holds the images
@@ -87,6 +102,15 @@ class DiskImage {
   // A disk with what is durable on this one now.
   std::unique_ptr<DiskImage> CopyDurable() const;
 
+  // Whether those bytes of the file are durable, its name is, too, and no
+  // process has changed them since.
+  bool AtRest(const std::string& name, uint64_t from, uint64_t to) const;
+  // Needs AtRest of what it damages. Processes read that at once, as if the
+  // kernel had evicted what it had of the file.
+  void Spoil(const Damage& damage);
+  // Whether it ever was.
+  bool damaged() const { return damaged_; }
+
   // When all that is under way will have happened.
   TrueTime BusyUntil() const;
 
@@ -98,7 +122,7 @@ class DiskImage {
   void set_capacity(uint64_t bytes) { capacity_bytes_ = bytes; }
   uint64_t used_bytes() const;
 
-  // For tests: the images as they are.
+  // The images as they are.
   const NameTable& names() const { return names_; }
 
  private:
@@ -141,6 +165,7 @@ class DiskImage {
   uint64_t next_op_ = 1;
   uint64_t draws_ = 0;
   const void* lock_holder_ = nullptr;
+  bool damaged_ = false;
   SimDiskCounts counts_;
 };
 

@@ -88,7 +88,7 @@ SimulationOptions Simulation::Draw(SimulationOptions options, Chance* chance) {
     options.leases = leases && !options.rates.has_value();
   }
   if (!options.rates.has_value()) {
-    options.rates = FaultRates::Swarm(chance);
+    options.rates = FaultRates::Swarm(chance, options.damage);
     // Somebody has to replace such a server.
     if (!*options.changes) options.rates->old_disk_ppm = 0;
   }
@@ -181,9 +181,12 @@ Simulation::Simulation(const SimulationOptions& options)
   }
   std::vector<SimServer*> servers;
   for (auto& server : servers_) servers.push_back(server.get());
+  atlas_ = std::make_unique<Atlas>(&checker_, servers);
+  decay_ = std::make_unique<StorageDecay>(&world_, atlas_.get());
   old_copies_ = std::make_unique<OldCopies>(
       &world_, &verdict_, std::move(servers), [this] { return Leader(); },
-      [this](SimServer* server) { checker_.DiskReplaced(server->machine()); });
+      [this](SimServer* server) { checker_.DiskReplaced(server->machine()); },
+      atlas_.get());
   SimClientOptions client;
   for (auto& server : servers_) {
     client.servers.push_back(NetworkFabric::AddressOf(server->machine()));
@@ -243,6 +246,9 @@ void Simulation::CheckStopped(SimServer* server) {
   if (server->put_back() && absl::IsFailedPrecondition(why)) return;
   if (server->StoppedByItsDisk()) {
     if (schedule_ != nullptr) schedule_->OnStopped(server);
+    return;
+  }
+  if (damaged_may_stop_ && server->disk()->damaged() && absl::IsDataLoss(why)) {
     return;
   }
   // Nothing else is injected that a server must not survive.
@@ -497,10 +503,13 @@ SimulationResult Simulation::Run() {
       [this] { return Leader(); },
       [this](SimServer* server) { checker_.DiskReplaced(server->machine()); });
   operator_->set_may_leave([this] { return !old_copies_->under_way(); });
+  operator_->set_atlas(atlas_.get());
+  atlas_->set_leaving(
+      [this](const SimServer& s) { return operator_->IsLeaving(s); });
   schedule_ = std::make_unique<FaultSchedule>(
       &world_, &fabric_, std::move(servers), std::move(clients),
       [this] { return Leader(); }, *options_.rates, old_copies_.get(),
-      operator_.get());
+      decay_.get(), operator_.get());
   StartServers();
   StartClients();
   schedule_->Start();
@@ -523,6 +532,13 @@ SimulationResult Simulation::Result() {
   r.simulated_ms = ToMillis(world_.now().time_since_epoch());
   r.elections = checker_.elections();
   if (schedule_ != nullptr) r.faults = schedule_->counts();
+  r.damages = decay_->counts();
+  if (options_.damage) {
+    r.stats["damage_rot"] = r.damages.rot;
+    r.stats["damage_zeroes"] = r.damages.zeroes;
+    r.stats["damage_misdirected"] = r.damages.misdirected;
+    r.stats["damage_truncated"] = r.damages.truncated;
+  }
   r.stats["disk_put_back"] = old_copies_->put_back();
   r.stats["disk_put_back_replaced"] = old_copies_->replaced();
   if (operator_ != nullptr) {

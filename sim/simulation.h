@@ -9,6 +9,8 @@
 #include <string>
 #include <vector>
 
+#include "sim/atlas.h"
+#include "sim/damage.h"
 #include "sim/fault_schedule.h"
 #include "sim/history.h"
 #include "sim/kv_workload.h"
@@ -66,6 +68,8 @@ struct SimulationOptions {
   uint32_t operations_max = 0;  // of each client; 0: no bound
   bool drift = true;            // of clocks, as the rates say
   bool tls = false;             // streams are the product's TLS
+  // If `rates` are drawn: what is at rest on disks is damaged, too.
+  bool damage = false;
   // Without, a Run ends with its faults: for one that is to break before.
   bool settle = true;
 };
@@ -87,6 +91,7 @@ struct SimulationResult {
   int64_t simulated_ms = 0;
   uint64_t elections = 0;
   FaultCounts faults;
+  DamageCounts damages;
   SimNetworkCounts network;
   SimDiskCounts disks;  // of all together
   uint64_t acknowledged = 0;
@@ -147,9 +152,14 @@ class Simulation {
   const History& history() const { return history_; }
   History* mutable_history() { return &history_; }
   OldCopies* old_copies() { return old_copies_.get(); }
+  const Atlas* atlas() const { return atlas_.get(); }
+  StorageDecay* decay() { return decay_.get(); }
   const ServerChecker& checker() const { return checker_; }
   ServerChecker* mutable_checker() { return &checker_; }
   const Tape& tape() const { return world_.chance.tape(); }
+  // For scenes of an engine that can't repair: a server whose disk is damaged
+  // may stop by itself, with DATA_LOSS.
+  void DamagedServersMayStop() { damaged_may_stop_ = true; }
   // The last events and notes.
   std::string Report(size_t events) const;
 
@@ -183,10 +193,13 @@ class Simulation {
   KvWorld kv_;
   std::vector<std::unique_ptr<SimServer>> servers_;
   std::vector<std::unique_ptr<SimClient>> clients_;
+  std::unique_ptr<Atlas> atlas_;
+  std::unique_ptr<StorageDecay> decay_;
   std::unique_ptr<OldCopies> old_copies_;
   std::unique_ptr<FaultSchedule> schedule_;
   std::unique_ptr<Operator> operator_;
   Recovery recovery_;
+  bool damaged_may_stop_ = false;
 };
 
 }  // namespace holdfast

@@ -46,6 +46,7 @@ const char kSimulateUsage[] =
     "come\n"
     "                        to rest\n"
     "  --tls                 streams are the product's TLS\n"
+    "  --damage              what is at rest on disks is damaged, too\n"
     "How:\n"
     "  --jobs=J              processes that share the seeds\n"
     "  --json                the last line, the summary, as JSON\n"
@@ -196,6 +197,9 @@ const Flag kRunFlags[] = {
     {"tls", kSeeded, kSwitch,
      [](Text v, F* f) { return ParseSwitch(v, &f->tls); },
      [](const F& f) { return ShowOn(f.tls); }},
+    {"damage", kSeeded, kSwitch,
+     [](Text v, F* f) { return ParseSwitch(v, &f->damage); },
+     [](const F& f) { return ShowOn(f.damage); }},
 };
 
 const Flag kOtherFlags[] = {
@@ -440,6 +444,7 @@ SimulationOptions OptionsFor(const SimulateFlags& flags, uint64_t seed) {
   options.drift = flags.drift;
   options.settle = flags.settle;
   options.tls = flags.tls;
+  options.damage = flags.damage;
   return options;
 }
 

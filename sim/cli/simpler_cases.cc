@@ -123,6 +123,11 @@ std::vector<ShrinkCase> WithFeaturesOff(const ShrinkCase& c) {
   off(now.tails, [](SimulateFlags* f) { f->tails = false; });
   off(now.drift, [](SimulateFlags* f) { f->drift = false; });
   off(now.tls, [](SimulateFlags* f) { f->tls = false; });
+  off(now.damage, [](SimulateFlags* f) {
+    f->damage = false;
+    std::erase_if(f->tape->entries,
+                  [](const TapeEntry& e) { return faults::IsDamage(e.site); });
+  });
   return candidates;
 }
 

@@ -59,6 +59,11 @@ void Summary::Add(const SimulationResult& r) {
   counts_["write_errors"] += r.disks.write_errors;
   counts_["sync_errors"] += r.disks.sync_errors;
   counts_["found_full"] += r.disks.found_full;
+  counts_["damage_rot"] += r.damages.rot;
+  counts_["damage_zeroes"] += r.damages.zeroes;
+  counts_["damage_misdirected"] += r.damages.misdirected;
+  counts_["damage_truncated"] += r.damages.truncated;
+  counts_["damage_vetoed"] += r.damages.vetoed;
   counts_["acknowledged_appends"] += r.acknowledged;
   counts_["unknown_appends"] += r.unknown;
   counts_["records_read"] += r.reads;
@@ -144,6 +149,10 @@ std::string Summary::Line(bool json, uint64_t seed, absl::string_view verdict,
     std::replace(words.begin(), words.end(), '_', ' ');
     absl::StrAppend(&line, " ", count(name), " ", words, ",");
   }
+  const uint64_t damages = count("damage_rot") + count("damage_zeroes") +
+                           count("damage_misdirected") +
+                           count("damage_truncated");
+  if (damages > 0) absl::StrAppend(&line, " ", damages, " damages,");
   const auto longest = [this](const char* name) {
     return ValueOr0(longest_ms_, name);
   };

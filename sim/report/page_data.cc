@@ -81,6 +81,8 @@ const char* NameOf(IncidentKind kind) {
       return "full";
     case IncidentKind::kRoom:
       return "room";
+    case IncidentKind::kDamage:
+      return "damage";
   }
   return "?";
 }

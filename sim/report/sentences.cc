@@ -130,6 +130,8 @@ std::string ToString(const Incident& incident) {
                           " bytes more");
     case IncidentKind::kRoom:
       return absl::StrCat("the disk of ", who, " has room again");
+    case IncidentKind::kDamage:
+      return absl::StrCat("the disk of ", who, " is damaged");
   }
   return "?";
 }

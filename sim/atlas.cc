@@ -1,0 +1,257 @@
+#include "sim/atlas.h"
+
+#include <algorithm>
+#include <optional>
+#include <utility>
+
+#include "absl/algorithm/container.h"
+#include "engine/wal/checkpoint_file.h"
+#include "engine/wal/hard_state_file.h"
+#include "engine/wal/segment.h"
+
+namespace holdfast {
+namespace {
+
+using Image = std::shared_ptr<FileImage>;
+
+Buffer Bytes(const FileImage& file) {
+  return file.durable().Read(0, file.durable().size());
+}
+
+// Whether its bytes pass for the checkpoint of that name.
+bool IsCheckpoint(const FileImage& file, Index index) {
+  const absl::StatusOr<Checkpoint> found = DecodeCheckpoint(Bytes(file));
+  return found.ok() && found->point.index == index;
+}
+
+std::optional<Index> IndexOf(const std::string& name) {
+  for (CheckpointKind kind : {CheckpointKind::kBase, CheckpointKind::kResume,
+                              CheckpointKind::kWaypoint}) {
+    std::optional<Index> index = ParseCheckpointName(kind, name);
+    if (index.has_value()) return index;
+  }
+  return std::nullopt;
+}
+
+std::optional<size_t> HardStateCopyOf(const std::string& name) {
+  for (size_t which : {0, 1}) {
+    if (name == HardStateCopyName(which)) return which;
+  }
+  return std::nullopt;
+}
+
+absl::StatusOr<HardStateCopy> ReadHardState(const FileImage& file) {
+  return DecodeHardStateCopy(file.durable().Read(0, kHardStateBytes).view());
+}
+
+bool MayDamageHardState(const SimServer& server, size_t which,
+                        const NameTable& disk, const FileImage& after) {
+  if (ReadHardState(after).ok()) return false;
+  if (server.running() && (which != 0 || !server.node().formed())) return false;
+  const std::string name = HardStateCopyName(which);
+  const std::string other = HardStateCopyName(1 - which);
+  const auto it = disk.durable().find(other);
+  if (it == disk.durable().end() ||
+      !server.disk()->AtRest(other, 0, UINT64_MAX)) {
+    return false;
+  }
+  const absl::StatusOr<HardStateCopy> kept = ReadHardState(*it->second);
+  if (!kept.ok()) return false;
+  const absl::StatusOr<HardStateCopy> before =
+      ReadHardState(*disk.durable().at(name));
+  return !before.ok() || kept->sequence >= before->sequence;
+}
+
+Image After(const Damage& damage, const FileImage& file) {
+  Image after = file.CopyDurable();
+  if (damage.kind == DamageKind::kTruncate) {
+    after->CutShort(damage.from);
+  } else {
+    after->Overwrite(damage.from, damage.bytes);
+  }
+  return after;
+}
+
+bool Stands(const std::vector<Member>& members, const Member& wanted) {
+  return absl::c_any_of(members, [&wanted](const Member& m) {
+    return m.id == wanted.id && m.incarnation == wanted.incarnation;
+  });
+}
+
+}  // namespace
+
+bool Atlas::MayDamage(SimServer* server, const Damage& damage) const {
+  const DiskImage& disk = *server->disk();
+  if (server->put_back() ||
+      !disk.AtRest(damage.file, damage.from, damage.end())) {
+    return false;
+  }
+  const NameTable::Files& files = disk.names().durable();
+  const Image after = After(damage, *files.at(damage.file));
+  if (const auto which = HardStateCopyOf(damage.file); which.has_value()) {
+    return MayDamageHardState(*server, *which, disk.names(), *after);
+  }
+  std::vector<View> views = Look();
+  const std::vector<Need> before = Unmet(views);
+  View& view = *absl::c_find_if(
+      views, [server](const View& v) { return v.server == server; });
+  if (const auto id = ParseSegmentName(damage.file); id.has_value()) {
+    if (!view.log->Contains(*id)) return false;
+    auto log = std::make_shared<DurableLog>(view.log->With(*id, after));
+    if (!log->Shows(*id, damage.end())) return false;
+    view.log = std::move(log);
+  } else if (const auto index = IndexOf(damage.file); index.has_value()) {
+    // Bytes of another checkpoint of the same entry might.
+    if (IsCheckpoint(*after, *index)) return false;
+    NameTable::Files with = files;
+    with[damage.file] = after;
+    view.checkpoints = CheckpointsOf(with);
+  } else {
+    return false;
+  }
+  const std::vector<Need> then = Unmet(views);
+  return std::includes(before.begin(), before.end(), then.begin(), then.end());
+}
+
+bool Atlas::MayReplace(SimServer* server) const {
+  return CanDoWithout({server});
+}
+
+bool Atlas::MayLeave(const std::vector<SimServer*>& gone) const {
+  if (!AnyDamage()) return true;
+  // What only the last voter has would be committed by it.
+  for (const auto& c : checker_->ConfigurationsInForce()) {
+    const auto left = absl::c_count_if(c->voters, [&](const Member& m) {
+      return !absl::c_linear_search(gone, Find(m.id));
+    });
+    if (left < 2) return false;
+  }
+  return CanDoWithout(gone);
+}
+
+bool Atlas::IsWhole(SimServer* server) const {
+  if (!server->disk()->damaged()) return true;
+  const Checkpoints c = CheckpointsOf(server->disk()->names().durable());
+  return !server->WholeLog().damaged() && c.newest == c.intact;
+}
+
+bool Atlas::AnyDamage() const {
+  return absl::c_any_of(
+      servers_, [](SimServer* server) { return server->disk()->damaged(); });
+}
+
+SimServer* Atlas::Find(ServerId id) const {
+  const auto it = absl::c_find_if(
+      servers_, [id](SimServer* server) { return server->id() == id; });
+  return it == servers_.end() ? nullptr : *it;
+}
+
+bool Atlas::IsMember(const SimServer& server) const {
+  if (server.put_back() || IsLeaving(server)) return false;
+  const Member itself{server.id(), checker_->IncarnationOf(server.machine()),
+                      ""};
+  const auto all = checker_->ConfigurationsInForce();
+  return !all.empty() && absl::c_all_of(all, [&](const auto& c) {
+    return Stands(c->voters, itself) || Stands(c->learners, itself);
+  });
+}
+
+bool Atlas::SingleVoter() const {
+  const auto all = checker_->ConfigurationsInForce();
+  return all.empty() || absl::c_any_of(all, [&](const auto& c) {
+           const auto stay = absl::c_count_if(c->voters, [&](const Member& m) {
+             const SimServer* server = Find(m.id);
+             return server != nullptr && !server->put_back() &&
+                    !IsLeaving(*server);
+           });
+           return stay < 2 || c->old_voters.size() == 1;
+         });
+}
+
+std::vector<Atlas::View> Atlas::Look() const {
+  std::vector<View> views;
+  for (SimServer* server : servers_) {
+    views.push_back(
+        {.server = server,
+         // Not owned: the server's own.
+         .log = std::shared_ptr<const DurableLog>(
+             std::shared_ptr<const DurableLog>(), &server->WholeLog()),
+         .checkpoints = CheckpointsOf(server->disk()->names().durable()),
+         .member = IsMember(*server)});
+  }
+  return views;
+}
+
+Atlas::Checkpoints Atlas::CheckpointsOf(const NameTable::Files& files) {
+  Checkpoints found;
+  for (const auto& [name, file] : files) {
+    const std::optional<Index> index =
+        ParseCheckpointName(CheckpointKind::kBase, name);
+    if (!index.has_value()) continue;
+    found.newest = std::max(found.newest, *index);
+    if (IsCheckpoint(*file, *index)) {
+      found.intact = std::max(found.intact, *index);
+    }
+  }
+  return found;
+}
+
+std::vector<Atlas::Need> Atlas::Unmet(const std::vector<View>& views) const {
+  std::vector<Need> unmet;
+  for (const View& view : views) {
+    view.log->ForEachDamaged([&](Index index, Term term) {
+      if (!IsMet(view, index, term, views)) {
+        unmet.emplace_back(view.server->machine(), index, term);
+      }
+    });
+    if (!HasCheckpoint(view, views)) {
+      unmet.emplace_back(view.server->machine(), view.checkpoints.newest,
+                         Term());
+    }
+  }
+  absl::c_sort(unmet);
+  return unmet;
+}
+
+bool Atlas::IsMet(const View& view, Index index, Term term,
+                  const std::vector<View>& views) const {
+  bool had = false;
+  for (SimServer* other : servers_) {
+    if (other == view.server) continue;
+    had = had || other->HadDurably(index, term);
+  }
+  if (!had) return !SingleVoter();
+  return absl::c_any_of(views, [&](const View& other) {
+    if (other.server == view.server || !other.member) return false;
+    return other.log->HasIntact(index, term) ||
+           (other.checkpoints.intact >= index &&
+            other.log->before_first() >= index);
+  });
+}
+
+bool Atlas::HasCheckpoint(const View& view,
+                          const std::vector<View>& views) const {
+  const Checkpoints& own = view.checkpoints;
+  if (own.intact == own.newest) return true;
+  if (view.log->before_first() <= own.intact &&
+      view.log->last() >= own.newest) {
+    return true;
+  }
+  return absl::c_any_of(views, [&](const View& other) {
+    return other.server != view.server && other.member &&
+           other.checkpoints.intact >= own.newest;
+  });
+}
+
+bool Atlas::CanDoWithout(const std::vector<SimServer*>& gone) const {
+  if (!AnyDamage()) return true;
+  std::vector<View> views = Look();
+  const std::vector<Need> before = Unmet(views);
+  std::erase_if(views, [&](const View& view) {
+    return absl::c_linear_search(gone, view.server);
+  });
+  const std::vector<Need> then = Unmet(views);
+  return std::includes(before.begin(), before.end(), then.begin(), then.end());
+}
+
+}  // namespace holdfast

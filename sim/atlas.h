@@ -1,0 +1,106 @@
+#ifndef HOLDFAST_SIM_ATLAS_H_
+#define HOLDFAST_SIM_ATLAS_H_
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+#include <tuple>
+#include <vector>
+
+#include "engine/base/configuration.h"
+#include "engine/base/types.h"
+#include "sim/server.h"
+#include "sim/server_checker.h"
+
+namespace holdfast {
+
+// Decides which damage of storage at rest may happen (sim/damage.h), and what
+// must wait while it isn't repaired, so that whatever is lost, served wrong, or
+// never comes back is the engine's doing: there was enough on the disks to tell
+// that something is damaged, and to get it back. (The word is from "Protocol-
+// Aware Recovery for Consensus-Based Storage", FAST 2018, whose model of faults
+// this is, and TigerBeetle's simulator.) It looks at the disks alone, at what a
+// power loss would leave of them. The rules:
+//
+// 1. What is damaged shows that it is. Of a segment, what lies before a frame
+//    header, in the same file, that stays intact and says that all up to there
+//    was synced; or anything, once a later segment is sure to have begun. Its
+//    header only if no earlier file holds entries that it replaces
+//    (DurableLog::Shows). Other files no longer pass for what they were.
+// 2. Each entry that is damaged here and that another server ever had durably
+//    is intact on the disk of another member; or that member no longer has it,
+//    as a durable checkpoint of it stands for that part of the log. An entry
+//    that nobody else ever had wasn't durable on a quorum; so it may be damaged
+//    where no configuration that may decide has a single voter.
+// 3. Of the hard state one copy, while the other one is intact and of the same
+//    promise or a later one. A running server overwrites copy 0 first, and a
+//    write may be torn or fail: of a running server copy 0 only, once it has
+//    started.
+// 4. The newest checkpoint only if another member has an intact one at or
+//    behind it, or this server has another one to which its log goes back.
+//    The one before, resume points and waypoints at any time.
+// 5. `identity` and `peers` never.
+// 6. A disk that holds, for any of this, what no other member has isn't
+//    replaced, and its server isn't asked to leave.
+//
+// A member is one of all configurations that may decide: the last one known to
+// be committed and all later ones in servers' logs; with that incarnation, not
+// with an older copy of its disk, and nobody has asked it to leave.
+class Atlas {
+ public:
+  Atlas(const ServerChecker* checker, std::vector<SimServer*> servers)
+      : checker_(checker), servers_(std::move(servers)) {}
+
+  // Whether somebody has asked it to leave of late; optional.
+  void set_leaving(std::function<bool(const SimServer&)> leaving) {
+    leaving_ = std::move(leaving);
+  }
+
+  bool MayDamage(SimServer* server, const Damage& damage) const;
+  // Whether the others can do without its disk.
+  bool MayReplace(SimServer* server) const;
+  // Whether these servers may be asked to leave together.
+  bool MayLeave(const std::vector<SimServer*>& gone) const;
+  // Nothing of its log is damaged, nor is its newest checkpoint.
+  bool IsWhole(SimServer* server) const;
+
+ private:
+  struct Checkpoints {
+    Index newest;  // by name; 0: none
+    Index intact;  // the newest one that is; 0: none
+  };
+  // A server and its disk.
+  struct View {
+    SimServer* server = nullptr;
+    std::shared_ptr<const DurableLog> log;
+    Checkpoints checkpoints;
+    bool member = false;
+  };
+  // What a server needs from another one, and doesn't find: an entry, or, with
+  // term 0, a checkpoint.
+  using Need = std::tuple<MachineId, Index, Term>;
+
+  bool IsMember(const SimServer& server) const;
+  bool SingleVoter() const;
+  bool IsLeaving(const SimServer& server) const {
+    return leaving_ != nullptr && leaving_(server);
+  }
+  SimServer* Find(ServerId id) const;
+  std::vector<View> Look() const;
+  static Checkpoints CheckpointsOf(const NameTable::Files& files);
+  std::vector<Need> Unmet(const std::vector<View>& views) const;
+  bool IsMet(const View& view, Index index, Term term,
+             const std::vector<View>& views) const;
+  bool HasCheckpoint(const View& view, const std::vector<View>& views) const;
+  bool CanDoWithout(const std::vector<SimServer*>& gone) const;
+  bool AnyDamage() const;
+
+  const ServerChecker* const checker_;
+  const std::vector<SimServer*> servers_;
+  std::function<bool(const SimServer&)> leaving_;
+};
+
+}  // namespace holdfast
+
+#endif  // HOLDFAST_SIM_ATLAS_H_

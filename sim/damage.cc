@@ -1,0 +1,227 @@
+#include "sim/damage.h"
+
+#include <algorithm>
+#include <array>
+#include <vector>
+
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include "engine/base/random.h"
+#include "engine/wal/checkpoint_file.h"
+#include "engine/wal/hard_state_file.h"
+#include "engine/wal/segment.h"
+#include "sim/fault_sites.h"
+
+namespace holdfast {
+namespace {
+
+constexpr uint64_t kSector = FileImage::kSector;
+constexpr uint64_t kPage = FileImage::kPage;
+constexpr uint64_t kWorst = 65536;
+
+// What there is to choose, from a fault's value.
+class Choice {
+ public:
+  Choice(uint64_t value, uint32_t attempt)
+      : value_(value),
+        attempt_(attempt),
+        written_(faults::IsWritten(value)),
+        bits_(HashCombine(value, attempt)) {}
+
+  bool written() const { return written_; }
+  uint64_t Bits(uint64_t salt) const { return HashCombine(bits_, salt); }
+  size_t File(size_t count) const {
+    if (written_) return ((value_ & 0xff) + attempt_) % count;
+    return Below(Bits(1), count);
+  }
+  uint64_t Place(uint64_t places) const {
+    if (written_) return (value_ >> 8 & 0xff) * places / 256;
+    return Below(Bits(2), places);
+  }
+  // Below kWorst.
+  uint64_t how_bad() const {
+    return written_ ? faults::HowBad(value_) : Below(Bits(3), kWorst);
+  }
+
+ private:
+  const uint64_t value_;
+  const uint32_t attempt_;
+  const bool written_;
+  const uint64_t bits_;
+};
+
+using Name = std::string;
+
+// Hard state, checkpoints, what a start or a trim is faster by, segments.
+constexpr size_t kClasses = 4;
+constexpr size_t kSegments = 3;
+std::optional<size_t> ClassOf(const Name& name) {
+  if (name == HardStateCopyName(0) || name == HardStateCopyName(1)) return 0;
+  if (ParseCheckpointName(CheckpointKind::kBase, name).has_value()) return 1;
+  if (ParseCheckpointName(CheckpointKind::kResume, name).has_value() ||
+      ParseCheckpointName(CheckpointKind::kWaypoint, name).has_value()) {
+    return 2;
+  }
+  if (ParseSegmentName(name).has_value()) return kSegments;
+  return std::nullopt;
+}
+
+std::optional<Name> DrawFile(const Choice& choice, const NameTable& disk) {
+  std::array<std::vector<Name>, kClasses> classes;
+  std::vector<Name> all;
+  for (const auto& [name, file] : disk.durable()) {
+    const std::optional<size_t> which = ClassOf(name);
+    if (!which.has_value() || disk.Find(name) != file) continue;
+    classes[*which].push_back(name);
+    all.push_back(name);
+  }
+  if (all.empty()) return std::nullopt;
+  // Segments mostly, but the others often enough: they are few, and small.
+  const uint64_t which = Below(choice.Bits(4), 8);
+  const std::vector<Name>& of_class =
+      classes[std::min<uint64_t>(which, kSegments)];
+  const std::vector<Name>& from =
+      choice.written() || of_class.empty() ? all : of_class;
+  return from[choice.File(from.size())];
+}
+
+// Up to the last byte that isn't zero: a segment is allocated ahead.
+uint64_t UsedBytes(const Buffer& bytes) {
+  uint64_t used = bytes.size();
+  while (used > 0 && bytes.view()[used - 1] == '\0') --used;
+  return used;
+}
+
+// A part of the bytes, aligned, with the `place`-th unit of it in front.
+Buffer PartAt(const Buffer& all, uint64_t from, uint64_t size) {
+  const uint64_t end = std::min<uint64_t>(all.size(), from + size);
+  return Buffer::Copy(all.view().substr(from, end - from));
+}
+
+// One bit or some of a sector, or of several in a row.
+void DrawRot(const Choice& choice, const Buffer& all, uint64_t used,
+             Damage* damage) {
+  const uint64_t bad = choice.how_bad();
+  const uint64_t sectors = bad < kWorst / 4 * 3 ? 1 : 2 + bad % 7;
+  const uint64_t bits = 1 + bad * 8 / kWorst;
+  damage->from = choice.Place((used + kSector - 1) / kSector) * kSector;
+  damage->bytes = PartAt(all, damage->from, sectors * kSector);
+  for (uint64_t i = 0; i < damage->bytes.size(); i += kSector) {
+    const uint64_t size = std::min(kSector, damage->bytes.size() - i);
+    for (uint64_t bit = 0; bit < bits; ++bit) {
+      const uint64_t at = Below(choice.Bits(16 + i + bit), size * 8);
+      damage->bytes.data_mutable()[i + at / 8] ^=
+          static_cast<char>(1 << at % 8);
+    }
+  }
+  damage->what = absl::StrCat("bits are flipped in ", sectors,
+                              " sector(s) from position ", damage->from);
+}
+
+// A sector, a page, or some pages.
+void DrawZeroes(const Choice& choice, const Buffer& all, uint64_t used,
+                Damage* damage) {
+  const uint64_t bad = choice.how_bad();
+  uint64_t unit = kPage;
+  uint64_t units = 1;
+  if (bad < kWorst / 8 * 3) {
+    unit = kSector;
+  } else if (bad >= kWorst / 4 * 3) {
+    units = 2 + (bad - kWorst / 4 * 3) * 8 / (kWorst / 4);
+  }
+  damage->from = choice.Place((used + unit - 1) / unit) * unit;
+  damage->bytes =
+      Buffer::Zeroes(PartAt(all, damage->from, units * unit).size());
+  damage->what = absl::StrCat(damage->bytes.size(), " bytes from position ",
+                              damage->from, " on read as zeroes");
+}
+
+// A sector or a page of another place of that disk: of the same file, or of
+// another one.
+void DrawMisdirect(const Choice& choice, const Buffer& all, uint64_t used,
+                   const NameTable& disk, Damage* damage) {
+  const uint64_t unit = choice.how_bad() < kWorst / 2 ? kSector : kPage;
+  damage->from = choice.Place((used + unit - 1) / unit) * unit;
+  Name source = damage->file;
+  if (Below(choice.Bits(5), 2) == 0) {
+    const uint64_t which = Below(choice.Bits(6), disk.durable().size());
+    source =
+        std::next(disk.durable().begin(), static_cast<int64_t>(which))->first;
+  }
+  const SparseBytes& bytes = disk.durable().at(source)->durable();
+  const Buffer there = bytes.Read(0, bytes.size());
+  const uint64_t from =
+      Below(choice.Bits(7), UsedBytes(there) / unit + 1) * unit;
+  // The file keeps its length.
+  damage->bytes = PartAt(all, damage->from, unit);
+  const absl::string_view other = there.view().substr(
+      std::min<uint64_t>(from, there.size()), damage->bytes.size());
+  std::copy(other.begin(), other.end(), damage->bytes.data_mutable());
+  damage->what = absl::StrCat(other.size(), " bytes at position ", damage->from,
+                              " are those of ", source, " at position ", from);
+}
+
+}  // namespace
+
+std::optional<Damage> DrawDamage(DamageKind kind, uint64_t value,
+                                 uint32_t attempt, const NameTable& disk) {
+  const Choice choice(value, attempt);
+  std::optional<Name> name = DrawFile(choice, disk);
+  if (!name.has_value()) return std::nullopt;
+  Damage damage{.kind = kind, .file = *std::move(name)};
+  const SparseBytes& bytes = disk.durable().at(damage.file)->durable();
+  const Buffer all = bytes.Read(0, bytes.size());
+  const uint64_t used = UsedBytes(all);
+  if (used == 0) return std::nullopt;
+  switch (kind) {
+    case DamageKind::kRot:
+      DrawRot(choice, all, used, &damage);
+      break;
+    case DamageKind::kZeroes:
+      DrawZeroes(choice, all, used, &damage);
+      break;
+    case DamageKind::kMisdirect:
+      DrawMisdirect(choice, all, used, disk, &damage);
+      break;
+    case DamageKind::kTruncate:
+      damage.from = used - 1 - (used - 1) * choice.how_bad() / kWorst;
+      damage.what = absl::StrCat("ends at position ", damage.from);
+      return damage;
+  }
+  if (damage.bytes.view() ==
+      all.view().substr(damage.from, damage.bytes.size())) {
+    return std::nullopt;
+  }
+  return damage;
+}
+
+bool StorageDecay::Strike(SimServer* server, DamageKind kind, uint64_t value) {
+  constexpr uint32_t kAttempts = 8;
+  for (uint32_t attempt = 0; attempt < kAttempts; ++attempt) {
+    const std::optional<Damage> damage =
+        DrawDamage(kind, value, attempt, server->disk()->names());
+    if (!damage.has_value() || !atlas_->MayDamage(server, *damage)) continue;
+    world_->Note(absl::StrCat("the disk of server ", server->machine(), ": ",
+                              damage->file, ": ", damage->what));
+    server->Spoil(*damage);
+    switch (kind) {
+      case DamageKind::kRot:
+        ++counts_.rot;
+        break;
+      case DamageKind::kZeroes:
+        ++counts_.zeroes;
+        break;
+      case DamageKind::kMisdirect:
+        ++counts_.misdirected;
+        break;
+      case DamageKind::kTruncate:
+        ++counts_.truncated;
+        break;
+    }
+    return true;
+  }
+  ++counts_.vetoed;
+  return false;
+}
+
+}  // namespace holdfast

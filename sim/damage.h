@@ -1,0 +1,54 @@
+#ifndef HOLDFAST_SIM_DAMAGE_H_
+#define HOLDFAST_SIM_DAMAGE_H_
+
+#include <cstdint>
+#include <optional>
+#include <string>
+
+#include "engine/base/buffer.h"
+#include "sim/atlas.h"
+#include "sim/server.h"
+#include "sim/world.h"
+
+namespace holdfast {
+
+// A damage to one of the files at rest on the disk, as a fault's value says
+// (sim/fault_sites.h): which file and where by hash, or by the lower 16 bits
+// (8 for the file, by name; 8 for the place in it); how much by hash, or by the
+// upper ones. `attempt`: of several for one fault. Nothing: there is no such
+// file, or the same bytes would stand there.
+//
+// Segments, checkpoints, resume points, waypoints and the hard state are
+// damaged; `identity`, of which there is one copy, and `peers`, by which the
+// others' old copies are noticed, aren't.
+std::optional<Damage> DrawDamage(DamageKind kind, uint64_t value,
+                                 uint32_t attempt, const NameTable& disk);
+
+struct DamageCounts {
+  uint64_t rot = 0;
+  uint64_t zeroes = 0;
+  uint64_t misdirected = 0;
+  uint64_t truncated = 0;
+  uint64_t vetoed = 0;  // faults for which the atlas left no place
+};
+
+// Faults of storage at rest: what the device had, and processes could read,
+// decays at any moment, whether the server is up or down.
+class StorageDecay {
+ public:
+  StorageDecay(World* world, const Atlas* atlas)
+      : world_(world), atlas_(atlas) {}
+
+  // The first of a few places at which the atlas allows it; false: none.
+  bool Strike(SimServer* server, DamageKind kind, uint64_t value);
+  const DamageCounts& counts() const { return counts_; }
+
+ private:
+  World* const world_;
+  const Atlas* const atlas_;
+  DamageCounts counts_;
+};
+
+}  // namespace holdfast
+
+#endif  // HOLDFAST_SIM_DAMAGE_H_

@@ -1,0 +1,188 @@
+#ifndef HOLDFAST_SIM_TESTING_DAMAGE_SCENARIO_H_
+#define HOLDFAST_SIM_TESTING_DAMAGE_SCENARIO_H_
+
+#include <algorithm>
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "engine/base/batch.h"
+#include "engine/wal/checkpoint_file.h"
+#include "engine/wal/segment.h"
+#include "gtest/gtest.h"
+#include "sim/testing/scenario.h"
+
+namespace holdfast {
+
+// A cluster whose log fills some segments on each disk, and damage to what is
+// at rest there.
+class DamageScenario : public Scenario {
+ protected:
+  void MakeFull(uint64_t seed, uint32_t nodes) {
+    Make(seed, nodes);
+    ASSERT_TRUE(Fill());
+    // All have it, and a mark behind it.
+    ASSERT_TRUE(sim_->RunFor(2s));
+  }
+  bool Fill() {
+    constexpr size_t kRecords = 120;
+    for (size_t i = 0; i < kRecords; ++i) {
+      std::string record = absl::StrCat("filling-", ++filled_, "-");
+      record.resize(4 << 10, 'x');
+      sim_->mutable_history()->AppendInvoked(record);
+      BatchBuilder batch;
+      EXPECT_TRUE(batch.Add(record).ok());
+      const Buffer bytes = batch.Finish(SessionId(0), Sequence(0));
+      auto outcome = std::make_shared<std::optional<AppendOutcome>>();
+      sim_->RunUntil([&] { return sim_->Leader() != nullptr; }, 20s);
+      sim_->Leader()->log().Append(
+          bytes, {}, [outcome](AppendOutcome o) { *outcome = std::move(o); });
+      sim_->RunUntil([&] { return outcome->has_value(); }, 20s);
+      if (!outcome->has_value() ||
+          (*outcome)->kind != AppendOutcome::Kind::kCommitted) {
+        return false;
+      }
+      sim_->mutable_history()->AppendCommitted(record, (*outcome)->offset,
+                                               Offset(0), "by hand");
+    }
+    return true;
+  }
+  bool TrimMost() {
+    const uint64_t end = sim_->history().established().value();
+    const Offset first(end - end / 8);
+    sim_->mutable_history()->TrimInvoked(first);
+    const absl::Status status =
+        Change([first](DistributedLog* log, DoneFn done) {
+          log->Trim(first, std::move(done));
+        });
+    if (status.ok()) sim_->mutable_history()->TrimDone(first);
+    return status.ok() && sim_->RunFor(2s);
+  }
+
+  // --- What is on a disk ---
+
+  struct Segment {
+    std::string name;
+    uint64_t bytes = 0;
+    SegmentHeader header;
+    SegmentScan scan;
+
+    // The last frame of an entry that ends at or before the position.
+    const FoundFrame& LastEntryBefore(uint64_t position) const {
+      const FoundFrame* found = nullptr;
+      for (const FoundFrame& f : scan.frames) {
+        const uint64_t end = f.position + FrameBytes(f.header.body_size);
+        if (f.header.kind == FrameKind::kEntry && end <= position) found = &f;
+      }
+      return *found;
+    }
+  };
+  static Buffer Bytes(SimServer* server, const std::string& file) {
+    const SparseBytes& bytes =
+        server->disk()->names().durable().at(file)->durable();
+    return bytes.Read(0, bytes.size());
+  }
+  // Those that were begun, in order.
+  static std::vector<Segment> Segments(SimServer* server) {
+    std::vector<Segment> segments;
+    for (const auto& [name, file] : server->disk()->names().durable()) {
+      if (!ParseSegmentName(name).has_value()) continue;
+      const Buffer bytes = Bytes(server, name);
+      const absl::StatusOr<SegmentHeader> header =
+          DecodeSegmentHeader(bytes.view().substr(0, kSegmentHeaderBytes));
+      if (!header.ok()) continue;
+      segments.push_back(
+          {name, bytes.size(), *header, ScanSegment(bytes.view(), *header)});
+    }
+    return segments;
+  }
+  static std::vector<std::string> Checkpoints(SimServer* server,
+                                              CheckpointKind kind) {
+    std::vector<std::string> names;
+    for (const auto& [name, file] : server->disk()->names().durable()) {
+      // Not one that is about to go.
+      if (server->disk()->names().Find(name) != file) continue;
+      if (ParseCheckpointName(kind, name).has_value()) names.push_back(name);
+    }
+    return names;
+  }
+  // The segment of this server's log that has the entry, and its frame.
+  static std::pair<std::string, FoundFrame> FrameOf(SimServer* server,
+                                                    Index index) {
+    for (const Segment& s : Segments(server)) {
+      for (const FoundFrame& f : s.scan.frames) {
+        if (f.header.kind == FrameKind::kEntry && f.header.index == index) {
+          return {s.name, f};
+        }
+      }
+    }
+    ADD_FAILURE() << "no frame of entry " << index.value();
+    return {};
+  }
+
+  // --- Damage ---
+
+  static Damage Rot(SimServer* server, const std::string& file, uint64_t at) {
+    Buffer bytes = Buffer::Copy(Bytes(server, file).view().substr(at, 1));
+    *bytes.data_mutable() ^= 1;
+    return {.kind = DamageKind::kRot, .file = file, .from = at, .bytes = bytes};
+  }
+  // In the body of that entry's frame.
+  static Damage Rot(SimServer* server, Index index) {
+    const auto [name, frame] = FrameOf(server, index);
+    return Rot(server, name, frame.position + kLogFrameHeaderBytes + 10);
+  }
+  static Damage Zeroes(const std::string& file, uint64_t from, uint64_t size) {
+    return {.kind = DamageKind::kZeroes,
+            .file = file,
+            .from = from,
+            .bytes = Buffer::Zeroes(size)};
+  }
+  static Damage Misdirect(SimServer* server, const std::string& file,
+                          uint64_t from, const std::string& source,
+                          uint64_t there, uint64_t size) {
+    return {.kind = DamageKind::kMisdirect,
+            .file = file,
+            .from = from,
+            .bytes =
+                Buffer::Copy(Bytes(server, source).view().substr(there, size))};
+  }
+  static Damage Truncate(const std::string& file, uint64_t size) {
+    return {.kind = DamageKind::kTruncate, .file = file, .from = size};
+  }
+
+  bool May(SimServer* server, const Damage& damage) {
+    return sim_->atlas()->MayDamage(server, damage);
+  }
+  // As the atlas allows.
+  void Spoil(SimServer* server, const Damage& damage) {
+    ASSERT_TRUE(May(server, damage)) << damage.file << " " << damage.from;
+    mirror_[server->machine()].try_emplace(damage.file,
+                                           Bytes(server, damage.file));
+    server->Spoil(damage);
+  }
+  // As from a mirror of its disk.
+  void Restore(SimServer* server) {
+    for (const auto& [file, bytes] : mirror_[server->machine()]) {
+      server->Spoil({.file = file, .from = 0, .bytes = bytes});
+    }
+    mirror_.erase(server->machine());
+  }
+  void Restart(SimServer* server) {
+    server->Crash(/*power_lost=*/true);
+    server->Start();
+  }
+
+ private:
+  uint64_t filled_ = 0;
+  std::map<MachineId, std::map<std::string, Buffer>> mirror_;
+};
+
+}  // namespace holdfast
+
+#endif  // HOLDFAST_SIM_TESTING_DAMAGE_SCENARIO_H_
