@@ -106,6 +106,7 @@ Simulation::Simulation(const SimulationOptions& options)
                                 .flip_ppm = options_.rates->flip_ppm,
                                 .linger_ppm = options_.rates->linger_ppm}),
       checker_(&verdict_),
+      bounds_(&verdict_),
       history_(&verdict_),
       kv_model_(&verdict_),
       kv_{.world = &world_,
@@ -233,6 +234,7 @@ void Simulation::CheckLastActor() {
     if (!server->running()) continue;
     if (server->process()->actor() != actor) continue;
     checker_.Check(*server);
+    bounds_.Check(*server);
     if (server->put_back()) old_copies_->Check(*server);
     if (!server->failure().ok()) CheckStopped(server.get());
   }

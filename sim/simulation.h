@@ -9,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include "sim/bounds_checker.h"
 #include "sim/fault_schedule.h"
 #include "sim/history.h"
 #include "sim/kv_workload.h"
@@ -177,6 +178,7 @@ class Simulation {
   NetworkFabric fabric_;
   std::unique_ptr<TlsMode> tls_;
   ServerChecker checker_;
+  BoundsChecker bounds_;
   History history_;
   KvModel kv_model_;
   KvCounts kv_counts_;
