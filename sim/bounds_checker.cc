@@ -48,9 +48,19 @@ void BoundsChecker::NoteEntries(const Tail& tail, Seen* seen) {
                               tail.hot_first());
   if (seen->last == tail.last().index) return;
   for (Index i = from; i <= tail.last().index; ++i) {
-    entry_max_ = std::max(entry_max_, BytesOf(*tail.Find(i)));
+    const uint64_t bytes = BytesOf(*tail.Find(i));
+    entry_max_ = std::max(entry_max_, bytes);
+    if (entry_bytes_.size() < i.value()) entry_bytes_.resize(i.value());
+    entry_bytes_[i.value() - 1] = static_cast<uint32_t>(bytes);
   }
   seen->last = tail.last().index;
+}
+
+uint64_t BoundsChecker::LogBytes(Index from, Index to) const {
+  const uint64_t end = std::min<uint64_t>(to.value(), entry_bytes_.size());
+  uint64_t bytes = 0;
+  for (uint64_t i = from.value(); i < end; ++i) bytes += entry_bytes_[i];
+  return bytes;
 }
 
 void BoundsChecker::CheckWindow(const SimServer& server, const Progress& peer,

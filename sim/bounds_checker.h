@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <map>
 #include <utility>
+#include <vector>
 
 #include "absl/strings/string_view.h"
 #include "engine/base/types.h"
@@ -24,6 +25,10 @@ class BoundsChecker {
   explicit BoundsChecker(Verdict* verdict) : verdict_(verdict) {}
 
   void Check(const SimServer& server);
+
+  // What the entries behind `from` up to `to` have, the latest that any server
+  // had there.
+  uint64_t LogBytes(Index from, Index to) const;
 
  private:
   // What was seen of a server in one of its lives.
@@ -63,7 +68,8 @@ class BoundsChecker {
                uint64_t found, uint64_t bound);
 
   Verdict* const verdict_;
-  uint64_t entry_max_ = 0;  // the largest that any server has had
+  uint64_t entry_max_ = 0;             // the largest that any server has had
+  std::vector<uint32_t> entry_bytes_;  // by index - 1
   std::map<MachineId, Seen> seen_;
 };
 

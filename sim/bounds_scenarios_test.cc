@@ -97,5 +97,38 @@ TEST_F(BoundsScenario, SlowLinkIsNotFilledWithCopies) {
   EXPECT_GT(resent, 5u);
 }
 
+// What a run's settling looks at, with a server that stays cut off, and comes
+// back in time.
+TEST_F(BoundsScenario, LaggardThatDoesNotCatchUpIsNotLive) {
+  for (const bool comes_back : {false, true}) {
+    Begin(1);
+    SimServer* leader = sim_->Leader();
+    Isolate(leader->machine() % 3 + 1);
+    ASSERT_TRUE(Progress(50));
+    Verdict verdict;
+    BoundsChecker bounds(&verdict);
+    CatchUp catch_up(&bounds, &verdict);
+    const auto look = [&] {
+      bounds.Check(*leader);
+      catch_up.Look(sim_->world()->now(), *leader, [this](ServerId id) {
+        return sim_->server(static_cast<MachineId>(id.value()));
+      });
+    };
+    look();
+    EXPECT_EQ(catch_up.worst().laggards, 1u);
+    EXPECT_GT(catch_up.worst().bytes, 0u);
+    if (comes_back) sim_->network()->HealAll();
+    for (int i = 0; i < 100; ++i) {
+      ASSERT_TRUE(sim_->RunFor(100ms));
+      look();
+    }
+    EXPECT_EQ(verdict.kind(),
+              comes_back ? Verdict::Kind::kOk : Verdict::Kind::kLiveness)
+        << verdict.what();
+    EXPECT_EQ(catch_up.worst().percent > 100, !comes_back);
+    EXPECT_GT(catch_up.worst().took, Duration::zero());
+  }
+}
+
 }  // namespace
 }  // namespace holdfast

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "sim/bounds_checker.h"
+#include "sim/catch_up.h"
 #include "sim/fault_schedule.h"
 #include "sim/history.h"
 #include "sim/kv_workload.h"
@@ -96,6 +97,7 @@ struct SimulationResult {
   uint64_t injected = 0;    // faults
   uint64_t operations = 0;  // begun by clients and embedders
   Recovery recovery;
+  CatchUp::Worst catch_up;
   uint32_t nodes = 0;
   // What the engine's layers counted, by name.
   std::map<std::string, uint64_t> stats;
@@ -164,6 +166,8 @@ class Simulation {
   // The servers of the leader's configuration; needs a leader.
   std::vector<SimServer*> Members();
   bool Led();
+  // Who lags, and who no longer does.
+  void LookAtLaggards();
   bool ClientsSettled() const;
   // Into `took`; NotLive if it isn't so within `limit`.
   bool Reach(const std::function<bool()>& what, Duration limit, Duration* took);
@@ -189,6 +193,7 @@ class Simulation {
   std::unique_ptr<FaultSchedule> schedule_;
   std::unique_ptr<Operator> operator_;
   Recovery recovery_;
+  CatchUp catch_up_;
 };
 
 }  // namespace holdfast
