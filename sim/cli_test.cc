@@ -447,6 +447,9 @@ TEST(SummaryTest, AddsUpAndTravelsAsText) {
   EXPECT_THAT(json, HasSubstr("{\"seed\":3,\"verdict\":\"ok\","
                               "\"wall_ms\":12,"
                               "\"trace_hash\":\"00000000000000ab\","
+                              "\"catch_up_bytes_max\":0,"
+                              "\"catch_up_ms_max\":0,"
+                              "\"catch_up_percent_max\":0,"
                               "\"clients_ms_max\":0,\"leader_ms_max\":0,"
                               "\"level_ms_max\":7,\"settle_ms_max\":7,"));
   for (const char* key :

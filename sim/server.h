@@ -50,6 +50,7 @@ class SimServer {
   DistributedLog& log() { return life_->service->log(); }
   const DistributedLog& log() const { return life_->service->log(); }
   const Node& node() const { return log().node(); }
+  const Service& service() const { return *life_->service; }
   DiskImage* disk() { return image_.get(); }
   const DiskImage* disk() const { return image_.get(); }
   // The machine gets a new, empty disk. Needs !running().

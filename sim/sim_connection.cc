@@ -10,6 +10,7 @@
 #include "absl/strings/strip.h"
 #include "engine/base/check.h"
 #include "engine/base/crc32c.h"
+#include "engine/base/random.h"
 #include "sim/fault_sites.h"
 
 namespace holdfast {
@@ -201,7 +202,12 @@ void SimConnection::SendPart(Buffer part) {
                   stream->ends[1 - side_].machine);
   }
   if (reset.has_value()) {
-    fabric_->Send(stream, side_, Kind::kReset, {});
+    // A reset throws away what the other end hasn't read. Half of them come as
+    // a proper end instead, as of a process whose kernel took only a part.
+    const uint64_t which =
+        faults::IsWritten(*reset) ? *reset : HashCombine(*reset, 1);
+    fabric_->Send(stream, side_, which % 2 == 0 ? Kind::kReset : Kind::kEnd,
+                  {});
     OnBroken(absl::UnavailableError("connection reset"));
   }
 }

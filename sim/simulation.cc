@@ -106,12 +106,14 @@ Simulation::Simulation(const SimulationOptions& options)
                                 .flip_ppm = options_.rates->flip_ppm,
                                 .linger_ppm = options_.rates->linger_ppm}),
       checker_(&verdict_),
+      bounds_(&verdict_),
       history_(&verdict_),
       kv_model_(&verdict_),
       kv_{.world = &world_,
           .history = &history_,
           .model = &kv_model_,
-          .counts = &kv_counts_} {
+          .counts = &kv_counts_},
+      catch_up_(&bounds_, &verdict_) {
   Chance* chance = &world_.chance;
   std::vector<Member> members;
   for (MachineId m = 1; m <= options_.nodes; ++m) {
@@ -236,6 +238,7 @@ void Simulation::CheckLastActor() {
     if (!server->running()) continue;
     if (server->process()->actor() != actor) continue;
     checker_.Check(*server);
+    bounds_.Check(*server);
     if (server->put_back()) old_copies_->Check(*server);
     if (!server->failure().ok()) CheckStopped(server.get());
   }
@@ -342,15 +345,29 @@ void Simulation::Settle() {
   const Duration election_timeout = options_.election_timeout_max.value_or(
       RaftOptions().election_timeout_max);
   const Duration all = options_.settle_max;
+  const auto clients_settled = [this] {
+    LookAtLaggards();
+    return ClientsSettled();
+  };
+  const auto level = [this] {
+    LookAtLaggards();
+    return ClientsSettled() && LogsEqual();
+  };
   if (Reach([this] { return Led(); },
             std::min(all, options_.leader_max_timeouts * election_timeout),
             &recovery_.leader) &&
-      Reach([this] { return ClientsSettled(); }, all - recovery_.total(),
-            &recovery_.clients) &&
-      Reach([this] { return ClientsSettled() && LogsEqual(); },
-            all - recovery_.total(), &recovery_.level)) {
+      Reach(clients_settled, all - recovery_.total(), &recovery_.clients) &&
+      Reach(level, all - recovery_.total(), &recovery_.level)) {
     CompareLogs();
   }
+}
+
+void Simulation::LookAtLaggards() {
+  const SimServer* leader = Leader();
+  if (leader == nullptr || !Led()) return;
+  catch_up_.Look(world_.now(), *leader, [this](ServerId id) {
+    return server(static_cast<MachineId>(id.value()));
+  });
 }
 
 bool Simulation::Led() {
@@ -570,6 +587,7 @@ SimulationResult Simulation::Result() {
   r.injected = world_.chance.tape().entries.size();
   r.operations = Operations();
   r.recovery = recovery_;
+  r.catch_up = catch_up_.worst();
   r.nodes = options_.nodes;
   return r;
 }

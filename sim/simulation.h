@@ -10,6 +10,8 @@
 #include <vector>
 
 #include "sim/atlas.h"
+#include "sim/bounds_checker.h"
+#include "sim/catch_up.h"
 #include "sim/damage.h"
 #include "sim/fault_schedule.h"
 #include "sim/history.h"
@@ -100,6 +102,7 @@ struct SimulationResult {
   uint64_t injected = 0;    // faults
   uint64_t operations = 0;  // begun by clients and embedders
   Recovery recovery;
+  CatchUp::Worst catch_up;
   uint32_t nodes = 0;
   // What the engine's layers counted, by name.
   std::map<std::string, uint64_t> stats;
@@ -173,6 +176,8 @@ class Simulation {
   // The servers of the leader's configuration; needs a leader.
   std::vector<SimServer*> Members();
   bool Led();
+  // Who lags, and who no longer does.
+  void LookAtLaggards();
   bool ClientsSettled() const;
   // Into `took`; NotLive if it isn't so within `limit`.
   bool Reach(const std::function<bool()>& what, Duration limit, Duration* took);
@@ -187,6 +192,7 @@ class Simulation {
   NetworkFabric fabric_;
   std::unique_ptr<TlsMode> tls_;
   ServerChecker checker_;
+  BoundsChecker bounds_;
   History history_;
   KvModel kv_model_;
   KvCounts kv_counts_;
@@ -200,6 +206,7 @@ class Simulation {
   std::unique_ptr<Operator> operator_;
   Recovery recovery_;
   bool damaged_may_stop_ = false;
+  CatchUp catch_up_;
 };
 
 }  // namespace holdfast

@@ -147,15 +147,20 @@ void DistributedLog::AppendNew(uint32_t record_count, Buffer batch,
                                             "leadership is being handed over"));
   }
   size_t bytes = batch.size();
-  if (pending_bytes_ + bytes > options_.pending_bytes_max ||
+  // Others may commit faster than this server's own disk writes.
+  const uint64_t waiting =
+      std::max<uint64_t>(pending_bytes_, node_.wal()->bytes_queued());
+  if (waiting + bytes > options_.pending_bytes_max ||
       pending_.size() >= options_.pending_appends_max) {
     ++stats_.overloaded;
-    return Answer(std::move(done),
-                  AppendOutcome::Overloaded(
-                      kRetryAfter, absl::StrCat(pending_bytes_,
-                                                " bytes wait for their commit "
-                                                "already; at most ",
-                                                options_.pending_bytes_max)));
+    return Answer(
+        std::move(done),
+        AppendOutcome::Overloaded(
+            kRetryAfter,
+            absl::StrCat(waiting,
+                         " bytes wait for their commit, or for this server's "
+                         "disk, already; at most ",
+                         options_.pending_bytes_max)));
   }
   PendingAppend pending;
   pending.bytes = bytes;

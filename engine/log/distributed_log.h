@@ -30,8 +30,8 @@ namespace holdfast {
 
 struct LogOptions {
   NodeOptions node;
-  // Bytes of batches that may wait for their commit; beyond them Append
-  // answers kOverloaded.
+  // Bytes of batches that may wait for their commit, or for this server's disk;
+  // beyond them Append answers kOverloaded.
   size_t pending_bytes_max = 64 << 20;
   size_t pending_appends_max = 1 << 16;
   // As long as this server leads, it trims the log's oldest segments: while all
@@ -201,6 +201,7 @@ class DistributedLog : private NodeEvents {
   const Stats& stats() const { return stats_; }
 
   const Node& node() const { return node_; }
+  const LogOptions& options() const { return options_; }
   // The end of the committed log.
   Offset committed_end() const;
   // The first record that this server still gives; as far as it knows, all
@@ -208,6 +209,7 @@ class DistributedLog : private NodeEvents {
   Offset first_offset() const;
   // What committed trims say.
   Offset trimmed_to() const { return trimmed_to_; }
+  // Of the batches that wait for their commit.
   size_t pending_bytes() const { return pending_bytes_; }
   // Of the state machine; null: there is none.
   const Applier* applier() const { return applier_.get(); }

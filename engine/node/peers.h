@@ -73,6 +73,11 @@ class Peers {
   // Why there is no stream to it; OK if there is.
   absl::Status last_error(ServerId id) const;
   const AcceptorCounts& counts() const { return acceptor_.counts(); }
+  // Of each stream to a server that this one dialled: fn(id, bytes queued).
+  template <typename Fn>
+  void ForEachQueue(Fn fn) const {
+    for (const auto& [id, link] : links_) fn(id, link->bytes_queued());
+  }
 
  private:
   struct Inbound {

@@ -513,6 +513,13 @@ void ClientSession::Regulate() {
   }
 }
 
+ClientLoad ClientSession::load() const {
+  return {.requests = requests_,
+          .tails = tails_.size(),
+          .answer_bytes = stream_->bytes_queued(),
+          .reads_on = !paused_ && !ended_};
+}
+
 void ClientSession::OnWritten() {
   Regulate();
   if (full()) return;

@@ -34,6 +34,8 @@ class ClientSession {
   // The server doesn't lead (any more): tails that want the leader end.
   void OnNotLeading();
 
+  ClientLoad load() const;
+
   ClientSession(const ClientSession&) = delete;
   ClientSession& operator=(const ClientSession&) = delete;
 

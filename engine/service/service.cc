@@ -29,6 +29,11 @@ void Service::OnClient(InboundStream inbound) {
       env_, options_, &log_, std::move(inbound), [this, id] { Remove(id); });
 }
 
+void Service::ForEachClient(
+    absl::FunctionRef<void(const ClientLoad&)> fn) const {
+  for (const auto& [id, client] : clients_) fn(client->load());
+}
+
 void Service::Remove(uint64_t id) { clients_.erase(id); }
 
 void Service::Close(DoneFn done) {

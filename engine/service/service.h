@@ -7,6 +7,7 @@
 #include <memory>
 #include <string>
 
+#include "absl/functional/function_ref.h"
 #include "absl/status/status.h"
 #include "engine/base/callback_scope.h"
 #include "engine/env/completion.h"
@@ -38,6 +39,14 @@ struct ServiceOptions {
   size_t tails_per_client_max = 64;
 };
 
+// What a client's connection holds here, which ServiceOptions bound.
+struct ClientLoad {
+  size_t requests = 0;  // that wait for their answers
+  size_t tails = 0;
+  size_t answer_bytes = 0;  // that it hasn't taken
+  bool reads_on = false;    // whether more is read from it
+};
+
 class ClientSession;
 
 // A whole server: a DistributedLog, and the clients that use it over the
@@ -62,6 +71,8 @@ class Service {
   DistributedLog& log() { return log_; }
   const DistributedLog& log() const { return log_; }
   size_t client_count() const { return clients_.size(); }
+  const ServiceOptions& options() const { return options_; }
+  void ForEachClient(absl::FunctionRef<void(const ClientLoad&)> fn) const;
 
  private:
   void OnClient(InboundStream inbound);

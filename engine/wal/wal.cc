@@ -128,6 +128,7 @@ void Wal::Write(WalWrite write, Index commit) {
     Item& item = queue_.emplace_back();
     item.kind = Item::Kind::kEntry;
     item.entry = std::move(entry);
+    bytes_queued_ += item.entry.payload.size();
   }
   Item& item = queue_.emplace_back();
   item.kind = Item::Kind::kSequence;
@@ -235,6 +236,7 @@ uint64_t Wal::GatherFrames(Buffers* out) {
     segment.Note(item.entry.header, position, writer_.seed());
     writer_.AppendEntry(item.entry, synced_to_, commit_, out);
     last_ = PointAfter(item.entry.header);
+    bytes_queued_ -= item.entry.payload.size();
     queue_.pop_front();
   }
   segment.set_end(writer_.position());
@@ -530,6 +532,7 @@ void Wal::Fail(absl::Status status) {
   failed_ = true;
   mark_timer_.Cancel();
   queue_.clear();
+  bytes_queued_ = 0;
   if (events_.on_failed) events_.on_failed(std::move(status));
 }
 

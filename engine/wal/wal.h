@@ -147,6 +147,8 @@ class Wal {
   // that queues up meanwhile. `commit`: as known now.
   void Write(WalWrite write, Index commit);
   bool idle() const { return queue_.empty() && !busy_; }
+  // Of entries that wait to be written, their payloads.
+  uint64_t bytes_queued() const { return bytes_queued_; }
   // Writes the marks of a log at rest at once. Needs idle(); done when they
   // are durable, never after on_failed.
   void Rest(DoneFn done);
@@ -289,7 +291,8 @@ class Wal {
   uint64_t cuts_ = 0;  // queued ones too: reads begun before one are aborted
 
   std::deque<Item> queue_;
-  bool busy_ = false;  // a group, hard state or mark is being written
+  uint64_t bytes_queued_ = 0;  // of payloads in it
+  bool busy_ = false;          // a group, hard state or mark is being written
   bool failed_ = false;
   bool read_only_ = false;
   Timer mark_timer_;

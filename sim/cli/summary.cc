@@ -21,9 +21,9 @@ uint64_t ValueOr0(const std::map<std::string, uint64_t>& values,
 
 }  // namespace
 
-void Summary::Longest(const std::string& name, uint64_t ms) {
-  uint64_t& longest = longest_ms_[name];
-  longest = std::max(longest, ms);
+void Summary::Most(const std::string& name, uint64_t value) {
+  uint64_t& most = most_[name];
+  most = std::max(most, value);
 }
 
 void Summary::Add(const SimulationResult& r) {
@@ -69,12 +69,16 @@ void Summary::Add(const SimulationResult& r) {
   counts_["records_read"] += r.reads;
   for (const auto& [name, value] : r.stats) paths_[name] += value;
   const auto longest = [this](const char* name, Duration length) {
-    Longest(name, static_cast<uint64_t>(ToMillis(length)));
+    Most(absl::StrCat(name, "_ms"), static_cast<uint64_t>(ToMillis(length)));
   };
   longest("clients", r.recovery.clients);
   longest("leader", r.recovery.leader);
   longest("level", r.recovery.level);
   longest("settle", r.recovery.total());
+  longest("catch_up", r.catch_up.took);
+  Most("catch_up_bytes", r.catch_up.bytes);
+  Most("catch_up_percent", static_cast<uint64_t>(r.catch_up.percent));
+  counts_["laggards"] += r.catch_up.laggards;
   hash_ += r.trace_hash;
 }
 
@@ -86,8 +90,8 @@ std::string Summary::ToText() const {
   for (const auto& [name, value] : paths_) {
     absl::StrAppend(&text, "path ", name, " ", value, "\n");
   }
-  for (const auto& [name, ms] : longest_ms_) {
-    absl::StrAppend(&text, "max ", name, " ", ms, "\n");
+  for (const auto& [name, value] : most_) {
+    absl::StrAppend(&text, "max ", name, " ", value, "\n");
   }
   absl::StrAppend(&text, "hash sum ", hash_, "\n");
   return text;
@@ -104,7 +108,7 @@ absl::Status Summary::AddText(absl::string_view text) {
     }
     if (words[0] == "count") counts_[words[1]] += value;
     if (words[0] == "path") paths_[words[1]] += value;
-    if (words[0] == "max") Longest(words[1], value);
+    if (words[0] == "max") Most(words[1], value);
     if (words[0] == "hash") hash_ += value;
   }
   return absl::OkStatus();
@@ -113,7 +117,7 @@ absl::Status Summary::AddText(absl::string_view text) {
 void Summary::AddSummary(const Summary& other) {
   for (const auto& [name, value] : other.counts_) counts_[name] += value;
   for (const auto& [name, value] : other.paths_) paths_[name] += value;
-  for (const auto& [name, ms] : other.longest_ms_) Longest(name, ms);
+  for (const auto& [name, value] : other.most_) Most(name, value);
   hash_ += other.hash_;
 }
 
@@ -128,8 +132,8 @@ std::string Summary::Line(bool json, uint64_t seed, absl::string_view verdict,
     std::string line = absl::StrCat("{\"seed\":", seed, ",\"verdict\":\"",
                                     verdict, "\",\"wall_ms\":", wall_ms,
                                     ",\"trace_hash\":\"", hash, "\"");
-    for (const auto& [name, ms] : longest_ms_) {
-      absl::StrAppend(&line, ",\"", name, "_ms_max\":", ms);
+    for (const auto& [name, value] : most_) {
+      absl::StrAppend(&line, ",\"", name, "_max\":", value);
     }
     for (const auto& [name, value] : counts_) {
       absl::StrAppend(&line, ",\"", name, "\":", value);
@@ -153,13 +157,13 @@ std::string Summary::Line(bool json, uint64_t seed, absl::string_view verdict,
                            count("damage_misdirected") +
                            count("damage_truncated");
   if (damages > 0) absl::StrAppend(&line, " ", damages, " damages,");
-  const auto longest = [this](const char* name) {
-    return ValueOr0(longest_ms_, name);
-  };
-  return absl::StrCat(line, " settled within ", longest("settle"),
-                      " ms: a leader within ", longest("leader"),
-                      ", then clients within ", longest("clients"),
-                      ", then logs within ", longest("level"));
+  const auto most = [this](const char* name) { return ValueOr0(most_, name); };
+  return absl::StrCat(
+      line, " settled within ", most("settle_ms"), " ms: a leader within ",
+      most("leader_ms"), ", then clients within ", most("clients_ms"),
+      ", then logs within ", most("level_ms"), "; ", count("laggards"),
+      " laggards caught up within ", most("catch_up_ms"), " ms, at most ",
+      most("catch_up_percent"), " % of what it may take");
 }
 
 std::vector<std::string> Summary::PathsIn(absl::string_view list) {

@@ -41,12 +41,13 @@ class Summary {
   uint64_t count(const std::string& name) const;
 
  private:
-  void Longest(const std::string& name, uint64_t ms);
+  void Most(const std::string& name, uint64_t value);
 
   std::map<std::string, uint64_t> counts_;
   std::map<std::string, uint64_t> paths_;
-  // Of all runs, until all had settled, and of the steps to that (Recovery).
-  std::map<std::string, uint64_t> longest_ms_;
+  // Of all runs: until all had settled, and of the steps to that (Recovery);
+  // and what laggards took.
+  std::map<std::string, uint64_t> most_;
   // One seed's own; of several the sum, which is the same in any order.
   uint64_t hash_ = 0;
 };

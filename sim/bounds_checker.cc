@@ -1,0 +1,192 @@
+#include "sim/bounds_checker.h"
+
+#include <algorithm>
+
+#include "absl/strings/str_cat.h"
+
+namespace holdfast {
+namespace {
+
+// Entries that no append's bytes stand for: no-ops, configurations, sessions
+// and trims.
+constexpr uint64_t kOtherEntries = 16 << 10;
+// Heartbeats, answers and questions in a peer's queue.
+constexpr uint64_t kControl = 64 << 10;
+// A chunk of a checkpoint is sent again each 200 ms, until the stream is given
+// up for its silence, or has brought an answer.
+constexpr uint64_t kChunkCopies = 16;
+
+uint64_t BytesOf(const Entry& entry) {
+  return kEntryHeaderBytes + entry.payload.size();
+}
+
+}  // namespace
+
+void BoundsChecker::Check(const SimServer& server) {
+  if (!server.running()) return;
+  CheckPeerQueues(server);
+  CheckClients(server);
+  if (!server.node().formed()) return;
+  const RaftCore& core = *server.node().core();
+  Seen& seen = seen_[server.machine()];
+  if (seen.boot != server.boots()) {
+    seen = Seen{};
+    seen.boot = server.boots();
+  }
+  NoteEntries(server.node().tail(), &seen);
+  if (core.role() == Role::kLeader) {
+    for (const Progress& peer : core.progress()) {
+      if (peer.id() != core.id()) CheckWindow(server, peer, &seen);
+    }
+  }
+  CheckWal(server, &seen);
+  CheckMemory(server);
+}
+
+void BoundsChecker::NoteEntries(const Tail& tail, Seen* seen) {
+  const Index from = std::max(std::min(seen->last, tail.committed().index) + 1,
+                              tail.hot_first());
+  if (seen->last == tail.last().index) return;
+  for (Index i = from; i <= tail.last().index; ++i) {
+    const uint64_t bytes = BytesOf(*tail.Find(i));
+    entry_max_ = std::max(entry_max_, bytes);
+    if (entry_bytes_.size() < i.value()) entry_bytes_.resize(i.value());
+    entry_bytes_[i.value() - 1] = static_cast<uint32_t>(bytes);
+  }
+  seen->last = tail.last().index;
+}
+
+uint64_t BoundsChecker::LogBytes(Index from, Index to) const {
+  const uint64_t end = std::min<uint64_t>(to.value(), entry_bytes_.size());
+  uint64_t bytes = 0;
+  for (uint64_t i = from.value(); i < end; ++i) bytes += entry_bytes_[i];
+  return bytes;
+}
+
+void BoundsChecker::CheckWindow(const SimServer& server, const Progress& peer,
+                                Seen* seen) {
+  const RaftOptions& raft = server.node().core()->options();
+  const size_t messages = peer.messages_in_flight();
+  Judge(server, "messages in flight to server ", peer.id(), messages,
+        raft.max_messages_in_flight);
+  if (messages > 0) {
+    // The last one is sent while there is room for a byte.
+    const uint64_t last = peer.in_flight(messages - 1).bytes;
+    Judge(server, "bytes in one message to server ", peer.id(), last,
+          MessageMax(raft));
+    Judge(server, "bytes in flight, before the last message, to server ",
+          peer.id(), peer.bytes_in_flight() - last,
+          raft.max_bytes_in_flight - 1);
+  }
+  if (peer.state() != ProgressState::kReplicate) return;
+  const std::pair window(peer.match(), peer.next());
+  if (std::exchange(seen->windows[peer.id()], window) == window) return;
+  CheckSent(server, peer);
+}
+
+// All that the follower isn't known to have, of what was sent: the messages
+// that bring it were at least as many as it fills.
+void BoundsChecker::CheckSent(const SimServer& server, const Progress& peer) {
+  const RaftCore& core = *server.node().core();
+  uint64_t bytes = 0;
+  uint64_t messages = 0;
+  uint64_t in_message = core.options().max_append_bytes;
+  for (Index i = std::max(peer.match() + 1, core.hot_first()); i < peer.next();
+       ++i) {
+    if (in_message >= core.options().max_append_bytes) {
+      in_message = 0;
+      ++messages;
+    }
+    const uint64_t size = core.trail().Hot(i)->size;
+    in_message += size;
+    bytes += size;
+  }
+  Judge(server, "bytes sent and not acknowledged to server ", peer.id(), bytes,
+        WindowMax(core.options()));
+  Judge(server, "messages sent and not acknowledged to server ", peer.id(),
+        messages, core.options().max_messages_in_flight);
+}
+
+void BoundsChecker::CheckWal(const SimServer& server, Seen* seen) {
+  const RaftCore& core = *server.node().core();
+  const uint64_t queued = server.node().wal()->bytes_queued();
+  const bool leads = core.role() == Role::kLeader;
+  const Index base = core.trail().base_index();
+  const uint64_t terms = core.term().value() - seen->term.value();
+  if (queued == 0) {
+    seen->wal_max = 0;
+  } else if (seen->wal_max == 0 || terms > 0 || base != seen->base ||
+             leads != seen->led) {
+    // A leader takes no append while as much as that waits here already, but
+    // what one task takes is put here at its end. A follower's acknowledgement
+    // needs the disk, and its leader's window that; what a checkpoint stands
+    // for is acknowledged with it, and may be waiting still.
+    seen->wal_max +=
+        kOtherEntries +
+        (leads ? 2 * server.log().options().pending_bytes_max
+               : std::max<uint64_t>(terms, 1) * WindowMax(core.options()));
+  }
+  seen->term = core.term();
+  seen->base = base;
+  seen->led = leads;
+  Judge(server, "bytes of entries that wait for its disk", ServerId(), queued,
+        seen->wal_max);
+}
+
+void BoundsChecker::CheckMemory(const SimServer& server) {
+  const DistributedLog& log = server.log();
+  const RaftCore& core = *log.node().core();
+  Judge(server, "bytes of batches that wait for their commit", ServerId(),
+        log.pending_bytes(), log.options().pending_bytes_max);
+  // More only of what isn't both committed and durable.
+  if (core.hot_first() <= core.durable_commit()) {
+    Judge(server, "bytes of entries in memory", ServerId(),
+          core.trail().hot_bytes(), core.options().hot_bytes);
+  }
+  // The payloads are those of the hot entries.
+  Judge(server, "entries in memory that are no longer hot", ServerId(),
+        core.hot_first() -
+            std::min(core.hot_first(), log.node().tail().hot_first()),
+        0);
+}
+
+void BoundsChecker::CheckPeerQueues(const SimServer& server) {
+  const NodeOptions& node = server.node().options();
+  // Besides what is in flight: what was sent before it was given up for lost,
+  // though it was merely slow, and what was sent anew since; not more, for the
+  // leader waits twice as long each time.
+  const uint64_t bound = 3 * WindowMax(node.raft) + kControl +
+                         kChunkCopies * node.checkpoint_chunk_bytes;
+  server.node().peers().ForEachQueue([&](ServerId id, size_t queued) {
+    Judge(server, "bytes queued for server ", id, queued, bound);
+  });
+}
+
+void BoundsChecker::CheckClients(const SimServer& server) {
+  const ServiceOptions& options = server.service().options();
+  const uint64_t answers_max =
+      options.log.node.peers.acceptor.client_stream.queue_bytes_max;
+  server.service().ForEachClient([&](const ClientLoad& client) {
+    Judge(server, "requests of a client", ServerId(), client.requests,
+          options.requests_per_client_max);
+    Judge(server, "tails of a client", ServerId(), client.tails,
+          options.tails_per_client_max);
+    Judge(server, "bytes of answers that a client hasn't taken", ServerId(),
+          client.answer_bytes, answers_max);
+    const bool full =
+        client.answer_bytes > options.answer_bytes_per_client_max ||
+        client.requests >= options.requests_per_client_max;
+    Judge(server, "clients read from beyond their bounds", ServerId(),
+          full && client.reads_on ? 1 : 0, 0);
+  });
+}
+
+void BoundsChecker::Violate(const SimServer& server, absl::string_view what,
+                            ServerId peer, uint64_t found, uint64_t bound) {
+  verdict_->Violate(
+      absl::StrCat("bounds: server ", server.id().value(), " has ", found, " ",
+                   what, peer == ServerId() ? "" : absl::StrCat(peer.value()),
+                   "; at most ", bound));
+}
+
+}  // namespace holdfast

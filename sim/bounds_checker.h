@@ -1,0 +1,78 @@
+#ifndef HOLDFAST_SIM_BOUNDS_CHECKER_H_
+#define HOLDFAST_SIM_BOUNDS_CHECKER_H_
+
+#include <cstdint>
+#include <map>
+#include <utility>
+#include <vector>
+
+#include "absl/strings/string_view.h"
+#include "engine/base/types.h"
+#include "engine/raft/core.h"
+#include "sim/server.h"
+#include "sim/violation.h"
+
+namespace holdfast {
+
+// That what a server holds for others is bounded, after each of its events:
+// what is in flight to each follower, what waits for its disk, for a commit,
+// for a peer's or a client's stream, and what it has of its log in memory.
+// The bounds are those of the options, with what one message or request may
+// exceed them by; it counts by itself where the engine's own count could be
+// what is wrong.
+class BoundsChecker {
+ public:
+  explicit BoundsChecker(Verdict* verdict) : verdict_(verdict) {}
+
+  void Check(const SimServer& server);
+
+  // What the entries behind `from` up to `to` have, the latest that any server
+  // had there.
+  uint64_t LogBytes(Index from, Index to) const;
+
+ private:
+  // What was seen of a server in one of its lives.
+  struct Seen {
+    uint32_t boot = 0;
+    Index last;
+    Term term;
+    Index base;
+    bool led = false;
+    // What may wait for its disk: what each leader since it had nothing to
+    // write may have sent, and it may itself have taken.
+    uint64_t wal_max = 0;
+    // Of each follower: what it was known to have, and what was sent, when
+    // that was looked at.
+    std::map<ServerId, std::pair<Index, Index>> windows;
+  };
+
+  void NoteEntries(const Tail& tail, Seen* seen);
+  void CheckWindow(const SimServer& server, const Progress& peer, Seen* seen);
+  void CheckSent(const SimServer& server, const Progress& peer);
+  void CheckWal(const SimServer& server, Seen* seen);
+  void CheckMemory(const SimServer& server);
+  void CheckPeerQueues(const SimServer& server);
+  void CheckClients(const SimServer& server);
+  // What one message may bring: as many entries as fill it, the last one whole.
+  uint64_t MessageMax(const RaftOptions& raft) const {
+    return raft.max_append_bytes + entry_max_;
+  }
+  uint64_t WindowMax(const RaftOptions& raft) const {
+    return raft.max_bytes_in_flight + MessageMax(raft);
+  }
+  void Judge(const SimServer& server, absl::string_view what, ServerId peer,
+             uint64_t found, uint64_t bound) {
+    if (found > bound) Violate(server, what, peer, found, bound);
+  }
+  void Violate(const SimServer& server, absl::string_view what, ServerId peer,
+               uint64_t found, uint64_t bound);
+
+  Verdict* const verdict_;
+  uint64_t entry_max_ = 0;             // the largest that any server has had
+  std::vector<uint32_t> entry_bytes_;  // by index - 1
+  std::map<MachineId, Seen> seen_;
+};
+
+}  // namespace holdfast
+
+#endif  // HOLDFAST_SIM_BOUNDS_CHECKER_H_
