@@ -58,7 +58,7 @@ void FuzzScan(absl::string_view bytes) {
     uint64_t body = at + kLogFrameHeaderBytes;
     absl::string_view rest = absl::string_view(file).substr(body);
     frame.body_crc = ExtendCrc32c(seed, rest.substr(0, frame.body_size));
-    EncodeLogFrameHeader(frame, file.data() + at);
+    EncodeLogFrameHeader(frame, at, file.data() + at);
     seed = frame.body_crc;
     at += FrameBytes(frame.body_size);
   }

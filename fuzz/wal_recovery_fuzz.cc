@@ -88,7 +88,7 @@ void ArbitraryFiles(uint64_t checkpoint, ByteReader r) {
               std::min(bytes.size(), at + kLogFrameHeaderBytes),
               frame.body_size);
           frame.body_crc = ExtendCrc32c(FirstSeed(header), body);
-          EncodeLogFrameHeader(frame, bytes.data() + at);
+          EncodeLogFrameHeader(frame, at, bytes.data() + at);
         }
         run.disk().SetContents(SegmentName(header.id), all + bytes);
       }

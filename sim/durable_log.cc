@@ -79,11 +79,16 @@ void DurableLog::Read(uint64_t id, Segment* segment) {
   }
   for (;;) {
     std::optional<LogFrameHeader> header = DecodeLogFrameHeader(
-        bytes.Read(segment->position, kLogFrameHeaderBytes).view(), id);
+        bytes.Read(segment->position, kLogFrameHeaderBytes).view(), id,
+        segment->position);
     if (!header.has_value()) return;
     const size_t size = FrameBytes(header->body_size);
     const Buffer frame = bytes.Read(segment->position, size);
-    if (!ReadFrame(frame.view(), 0, id, segment->seed).has_value()) return;
+    if (!ReadFrame(frame.view(), segment->position, id, segment->seed,
+                   segment->position)
+             .has_value()) {
+      return;
+    }
     const bool is_entry = header->kind == FrameKind::kEntry;
     segment->frames.push_back(
         {.position = static_cast<uint32_t>(segment->position),
@@ -113,14 +118,15 @@ void DurableLog::Inspect(uint64_t id, Segment* segment) {
     const uint64_t end = last ? segment->position : frames[i + 1].position;
     const uint32_t crc = last ? segment->seed : frames[i + 1].seed;
     const Buffer found = bytes.Read(frame.position, end - frame.position);
-    // Another frame of the segment may stand there.
     const std::optional<LogFrameHeader> h =
-        DecodeLogFrameHeader(found.view(), id);
+        DecodeLogFrameHeader(found.view(), id, frame.position);
     frame.has_header = h.has_value() && h->body_crc == crc &&
                        h->synced_to == frame.synced_to &&
                        FrameBytes(h->body_size) == end - frame.position;
     frame.has_body = frame.has_header &&
-                     ReadFrame(found.view(), 0, id, frame.seed).has_value();
+                     ReadFrame(found.view(), frame.position, id, frame.seed,
+                               frame.position)
+                         .has_value();
     if (frame.is_entry) lost.push_back(!continues || !frame.has_body);
     continues = frame.has_header;
   }

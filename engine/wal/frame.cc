@@ -10,9 +10,14 @@ namespace {
 constexpr uint32_t kFrameMagic = 0x72466648;  // "HfFr"
 constexpr size_t kRunBytes = 16;
 
+uint32_t HeaderCrc(absl::string_view bytes, uint64_t position) {
+  return ExtendCrc32c(static_cast<uint32_t>(position), bytes);
+}
+
 }  // namespace
 
-void EncodeLogFrameHeader(const LogFrameHeader& header, char* to) {
+void EncodeLogFrameHeader(const LogFrameHeader& header, uint64_t position,
+                          char* to) {
   ByteWriter w(to, kLogFrameHeaderBytes);
   w.Int<uint32_t>(kFrameMagic);
   w.Int<uint32_t>(0);  // header_crc, below
@@ -25,17 +30,18 @@ void EncodeLogFrameHeader(const LogFrameHeader& header, char* to) {
   w.Int<uint32_t>(header.body_size);
   w.Int<uint32_t>(header.body_crc);
   w.Int<uint32_t>(static_cast<uint32_t>(header.kind));
-  StoreInt<uint32_t>(
-      to + 4, Crc32c(absl::string_view(to + 8, kLogFrameHeaderBytes - 8)));
+  const absl::string_view rest(to + 8, kLogFrameHeaderBytes - 8);
+  StoreInt<uint32_t>(to + 4, HeaderCrc(rest, position));
 }
 
 std::optional<LogFrameHeader> DecodeLogFrameHeader(absl::string_view bytes,
-                                                   uint64_t segment) {
+                                                   uint64_t segment,
+                                                   uint64_t position) {
   if (bytes.size() < kLogFrameHeaderBytes) return std::nullopt;
   ByteReader r(bytes.substr(0, kLogFrameHeaderBytes));
   if (r.Int<uint32_t>() != kFrameMagic) return std::nullopt;
   uint32_t crc = r.Int<uint32_t>();
-  if (Crc32c(r.rest()) != crc) return std::nullopt;
+  if (HeaderCrc(r.rest(), position) != crc) return std::nullopt;
   LogFrameHeader h;
   h.segment = r.Int<uint64_t>();
   if (h.segment != segment) return std::nullopt;

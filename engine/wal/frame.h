@@ -17,7 +17,8 @@ namespace holdfast {
 // be found again behind damage. Little-endian:
 //
 //    0  magic       u32
-//    4  header_crc  u32   CRC32C of the bytes 8 to 63
+//    4  header_crc  u32   CRC32C of the bytes 8 to 63, seeded by the frame's
+//                         position in its file: elsewhere it is no frame
 //    8  segment     u64   id of the segment that the frame was written to
 //   16  index       u64   of the entry; in a mark, of the last entry before it
 //   24  term        u64   likewise
@@ -59,11 +60,14 @@ constexpr size_t FrameBytes(size_t body_size) {
          kFrameAlignment * kFrameAlignment;
 }
 
-// Writes all kLogFrameHeaderBytes.
-void EncodeLogFrameHeader(const LogFrameHeader& header, char* to);
-// Nothing when the bytes aren't an intact frame header of this segment.
+// Writes all kLogFrameHeaderBytes. `position`: of the frame in its file.
+void EncodeLogFrameHeader(const LogFrameHeader& header, uint64_t position,
+                          char* to);
+// Nothing when the bytes aren't an intact frame header that was meant for this
+// segment and this position.
 std::optional<LogFrameHeader> DecodeLogFrameHeader(absl::string_view bytes,
-                                                   uint64_t segment);
+                                                   uint64_t segment,
+                                                   uint64_t position);
 
 // A run of entries of one term, within a segment.
 struct TermRun {

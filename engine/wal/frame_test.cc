@@ -24,16 +24,19 @@ LogFrameHeader SomeHeader() {
   return h;
 }
 
+constexpr uint64_t kPosition = 64 * 1234;
+
 std::string Encode(const LogFrameHeader& header) {
   std::string bytes(kLogFrameHeaderBytes, 'x');
-  EncodeLogFrameHeader(header, bytes.data());
+  EncodeLogFrameHeader(header, kPosition, bytes.data());
   return bytes;
 }
 
 TEST(FrameTest, BytesAreAsDocumented) {
   std::string bytes = Encode(SomeHeader());
   EXPECT_EQ(bytes.substr(0, 4), "HfFr");
-  EXPECT_EQ(LoadInt<uint32_t>(&bytes[4]), Crc32c(bytes.substr(8)));
+  EXPECT_EQ(LoadInt<uint32_t>(&bytes[4]),
+            ExtendCrc32c(kPosition, bytes.substr(8)));
   EXPECT_EQ(LoadInt<uint64_t>(&bytes[8]), 0x0102030405060708u);
   for (size_t i = 0; i < 4; ++i) {
     EXPECT_EQ(LoadInt<uint64_t>(&bytes[16 + 8 * i]), 11 + i);
@@ -42,25 +45,30 @@ TEST(FrameTest, BytesAreAsDocumented) {
   EXPECT_EQ(LoadInt<uint32_t>(&bytes[52]), 0x31323334u);
   EXPECT_EQ(LoadInt<uint32_t>(&bytes[56]), 0x41424344u);
   EXPECT_EQ(LoadInt<uint32_t>(&bytes[60]), 2u);
-  auto decoded = DecodeLogFrameHeader(bytes + "more", SomeHeader().segment);
+  auto decoded = DecodeLogFrameHeader(bytes + "more", SomeHeader().segment, kPosition);
   ASSERT_TRUE(decoded.has_value());
   EXPECT_EQ(*decoded, SomeHeader());
 }
 
-TEST(FrameTest, DamageAndOtherSegmentsAreNoFrame) {
+TEST(FrameTest, DamageAndOtherPlacesAreNoFrame) {
   LogFrameHeader header = SomeHeader();
   std::string bytes = Encode(header);
-  EXPECT_FALSE(DecodeLogFrameHeader(bytes, header.segment + 1).has_value());
+  const uint64_t segment = header.segment;
+  EXPECT_FALSE(DecodeLogFrameHeader(bytes, segment + 1, kPosition).has_value());
+  for (uint64_t at = 0; at < 2 * kPosition; at += kFrameAlignment) {
+    EXPECT_EQ(DecodeLogFrameHeader(bytes, segment, at).has_value(),
+              at == kPosition);
+  }
   EXPECT_FALSE(
-      DecodeLogFrameHeader(bytes.substr(0, 63), header.segment).has_value());
+      DecodeLogFrameHeader(bytes.substr(0, 63), segment, kPosition).has_value());
   for (size_t bit = 0; bit < 8 * bytes.size(); ++bit) {
     std::string damaged = bytes;
     damaged[bit / 8] = static_cast<char>(damaged[bit / 8] ^ (1 << bit % 8));
-    EXPECT_FALSE(DecodeLogFrameHeader(damaged, header.segment).has_value());
+    EXPECT_FALSE(DecodeLogFrameHeader(damaged, segment, kPosition).has_value());
   }
   header.kind = static_cast<FrameKind>(3);
   EXPECT_FALSE(
-      DecodeLogFrameHeader(Encode(header), header.segment).has_value());
+      DecodeLogFrameHeader(Encode(header), segment, kPosition).has_value());
 }
 
 TEST(FrameTest, FramesAreAligned) {

@@ -128,6 +128,7 @@ void WalRecovery::OnHeaderlessRead(Candidate* c, bool newest,
       Guess(c, before->index, before->term);
       return JudgeHeaderless();
     }
+    return GuessBehindPrevious(c);
   }
   if (newest && marked && !Covered(seen)) {
     return Finish(Rot(c->id, 0,
@@ -436,7 +437,7 @@ std::optional<SegmentEnd> WalRecovery::Damaged(size_t i,
 std::optional<SegmentEnd> WalRecovery::EndOf(size_t i, absl::string_view bytes,
                                              uint64_t marked_to) const {
   const Candidate& c = candidates_[i];
-  if (c.newest) return FindMarkedEnd(bytes, *c.header, marked_to);
+  if (c.newest) return FindMarkedEnd(bytes, c.id, marked_to);
   for (size_t next = i + 1; next < candidates_.size(); ++next) {
     const Candidate& later = candidates_[next];
     if (later.is_void || later.header->previous.index != c.live_last) continue;
@@ -452,6 +453,25 @@ void WalRecovery::Guess(Candidate* c, Index before_first, Term before_term) {
   c->header = header;
   c->is_void = false;
   c->guessed = true;
+}
+
+void WalRecovery::GuessBehindPrevious(Candidate* c) {
+  size_t i = static_cast<size_t>(c - candidates_.data());
+  while (i > 0 && candidates_[i - 1].is_void) --i;
+  if (i == 0) {
+    Guess(c, base_.index);
+    return JudgeHeaderless();
+  }
+  const Candidate& previous = candidates_[i - 1];
+  previous.file->Read(
+      0, previous.bytes,
+      [this, c, id = previous.id](absl::StatusOr<Buffer> bytes) {
+        if (!bytes.ok()) return Finish(bytes.status());
+        Index last = base_.index;
+        FindMarkedTo(bytes->view(), kSegmentHeaderBytes, id, nullptr, &last);
+        Guess(c, last);
+        JudgeHeaderless();
+      });
 }
 
 bool WalRecovery::GuessBefore(size_t i) {

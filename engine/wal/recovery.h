@@ -145,6 +145,8 @@ class WalRecovery {
                                   uint64_t marked_to) const;
   void Guess(Candidate* candidate, Index before_first,
              Term before_term = Term());
+  // Behind all that stands in the segment before it.
+  void GuessBehindPrevious(Candidate* candidate);
   // A void file may stand where something is missing before this segment.
   bool GuessBefore(size_t i);
   // Finds out behind what it begins, then mends it.

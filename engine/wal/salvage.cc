@@ -11,49 +11,44 @@
 namespace holdfast {
 namespace {
 
-// The next intact frame header of the segment from `at` on, wherever it stands.
-std::optional<FoundFrame> NextHeader(absl::string_view bytes, uint64_t at,
-                                     uint64_t segment) {
-  for (; at + kLogFrameHeaderBytes <= bytes.size(); at += kFrameAlignment) {
-    std::optional<LogFrameHeader> header =
-        DecodeLogFrameHeader(bytes.substr(at), segment);
-    // A frame says something of those before it only.
-    if (header.has_value() && header->synced_to <= at) {
-      return FoundFrame{at, 0, *header};
-    }
-  }
-  return std::nullopt;
-}
-
 bool IsWhole(const Entry& entry) {
   return Crc32c(entry.payload.view()) == entry.header.payload_crc;
 }
 
+// What a frame says of the entry before it.
+SegmentEnd Before(const LogFrameHeader& header) {
+  if (header.kind == FrameKind::kMark) return {header.index, header.term};
+  return {header.index - 1, header.prev_term};
+}
+
 }  // namespace
 
-std::optional<SegmentEnd> FindMarkedEnd(absl::string_view bytes,
-                                        const SegmentHeader& header,
+std::optional<SegmentEnd> FindMarkedEnd(absl::string_view bytes, uint64_t id,
                                         uint64_t marked_to) {
   uint64_t at = kSegmentHeaderBytes;
-  while (std::optional<FoundFrame> frame = NextHeader(bytes, at, header.id)) {
-    const LogFrameHeader& h = frame->header;
-    if (frame->position >= marked_to) {
-      return h.kind == FrameKind::kMark ? SegmentEnd{h.index, h.term}
-                                        : SegmentEnd{h.index - 1, h.prev_term};
-    }
-    at = frame->position + FrameBytes(h.body_size);
+  while (std::optional<FoundFrame> frame = NextFrameHeader(bytes, at, id)) {
+    if (frame->position >= marked_to) return Before(frame->header);
+    at = frame->position + FrameBytes(frame->header.body_size);
   }
   return std::nullopt;
 }
 
 std::optional<SegmentEnd> FindBeginning(absl::string_view bytes, uint64_t id) {
-  std::optional<FoundFrame> first = NextHeader(bytes, kSegmentHeaderBytes, id);
-  if (!first.has_value() || first->position != kSegmentHeaderBytes) {
-    return std::nullopt;
+  uint64_t at = kSegmentHeaderBytes;
+  while (std::optional<FoundFrame> frame = NextFrameHeader(bytes, at, id)) {
+    if (frame->position == kSegmentHeaderBytes) return Before(frame->header);
+    at = frame->position + FrameBytes(frame->header.body_size);
+    if (frame->header.kind != FrameKind::kMark) continue;
+    // A mark has the terms of all entries from the first one on.
+    absl::StatusOr<std::vector<TermRun>> runs = DecodeTermRuns(bytes.substr(
+        frame->position + kLogFrameHeaderBytes, frame->header.body_size));
+    if (!runs.ok() || runs->empty() || runs->front().first == Index(0) ||
+        runs->back().term != frame->header.term) {
+      continue;
+    }
+    return SegmentEnd{runs->front().first - 1, Term()};
   }
-  const LogFrameHeader& h = first->header;
-  return h.kind == FrameKind::kMark ? SegmentEnd{h.index, h.term}
-                                    : SegmentEnd{h.index - 1, h.prev_term};
+  return std::nullopt;
 }
 
 SegmentSalvage::SegmentSalvage(const SegmentHeader& header,
@@ -66,9 +61,8 @@ SegmentSalvage::SegmentSalvage(const SegmentHeader& header,
 void SegmentSalvage::Find(const Buffer& bytes) {
   uint64_t at = kSegmentHeaderBytes;
   while (std::optional<FoundFrame> frame =
-             NextHeader(bytes.view(), at, header_.id)) {
+             NextFrameHeader(bytes.view(), at, header_.id)) {
     const LogFrameHeader& h = frame->header;
-    // Its body is passed over, damaged or not: a client chose those bytes.
     at = frame->position + FrameBytes(h.body_size);
     commit_ = std::max(commit_, h.commit);
     const uint64_t body = frame->position + kLogFrameHeaderBytes;

@@ -46,16 +46,14 @@ struct SegmentEnd {
   Index index;
   Term term;
 };
-// What a segment's own frames say of it: the last entry before the first
-// intact frame that stands where all was synced; nothing if there is no such
-// frame. Of a segment without a successor.
-std::optional<SegmentEnd> FindMarkedEnd(absl::string_view bytes,
-                                        const SegmentHeader& header,
+// What a segment's own frames say of it, of one without a successor: the last
+// entry before the first intact frame that stands at `marked_to` or behind it.
+// Nothing: there is none.
+std::optional<SegmentEnd> FindMarkedEnd(absl::string_view bytes, uint64_t id,
                                         uint64_t marked_to);
 
-// Where a segment begins, by its frames, for one whose header is damaged: index
-// and term of the entry before its first one. Nothing: its first frame is damaged,
-// too.
+// Where a segment begins, by its first frame, or by a mark, for one whose header
+// is damaged: the entry before its first one, and, if that is known, its term.
 std::optional<SegmentEnd> FindBeginning(absl::string_view bytes, uint64_t id);
 
 // What can be had of a damaged segment: the entries that are whole by their own

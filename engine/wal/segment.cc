@@ -14,7 +14,7 @@ namespace holdfast {
 namespace {
 
 constexpr uint64_t kSegmentMagic = 0x31746d6765536648;  // "HfSegmt1"
-constexpr uint32_t kSegmentVersion = 1;
+constexpr uint32_t kSegmentVersion = 2;
 constexpr absl::string_view kNameSuffix = ".segment";
 constexpr size_t kNameDigits = 16;
 // A larger payload is written from where it lies, a smaller one is copied.
@@ -166,7 +166,7 @@ void FrameWriter::AppendFrame(LogFrameHeader header, absl::string_view head,
   if (!share) copied += tail.size() + padding;
   Buffer bytes = Buffer::Uninitialized(copied);
   char* to = bytes.data_mutable();
-  EncodeLogFrameHeader(header, to);
+  EncodeLogFrameHeader(header, position_, to);
   ByteWriter w(to + kLogFrameHeaderBytes, copied - kLogFrameHeaderBytes);
   w.Bytes(head);
   if (!share) {
@@ -183,10 +183,12 @@ void FrameWriter::AppendFrame(LogFrameHeader header, absl::string_view head,
 }
 
 std::optional<FoundFrame> ReadFrame(absl::string_view bytes, uint64_t position,
-                                    uint64_t segment, uint32_t seed) {
-  if (position > bytes.size()) return std::nullopt;
-  absl::string_view rest = bytes.substr(position);
-  std::optional<LogFrameHeader> header = DecodeLogFrameHeader(rest, segment);
+                                    uint64_t segment, uint32_t seed,
+                                    uint64_t bytes_at) {
+  if (position - bytes_at > bytes.size()) return std::nullopt;
+  absl::string_view rest = bytes.substr(position - bytes_at);
+  std::optional<LogFrameHeader> header =
+      DecodeLogFrameHeader(rest, segment, position);
   if (!header.has_value()) return std::nullopt;
   if (rest.size() - kLogFrameHeaderBytes < header->body_size)
     return std::nullopt;
@@ -216,21 +218,27 @@ SegmentScan ScanSegment(absl::string_view bytes, const SegmentHeader& header) {
   return scan;
 }
 
+std::optional<FoundFrame> NextFrameHeader(absl::string_view bytes, uint64_t at,
+                                          uint64_t segment) {
+  for (; at + kLogFrameHeaderBytes <= bytes.size(); at += kFrameAlignment) {
+    std::optional<LogFrameHeader> header =
+        DecodeLogFrameHeader(bytes.substr(at), segment, at);
+    if (header.has_value() && header->synced_to <= at) {
+      return FoundFrame{at, 0, *header};
+    }
+  }
+  return std::nullopt;
+}
+
 uint64_t FindMarkedTo(absl::string_view bytes, uint64_t at, uint64_t segment,
                       size_t* found, Index* seen) {
   uint64_t marked_to = 0;
-  while (at + kLogFrameHeaderBytes <= bytes.size()) {
-    std::optional<LogFrameHeader> header =
-        DecodeLogFrameHeader(bytes.substr(at), segment);
-    // A frame says something of those before it only.
-    if (!header.has_value() || header->synced_to > at) {
-      at += kFrameAlignment;
-      continue;
-    }
-    marked_to = std::max<uint64_t>(marked_to, header->synced_to);
+  while (std::optional<FoundFrame> frame =
+             NextFrameHeader(bytes, at, segment)) {
+    marked_to = std::max<uint64_t>(marked_to, frame->header.synced_to);
     if (found != nullptr) ++*found;
-    if (seen != nullptr) *seen = std::max(*seen, header->index);
-    at += FrameBytes(header->body_size);
+    if (seen != nullptr) *seen = std::max(*seen, frame->header.index);
+    at = frame->position + FrameBytes(frame->header.body_size);
   }
   return marked_to;
 }

@@ -22,7 +22,7 @@ namespace holdfast {
 // A segment file: one block of header, then frames up to where zeroes begin.
 //
 //    0  magic            u64
-//    8  version          u32   1
+//    8  version          u32   2
 //   12  zero             u32
 //   16  owner            u64   the data directory's incarnation
 //   24  id               u64   rises with every segment that is begun
@@ -104,10 +104,12 @@ struct FoundFrame {
   LogFrameHeader header;
 };
 
-// Reads the frame at `position` of a segment's bytes, whose body's checksum
-// is seeded by `seed`; nothing unless it is intact.
+// Reads the frame at `position` of a segment, of which `bytes` stand from
+// `bytes_at` on, and whose body's checksum is seeded by `seed`; nothing unless it
+// is intact.
 std::optional<FoundFrame> ReadFrame(absl::string_view bytes, uint64_t position,
-                                    uint64_t segment, uint32_t seed);
+                                    uint64_t segment, uint32_t seed,
+                                    uint64_t bytes_at = 0);
 
 // All that is in one segment.
 struct SegmentScan {
@@ -124,10 +126,14 @@ struct SegmentScan {
   size_t frames_behind_damage = 0;
   Index commit;
 };
+// The next intact frame header from `at` on, wherever it stands: behind damage.
+// One that says that more was synced than what stands before it is none. Whoever
+// wants the next one looks behind its body: a client chose those bytes.
+std::optional<FoundFrame> NextFrameHeader(absl::string_view bytes, uint64_t at,
+                                          uint64_t segment);
 // Up to where frame headers from `at` on say that the segment was synced; the
 // number of them is added to `found`, and `seen` raised to the greatest index
-// that they name. What lies in the body of an intact
-// header's frame is skipped: a client chose those bytes.
+// that they name.
 uint64_t FindMarkedTo(absl::string_view bytes, uint64_t at, uint64_t segment,
                       size_t* found = nullptr, Index* seen = nullptr);
 SegmentScan ScanSegment(absl::string_view bytes, const SegmentHeader& header);

@@ -37,7 +37,7 @@ TEST(SegmentTest, HeaderBytesAreAsDocumented) {
   Buffer block = EncodeSegmentHeader(SomeHeader());
   ASSERT_EQ(block.size(), kSegmentHeaderBytes);
   EXPECT_EQ(block.view().substr(0, 8), absl::string_view("HfSegmt1", 8));
-  EXPECT_EQ(LoadInt<uint32_t>(block.data() + 8), 1u);
+  EXPECT_EQ(LoadInt<uint32_t>(block.data() + 8), 2u);
   const uint64_t fields[] = {5, 6, 8, 8, 9, 10, 11};
   for (size_t i = 0; i < 7; ++i) {
     EXPECT_EQ(LoadInt<uint64_t>(block.data() + 16 + 8 * i), fields[i]) << i;

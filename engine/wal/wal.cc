@@ -625,19 +625,20 @@ absl::StatusOr<std::vector<Entry>> Wal::TakeEntries(const Buffer& bytes,
   std::vector<Entry> entries;
   size_t taken = 0;
   while (std::optional<FoundFrame> frame =
-             ReadFrame(bytes.view(), job->from.position - start, job->segment,
-                       job->from.seed)) {
+             ReadFrame(bytes.view(), job->from.position, job->segment,
+                       job->from.seed, start)) {
     job->from.position += FrameBytes(frame->header.body_size);
     job->from.seed = frame->header.body_crc;
     if (frame->header.kind != FrameKind::kEntry) continue;
     if (frame->header.index > job->last) break;
     absl::StatusOr<Entry> entry = DecodeEntry(bytes.Slice(
-        frame->position + kLogFrameHeaderBytes, frame->header.body_size));
+        frame->position - start + kLogFrameHeaderBytes,
+        frame->header.body_size));
     if (!entry.ok()) return absl::DataLossError(entry.status().message());
     // Another file may stand in its place, with other positions.
     if (segment != nullptr && segment->file() == job->file) {
       segment->AddSample({entry->header.index, entry->header.base_offset,
-                          start + frame->position, frame->seed});
+                          frame->position, frame->seed});
     }
     if (frame->header.index < job->first) continue;
     taken += frame->header.body_size;

@@ -370,7 +370,9 @@ TEST_F(WalRotTest, RecordsCannotPoseAsFrames) {
   lie.kind = FrameKind::kMark;
   lie.synced_to = static_cast<uint32_t>(position + 256);
   for (size_t at = 0; at + 64 <= payload.size(); at += 64) {
-    EncodeLogFrameHeader(lie, payload.data_mutable() + at);
+    // Behind the frame's header and the entry's.
+    const uint64_t frame = (position / kFrameAlignment + 1) * kFrameAlignment;
+    EncodeLogFrameHeader(lie, frame + 128 + at, payload.data_mutable() + at);
   }
   forged.payload = payload;
   EntryHeader& h = forged.header;
