@@ -7,6 +7,13 @@
 #include "engine/base/crc32c.h"
 
 namespace holdfast {
+namespace {
+
+// So many times others have to answer until a server that knows of none takes
+// itself for the only one.
+constexpr int kAloneMax = 20;
+
+}  // namespace
 
 LogRepair::LogRepair(Loop* loop, uint64_t life, Duration timeout,
                      Callbacks callbacks)
@@ -18,10 +25,12 @@ void LogRepair::Fetch(const LogHole& hole, Term term, Patience patience,
                       ResultFn<Mended> done) {
   CHECK(!asking_);
   asking_ = true;
+  checkpoint_only_ = false;
   patience_ = patience;
   done_ = std::move(done);
   question_.hole = hole;
-  question_.term = term;
+  question_.term = term_ = term;
+  lacking_.clear();
   if (hole.last != told_of_) {
     told_of_ = hole.last;
     callbacks_.log_line(absl::StrCat(
@@ -34,14 +43,17 @@ void LogRepair::Fetch(const LogHole& hole, Term term, Patience patience,
   Ask();
 }
 
-void LogRepair::FetchCheckpoint(Index at_least) {
+void LogRepair::FetchCheckpoint(Index at_least, DoneFn failed) {
   CHECK(!asking_);
   asking_ = true;
-  done_ = nullptr;
+  checkpoint_only_ = true;
   patience_ = Patience::kEndless;
-  // Of no term: nobody has such an entry.
+  done_ = [failed = std::move(failed)](absl::StatusOr<Mended> none) mutable {
+    failed(none.status());
+  };
   question_.hole = LogHole{.first = at_least, .last = at_least};
-  question_.term = Term();
+  question_.term = term_ = Term();
+  in_vain_ = 0;
   AskNext();
 }
 
@@ -55,23 +67,32 @@ void LogRepair::AskNext() {
   question_.at = 0;
   part_.clear();
   const std::vector<ServerId> others = callbacks_.others();
-  if (patience_ == Patience::kOnce && in_vain_ >= others.size()) {
-    return Finish(absl::UnavailableError(absl::StrCat(
-        "entries ", question_.hole.first.value(), " to ",
-        question_.hole.last.value(),
-        " are damaged here, and no other server gave them")));
-  }
-  if (in_vain_ > 0 && in_vain_ % others.size() == 0) {
-    callbacks_.log_line(absl::StrCat(
-        "event=repair_waits first=", question_.hole.first.value(),
-        " last=", question_.hole.last.value(), " answers=\"", answers_, "\""));
-    answers_.clear();
-    ++in_vain_;
+  if (others.empty()) {
+    // It has to hear of one first.
+    if (++alone_ > kAloneMax) {
+      return Finish(
+          absl::DataLossError("no other server is known that may have them"));
+    }
     timer_ = loop_->After(timeout_, [this] { AskNext(); });
     return;
   }
-  question_.to = others[next_++ % others.size()];
-  Ask();
+  if (in_vain_ < others.size()) {
+    question_.to = others[next_++ % others.size()];
+    return Ask();
+  }
+  in_vain_ = 0;
+  if (patience_ == Patience::kEndless && !checkpoint_only_) question_.term = term_ + 1;
+  if (patience_ == Patience::kOnce) {
+    return Finish(absl::UnavailableError(absl::StrCat(
+        "entries ", question_.hole.first.value(), " to ",
+        question_.hole.last.value(), " are damaged here; ",
+        std::exchange(answers_, {}))));
+  }
+  callbacks_.log_line(absl::StrCat(
+      "event=repair_waits first=", question_.hole.first.value(),
+      " last=", question_.hole.last.value(), " answers=\"", answers_, "\""));
+  answers_.clear();
+  timer_ = loop_->After(timeout_, [this] { AskNext(); });
 }
 
 void LogRepair::Ask() {
@@ -96,21 +117,34 @@ void LogRepair::OnAnswer(const RepairAnswer& answer) {
   const LogHole& hole = question_.hole;
   switch (answer.outcome) {
     case RepairOutcome::kEntries: {
+      if (checkpoint_only_) return InVain("has no checkpoint of them");
       Mended mended;
+      // Committed there in a term that this server hasn't been in: then it had
+      // others, which can't have been.
+      if (hole.last_term == Term() && !answer.entries.empty() &&
+          answer.entries.back().header.term > term_) {
+        if (patience_ == Patience::kOnce) return InVain("has other entries");
+        ++stats_.never_committed;
+        mended.never_committed = true;
+        return Finish(std::move(mended));
+      }
       for (const Entry& entry : answer.entries) {
         if (entry.header.index <= hole.last) mended.entries.push_back(entry);
       }
-      if (mended.entries.empty() || !done_) return InVain("has other entries");
+      if (mended.entries.empty()) return InVain("has other entries");
       return Finish(std::move(mended));
     }
     case RepairOutcome::kLacks:
       ++stats_.lacking;
-      if (done_ && patience_ == Patience::kEndless &&
-          hole.last_term > Term() &&
-          answer.log_term > hole.last_term &&
-          answer.log_term >= question_.term) {
+      if (IsNeverCommitted(answer)) {
         ++stats_.never_committed;
         return Finish(Mended{.entries = {}, .never_committed = true});
+      }
+      // It has the first ones of them: those of one term are the same everywhere.
+      if (hole.one_term && answer.log_term == hole.last_term &&
+          answer.log_index >= hole.first && answer.log_index < hole.last) {
+        question_.hole.last = answer.log_index;
+        return Ask();
       }
       return InVain("lacks them");
     case RepairOutcome::kUnreadable:
@@ -128,6 +162,17 @@ void LogRepair::OnAnswer(const RepairAnswer& answer) {
     case RepairOutcome::kPart:
       return OnPart(answer);
   }
+}
+
+bool LogRepair::IsNeverCommitted(const RepairAnswer& answer) {
+  const LogHole& hole = question_.hole;
+  if (patience_ == Patience::kOnce || hole.last_term == Term()) {
+    return false;
+  }
+  if (answer.log_term > hole.last_term && answer.log_term >= term_) return true;
+  if (answer.log_index >= hole.first || answer.term <= term_) return false;
+  lacking_.insert(answer.from);
+  return callbacks_.all_needed(lacking_);
 }
 
 void LogRepair::Finish(absl::StatusOr<Mended> mended) {

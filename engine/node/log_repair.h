@@ -3,6 +3,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -25,13 +26,16 @@ namespace holdfast {
 //
 // Whom it asks answers
 // - with entries: those of that index and term are the same everywhere;
-// - or that it lacks them. That says nothing, unless its log has an entry of a
-//   term which is later than theirs, and not before the term that this server is
-//   in. Then the leader of that term lacked them, too; so they weren't committed
-//   before (leader completeness), and what this server acknowledged in its own
-//   term or before can't be counted any more: they may be dropped. A question
-//   carries this server's term, which brings the others there, so that one that
-//   they elect afterwards brings such an entry.
+// - or that it lacks them. If they were never committed, and can't be any more,
+//   they may be dropped; this server may have acknowledged them, in its own term
+//   or before. There are two proofs. One is an entry in that other server's log of
+//   a term later than theirs, and not before this server's: the leader of that
+//   term lacked them, so they weren't committed before (leader completeness), nor
+//   was the acknowledgement counted afterwards. The other one is that so many
+//   servers lack all of them, and are in a later term than this server's, that the
+//   rest is no quorum: what was sent in this server's term or before, they refuse.
+//   A question carries this server's term, which brings the others there, and so
+//   those that they elect next; after a round in vain, the one after it.
 // - or that they are behind its checkpoint, which this server takes in place of
 //   them.
 class LogRepair {
@@ -43,6 +47,8 @@ class LogRepair {
     // An intact one, by its id's checksum, as encoded, of that server.
     InlineFunction<void(const CheckpointId&, std::string bytes, ServerId from)>
         on_checkpoint;
+    // Whether the servers without these are no quorum.
+    InlineFunction<bool(const std::set<ServerId>&)> all_needed;
     InlineFunction<void(absl::string_view line)> log_line;
   };
 
@@ -59,11 +65,12 @@ class LogRepair {
     // Raft, and can do without them for now.
     kOnce,
   };
-  // One at a time.
+  // One at a time. DATA_LOSS: there is no other server.
   void Fetch(const LogHole& hole, Term term, Patience patience,
              ResultFn<Mended> done);
-  // Asks for nothing but a checkpoint, up to that index at least.
-  void FetchCheckpoint(Index at_least);
+  // Asks for nothing but a checkpoint, up to that index at least. `failed`, if
+  // there is no other server.
+  void FetchCheckpoint(Index at_least, DoneFn failed);
   void OnAnswer(const RepairAnswer& answer);
   // The checkpoint won't do.
   void Again();
@@ -93,6 +100,7 @@ class LogRepair {
   // `what` the one that was asked last says.
   void InVain(absl::string_view what);
   void Finish(absl::StatusOr<Mended> mended);
+  bool IsNeverCommitted(const RepairAnswer& answer);
   void OnPart(const RepairAnswer& answer);
 
   Loop* const loop_;
@@ -100,10 +108,14 @@ class LogRepair {
   Callbacks callbacks_;
   Patience patience_ = Patience::kEndless;
   RepairQuestion question_;  // the last one
-  ResultFn<Mended> done_;  // null: there is nothing to ask, or a checkpoint only
+  Term term_;                // this server's
+  std::set<ServerId> lacking_;  // all of it, in later terms
+  ResultFn<Mended> done_;
   bool asking_ = false;
+  bool checkpoint_only_ = false;
+  int alone_ = 0;  // times that there was nobody to ask
   size_t next_ = 0;
-  size_t in_vain_ = 0;  // asked since the last success
+  size_t in_vain_ = 0;  // asked, of all others
   Index told_of_;       // the last entry that the log line was about
   std::string answers_;  // in vain, since the last line about them
   std::string part_;     // of the checkpoint question_.id

@@ -81,6 +81,8 @@ uint32_t Node::SupportedLevel(const Member& member) const {
 }
 
 void Node::OnPeerUp(ServerId to) {
+  // It knows this very incarnation, or it would have refused the hello.
+  if (repair_ != nullptr) repair_group_ = peers_.HelloOf(to)->cluster_id;
   Step(SendLost{to});
   // It may be of a newer release.
   env_.loop->Post(scope_.Wrap([this] { membership_.Advance(); }));
@@ -427,7 +429,7 @@ void Node::SendTo(ServerId to, WireType type, const std::string& header,
   out.payload = payload;
   out.priority =
       payload.empty() ? MessagePriority::kControl : MessagePriority::kBulk;
-  out.group = identity_.cluster_id.value();
+  out.group = group().value();
   peers_.Send(to, out);
 }
 

@@ -6,6 +6,7 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <utility>
 #include <vector>
@@ -261,6 +262,9 @@ class Node : private Membership::Host {
   // Repairing the log, and helping others to (node_repair.cc).
   // Also while the log is repaired; null: not known.
   const Configuration* known_configuration() const;
+  // The cluster's id, as far as it is known.
+  ClusterId group() const;
+  std::vector<Member> MembersThatMayHelp() const;
   std::vector<ServerId> OthersThatMayHelp() const;
   // DATA_LOSS: there are none.
   absl::Status BeginRepair();
@@ -367,6 +371,11 @@ class Node : private Membership::Host {
   // While the log is opened and damaged; later, once something was found to be.
   std::unique_ptr<LogRepair> repair_;
   LogRepair::Stats repair_stats_;
+  // Whom it may ask, if the log doesn't say: by a resume point that wasn't taken,
+  // or because they have dialled.
+  std::shared_ptr<const Configuration> heard_of_;
+  std::set<ServerId> heard_from_;
+  ClusterId repair_group_;  // by another server, if this one hasn't noted it yet
   std::unique_ptr<HardStateFile> repair_promise_;
   std::shared_ptr<const Configuration> linked_;  // that peers_ has links to
   CheckpointSender checkpoint_sender_;

@@ -90,6 +90,11 @@ void Node::OnCheckpointFound(absl::StatusOr<CheckpointFile::Found> found) {
 void Node::OnResumeFound(absl::StatusOr<CheckpointFile::Found> found) {
   if (!found.ok()) return FinishOpen(found.status());
   if (found->newest.has_value()) {
+    if (absl::StatusOr<Trail::ConfigurationAt> known =
+            ConfigurationOf(*found->newest);
+        known.ok()) {
+      heard_of_ = known->configuration;
+    }
     if (absl::Status taken = TakeResume(*found->newest); !taken.ok()) {
       // It only saves reading. What this server doesn't support, the log tells;
       // and a state machine that is new here is made of all of it.
@@ -101,6 +106,9 @@ void Node::OnResumeFound(absl::StatusOr<CheckpointFile::Found> found) {
   waypoints_->Open([this](absl::Status listed) {
     if (!listed.ok()) return FinishOpen(std::move(listed));
     waypoints_->RemoveTo(base_.point.index);
+    // The leader was told of the damaged one, perhaps before the log was reset to
+    // it.
+    wal_->set_promised(checkpoint_damaged_to_);
     wal_->Open(
         base_.point, resume_,
         [this](const Entry& entry, Index commit) { OnReplayed(entry, commit); },
@@ -328,7 +336,7 @@ absl::StatusOr<Checkpoint> Node::CheckReceived(
   if (good.ok() && Crc32c(encoded) != id.crc) {
     good = absl::DataLossError("it doesn't match its checksum");
   }
-  if (good.ok() && (checkpoint->cluster != identity_.cluster_id ||
+  if (good.ok() && (checkpoint->cluster != group() ||
                     checkpoint->point.index != id.index ||
                     checkpoint->point.chain != id.chain)) {
     good = absl::InvalidArgumentError("it isn't the one that was announced");

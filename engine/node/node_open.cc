@@ -101,11 +101,13 @@ void Node::OnWalOpen(absl::Status opened) {
   if (absl::IsDataLoss(opened) && !checkpoint_damage_.ok()) {
     // The log is what the newer checkpoint left of it. Another server's is as
     // good.
-    if (repair_ != nullptr || BeginRepair().ok()) {
-      return repair_->FetchCheckpoint(checkpoint_damaged_to_);
-    }
-    return FinishOpen(absl::DataLossError(absl::StrCat(
-        checkpoint_damage_.message(), "; and without it: ", opened.message())));
+    auto fail = [this, opened](const absl::Status&) {
+      FinishOpen(absl::DataLossError(
+          absl::StrCat(checkpoint_damage_.message(),
+                       "; and without it: ", opened.message())));
+    };
+    if (repair_ == nullptr && !BeginRepair().ok()) return fail(opened);
+    return repair_->FetchCheckpoint(checkpoint_damaged_to_, fail);
   }
   EndRepair();
   if (!opened.ok()) return FinishOpen(std::move(opened));
@@ -230,6 +232,8 @@ HelloVerdict Node::JudgeHello(const Hello& hello) {
   const Configuration* known = known_configuration();
   if (known == nullptr) {
     if (MayBelong(hello.server_id, hello.cluster_id)) return own;
+    // This server's log, which would say who the others are, is damaged.
+    if (repair_ != nullptr && hello.cluster_id == own.cluster_id) return own;
     return Refusal{
         RefusalReason::kNotMember,
         options_.bootstrap.empty()
@@ -267,6 +271,7 @@ bool Node::MayBelong(ServerId server, ClusterId cluster_id) const {
 }
 
 void Node::OnHello(const Hello& hello) {
+  if (repair_ != nullptr && open_done_) heard_from_.insert(hello.server_id);
   if (forming_ == nullptr) return;
   forming_->Heard(hello.server_id, hello.incarnation, hello.cluster_id);
   TryToForm();

@@ -4,9 +4,11 @@
 #include <algorithm>
 #include <utility>
 
+#include "absl/algorithm/container.h"
 #include "absl/strings/str_cat.h"
 #include "engine/base/check.h"
 #include "engine/node/node.h"
+#include "engine/raft/quorum.h"
 
 namespace holdfast {
 namespace {
@@ -18,23 +20,41 @@ constexpr size_t kRepairBytes = 256 << 10;
 
 // --- Being helped ---
 
+ClusterId Node::group() const {
+  return identity_.cluster_id.value() != 0 ? identity_.cluster_id
+                                           : repair_group_;
+}
+
 const Configuration* Node::known_configuration() const {
   if (formed()) return configuration();
   if (repair_ == nullptr) return nullptr;
   const Trail& trail = recovered_.trail;
   const Configuration* known =
       trail.ConfigurationAtOrBelow(trail.last_index()).configuration.get();
-  return known == nullptr || known->voters.empty() ? nullptr : known;
+  if (known == nullptr || known->voters.empty()) known = heard_of_.get();
+  return known;
+}
+
+std::vector<Member> Node::MembersThatMayHelp() const {
+  const Configuration* known = known_configuration();
+  std::vector<Member> members =
+      known != nullptr ? known->Everyone() : options_.bootstrap;
+  if (formed() || heard_of_ == nullptr) return members;
+  for (const Member& m : heard_of_->Everyone()) {
+    const bool is_new = absl::c_none_of(
+        members, [&m](const Member& each) { return each.id == m.id; });
+    if (is_new) members.push_back(m);
+  }
+  return members;
 }
 
 std::vector<ServerId> Node::OthersThatMayHelp() const {
-  const Configuration* known = known_configuration();
-  std::vector<ServerId> others;
-  for (const Member& m :
-       known != nullptr ? known->Everyone() : options_.bootstrap) {
-    if (m.id != options_.id) others.push_back(m.id);
-  }
-  return others;
+  std::set<ServerId> others;
+  for (const Member& m : MembersThatMayHelp()) others.insert(m.id);
+  // The log may not say yet who they are now; but they dial.
+  if (!formed()) others.insert(heard_from_.begin(), heard_from_.end());
+  others.erase(options_.id);
+  return {others.begin(), others.end()};
 }
 
 absl::Status Node::BeginRepair() {
@@ -53,15 +73,19 @@ absl::Status Node::BeginRepair() {
               [this](const CheckpointId& id, std::string bytes, ServerId from) {
                 OnRepairCheckpoint(id, bytes, from);
               },
+          .all_needed =
+              [this](const std::set<ServerId>& without) {
+                const Configuration* known = known_configuration();
+                return known != nullptr &&
+                       QuorumValue(*known, [&](ServerId id) -> uint64_t {
+                         return without.contains(id) ? 0 : 1;
+                       }) == 0;
+              },
           .log_line = [this](absl::string_view line) { LogLine(line); }});
   absl::Status begun;
-  if (OthersThatMayHelp().empty()) {
-    begun = absl::DataLossError("there is no other server that may have them");
-  } else if (!formed()) {
+  if (!formed()) {
     begun = Listen();
-    const Configuration* known = known_configuration();
-    peers_.SetMembers(known != nullptr ? known->Everyone() : options_.bootstrap,
-                      LinkKey());
+    peers_.SetMembers(MembersThatMayHelp(), LinkKey());
   }
   if (!begun.ok()) repair_ = nullptr;
   return begun;
@@ -70,7 +94,7 @@ absl::Status Node::BeginRepair() {
 void Node::AskOthers(const LogHole& hole, Term term, ResultFn<Mended> done) {
   absl::Status begun;
   if (repair_ == nullptr) begun = BeginRepair();
-  if (begun.ok() && OthersThatMayHelp().empty()) {
+  if (begun.ok() && formed() && OthersThatMayHelp().empty()) {
     begun = absl::UnavailableError("there is no other server any more");
   }
   if (!begun.ok()) {
@@ -145,7 +169,7 @@ void Node::Reopen() {
 }
 
 void Node::OnRepairMessage(ServerId from, const MessageView& message) {
-  if (message.group != identity_.cluster_id.value() ||
+  if (message.group != group().value() ||
       (core_ == nullptr && repair_ == nullptr)) {
     return;
   }
@@ -171,10 +195,14 @@ void Node::OnRepairQuestion(const RepairQuestion& question) {
   answer.number = question.number;
   const LogHole& hole = question.hole;
   if (core_ == nullptr) {
+    if (hole.first <= base_.point.index) {
+      return AnswerWithCheckpoint(question, std::move(answer));
+    }
     // It waits for others itself; what it has passed is as good as ever.
     if (wal_ == nullptr ||
-        (!recovered_.trail.Has(hole.last, hole.last_term) &&
-         !wal_->HasWhileMending(hole.last, hole.last_term))) {
+        (!wal_->HasWhileMending(hole.last, hole.last_term) &&
+         (hole.last_term == Term() ||
+          !recovered_.trail.Has(hole.last, hole.last_term)))) {
       return AnswerRepair(std::move(answer), {});
     }
     return wal_->ReadWhileMending(hole.first, kRepairBytes,
@@ -192,7 +220,9 @@ void Node::OnRepairQuestion(const RepairQuestion& question) {
     if (stopped_) return;
   }
   const Trail& trail = core_->trail();
+  answer.log_index = trail.last_index();
   answer.log_term = trail.last_term();
+  if (core_->hard_state_durable()) answer.term = core_->term();
   if (hole.first <= trail.base_index()) {
     return AnswerWithCheckpoint(question, std::move(answer));
   }
@@ -204,8 +234,8 @@ void Node::OnRepairQuestion(const RepairQuestion& question) {
     return AnswerRepair(std::move(answer), {});
   }
   if (tail_.Find(hole.first) == nullptr) {
-    return wal_->Read(hole.first, kRepairBytes,
-                      RepairReader(std::move(answer), hole));
+    return wal_->ReadWhole(hole.first, kRepairBytes,
+                           RepairReader(std::move(answer), hole));
   }
   std::vector<Entry> entries;
   size_t bytes = 0;

@@ -327,7 +327,9 @@ std::string EncodeRepairAnswer(const RepairAnswer& answer) {
   proto.set_number(answer.number);
   proto.set_outcome(static_cast<uint32_t>(answer.outcome));
   proto.set_entry_count(static_cast<uint32_t>(answer.entries.size()));
+  proto.set_log_index(answer.log_index.value());
   proto.set_log_term(answer.log_term.value());
+  proto.set_term(answer.term.value());
   if (answer.id.bytes > 0) {
     SetPart(answer.id, answer.at, proto.mutable_part_of());
   }
@@ -365,7 +367,9 @@ absl::StatusOr<RepairAnswer> DecodeRepairAnswer(absl::string_view header,
                       .life = proto.life(),
                       .number = proto.number(),
                       .outcome = static_cast<RepairOutcome>(proto.outcome()),
-                      .log_term = Term(proto.log_term())};
+                      .log_index = Index(proto.log_index()),
+                      .log_term = Term(proto.log_term()),
+                      .term = Term(proto.term())};
   absl::Status part = GetPart(proto.part_of(), &answer.id, &answer.at);
   if (!part.ok()) return part;
   if (answer.outcome == RepairOutcome::kPart) {

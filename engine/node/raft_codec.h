@@ -130,7 +130,9 @@ struct RepairAnswer {
   uint64_t life = 0;
   uint64_t number = 0;
   RepairOutcome outcome = RepairOutcome::kUnreadable;
-  Term log_term;  // of its last entry
+  Index log_index;  // of its last entry
+  Term log_term;
+  Term term;  // which it is in, durably; 0: not yet
   CheckpointId id;
   uint64_t at = 0;
   std::vector<Entry> entries;  // share the payload's bytes

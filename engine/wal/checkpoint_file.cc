@@ -277,7 +277,9 @@ void CheckpointFile::Write(Checkpoint checkpoint, DoneFn done) {
 
 void CheckpointFile::RemoveOthers() {
   auto it = std::find_if(files_.begin(), files_.end(), [this](Index index) {
-    return index != newest_ && index != before_;
+    // A newer one is damaged, and tells still that there was one.
+    const bool newer = kind_ == CheckpointKind::kBase && index > newest_;
+    return index != newest_ && index != before_ && !newer;
   });
   if (it == files_.end()) return FinishWrite(absl::OkStatus());
   std::string name = CheckpointName(kind_, *it);

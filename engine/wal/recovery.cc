@@ -219,7 +219,10 @@ absl::Status WalRecovery::CheckSealed() {
     // Then the one that replaces the rest of it is gone.
     if (it != candidates_.end() && it->live_last > end) find(next);
     if (it == candidates_.end() || it->is_void ||
-        it->header->first_index() != start.first || it->live_last != end) {
+        it->header->first_index() < start.first ||
+        (it->header->first_index() > start.first &&
+         it->header->previous.index > base_.index) ||
+        it->live_last != end) {
       return Rot(start.id, 0,
                  absl::StrCat("the segment with entries ", start.first.value(),
                               " to ", end.value(),
@@ -241,6 +244,7 @@ void WalRecovery::ScanNext(size_t i) {
     absl::Status taken = TakeUnread(c);
     return taken.ok() ? ScanNext(i + 1) : Finish(std::move(taken));
   }
+  if (c.file == nullptr) return OnScanned(i, Buffer());
   c.file->Read(0, c.bytes, [this, i](absl::StatusOr<Buffer> bytes) {
     if (!bytes.ok()) return Finish(bytes.status());
     OnScanned(i, *bytes);
@@ -373,7 +377,9 @@ absl::Status WalRecovery::TakeEntries(const Candidate& c,
       end = after;
     }
     NoteCommit(frame.header.commit);
-    if (!Covered(entry->header.index) && !Known(entry->header.index)) {
+    const Index index = entry->header.index;
+    if (!Covered(index) && !Known(index) && index > replayed_to_) {
+      replayed_to_ = index;
       replay_(*entry, result_.commit);
     }
   }
@@ -487,7 +493,16 @@ bool WalRecovery::GuessBefore(size_t i) {
     ScanNext(v - 1);
     return true;
   }
-  return false;
+  // Files that were dropped, as a checkpoint stood for them, which is damaged
+  // now.
+  const uint64_t id = candidates_[i].id - 1;
+  if (id == 0 || (i > 0 && candidates_[i - 1].id == id)) return false;
+  auto missing = candidates_.emplace(
+      candidates_.begin() + static_cast<ptrdiff_t>(i), Candidate{.id = id});
+  Guess(&*missing, before);
+  NoteLive();
+  ScanNext(i);
+  return true;
 }
 
 void WalRecovery::MendGuessed(size_t i, const Buffer& bytes) {
@@ -551,6 +566,10 @@ void WalRecovery::Mend(size_t i, const LogPoint& begin, const SegmentEnd& end,
   salvage_ = std::make_unique<SegmentSalvage>(*candidates_[i].header, begin,
                                               bytes, end);
   ++result_.stats.segments_damaged;
+  ReadTerm(i);
+}
+
+void WalRecovery::ReadTerm(size_t i) {
   if (term_ > Term()) return FillHole(i);
   term_file_ = std::make_unique<HardStateFile>(disk_, owner_);
   term_file_->Read([this, i](absl::StatusOr<HardStateFile::Found> found) {
@@ -577,7 +596,12 @@ void WalRecovery::FillHole(size_t i) {
 
 void WalRecovery::OnMended(size_t i, const LogHole& hole,
                            absl::StatusOr<Mended> mended) {
-  if (!mended.ok()) return Finish(mended.status());
+  if (!mended.ok()) {
+    return Finish(Rot(candidates_[i].id, 0,
+                      absl::StrCat("entries ", hole.first.value(), " to ",
+                                   hole.last.value(), " are damaged, and ",
+                                   mended.status().message())));
+  }
   if (!mended->never_committed) {
     // If they don't fit, perhaps what stands before them isn't the log's.
     if (salvage_->Fill(mended->entries).ok()) {
@@ -657,24 +681,12 @@ void WalRecovery::ReadPassed(Index first, size_t max_bytes,
                              ResultFn<std::vector<Entry>> done) {
   const LogSegment* s = FindPassed(first);
   CHECK(s != nullptr);
-  auto c = std::find_if(candidates_.begin(), candidates_.end(),
-                        [s](const Candidate& each) { return each.id == s->id(); });
-  auto on_read = [header = *c->header, first, max_bytes,
+  // Those before it may be damaged, which nobody looked at.
+  auto on_read = [id = s->id(), first, max_bytes,
                   done =
                       std::move(done)](absl::StatusOr<Buffer> bytes) mutable {
     if (!bytes.ok()) return done(bytes.status());
-    std::vector<Entry> entries;
-    size_t taken = 0;
-    for (const FoundFrame& f : ScanSegment(bytes->view(), header).frames) {
-      if (f.header.kind != FrameKind::kEntry || f.header.index < first) {
-        continue;
-      }
-      absl::StatusOr<Entry> entry = DecodeEntry(bytes->Slice(
-          f.position + kLogFrameHeaderBytes, f.header.body_size));
-      if (!entry.ok() || taken >= max_bytes) break;
-      taken += f.header.body_size;
-      entries.push_back(*std::move(entry));
-    }
+    std::vector<Entry> entries = FindWhole(*bytes, id, first, max_bytes);
     if (!entries.empty()) return done(std::move(entries));
     done(absl::DataLossError(
         absl::StrCat("entry ", first.value(), " is damaged here")));
@@ -682,8 +694,31 @@ void WalRecovery::ReadPassed(Index first, size_t max_bytes,
   s->file()->Read(0, s->end(), std::move(on_read));
 }
 
+void WalRecovery::MendEnd() {
+  // What perhaps was never synced goes there, too.
+  const bool behind = Covered(point_.index);
+  const LogPoint begin =
+      !tail_.empty() ? before_tail_ : (behind ? base_ : point_);
+  Candidate& last = candidates_.emplace_back();
+  last.id = result_.next_id++;
+  Guess(&last, begin.index);
+  NoteLive();
+  const size_t i = candidates_.size() - 1;
+  point_ = begin;
+  salvage_ = std::make_unique<SegmentSalvage>(
+      *last.header, begin, Buffer(), SegmentEnd{promised_, Term()});
+  CHECK(salvage_->Fill(std::exchange(tail_, {})).ok());
+  ReadTerm(i);
+}
+
+Index WalRecovery::known_commit() const {
+  const Index salvaged = salvage_ == nullptr ? Index() : salvage_->commit();
+  return std::max(result_.commit, salvaged);
+}
+
 void WalRecovery::CheckReached() {
   Index end = std::max(point_.index, base_.index);
+  if (mend_ && !conflict_ && end < promised_) return MendEnd();
   if (end < reached_) {
     return Finish(Rot(
         reached_by_, 0,

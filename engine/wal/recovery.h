@@ -77,11 +77,16 @@ class WalRecovery {
               Mode mode, ReplayFn replay, MendFn mend,
               ResultFn<RecoveredWal> done);
 
+  // The log is known to have gone up to there: what it lacks at its end is asked
+  // for. Before Run.
+  void set_promised(Index promised) { promised_ = promised; }
   void Run();
 
   // While `mend` is being asked, for others that ask in their turn: entries of the
   // segment that is being mended, as far as it is known to be whole.
   absl::Span<const Entry> mended() const;
+  // Up to where the log is known to be committed, likewise.
+  Index known_commit() const;
   // Whether it stands in a segment that recovery has passed.
   bool HasPassed(Index index) const { return FindPassed(index) != nullptr; }
   // At least one entry from `first` on, and about max_bytes, of such a segment.
@@ -147,7 +152,8 @@ class WalRecovery {
              Term before_term = Term());
   // Behind all that stands in the segment before it.
   void GuessBehindPrevious(Candidate* candidate);
-  // A void file may stand where something is missing before this segment.
+  // Whether something may be missing before this segment, which is looked for
+  // then: a void file may stand there, or none.
   bool GuessBefore(size_t i);
   // Finds out behind what it begins, then mends it.
   void MendGuessed(size_t i, const Buffer& bytes);
@@ -156,6 +162,7 @@ class WalRecovery {
   // Fills its holes, and goes on with it.
   void Mend(size_t i, const LogPoint& begin, const SegmentEnd& end,
             const Buffer& bytes);
+  void ReadTerm(size_t i);
   void OnTerm(size_t i, absl::StatusOr<HardStateFile::Found> found);
   void FillHole(size_t i);
   void OnMended(size_t i, const LogHole& hole, absl::StatusOr<Mended> mended);
@@ -163,6 +170,8 @@ class WalRecovery {
   // is a new segment, here without an entry.
   void CutBehind(size_t i);
   void ReplaceSegment(size_t i);
+  // The log goes on up to promised_, in a further segment.
+  void MendEnd();
   void OnReplaced(size_t i, absl::StatusOr<std::unique_ptr<File>> file);
   // That it is the log of the resume point, once that is reached.
   absl::Status CheckResume(const Candidate& candidate) const;
@@ -212,6 +221,8 @@ class WalRecovery {
   Index unread_to_;  // the last entry in segments that weren't read
   // Where the checkpoint ends, the log holds another entry than its last.
   bool conflict_ = false;
+  Index promised_;
+  Index replayed_to_;
   // The newest segment, if it begins right behind the checkpoint.
   uint64_t empty_id_ = 0;
   bool write_empty_ = false;

@@ -15,6 +15,19 @@ bool IsWhole(const Entry& entry) {
   return Crc32c(entry.payload.view()) == entry.header.payload_crc;
 }
 
+// The frame's entry, if it is whole by its own checksums.
+std::optional<Entry> EntryOf(const Buffer& bytes, const FoundFrame& frame) {
+  const LogFrameHeader& h = frame.header;
+  const uint64_t body = frame.position + kLogFrameHeaderBytes;
+  if (body + h.body_size > bytes.size()) return std::nullopt;
+  absl::StatusOr<Entry> entry = DecodeEntry(bytes.Slice(body, h.body_size));
+  if (!entry.ok() || entry->header.index != h.index ||
+      entry->header.term != h.term || !IsWhole(*entry)) {
+    return std::nullopt;
+  }
+  return *std::move(entry);
+}
+
 // What a frame says of the entry before it.
 SegmentEnd Before(const LogFrameHeader& header) {
   if (header.kind == FrameKind::kMark) return {header.index, header.term};
@@ -51,6 +64,27 @@ std::optional<SegmentEnd> FindBeginning(absl::string_view bytes, uint64_t id) {
   return std::nullopt;
 }
 
+std::vector<Entry> FindWhole(const Buffer& bytes, uint64_t id, Index first,
+                             size_t max_bytes) {
+  std::vector<Entry> entries;
+  size_t taken = 0;
+  uint64_t at = kSegmentHeaderBytes;
+  while (std::optional<FoundFrame> frame =
+             NextFrameHeader(bytes.view(), at, id)) {
+    const LogFrameHeader& h = frame->header;
+    at = frame->position + FrameBytes(h.body_size);
+    if (h.kind != FrameKind::kEntry || h.index < first) continue;
+    std::optional<Entry> entry = EntryOf(bytes, *frame);
+    if (!entry.has_value() || h.index != first + entries.size() ||
+        taken >= max_bytes) {
+      break;
+    }
+    taken += EntryBytes(*entry);
+    entries.push_back(*std::move(entry));
+  }
+  return entries;
+}
+
 SegmentSalvage::SegmentSalvage(const SegmentHeader& header,
                                const LogPoint& begin, const Buffer& bytes,
                                const SegmentEnd& end)
@@ -60,21 +94,26 @@ SegmentSalvage::SegmentSalvage(const SegmentHeader& header,
 
 void SegmentSalvage::Find(const Buffer& bytes) {
   uint64_t at = kSegmentHeaderBytes;
+  std::optional<uint32_t> seed;  // of a frame right here
   while (std::optional<FoundFrame> frame =
              NextFrameHeader(bytes.view(), at, header_.id)) {
     const LogFrameHeader& h = frame->header;
+    const bool adjacent = frame->position == at && seed.has_value();
     at = frame->position + FrameBytes(h.body_size);
     commit_ = std::max(commit_, h.commit);
-    const uint64_t body = frame->position + kLogFrameHeaderBytes;
-    if (h.kind != FrameKind::kEntry || h.index <= begin_.index ||
-        body + h.body_size > bytes.size()) {
-      continue;
+    if (h.kind == FrameKind::kEntry) {
+      std::optional<Entry> entry = EntryOf(bytes, *frame);
+      if (entry.has_value() && h.index > begin_.index) {
+        found_.emplace(h.index, Found{*std::move(entry), h.prev_term});
+      }
+    } else if (adjacent && ReadFrame(bytes.view(), frame->position, header_.id,
+                                     *seed)) {
+      absl::StatusOr<std::vector<TermRun>> runs =
+          DecodeTermRuns(bytes.view().substr(
+              frame->position + kLogFrameHeaderBytes, h.body_size));
+      if (runs.ok()) runs_ = *std::move(runs);
     }
-    absl::StatusOr<Entry> entry = DecodeEntry(bytes.Slice(body, h.body_size));
-    if (entry.ok() && entry->header.index == h.index &&
-        entry->header.term == h.term && IsWhole(*entry)) {
-      found_.emplace(h.index, Found{*std::move(entry), h.prev_term});
-    }
+    seed = h.body_crc;
   }
 }
 
@@ -90,14 +129,28 @@ std::optional<LogHole> SegmentSalvage::NextHole() {
     }
     if (last_.index >= end_.index) return std::nullopt;
     if (next == found_.end() || next->first > end_.index) {
-      return LogHole{last_.index + 1, end_.index, end_.term};
+      return HoleTo(end_.index, end_.term);
     }
     const Term before = next->second.before;
     if (before >= last_.term && (before <= end_.term || end_.term == Term())) {
-      return LogHole{last_.index + 1, next->first - 1, before};
+      return HoleTo(next->first - 1, before);
     }
     found_.erase(next);
   }
+}
+
+LogHole SegmentSalvage::HoleTo(Index last, Term last_term) const {
+  const Index first = last_.index + 1;
+  if (last_term == last_.term) return LogHole{first, last, last_term, true};
+  auto behind = std::upper_bound(
+      runs_.begin(), runs_.end(), first,
+      [](Index i, const TermRun& run) { return i < run.first; });
+  // A mark tells of the entries before it only.
+  if (behind == runs_.begin() || behind == runs_.end()) {
+    return LogHole{first, last, last_term, false};
+  }
+  return LogHole{first, std::min(last, behind->first - 1),
+                 std::prev(behind)->term, true};
 }
 
 void SegmentSalvage::Take(const Entry& entry) {

@@ -13,6 +13,7 @@
 #include "engine/base/types.h"
 #include "engine/env/completion.h"
 #include "engine/wal/entry.h"
+#include "engine/wal/frame.h"
 #include "engine/wal/segment.h"
 
 namespace holdfast {
@@ -24,6 +25,8 @@ struct LogHole {
   Index first;
   Index last;
   Term last_term;  // 0: not known; then only what is committed is the right one
+  // All of them are known to be of that term.
+  bool one_term = false;
 
   bool operator==(const LogHole&) const = default;
 };
@@ -56,6 +59,12 @@ std::optional<SegmentEnd> FindMarkedEnd(absl::string_view bytes, uint64_t id,
 // is damaged: the entry before its first one, and, if that is known, its term.
 std::optional<SegmentEnd> FindBeginning(absl::string_view bytes, uint64_t id);
 
+// Entries from `first` on, about max_bytes, that are whole by their own checksums,
+// wherever they stand in a segment: for another server, which knows by the log's
+// chained hash whether they are the right ones.
+std::vector<Entry> FindWhole(const Buffer& bytes, uint64_t id, Index first,
+                             size_t max_bytes);
+
 // What can be had of a damaged segment: the entries that are whole by their own
 // checksums, wherever they stand in the file, in the log's order as its chained
 // hash has it; and, one after the other, the holes between them, which whoever
@@ -83,6 +92,8 @@ class SegmentSalvage {
 
   const LogPoint& begin() const { return begin_; }
   const LogPoint& last() const { return last_; }
+  // An index that frames call committed; perhaps of an entry that is missing.
+  Index commit() const { return commit_; }
   const std::vector<Entry>& entries() const { return entries_; }
   // The segment's bytes, once there is no hole: of the same id, with all of its
   // entries, and with marks that say that they were synced.
@@ -97,6 +108,8 @@ class SegmentSalvage {
     Term before;  // of the entry before it
   };
   void Find(const Buffer& bytes);
+  // The hole from behind last_ to there, or the part of it that is of one term.
+  LogHole HoleTo(Index last, Term last_term) const;
   void Take(const Entry& entry);
   Buffers Encode(LogSegment* segment) const;
 
@@ -104,6 +117,7 @@ class SegmentSalvage {
   const LogPoint begin_;
   SegmentEnd end_;
   std::map<Index, Found> found_;  // behind last_
+  std::vector<TermRun> runs_;     // of an intact mark, the last one
   std::vector<Entry> entries_;    // behind begin_, without a gap
   LogPoint last_;
   Index commit_;

@@ -64,12 +64,14 @@ void Wal::Recover(const LogPoint& base, const WalResume& resume,
         if (!read_only_) AllocateSpare(options_.segment_bytes);
         done(absl::OkStatus());
       });
+  recovery_->set_promised(promised_);
   recovery_->Run();
 }
 
 bool Wal::HasWhileMending(Index index, Term term) const {
   CHECK(recovery_ != nullptr);
   const absl::Span<const Entry> mended = recovery_->mended();
+  if (term == Term()) return index <= recovery_->known_commit();
   return !mended.empty() && mended.front().header.index <= index &&
          index <= mended.back().header.index &&
          mended[index - mended.front().header.index].header.term == term;
@@ -538,7 +540,7 @@ void Wal::Fail(absl::Status status) {
 
 // --- Reading ---
 
-void Wal::Read(Index first, size_t max_bytes,
+void Wal::Read(Index first, size_t max_bytes, bool whole,
                ResultFn<std::vector<Entry>> done) {
   ++stats_.reads;
   auto after = std::upper_bound(
@@ -565,6 +567,7 @@ void Wal::Read(Index first, size_t max_bytes,
   job.first = first;
   job.last = std::min({segment.last(), durable_last_, readable_to_});
   job.max_bytes = max_bytes;
+  job.whole = whole;
   job.cuts = cuts_;
   job.done = std::move(done);
   ReadMore(id, std::max<uint64_t>(kReadBytesMin,
@@ -593,6 +596,11 @@ void Wal::OnRead(uint64_t id, uint64_t asked, absl::StatusOr<Buffer> bytes) {
     }
     const bool damaged =
         absl::IsDataLoss(entries.status()) || (entries.ok() && entries->empty());
+    if (damaged && job.whole) {
+      ReadJob found = std::move(job);
+      reads_.erase(id);
+      return FindWholeOnes(std::move(found));
+    }
     if (damaged && mend_) {
       // The job may be the last to hold its file, whose completion this is.
       loop_->Post([file = std::exchange(job.file, nullptr)] {});
@@ -613,6 +621,22 @@ void Wal::OnRead(uint64_t id, uint64_t asked, absl::StatusOr<Buffer> bytes) {
   loop_->Post([file = std::move(job.file)] {});
   reads_.erase(id);
   done(std::move(entries));
+}
+
+void Wal::FindWholeOnes(ReadJob job) {
+  std::shared_ptr<File> file = job.file;
+  auto on_read = [this, file, job = std::make_unique<ReadJob>(std::move(job))](
+                     absl::StatusOr<Buffer> bytes) mutable {
+    // This is its own completion.
+    loop_->Post([file = std::move(file), other = std::move(job->file)] {});
+    if (!bytes.ok()) return job->done(bytes.status());
+    std::vector<Entry> entries =
+        FindWhole(*bytes, job->segment, job->first, job->max_bytes);
+    if (!entries.empty()) return job->done(std::move(entries));
+    job->done(absl::DataLossError(
+        absl::StrCat("entry ", job->first.value(), " is damaged here")));
+  };
+  file->Read(0, file->size(), scope_.Wrap(std::move(on_read)));
 }
 
 absl::StatusOr<std::vector<Entry>> Wal::TakeEntries(const Buffer& bytes,
@@ -751,7 +775,7 @@ void Wal::EndMending(absl::Status status) {
                            status = std::move(status)] {
     for (ReadJob& job : mending->readers) {
       if (status.ok()) {
-        Read(job.first, job.max_bytes, std::move(job.done));
+        Read(job.first, job.max_bytes, job.whole, std::move(job.done));
       } else {
         job.done(status);
       }

@@ -120,8 +120,11 @@ class Wal {
   // as long as they do, and that of a Read, which fails as they do. Without it,
   // damage is DATA_LOSS.
   void set_mend(MendFn mend) { mend_ = std::move(mend); }
+  // Before Open: this server has promised to have the entries up to there. With
+  // somebody to ask, Open asks for what the log lacks.
+  void set_promised(Index promised) { promised_ = promised; }
   // While Open waits for them, of the file that it mends: whether it has the
-  // entry.
+  // entry. `term` 0: or one of that index, which is known to be committed.
   bool HasWhileMending(Index index, Term term) const;
   // Likewise: entries from `first` on that are whole here, at least one, and
   // about max_bytes. OUT_OF_RANGE: none that Open has passed.
@@ -183,7 +186,16 @@ class Wal {
   // not in the log, or not durable yet; ABORTED: the log was cut meanwhile.
   // Damaged bytes are never given: it waits until the others have helped, or
   // fails as they do.
-  void Read(Index first, size_t max_bytes, ResultFn<std::vector<Entry>> done);
+  void Read(Index first, size_t max_bytes, ResultFn<std::vector<Entry>> done) {
+    Read(first, max_bytes, /*whole=*/false, std::move(done));
+  }
+  // The same for another server that lacks them: without waiting for anybody, and
+  // whether or not these are the log's entries is for that one to see. DATA_LOSS:
+  // the first one is damaged here, too.
+  void ReadWhole(Index first, size_t max_bytes,
+                 ResultFn<std::vector<Entry>> done) {
+    Read(first, max_bytes, /*whole=*/true, std::move(done));
+  }
 
   // An entry at or shortly before the one that holds `offset`, which must be
   // in the log.
@@ -209,6 +221,7 @@ class Wal {
     Index first;
     Index last;  // of the segment
     size_t max_bytes = 0;
+    bool whole = false;  // as ReadWhole
     uint64_t cuts = 0;
     ResultFn<std::vector<Entry>> done;
   };
@@ -244,7 +257,10 @@ class Wal {
   void RemoveNext();
   void ArmMark();
   void WriteMark();
+  void Read(Index first, size_t max_bytes, bool whole,
+            ResultFn<std::vector<Entry>> done);
   void ReadMore(uint64_t id, uint64_t length);
+  void FindWholeOnes(ReadJob job);
   void OnRead(uint64_t id, uint64_t asked, absl::StatusOr<Buffer> bytes);
   // Those of the job that are whole in `bytes`; it goes on behind them then.
   absl::StatusOr<std::vector<Entry>> TakeEntries(const Buffer& bytes,
@@ -269,6 +285,7 @@ class Wal {
   HardStateFile hard_state_file_;
   HardState hard_state_;
   MendFn mend_;
+  Index promised_;
   std::unique_ptr<WalRecovery> recovery_;
 
   // In the order of ids and of entries; the last one is written to.
