@@ -123,10 +123,10 @@ void DurableLog::Inspect(uint64_t id, Segment* segment) {
     frame.has_header = h.has_value() && h->body_crc == crc &&
                        h->synced_to == frame.synced_to &&
                        FrameBytes(h->body_size) == end - frame.position;
-    frame.has_body = frame.has_header &&
-                     ReadFrame(found.view(), frame.position, id, frame.seed,
-                               frame.position)
-                         .has_value();
+    frame.has_body =
+        frame.has_header &&
+        ReadFrame(found.view(), frame.position, id, frame.seed, frame.position)
+            .has_value();
     if (frame.is_entry) lost.push_back(!continues || !frame.has_body);
     continues = frame.has_header;
   }

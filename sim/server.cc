@@ -223,6 +223,7 @@ void SimServer::CollectStats(std::map<std::string, uint64_t>* totals) const {
     log.node().remote_reads()->stats().ForEach(add);
   }
   log.node().checkpoint_sender().stats().ForEach(add);
+  log.node().repair_stats().ForEach(add);
   log.node().cold_read_pace().stats().ForEach(add);
   if (log.node().waypoints() != nullptr) {
     log.node().waypoints()->stats().ForEach(add);

@@ -464,6 +464,8 @@ void Simulation::CompareLog(SimServer* server) {
   on_read = [&](absl::StatusOr<ReadResult> result) {
     // Retention goes on.
     if (!result.ok() && log.first_offset() > next) return begin();
+    // Damaged, and no other server helped at once.
+    if (absl::IsUnavailable(result.status())) return read();
     if (!result.ok()) {
       return violate(
           absl::StrCat(" can't read its log: ", result.status().ToString()));

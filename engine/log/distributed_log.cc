@@ -460,8 +460,8 @@ void DistributedLog::ScanFrom(Index index, Offset from, size_t max_bytes,
       [this, index, from, max_bytes, done = std::move(done)](
           absl::StatusOr<std::vector<Entry>> entries) mutable {
         if (!entries.ok()) {
-          // Perhaps it was trimmed while it was being read, or what is before it
-          // was dropped.
+          // Perhaps it was trimmed while it was being read, or what is before
+          // it was dropped.
           if (from < first_offset() || absl::IsOutOfRange(entries.status())) {
             return ReadCommitted(from, max_bytes, std::move(done));
           }

@@ -232,6 +232,8 @@ void DistributedLog::OnCheckpoint(const Checkpoint& checkpoint, bool replaced) {
         MachineSnapshot{checkpoint.machine_index, checkpoint.machine});
   }
   if (!replaced) return;
+  // The log may be opened a second time, behind an earlier point.
+  trimmed_to_ = base_.trimmed_to();
   ++stats_.restored;
   sessions_ = base_.sessions();
   trims_.clear();

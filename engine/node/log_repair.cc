@@ -62,6 +62,10 @@ void LogRepair::Again() {
   InVain("has a checkpoint that won't do");
 }
 
+void LogRepair::ReadAgain() {
+  Finish(absl::AbortedError("a checkpoint stands for them now"));
+}
+
 void LogRepair::AskNext() {
   question_.id = CheckpointId();
   question_.at = 0;
@@ -69,7 +73,7 @@ void LogRepair::AskNext() {
   const std::vector<ServerId> others = callbacks_.others();
   if (others.empty()) {
     // It has to hear of one first.
-    if (++alone_ > kAloneMax) {
+    if (++alone_ > kAloneMax && callbacks_.may_be_alone()) {
       return Finish(
           absl::DataLossError("no other server is known that may have them"));
     }
@@ -81,12 +85,13 @@ void LogRepair::AskNext() {
     return Ask();
   }
   in_vain_ = 0;
-  if (patience_ == Patience::kEndless && !checkpoint_only_) question_.term = term_ + 1;
+  if (patience_ == Patience::kEndless && !checkpoint_only_)
+    question_.term = term_ + 1;
   if (patience_ == Patience::kOnce) {
-    return Finish(absl::UnavailableError(absl::StrCat(
-        "entries ", question_.hole.first.value(), " to ",
-        question_.hole.last.value(), " are damaged here; ",
-        std::exchange(answers_, {}))));
+    return Finish(absl::UnavailableError(
+        absl::StrCat("entries ", question_.hole.first.value(), " to ",
+                     question_.hole.last.value(), " are damaged here; ",
+                     std::exchange(answers_, {}))));
   }
   callbacks_.log_line(absl::StrCat(
       "event=repair_waits first=", question_.hole.first.value(),
@@ -140,7 +145,8 @@ void LogRepair::OnAnswer(const RepairAnswer& answer) {
         ++stats_.never_committed;
         return Finish(Mended{.entries = {}, .never_committed = true});
       }
-      // It has the first ones of them: those of one term are the same everywhere.
+      // It has the first ones of them: those of one term are the same
+      // everywhere.
       if (hole.one_term && answer.log_term == hole.last_term &&
           answer.log_index >= hole.first && answer.log_index < hole.last) {
         question_.hole.last = answer.log_index;
@@ -151,8 +157,7 @@ void LogRepair::OnAnswer(const RepairAnswer& answer) {
       ++stats_.unreadable;
       return InVain("can't read them");
     case RepairOutcome::kCheckpoint:
-      if (patience_ == Patience::kOnce || answer.id.bytes == 0 ||
-          answer.id.index < hole.first) {
+      if (answer.id.bytes == 0 || answer.id.index < hole.first) {
         return InVain("begins behind them");
       }
       question_.id = answer.id;

@@ -21,28 +21,31 @@ namespace holdfast {
 // Entries that were durable on this server and are damaged now: asks the other
 // servers for them, one after the other, again and again, until one of them has
 // them ("Protocol-Aware Recovery for Consensus-Based Storage", FAST 2018). As
-// long as this server lacks them it has no part in Raft: it acknowledged them, so
-// it may not vote, or be counted, as one that never had them.
+// long as this server lacks them it has no part in Raft: it acknowledged them,
+// so it may not vote, or be counted, as one that never had them.
 //
 // Whom it asks answers
 // - with entries: those of that index and term are the same everywhere;
 // - or that it lacks them. If they were never committed, and can't be any more,
-//   they may be dropped; this server may have acknowledged them, in its own term
-//   or before. There are two proofs. One is an entry in that other server's log of
-//   a term later than theirs, and not before this server's: the leader of that
-//   term lacked them, so they weren't committed before (leader completeness), nor
-//   was the acknowledgement counted afterwards. The other one is that so many
-//   servers lack all of them, and are in a later term than this server's, that the
-//   rest is no quorum: what was sent in this server's term or before, they refuse.
-//   A question carries this server's term, which brings the others there, and so
-//   those that they elect next; after a round in vain, the one after it.
+//   they may be dropped; this server may have acknowledged them, in its own
+//   term or before. There are two proofs. One is an entry in that other
+//   server's log of a term later than theirs, and not before this server's: the
+//   leader of that term lacked them, so they weren't committed before (leader
+//   completeness), nor was the acknowledgement counted afterwards. The other
+//   one is that so many servers lack all of them, and are in a later term than
+//   this server's, that the rest is no quorum: what was sent in this server's
+//   term or before, they refuse. A question carries this server's term, which
+//   brings the others there, and so those that they elect next; after a round
+//   in vain, the one after it.
 // - or that they are behind its checkpoint, which this server takes in place of
 //   them.
 class LogRepair {
  public:
   struct Callbacks {
-    // The other servers, at least one.
+    // The other servers.
     InlineFunction<std::vector<ServerId>()> others;
+    // Whether this server may take itself for the only one, if there are none.
+    InlineFunction<bool()> may_be_alone;
     InlineFunction<void(const RepairQuestion&)> send;
     // An intact one, by its id's checksum, as encoded, of that server.
     InlineFunction<void(const CheckpointId&, std::string bytes, ServerId from)>
@@ -54,15 +57,17 @@ class LogRepair {
 
   // `life`: of this process, unlike any other's. Whoever is asked has `timeout`
   // to answer.
-  LogRepair(Loop* loop, uint64_t life, Duration timeout,
-            Callbacks callbacks);
+  LogRepair(Loop* loop, uint64_t life, Duration timeout, Callbacks callbacks);
 
   enum class Patience {
     // Done when another server had some of them, or knows that they may go; or
     // never, if there is a checkpoint in their place.
     kEndless,
-    // UNAVAILABLE: all others were asked, and none had them. For who has a part in
-    // Raft, and can do without them for now.
+    // Done as well; UNAVAILABLE: all others were asked, and none had them;
+    // ABORTED:
+    // nobody needs them any more. For who has a part in Raft, and can do
+    // without
+    // them for now.
     kOnce,
   };
   // One at a time. DATA_LOSS: there is no other server.
@@ -74,6 +79,8 @@ class LogRepair {
   void OnAnswer(const RepairAnswer& answer);
   // The checkpoint won't do.
   void Again();
+  // It stands for the entries that were asked for: ABORTED.
+  void ReadAgain();
   const LogHole& hole() const { return question_.hole; }
 
   struct Stats {
@@ -107,16 +114,16 @@ class LogRepair {
   const Duration timeout_;
   Callbacks callbacks_;
   Patience patience_ = Patience::kEndless;
-  RepairQuestion question_;  // the last one
-  Term term_;                // this server's
+  RepairQuestion question_;     // the last one
+  Term term_;                   // this server's
   std::set<ServerId> lacking_;  // all of it, in later terms
   ResultFn<Mended> done_;
   bool asking_ = false;
   bool checkpoint_only_ = false;
   int alone_ = 0;  // times that there was nobody to ask
   size_t next_ = 0;
-  size_t in_vain_ = 0;  // asked, of all others
-  Index told_of_;       // the last entry that the log line was about
+  size_t in_vain_ = 0;   // asked, of all others
+  Index told_of_;        // the last entry that the log line was about
   std::string answers_;  // in vain, since the last line about them
   std::string part_;     // of the checkpoint question_.id
   Timer timer_;

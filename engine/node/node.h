@@ -114,7 +114,8 @@ class Node : private Membership::Host {
 
   // Takes the directory, recovers the log (OnEntry for each entry), listens
   // and dials. Done when it serves; it may not be formed yet. If entries are
-  // damaged, it is done when the other servers have given them (LogRepair). Once.
+  // damaged, it is done when the other servers have given them (LogRepair).
+  // Once.
   void Open(DoneFn done);
 
   // As a failure of the disk: it stops, and says why (OnStopped).
@@ -272,6 +273,9 @@ class Node : private Membership::Host {
   void EndRepair();
   void OnRepairCheckpoint(const CheckpointId& id, const std::string& bytes,
                           ServerId from);
+  // The log has what the checkpoint stands for, and begins behind it from now
+  // on.
+  void BeginBehindOther(const Checkpoint& checkpoint);
   void PromiseTermOf(const Checkpoint& checkpoint, HardState state);
   void Reopen();
   void OnRepairMessage(ServerId from, const MessageView& message);
@@ -371,11 +375,13 @@ class Node : private Membership::Host {
   // While the log is opened and damaged; later, once something was found to be.
   std::unique_ptr<LogRepair> repair_;
   LogRepair::Stats repair_stats_;
-  // Whom it may ask, if the log doesn't say: by a resume point that wasn't taken,
-  // or because they have dialled.
+  bool without_resume_ = false;  // the last one leads nowhere
+  // Whom it may ask, if the log doesn't say: by a resume point that wasn't
+  // taken, or because they have dialled.
   std::shared_ptr<const Configuration> heard_of_;
   std::set<ServerId> heard_from_;
-  ClusterId repair_group_;  // by another server, if this one hasn't noted it yet
+  ClusterId
+      repair_group_;  // by another server, if this one hasn't noted it yet
   std::unique_ptr<HardStateFile> repair_promise_;
   std::shared_ptr<const Configuration> linked_;  // that peers_ has links to
   CheckpointSender checkpoint_sender_;

@@ -95,7 +95,10 @@ void Node::OnResumeFound(absl::StatusOr<CheckpointFile::Found> found) {
         known.ok()) {
       heard_of_ = known->configuration;
     }
-    if (absl::Status taken = TakeResume(*found->newest); !taken.ok()) {
+    absl::Status taken = without_resume_
+                             ? absl::DataLossError("the log isn't as it says")
+                             : TakeResume(*found->newest);
+    if (!taken.ok()) {
       // It only saves reading. What this server doesn't support, the log tells;
       // and a state machine that is new here is made of all of it.
       LogLine(absl::StrCat("event=resume_point_ignored index=",
@@ -106,8 +109,8 @@ void Node::OnResumeFound(absl::StatusOr<CheckpointFile::Found> found) {
   waypoints_->Open([this](absl::Status listed) {
     if (!listed.ok()) return FinishOpen(std::move(listed));
     waypoints_->RemoveTo(base_.point.index);
-    // The leader was told of the damaged one, perhaps before the log was reset to
-    // it.
+    // The leader was told of the damaged one, perhaps before the log was reset
+    // to it.
     wal_->set_promised(checkpoint_damaged_to_);
     wal_->Open(
         base_.point, resume_,
@@ -336,9 +339,9 @@ absl::StatusOr<Checkpoint> Node::CheckReceived(
   if (good.ok() && Crc32c(encoded) != id.crc) {
     good = absl::DataLossError("it doesn't match its checksum");
   }
-  if (good.ok() && (checkpoint->cluster != group() ||
-                    checkpoint->point.index != id.index ||
-                    checkpoint->point.chain != id.chain)) {
+  if (good.ok() &&
+      (checkpoint->cluster != group() || checkpoint->point.index != id.index ||
+       checkpoint->point.chain != id.chain)) {
     good = absl::InvalidArgumentError("it isn't the one that was announced");
   }
   if (!good.ok()) return good;

@@ -98,6 +98,19 @@ void Node::OnWalOpen(absl::Status opened) {
         checkpoint_damaged_to_.value(),
         "; clear its directory and let it join anew"));
   }
+  if (absl::IsDataLoss(opened) && base_.point.index > Index(0) &&
+      resume_.point.index > base_.point.index) {
+    // It only spares reading; what it says is there can be looked for.
+    LogLine(absl::StrCat(
+        "event=resume_point_ignored index=", resume_.point.index.value(),
+        " why=\"", opened.message(), "\""));
+    without_resume_ = true;
+    return env_.loop->Post(scope_.Wrap([this] {
+      wal_ = nullptr;
+      EndRepair();
+      Reopen();
+    }));
+  }
   if (absl::IsDataLoss(opened) && !checkpoint_damage_.ok()) {
     // The log is what the newer checkpoint left of it. Another server's is as
     // good.

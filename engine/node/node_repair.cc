@@ -62,6 +62,11 @@ absl::Status Node::BeginRepair() {
       env_.loop, identity_.lives.front(), options_.raft.election_timeout_max,
       LogRepair::Callbacks{
           .others = [this] { return OthersThatMayHelp(); },
+          .may_be_alone =
+              [this] {
+                return known_configuration() != nullptr ||
+                       !options_.bootstrap.empty();
+              },
           .send =
               [this](const RepairQuestion& question) {
                 RepairQuestion out = question;
@@ -101,18 +106,18 @@ void Node::AskOthers(const LogHole& hole, Term term, ResultFn<Mended> done) {
     return env_.loop->Post(scope_.Wrap(
         [done = std::move(done), begun]() mutable { done(std::move(begun)); }));
   }
-  repair_->Fetch(hole, term,
-                 formed() ? LogRepair::Patience::kOnce
-                          : LogRepair::Patience::kEndless,
-                 std::move(done));
+  repair_->Fetch(
+      hole, term,
+      formed() ? LogRepair::Patience::kOnce : LogRepair::Patience::kEndless,
+      std::move(done));
 }
 
 void Node::EndRepair() {
   // Not within its own callback.
   if (repair_ == nullptr) return;
   repair_stats_ = repair_->stats();
-  env_.loop->Post(scope_.Wrap(
-      [done = std::shared_ptr<LogRepair>(std::move(repair_))] {}));
+  env_.loop->Post(
+      scope_.Wrap([done = std::shared_ptr<LogRepair>(std::move(repair_))] {}));
 }
 
 void Node::OnRepairCheckpoint(const CheckpointId& id, const std::string& bytes,
@@ -126,9 +131,14 @@ void Node::OnRepairCheckpoint(const CheckpointId& id, const std::string& bytes,
                          checkpoint.status().message(), "\""));
     return repair_->Again();
   }
-  LogLine(absl::StrCat("event=repair_by_checkpoint index=",
-                       checkpoint->point.index.value(),
-                       " peer=", from.value()));
+  if (formed() && (writing_checkpoint_ || late_base_.has_value() ||
+                   checkpoint->point.index > core_->durable_commit())) {
+    return repair_->Again();
+  }
+  LogLine(absl::StrCat(
+      "event=repair_by_checkpoint index=", checkpoint->point.index.value(),
+      " peer=", from.value()));
+  if (formed()) return BeginBehindOther(*checkpoint);
   // Within the log's own recovery, which ends here.
   env_.loop->Post(scope_.Wrap([this, checkpoint = *std::move(checkpoint)] {
     if (stopped_) return;
@@ -142,6 +152,22 @@ void Node::OnRepairCheckpoint(const CheckpointId& id, const std::string& bytes,
           PromiseTermOf(checkpoint, *found->state);
         });
   }));
+}
+
+void Node::BeginBehindOther(const Checkpoint& checkpoint) {
+  writing_checkpoint_ = true;
+  checkpoint_file_->Write(checkpoint,
+                          scope_.Wrap([this, checkpoint](absl::Status written) {
+                            writing_checkpoint_ = false;
+                            if (!written.ok()) return Stop(std::move(written));
+                            if (stopped_) return;
+                            // As if the leader had sent it, late.
+                            if (checkpoint.point.index > base_.point.index) {
+                              late_base_ = checkpoint;
+                              BeginBehindLate();
+                            }
+                            repair_->ReadAgain();
+                          }));
 }
 
 void Node::PromiseTermOf(const Checkpoint& checkpoint, HardState state) {

@@ -103,9 +103,9 @@ absl::StatusOr<std::vector<Entry>> DecodeEntries(absl::string_view what,
     absl::StatusOr<Entry> entry = DecodeEntry(payload.SliceFrom(at));
     if (!entry.ok()) return entry.status();
     if (Crc32c(entry->payload.view()) != entry->header.payload_crc) {
-      return absl::DataLossError(absl::StrCat(
-          what, ": the payload of entry ", entry->header.index.value(),
-          " doesn't match its checksum"));
+      return absl::DataLossError(absl::StrCat(what, ": the payload of entry ",
+                                              entry->header.index.value(),
+                                              " doesn't match its checksum"));
     }
     at += EntryBytes(*entry);
     entries.push_back(*std::move(entry));
@@ -295,10 +295,9 @@ absl::Status GetPart(const wire::CheckpointPart& proto, CheckpointId* id,
   if (id->bytes <= kCheckpointBytesMax && *at <= id->bytes) {
     return absl::OkStatus();
   }
-  return absl::InvalidArgumentError(
-      absl::StrCat("repair: expected a checkpoint of at most ",
-                   kCheckpointBytesMax, " bytes, found position ", *at, " of ",
-                   id->bytes));
+  return absl::InvalidArgumentError(absl::StrCat(
+      "repair: expected a checkpoint of at most ", kCheckpointBytesMax,
+      " bytes, found position ", *at, " of ", id->bytes));
 }
 
 }  // namespace

@@ -99,8 +99,8 @@ absl::StatusOr<ReadIndexAnswer> DecodeReadIndexAnswer(absl::string_view header);
 
 // --- Damaged entries
 
-// A hole in a server's log (engine/wal/salvage.h), or, with id.bytes above 0, the
-// bytes from `at` on of the checkpoint that an answer spoke of.
+// A hole in a server's log (engine/wal/salvage.h), or, with id.bytes above 0,
+// the bytes from `at` on of the checkpoint that an answer spoke of.
 struct RepairQuestion {
   ServerId from;
   ServerId to;

@@ -125,10 +125,11 @@ class CheckpointFile {
   // FAILED_PRECONDITION: one is of a newer format or another directory's.
   void Open(ResultFn<Found> done);
 
-  // Durable in data and name when done; all older files but the intact one before
-  // are removed then. Stamps the owner. Of kind kBase it needs an index above that
-  // of the newest intact one, and a newer one, which is damaged, stays; otherwise
-  // a newer one is of no use, and is removed, too. One operation at a time.
+  // Durable in data and name when done; all older files but the intact one
+  // before are removed then. Stamps the owner. Of kind kBase it needs an index
+  // above that of the newest intact one, and a newer one, which is damaged,
+  // stays; otherwise a newer one is of no use, and is removed, too. One
+  // operation at a time.
   void Write(Checkpoint checkpoint, DoneFn done);
 
   const CheckpointStats& stats() const { return stats_; }

@@ -227,7 +227,15 @@ TEST_F(CheckpointFileTest, ADamagedOneAboveIsRemovedByTheNextWrite) {
   EXPECT_EQ(disk_->Names(),
             (std::vector<std::string>{
                 CheckpointName(CheckpointKind::kBase, Index(3)),
-                CheckpointName(CheckpointKind::kBase, Index(5))}));
+                CheckpointName(CheckpointKind::kBase, Index(5)),
+                CheckpointName(CheckpointKind::kBase, Index(8)),
+                CheckpointName(CheckpointKind::kBase, Index(9))}));
+  // They say how far the log had come, until a newer one does.
+  ASSERT_TRUE(Write(10));
+  EXPECT_EQ(disk_->Names(),
+            (std::vector<std::string>{
+                CheckpointName(CheckpointKind::kBase, Index(5)),
+                CheckpointName(CheckpointKind::kBase, Index(10))}));
 }
 
 // A start may have had no use for the newest one, and know less of the log.

@@ -45,7 +45,8 @@ TEST(FrameTest, BytesAreAsDocumented) {
   EXPECT_EQ(LoadInt<uint32_t>(&bytes[52]), 0x31323334u);
   EXPECT_EQ(LoadInt<uint32_t>(&bytes[56]), 0x41424344u);
   EXPECT_EQ(LoadInt<uint32_t>(&bytes[60]), 2u);
-  auto decoded = DecodeLogFrameHeader(bytes + "more", SomeHeader().segment, kPosition);
+  auto decoded =
+      DecodeLogFrameHeader(bytes + "more", SomeHeader().segment, kPosition);
   ASSERT_TRUE(decoded.has_value());
   EXPECT_EQ(*decoded, SomeHeader());
 }
@@ -59,8 +60,8 @@ TEST(FrameTest, DamageAndOtherPlacesAreNoFrame) {
     EXPECT_EQ(DecodeLogFrameHeader(bytes, segment, at).has_value(),
               at == kPosition);
   }
-  EXPECT_FALSE(
-      DecodeLogFrameHeader(bytes.substr(0, 63), segment, kPosition).has_value());
+  EXPECT_FALSE(DecodeLogFrameHeader(bytes.substr(0, 63), segment, kPosition)
+                   .has_value());
   for (size_t bit = 0; bit < 8 * bytes.size(); ++bit) {
     std::string damaged = bytes;
     damaged[bit / 8] = static_cast<char>(damaged[bit / 8] ^ (1 << bit % 8));

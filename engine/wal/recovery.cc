@@ -12,14 +12,6 @@
 namespace holdfast {
 namespace {
 
-absl::Status Rot(uint64_t segment, uint64_t position, absl::string_view what) {
-  return absl::DataLossError(absl::StrCat(
-      "file ", SegmentName(segment), ", position ", position, ": ", what,
-      ". These bytes were synced, so this is damage of the disk, not a crash; "
-      "nothing was changed. Restore the directory from its disk's mirror, or "
-      "clear it and let the server join anew"));
-}
-
 bool IsZero(absl::string_view bytes) {
   return std::all_of(bytes.begin(), bytes.end(), [](char c) { return c == 0; });
 }
@@ -131,16 +123,17 @@ void WalRecovery::OnHeaderlessRead(Candidate* c, bool newest,
     return GuessBehindPrevious(c);
   }
   if (newest && marked && !Covered(seen)) {
-    return Finish(Rot(c->id, 0,
-                      "the header is damaged or gone, though frames say that "
-                      "it was synced"));
+    return Finish(
+        WalRot(c->id, 0,
+               "the header is damaged or gone, though frames say that "
+               "it was synced"));
   }
   // Below a segment that was begun stand only those that were begun, too,
   // and spare ones that were too small.
   if (!newest && !IsZero(bytes)) {
     const bool gone = absl::IsNotFound(c->header.status());
-    return SetAside(
-        c, gone ? "the header is gone" : c->header.status().message());
+    return SetAside(c,
+                    gone ? "the header is gone" : c->header.status().message());
   }
   c->is_void = true;
   JudgeHeaderless();
@@ -152,7 +145,7 @@ void WalRecovery::OnHeaderlessRead(Candidate* c, bool newest,
 // If the others' entries join without it, nothing of it is needed; else the
 // damage is rot.
 void WalRecovery::SetAside(Candidate* c, absl::string_view what) {
-  if (suspect_.ok()) suspect_ = Rot(c->id, 0, what);
+  if (suspect_.ok()) suspect_ = WalRot(c->id, 0, what);
   c->is_void = true;
   JudgeHeaderless();
 }
@@ -223,10 +216,10 @@ absl::Status WalRecovery::CheckSealed() {
         (it->header->first_index() > start.first &&
          it->header->previous.index > base_.index) ||
         it->live_last != end) {
-      return Rot(start.id, 0,
-                 absl::StrCat("the segment with entries ", start.first.value(),
-                              " to ", end.value(),
-                              ", or the one behind it, is gone or damaged"));
+      return WalRot(start.id, 0,
+                    absl::StrCat("the segment with entries ",
+                                 start.first.value(), " to ", end.value(),
+                                 ", or the one behind it, is gone or damaged"));
     }
   }
   return absl::OkStatus();
@@ -301,7 +294,7 @@ absl::Status WalRecovery::Join(const Candidate& c) {
     return absl::OkStatus();
   }
   if (!suspect_.ok()) return suspect_;
-  return Rot(
+  return WalRot(
       c.id, 0,
       absl::StrCat("the segment begins behind entry ", previous.index.value(),
                    ", but the segments before it, or the checkpoint, end at "
@@ -333,9 +326,9 @@ absl::Status WalRecovery::CheckResume(const Candidate& c) const {
       point_.index == Index(0)) {
     return absl::OkStatus();
   }
-  return Rot(c.id, 0,
-             absl::StrCat("entry ", point_.index.value(),
-                          " isn't the one that was committed there"));
+  return WalRot(c.id, 0,
+                absl::StrCat("entry ", point_.index.value(),
+                             " isn't the one that was committed there"));
 }
 
 absl::Status WalRecovery::TakeEntries(const Candidate& c,
@@ -356,9 +349,9 @@ absl::Status WalRecovery::TakeEntries(const Candidate& c,
         frame.position + kLogFrameHeaderBytes, frame.header.body_size));
     if (!entry.ok() || !Continues(point_, entry->header) ||
         Crc32c(entry->payload.view()) != entry->header.payload_crc) {
-      return Rot(c.id, frame.position,
-                 absl::StrCat("entry ", frame.header.index.value(),
-                              " doesn't continue the log before it"));
+      return WalRot(c.id, frame.position,
+                    absl::StrCat("entry ", frame.header.index.value(),
+                                 " doesn't continue the log before it"));
     }
     LogPoint before = std::exchange(point_, PointAfter(entry->header));
     if (point_.index == base_.index && point_ != base_) conflict_ = true;
@@ -401,14 +394,14 @@ absl::Status WalRecovery::CheckEnd(const Candidate& c, const SegmentScan& scan,
   if (!c.newest) {
     // A later segment began only once all of this one was synced.
     if (point_.index == c.live_last) return absl::OkStatus();
-    return Rot(
+    return WalRot(
         c.id, scan.end,
         absl::StrCat("expected entries up to ", c.live_last.value(),
                      ", found intact ones up to ", point_.index.value()));
   }
   // A log that isn't the checkpoint's goes, in whatever state its end is.
   if (scan.end < scan.marked_to && !conflict_) {
-    return Rot(
+    return WalRot(
         c.id, scan.end,
         absl::StrCat("expected intact frames up to position ", scan.marked_to,
                      ", found them up to entry ", point_.index.value()));
@@ -422,305 +415,11 @@ void WalRecovery::NoteCommit(Index commit) {
   result_.commit = std::max(result_.commit, std::min(commit, point_.index));
 }
 
-// --- Mending ---
-
-std::optional<SegmentEnd> WalRecovery::Damaged(size_t i,
-                                               const SegmentScan& scan,
-                                               absl::string_view bytes) const {
-  const Candidate& c = candidates_[i];
-  // What isn't the checkpoint's goes as a whole.
-  if (conflict_) return std::nullopt;
-  if (c.newest) {
-    if (scan.end >= scan.marked_to || Covered(scan.seen)) return std::nullopt;
-    return EndOf(i, bytes, scan.marked_to);
-  }
-  Index last = c.header->previous.index;
-  for (const FoundFrame& frame : scan.frames) last = frame.header.index;
-  if (last >= c.live_last) return std::nullopt;
-  return EndOf(i, bytes, scan.marked_to);
-}
-
-std::optional<SegmentEnd> WalRecovery::EndOf(size_t i, absl::string_view bytes,
-                                             uint64_t marked_to) const {
-  const Candidate& c = candidates_[i];
-  if (c.newest) return FindMarkedEnd(bytes, c.id, marked_to);
-  for (size_t next = i + 1; next < candidates_.size(); ++next) {
-    const Candidate& later = candidates_[next];
-    if (later.is_void || later.header->previous.index != c.live_last) continue;
-    return SegmentEnd{c.live_last, later.header->previous.term};
-  }
-  return std::nullopt;
-}
-
-void WalRecovery::Guess(Candidate* c, Index before_first, Term before_term) {
-  SegmentHeader header{.owner = owner_, .id = c->id};
-  header.previous.index = before_first;
-  header.previous.term = before_term;
-  c->header = header;
-  c->is_void = false;
-  c->guessed = true;
-}
-
-void WalRecovery::GuessBehindPrevious(Candidate* c) {
-  size_t i = static_cast<size_t>(c - candidates_.data());
-  while (i > 0 && candidates_[i - 1].is_void) --i;
-  if (i == 0) {
-    Guess(c, base_.index);
-    return JudgeHeaderless();
-  }
-  const Candidate& previous = candidates_[i - 1];
-  previous.file->Read(
-      0, previous.bytes,
-      [this, c, id = previous.id](absl::StatusOr<Buffer> bytes) {
-        if (!bytes.ok()) return Finish(bytes.status());
-        Index last = base_.index;
-        FindMarkedTo(bytes->view(), kSegmentHeaderBytes, id, nullptr, &last);
-        Guess(c, last);
-        JudgeHeaderless();
-      });
-}
-
-bool WalRecovery::GuessBefore(size_t i) {
-  // Only an entry that was read says behind what it begins.
-  if (unread_to_ > Index(0) && point_.index <= unread_to_) return false;
-  const Index before = std::max(point_.index, base_.index);
-  if (candidates_[i].header->previous.index <= before) return false;
-  for (size_t v = i; v > 0 && candidates_[v - 1].is_void; --v) {
-    if (candidates_[v - 1].file == nullptr) continue;
-    Guess(&candidates_[v - 1], before);
-    NoteLive();
-    // Those before it were taken.
-    ScanNext(v - 1);
-    return true;
-  }
-  // Files that were dropped, as a checkpoint stood for them, which is damaged
-  // now.
-  const uint64_t id = candidates_[i].id - 1;
-  if (id == 0 || (i > 0 && candidates_[i - 1].id == id)) return false;
-  auto missing = candidates_.emplace(
-      candidates_.begin() + static_cast<ptrdiff_t>(i), Candidate{.id = id});
-  Guess(&*missing, before);
-  NoteLive();
-  ScanNext(i);
-  return true;
-}
-
-void WalRecovery::MendGuessed(size_t i, const Buffer& bytes) {
-  const Candidate& c = candidates_[i];
-  const Index before = c.header->previous.index;
-  if (before <= base_.index || before == point_.index) {
-    const uint64_t marked_to =
-        FindMarkedTo(bytes.view(), kSegmentHeaderBytes, c.id);
-    std::optional<SegmentEnd> end = EndOf(i, bytes.view(), marked_to);
-    if (!end.has_value()) {
-      return Finish(Rot(c.id, 0, "nothing tells where the segment ends"));
-    }
-    return Mend(i, before <= base_.index ? base_ : point_, *end, bytes);
-  }
-  // What it begins behind wasn't read.
-  size_t previous = i;
-  while (previous > 0) {
-    const Candidate& each = candidates_[--previous];
-    if (!each.is_void && each.live_last == before) break;
-  }
-  const Candidate& each = candidates_[previous];
-  if (each.is_void || each.live_last != before) {
-    return Finish(Rot(c.id, 0,
-                      absl::StrCat("the header is damaged, and no segment ends "
-                                   "at entry ",
-                                   before.value())));
-  }
-  each.file->Read(
-      0, each.bytes,
-      [this, i, previous, bytes](absl::StatusOr<Buffer> previous_bytes) {
-        if (!previous_bytes.ok()) return Finish(previous_bytes.status());
-        OnPreviousRead(i, previous, bytes, *previous_bytes);
-      });
-}
-
-void WalRecovery::OnPreviousRead(size_t i, size_t previous,
-                                 const Buffer& bytes,
-                                 const Buffer& previous_bytes) {
-  const Index before = candidates_[i].header->previous.index;
-  const SegmentHeader& header = *candidates_[previous].header;
-  for (const FoundFrame& f :
-       ScanSegment(previous_bytes.view(), header).frames) {
-    if (f.header.kind != FrameKind::kEntry || f.header.index != before) {
-      continue;
-    }
-    absl::StatusOr<Entry> entry = DecodeEntry(previous_bytes.Slice(
-        f.position + kLogFrameHeaderBytes, f.header.body_size));
-    if (!entry.ok()) break;
-    point_ = PointAfter(entry->header);
-    return MendGuessed(i, bytes);
-  }
-  // That one first, then.
-  std::optional<SegmentEnd> end = EndOf(previous, previous_bytes.view(), 0);
-  CHECK(end.has_value());
-  result_.segments.pop_back();
-  Mend(previous, header.previous, *end, previous_bytes);
-}
-
-void WalRecovery::Mend(size_t i, const LogPoint& begin, const SegmentEnd& end,
-                       const Buffer& bytes) {
-  salvage_ = std::make_unique<SegmentSalvage>(*candidates_[i].header, begin,
-                                              bytes, end);
-  ++result_.stats.segments_damaged;
-  ReadTerm(i);
-}
-
-void WalRecovery::ReadTerm(size_t i) {
-  if (term_ > Term()) return FillHole(i);
-  term_file_ = std::make_unique<HardStateFile>(disk_, owner_);
-  term_file_->Read([this, i](absl::StatusOr<HardStateFile::Found> found) {
-    OnTerm(i, std::move(found));
-  });
-}
-
-void WalRecovery::OnTerm(size_t i, absl::StatusOr<HardStateFile::Found> found) {
-  if (!found.ok()) return Finish(found.status());
-  // Without it this server can't serve anyway, and that is where it ends.
-  if (!found->state.has_value()) return RecoverHardState();
-  term_ = found->state->term;
-  FillHole(i);
-}
-
-void WalRecovery::FillHole(size_t i) {
-  const std::optional<LogHole> hole = salvage_->NextHole();
-  if (!hole.has_value()) return ReplaceSegment(i);
-  mend_(*hole, term_,
-        scope_.Wrap([this, i, hole = *hole](absl::StatusOr<Mended> mended) {
-          OnMended(i, hole, std::move(mended));
-        }));
-}
-
-void WalRecovery::OnMended(size_t i, const LogHole& hole,
-                           absl::StatusOr<Mended> mended) {
-  if (!mended.ok()) {
-    return Finish(Rot(candidates_[i].id, 0,
-                      absl::StrCat("entries ", hole.first.value(), " to ",
-                                   hole.last.value(), " are damaged, and ",
-                                   mended.status().message())));
-  }
-  if (!mended->never_committed) {
-    // If they don't fit, perhaps what stands before them isn't the log's.
-    if (salvage_->Fill(mended->entries).ok()) {
-      result_.stats.entries_mended += mended->entries.size();
-    } else {
-      salvage_->Doubt();
-    }
-    return FillHole(i);
-  }
-  if (hole.last <= result_.commit) {
-    return Finish(Rot(candidates_[i].id, 0,
-                      absl::StrCat("entry ", hole.last.value(),
-                                   ", which was committed, is damaged, and "
-                                   "other servers have another one")));
-  }
-  result_.stats.entries_dropped += hole.last - hole.first + 1;
-  salvage_->Drop();
-  CutBehind(i);
-}
-
-void WalRecovery::CutBehind(size_t i) {
-  before_tail_ = salvage_->last();
-  const uint64_t id = result_.next_id;
-  BeginSegment(kSegmentHeaderBytes + 2 * kBlockBytes, [this, i, id] {
-    Candidate& empty = candidates_.emplace_back();
-    empty.id = id;
-    empty.bytes = tail_file_->size();
-    empty.file = tail_file_;
-    empty.header = tail_header_;
-    reached_ = Index();
-    NoteLive();
-    if (!salvage_->entries().empty()) return FillHole(i);
-    salvage_ = nullptr;
-    ScanNext(i);
-  });
-}
-
-void WalRecovery::ReplaceSegment(size_t i) {
-  candidates_[i].header = salvage_->header();
-  candidates_[i].guessed = false;
-  const std::string name = SegmentName(candidates_[i].id);
-  mended_file_ = std::make_unique<ReplacedFile>(disk_, name, 0);
-  mended_file_->Write(
-      salvage_->Encode(), scope_.Wrap([this, i, name](absl::Status written) {
-        if (!written.ok()) return Finish(std::move(written));
-        disk_->Open(name, OpenMode::kExisting,
-                    scope_.Wrap(
-                        [this, i](absl::StatusOr<std::unique_ptr<File>> file) {
-                          OnReplaced(i, std::move(file));
-                        }));
-      }));
-}
-
-void WalRecovery::OnReplaced(size_t i,
-                             absl::StatusOr<std::unique_ptr<File>> file) {
-  if (!file.ok()) return Finish(file.status());
-  ++result_.stats.segments_mended;
-  salvage_ = nullptr;
-  candidates_[i].file = *std::move(file);
-  candidates_[i].bytes = candidates_[i].file->size();
-  ScanNext(i);
-}
-
-absl::Span<const Entry> WalRecovery::mended() const {
-  if (salvage_ == nullptr) return {};
-  return salvage_->entries();
-}
-
-const LogSegment* WalRecovery::FindPassed(Index index) const {
-  for (const LogSegment& s : result_.segments) {
-    if (s.first() <= index && index <= s.last()) return &s;
-  }
-  return nullptr;
-}
-
-void WalRecovery::ReadPassed(Index first, size_t max_bytes,
-                             ResultFn<std::vector<Entry>> done) {
-  const LogSegment* s = FindPassed(first);
-  CHECK(s != nullptr);
-  // Those before it may be damaged, which nobody looked at.
-  auto on_read = [id = s->id(), first, max_bytes,
-                  done =
-                      std::move(done)](absl::StatusOr<Buffer> bytes) mutable {
-    if (!bytes.ok()) return done(bytes.status());
-    std::vector<Entry> entries = FindWhole(*bytes, id, first, max_bytes);
-    if (!entries.empty()) return done(std::move(entries));
-    done(absl::DataLossError(
-        absl::StrCat("entry ", first.value(), " is damaged here")));
-  };
-  s->file()->Read(0, s->end(), std::move(on_read));
-}
-
-void WalRecovery::MendEnd() {
-  // What perhaps was never synced goes there, too.
-  const bool behind = Covered(point_.index);
-  const LogPoint begin =
-      !tail_.empty() ? before_tail_ : (behind ? base_ : point_);
-  Candidate& last = candidates_.emplace_back();
-  last.id = result_.next_id++;
-  Guess(&last, begin.index);
-  NoteLive();
-  const size_t i = candidates_.size() - 1;
-  point_ = begin;
-  salvage_ = std::make_unique<SegmentSalvage>(
-      *last.header, begin, Buffer(), SegmentEnd{promised_, Term()});
-  CHECK(salvage_->Fill(std::exchange(tail_, {})).ok());
-  ReadTerm(i);
-}
-
-Index WalRecovery::known_commit() const {
-  const Index salvaged = salvage_ == nullptr ? Index() : salvage_->commit();
-  return std::max(result_.commit, salvaged);
-}
-
 void WalRecovery::CheckReached() {
   Index end = std::max(point_.index, base_.index);
   if (mend_ && !conflict_ && end < promised_) return MendEnd();
   if (end < reached_) {
-    return Finish(Rot(
+    return Finish(WalRot(
         reached_by_, 0,
         absl::StrCat("the segment was begun behind entry ", reached_.value(),
                      ", but the segments before it end at entry ",
@@ -728,10 +427,10 @@ void WalRecovery::CheckReached() {
   }
   if (end < resume_.point.index || (conflict_ && Known(base_.index + 1))) {
     return Finish(
-        Rot(result_.next_id - 1, 0,
-            absl::StrCat("the log ends at entry ", end.value(),
-                         ", but entries up to ", resume_.point.index.value(),
-                         " were durable")));
+        WalRot(result_.next_id - 1, 0,
+               absl::StrCat("the log ends at entry ", end.value(),
+                            ", but entries up to ", resume_.point.index.value(),
+                            " were durable")));
   }
   if (conflict_ || Covered(point_.index)) {
     KeepNothing();

@@ -47,6 +47,10 @@ struct RecoveredWal {
   WalStats stats;
 };
 
+// DATA_LOSS, in the words of whoever finds bytes that were synced damaged.
+absl::Status WalRot(uint64_t segment, uint64_t position,
+                    absl::string_view what);
+
 // What Wal::Open does; the rules stand at Wal. Steps: list the files and read
 // all segments' headers; decide which entries of which segment are live; scan
 // the segments with live entries behind the checkpoint in order, from the
@@ -61,9 +65,9 @@ struct RecoveredWal {
 // when nothing behind the checkpoint is kept, an empty segment is written
 // before any other is removed.
 //
-// Where a segment lacks entries that were durable, `mend` is asked for them. Then
-// the segment's file is replaced by one that has them, and recovery goes on with
-// that. Without `mend`, such damage ends the recovery.
+// Where a segment lacks entries that were durable, `mend` is asked for them.
+// Then the segment's file is replaced by one that has them, and recovery goes
+// on with that. Without `mend`, such damage ends the recovery.
 //
 // A recovery that only reads takes what it would write anew as it stands, and
 // leaves what it would remove.
@@ -77,13 +81,13 @@ class WalRecovery {
               Mode mode, ReplayFn replay, MendFn mend,
               ResultFn<RecoveredWal> done);
 
-  // The log is known to have gone up to there: what it lacks at its end is asked
-  // for. Before Run.
+  // The log is known to have gone up to there: what it lacks at its end is
+  // asked for. Before Run.
   void set_promised(Index promised) { promised_ = promised; }
   void Run();
 
-  // While `mend` is being asked, for others that ask in their turn: entries of the
-  // segment that is being mended, as far as it is known to be whole.
+  // While `mend` is being asked, for others that ask in their turn: entries of
+  // the segment that is being mended, as far as it is known to be whole.
   absl::Span<const Entry> mended() const;
   // Up to where the log is known to be committed, likewise.
   Index known_commit() const;
@@ -104,8 +108,8 @@ class WalRecovery {
     // nothing that counts.
     bool is_void = false;
     // The header is damaged: of `header` the id and the index before its first
-    // entry are known, perhaps that one's term, by its frames, a resume point, or
-    // what stands around it.
+    // entry are known, perhaps that one's term, by its frames, a resume point,
+    // or what stands around it.
     bool guessed = false;
     // The last of its entries that no later segment replaces.
     Index live_last;

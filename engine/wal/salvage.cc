@@ -106,8 +106,8 @@ void SegmentSalvage::Find(const Buffer& bytes) {
       if (entry.has_value() && h.index > begin_.index) {
         found_.emplace(h.index, Found{*std::move(entry), h.prev_term});
       }
-    } else if (adjacent && ReadFrame(bytes.view(), frame->position, header_.id,
-                                     *seed)) {
+    } else if (adjacent &&
+               ReadFrame(bytes.view(), frame->position, header_.id, *seed)) {
       absl::StatusOr<std::vector<TermRun>> runs =
           DecodeTermRuns(bytes.view().substr(
               frame->position + kLogFrameHeaderBytes, h.body_size));

@@ -41,8 +41,8 @@ struct Mended {
 };
 // Asks them, for as long as it takes; an error ends the recovery. `term`: this
 // server's; it acknowledged nothing in a later one.
-using MendFn = InlineFunction<void(const LogHole& hole, Term term,
-                                   ResultFn<Mended> done)>;
+using MendFn =
+    InlineFunction<void(const LogHole& hole, Term term, ResultFn<Mended> done)>;
 
 // The last entry that a segment is known to have had.
 struct SegmentEnd {
@@ -55,13 +55,14 @@ struct SegmentEnd {
 std::optional<SegmentEnd> FindMarkedEnd(absl::string_view bytes, uint64_t id,
                                         uint64_t marked_to);
 
-// Where a segment begins, by its first frame, or by a mark, for one whose header
-// is damaged: the entry before its first one, and, if that is known, its term.
+// Where a segment begins, by its first frame, or by a mark, for one whose
+// header is damaged: the entry before its first one, and, if that is known, its
+// term.
 std::optional<SegmentEnd> FindBeginning(absl::string_view bytes, uint64_t id);
 
-// Entries from `first` on, about max_bytes, that are whole by their own checksums,
-// wherever they stand in a segment: for another server, which knows by the log's
-// chained hash whether they are the right ones.
+// Entries from `first` on, about max_bytes, that are whole by their own
+// checksums, wherever they stand in a segment: for another server, which knows
+// by the log's chained hash whether they are the right ones.
 std::vector<Entry> FindWhole(const Buffer& bytes, uint64_t id, Index first,
                              size_t max_bytes);
 
@@ -83,9 +84,9 @@ class SegmentSalvage {
   // NextHole()'s, from the first one on. DATA_LOSS, and nothing taken: they
   // don't continue the log.
   absl::Status Fill(const std::vector<Entry>& entries);
-  // What didn't fit may be right, and this server's own entries before it not the
-  // log's: a header that is lost said that they were replaced. NextHole() has the
-  // last ones of them then, more with each call.
+  // What didn't fit may be right, and this server's own entries before it not
+  // the log's: a header that is lost said that they were replaced. NextHole()
+  // has the last ones of them then, more with each call.
   void Doubt();
   // The log ends before NextHole().
   void Drop();

@@ -105,8 +105,8 @@ struct FoundFrame {
 };
 
 // Reads the frame at `position` of a segment, of which `bytes` stand from
-// `bytes_at` on, and whose body's checksum is seeded by `seed`; nothing unless it
-// is intact.
+// `bytes_at` on, and whose body's checksum is seeded by `seed`; nothing unless
+// it is intact.
 std::optional<FoundFrame> ReadFrame(absl::string_view bytes, uint64_t position,
                                     uint64_t segment, uint32_t seed,
                                     uint64_t bytes_at = 0);
@@ -127,8 +127,8 @@ struct SegmentScan {
   Index commit;
 };
 // The next intact frame header from `at` on, wherever it stands: behind damage.
-// One that says that more was synced than what stands before it is none. Whoever
-// wants the next one looks behind its body: a client chose those bytes.
+// One that says that more was synced than what stands before it is none.
+// Whoever wants the next one looks behind its body: a client chose those bytes.
 std::optional<FoundFrame> NextFrameHeader(absl::string_view bytes, uint64_t at,
                                           uint64_t segment);
 // Up to where frame headers from `at` on say that the segment was synced; the

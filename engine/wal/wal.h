@@ -116,9 +116,9 @@ class Wal {
             std::move(done));
   }
   // Before Open: whom it asks for entries that were synced and are damaged, by
-  // whose help it replaces the files in which they stood. `done` of Open may take
-  // as long as they do, and that of a Read, which fails as they do. Without it,
-  // damage is DATA_LOSS.
+  // whose help it replaces the files in which they stood. `done` of Open may
+  // take as long as they do, and that of a Read, which fails as they do.
+  // Without it, damage is DATA_LOSS.
   void set_mend(MendFn mend) { mend_ = std::move(mend); }
   // Before Open: this server has promised to have the entries up to there. With
   // somebody to ask, Open asks for what the log lacks.
@@ -189,9 +189,9 @@ class Wal {
   void Read(Index first, size_t max_bytes, ResultFn<std::vector<Entry>> done) {
     Read(first, max_bytes, /*whole=*/false, std::move(done));
   }
-  // The same for another server that lacks them: without waiting for anybody, and
-  // whether or not these are the log's entries is for that one to see. DATA_LOSS:
-  // the first one is damaged here, too.
+  // The same for another server that lacks them: without waiting for anybody,
+  // and whether or not these are the log's entries is for that one to see.
+  // DATA_LOSS: the first one is damaged here, too.
   void ReadWhole(Index first, size_t max_bytes,
                  ResultFn<std::vector<Entry>> done) {
     Read(first, max_bytes, /*whole=*/true, std::move(done));
@@ -265,8 +265,8 @@ class Wal {
   // Those of the job that are whole in `bytes`; it goes on behind them then.
   absl::StatusOr<std::vector<Entry>> TakeEntries(const Buffer& bytes,
                                                  ReadJob* job);
-  // Mends the segment of the first one that isn't being written any more; one at
-  // a time.
+  // Mends the segment of the first one that isn't being written any more; one
+  // at a time.
   void MendNext();
   void OnMendRead(absl::StatusOr<Buffer> bytes);
   void FillHole();

@@ -61,22 +61,23 @@ class WalMendTest : public testing::Test {
 
   // The others have all of the log. They give so many entries at once.
   void Help(WalRun* run, size_t at_once = 1000) {
-    run->SetMend([this, at_once](const LogHole& hole, Term term,
-                                 ResultFn<Mended> done) {
-      asked_.push_back(hole);
-      // Of the server, or none for what is only read.
-      ASSERT_TRUE(term == Term(4) || term == Term());
-      Mended mended;
-      for (const Entry& e : run_.log()) {
-        if (e.header.index < hole.first || e.header.index > hole.last) continue;
-        if (mended.entries.size() < at_once) mended.entries.push_back(e);
-        if (e.header.index == hole.last) {
-          ASSERT_EQ(e.header.term, hole.last_term);
-        }
-      }
-      ASSERT_FALSE(mended.entries.empty());
-      done(std::move(mended));
-    });
+    run->SetMend(
+        [this, at_once](const LogHole& hole, Term term, ResultFn<Mended> done) {
+          asked_.push_back(hole);
+          // Of the server, or none for what is only read.
+          ASSERT_TRUE(term == Term(4) || term == Term());
+          Mended mended;
+          for (const Entry& e : run_.log()) {
+            if (e.header.index < hole.first || e.header.index > hole.last)
+              continue;
+            if (mended.entries.size() < at_once) mended.entries.push_back(e);
+            if (e.header.index == hole.last) {
+              ASSERT_EQ(e.header.term, hole.last_term);
+            }
+          }
+          ASSERT_FALSE(mended.entries.empty());
+          done(std::move(mended));
+        });
   }
 
   // Opens the log with a file replaced: it has all of it, and another start
@@ -209,15 +210,15 @@ TEST_F(WalMendTest, BehindACheckpoint) {
         asked_.clear();
         ASSERT_TRUE(after.Open().ok());
         for (const LogHole& hole : asked_) EXPECT_GT(hole.first, index);
-        ASSERT_EQ(after.WhyNotOf(
-                      {{run_.log(), run_.wal().hard_state(), LogPoint()}}),
-                  "");
+        ASSERT_EQ(
+            after.WhyNotOf({{run_.log(), run_.wal().hard_state(), LogPoint()}}),
+            "");
         WalRun again(after, Everything);
         again.SetCheckpoint(run_.PointAt(index));
         ASSERT_TRUE(again.Open().ok());
-        ASSERT_EQ(again.WhyNotOf(
-                      {{run_.log(), run_.wal().hard_state(), LogPoint()}}),
-                  "");
+        ASSERT_EQ(
+            again.WhyNotOf({{run_.log(), run_.wal().hard_state(), LogPoint()}}),
+            "");
       }
     }
   }
@@ -436,11 +437,11 @@ TEST_F(WalMendTest, PowerFailsAtAnyMoment) {
           after.disk().SetContents(file.name, bytes);
           Index first;
           if (drop) {
-            after.SetMend([&](const LogHole& hole, Term,
-                              ResultFn<Mended> done) {
-              first = hole.first;
-              done(Mended{.entries = {}, .never_committed = true});
-            });
+            after.SetMend(
+                [&](const LogHole& hole, Term, ResultFn<Mended> done) {
+                  first = hole.first;
+                  done(Mended{.entries = {}, .never_committed = true});
+                });
           } else {
             Help(&after);
           }

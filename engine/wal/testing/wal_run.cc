@@ -92,12 +92,12 @@ void WalRun::BeginOpen() {
   wal_ = std::make_unique<Wal>(&loop_, disk_.get(), Incarnation(kOwner),
                                options_, std::move(events));
   if (mend_ != nullptr) {
-    wal_->set_mend([this](const LogHole& hole, Term term,
-                          ResultFn<Mended> done) {
-      loop_.Post([this, hole, term, done = std::move(done)]() mutable {
-        mend_(hole, term, std::move(done));
-      });
-    });
+    wal_->set_mend(
+        [this](const LogHole& hole, Term term, ResultFn<Mended> done) {
+          loop_.Post([this, hole, term, done = std::move(done)]() mutable {
+            mend_(hole, term, std::move(done));
+          });
+        });
   }
   wal_->Open(
       checkpoint_, resume_,

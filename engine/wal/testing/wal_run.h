@@ -53,7 +53,8 @@ class WalRun {
   void SetResume(WalResume resume) { resume_ = std::move(resume); }
 
   // Whom each Open asks for what is damaged (Wal::set_mend); null: nobody.
-  void SetMend(std::function<void(const LogHole&, Term, ResultFn<Mended>)> mend) {
+  void SetMend(
+      std::function<void(const LogHole&, Term, ResultFn<Mended>)> mend) {
     mend_ = std::move(mend);
   }
 
