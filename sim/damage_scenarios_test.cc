@@ -1,6 +1,7 @@
 // Scenes of storage that decays at rest, as the atlas allows it: the other
 // servers help to repair it, nothing is lost, and nothing wrong is served.
 
+#include <algorithm>
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -205,7 +206,8 @@ TEST_F(DecayScenario, AnotherPlacesBytesNeverHideTheMarks) {
     victim_->Crash(true);
     const Segment newest = Segments(victim_).back();
     constexpr uint64_t kSector = FileImage::kSector;
-    const uint64_t sectors = newest.scan.end / kSector - 8;
+    const uint64_t sectors =
+        std::max<uint64_t>(1, newest.scan.end / kSector - 8);
     const uint64_t from = kSegmentHeaderBytes + seed % sectors * kSector;
     const uint64_t to = kSegmentHeaderBytes + seed * 7 % sectors * kSector;
     const Damage damage =

@@ -251,9 +251,6 @@ void Simulation::CheckStopped(SimServer* server) {
     if (schedule_ != nullptr) schedule_->OnStopped(server);
     return;
   }
-  if (damaged_may_stop_ && server->disk()->damaged() && absl::IsDataLoss(why)) {
-    return;
-  }
   // Nothing else is injected that a server must not survive.
   verdict_.Violate(
       absl::StrCat("server ", server->machine(), " stopped: ", why.ToString()));

@@ -160,9 +160,6 @@ class Simulation {
   const ServerChecker& checker() const { return checker_; }
   ServerChecker* mutable_checker() { return &checker_; }
   const Tape& tape() const { return world_.chance.tape(); }
-  // For scenes of an engine that can't repair: a server whose disk is damaged
-  // may stop by itself, with DATA_LOSS.
-  void DamagedServersMayStop() { damaged_may_stop_ = true; }
   // The last events and notes.
   std::string Report(size_t events) const;
 
@@ -205,7 +202,6 @@ class Simulation {
   std::unique_ptr<FaultSchedule> schedule_;
   std::unique_ptr<Operator> operator_;
   Recovery recovery_;
-  bool damaged_may_stop_ = false;
   CatchUp catch_up_;
 };
 
