@@ -2,6 +2,7 @@
 
 #include <utility>
 
+#include "absl/algorithm/container.h"
 #include "absl/strings/str_cat.h"
 #include "engine/base/check.h"
 #include "engine/base/crc32c.h"
@@ -28,8 +29,11 @@ void LogRepair::Fetch(const LogHole& hole, Term term, Patience patience,
   checkpoint_only_ = false;
   patience_ = patience;
   done_ = std::move(done);
-  question_.hole = hole;
+  hole_ = question_.hole = hole;
   question_.term = term_ = term;
+  question_.id = CheckpointId();
+  question_.at = 0;
+  part_.clear();
   lacking_.clear();
   if (hole.last != told_of_) {
     told_of_ = hole.last;
@@ -37,9 +41,10 @@ void LogRepair::Fetch(const LogHole& hole, Term term, Patience patience,
         "event=log_damaged first=", hole.first.value(),
         " last=", hole.last.value(), " last_term=", hole.last_term.value()));
   }
-  // Whoever had the ones before most likely has these.
   in_vain_ = 0;
-  if (question_.to == ServerId()) return AskNext();
+  // Whoever had the ones before most likely has these.
+  const std::vector<ServerId> others = callbacks_.others();
+  if (!absl::c_linear_search(others, question_.to)) return AskNext();
   Ask();
 }
 
@@ -51,7 +56,7 @@ void LogRepair::FetchCheckpoint(Index at_least, DoneFn failed) {
   done_ = [failed = std::move(failed)](absl::StatusOr<Mended> none) mutable {
     failed(none.status());
   };
-  question_.hole = LogHole{.first = at_least, .last = at_least};
+  hole_ = LogHole{.first = at_least, .last = at_least};
   question_.term = term_ = Term();
   in_vain_ = 0;
   AskNext();
@@ -67,6 +72,7 @@ void LogRepair::ReadAgain() {
 }
 
 void LogRepair::AskNext() {
+  question_.hole = hole_;
   question_.id = CheckpointId();
   question_.at = 0;
   part_.clear();
@@ -124,19 +130,21 @@ void LogRepair::OnAnswer(const RepairAnswer& answer) {
     case RepairOutcome::kEntries: {
       if (checkpoint_only_) return InVain("has no checkpoint of them");
       Mended mended;
-      // Committed there in a term that this server hasn't been in: then it had
-      // others, which can't have been.
-      if (hole.last_term == Term() && !answer.entries.empty() &&
-          answer.entries.back().header.term > term_) {
-        if (patience_ == Patience::kOnce) return InVain("has other entries");
-        ++stats_.never_committed;
-        mended.never_committed = true;
-        return Finish(std::move(mended));
-      }
       for (const Entry& entry : answer.entries) {
-        if (entry.header.index <= hole.last) mended.entries.push_back(entry);
+        if (entry.header.index > hole.last) break;
+        // Committed there in a term that this server hasn't been in: then it
+        // had another one, which can't have been.
+        if (patience_ == Patience::kEndless && hole.last_term == Term() &&
+            entry.header.term > term_) {
+          mended.never_committed = mended.entries.empty();
+          break;
+        }
+        mended.entries.push_back(entry);
       }
-      if (mended.entries.empty()) return InVain("has other entries");
+      if (mended.never_committed) ++stats_.never_committed;
+      if (mended.entries.empty() && !mended.never_committed) {
+        return InVain("has other entries");
+      }
       return Finish(std::move(mended));
     }
     case RepairOutcome::kLacks:
@@ -145,13 +153,7 @@ void LogRepair::OnAnswer(const RepairAnswer& answer) {
         ++stats_.never_committed;
         return Finish(Mended{.entries = {}, .never_committed = true});
       }
-      // It has the first ones of them: those of one term are the same
-      // everywhere.
-      if (hole.one_term && answer.log_term == hole.last_term &&
-          answer.log_index >= hole.first && answer.log_index < hole.last) {
-        question_.hole.last = answer.log_index;
-        return Ask();
-      }
+      if (AskForFewer(answer)) return Ask();
       return InVain("lacks them");
     case RepairOutcome::kUnreadable:
       ++stats_.unreadable;
@@ -174,10 +176,35 @@ bool LogRepair::IsNeverCommitted(const RepairAnswer& answer) {
   if (patience_ == Patience::kOnce || hole.last_term == Term()) {
     return false;
   }
-  if (answer.log_term > hole.last_term && answer.log_term >= term_) return true;
+  // It says nothing of those before it.
+  if (LeaderLacked(answer)) return hole.first == hole.last;
   if (answer.log_index >= hole.first || answer.term <= term_) return false;
   lacking_.insert(answer.from);
   return callbacks_.all_needed(lacking_);
+}
+
+bool LogRepair::LeaderLacked(const RepairAnswer& answer) const {
+  return answer.log_term > question_.hole.last_term && answer.log_term >= term_;
+}
+
+bool LogRepair::AskForFewer(const RepairAnswer& answer) {
+  LogHole& hole = question_.hole;
+  if (hole.first == hole.last || patience_ == Patience::kOnce) return false;
+  // It has the first ones of them: those of one term are the same everywhere.
+  if (hole.one_term && answer.log_term == hole.last_term &&
+      answer.log_index >= hole.first && answer.log_index < hole.last) {
+    hole.last = answer.log_index;
+    return true;
+  }
+  if (hole.last_term == Term() || !LeaderLacked(answer)) return false;
+  // The last one goes; those before it may be the log's.
+  if (hole.one_term) {
+    hole.last = hole.first + (hole.last - hole.first) / 2;
+  } else {
+    hole.last = hole.first;
+    hole.last_term = Term();
+  }
+  return true;
 }
 
 void LogRepair::Finish(absl::StatusOr<Mended> mended) {

@@ -29,14 +29,15 @@ namespace holdfast {
 // - or that it lacks them. If they were never committed, and can't be any more,
 //   they may be dropped; this server may have acknowledged them, in its own
 //   term or before. There are two proofs. One is an entry in that other
-//   server's log of a term later than theirs, and not before this server's: the
-//   leader of that term lacked them, so they weren't committed before (leader
-//   completeness), nor was the acknowledgement counted afterwards. The other
-//   one is that so many servers lack all of them, and are in a later term than
-//   this server's, that the rest is no quorum: what was sent in this server's
-//   term or before, they refuse. A question carries this server's term, which
-//   brings the others there, and so those that they elect next; after a round
-//   in vain, the one after it.
+//   server's log of a term later than that of the last of them, and not before
+//   this server's: the leader of that term lacked it, so it wasn't committed
+//   before (leader completeness), nor was the acknowledgement counted
+//   afterwards. That says nothing of those before it, which are asked for then.
+//   The other one is that so many servers lack all of them, and are in a later
+//   term than this server's, that the rest is no quorum: what was sent in this
+//   server's term or before, they refuse. A question carries this server's
+//   term, which brings the others there, and so those that they elect next;
+//   after a round in vain, the one after it.
 // - or that they are behind its checkpoint, which this server takes in place of
 //   them.
 class LogRepair {
@@ -108,12 +109,17 @@ class LogRepair {
   void InVain(absl::string_view what);
   void Finish(absl::StatusOr<Mended> mended);
   bool IsNeverCommitted(const RepairAnswer& answer);
+  // The leader of a later term lacked the hole's last entry.
+  bool LeaderLacked(const RepairAnswer& answer) const;
+  // Whether it may have the first ones of them; the question is for these then.
+  bool AskForFewer(const RepairAnswer& answer);
   void OnPart(const RepairAnswer& answer);
 
   Loop* const loop_;
   const Duration timeout_;
   Callbacks callbacks_;
   Patience patience_ = Patience::kEndless;
+  LogHole hole_;                // that Fetch was told of
   RepairQuestion question_;     // the last one
   Term term_;                   // this server's
   std::set<ServerId> lacking_;  // all of it, in later terms

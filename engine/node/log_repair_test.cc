@@ -1,0 +1,250 @@
+#include "engine/node/log_repair.h"
+
+#include <optional>
+#include <set>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "engine/base/crc32c.h"
+#include "engine/wal/testing/memory_loop.h"
+#include "engine/wal/testing/wal_run.h"
+#include "gtest/gtest.h"
+
+namespace holdfast {
+namespace {
+
+constexpr ServerId kTwo(2);
+constexpr ServerId kThree(3);
+constexpr Duration kTimeout = 500ms;
+
+class LogRepairTest : public testing::Test {
+ protected:
+  LogRepairTest() {
+    LogPoint last;
+    for (int i = 0; i < 9; ++i) {
+      log_.push_back(NextEntry(last, Term(i < 6 ? 3 : 4), 100));
+      last = PointAfter(log_.back().header);
+    }
+  }
+  void Fetch(LogHole hole, Term term,
+             LogRepair::Patience patience = LogRepair::Patience::kEndless) {
+    result_.reset();
+    repair_.Fetch(hole, term, patience,
+                  [this](absl::StatusOr<Mended> m) { result_ = std::move(m); });
+  }
+  RepairAnswer Answer(RepairOutcome outcome) const {
+    RepairAnswer answer;
+    answer.from = asked_.back().to;
+    answer.life = asked_.back().life;
+    answer.number = asked_.back().number;
+    answer.outcome = outcome;
+    return answer;
+  }
+  RepairAnswer Lacks(Index log_index, Term log_term, Term term) const {
+    RepairAnswer answer = Answer(RepairOutcome::kLacks);
+    answer.log_index = log_index;
+    answer.log_term = log_term;
+    answer.term = term;
+    return answer;
+  }
+  RepairAnswer Has(Index first, Index last) const {
+    RepairAnswer answer = Answer(RepairOutcome::kEntries);
+    for (Index i = first; i <= last; ++i) {
+      answer.entries.push_back(log_[i.value() - 1]);
+    }
+    return answer;
+  }
+  void NextTimeout() { ASSERT_TRUE(loop_.RunOne()); }
+
+  MemoryLoop loop_;
+  std::vector<Entry> log_;  // 1 to 6 of term 3, 7 to 9 of term 4
+  std::vector<ServerId> others_{kTwo, kThree};
+  bool alone_ = false;
+  std::vector<RepairQuestion> asked_;
+  std::optional<absl::StatusOr<Mended>> result_;
+  std::string checkpoint_;
+  size_t needed_ = 2;  // so many without them are too many
+  LogRepair repair_{
+      &loop_, 77, kTimeout,
+      LogRepair::Callbacks{
+          .others = [this] { return others_; },
+          .may_be_alone = [this] { return alone_; },
+          .send = [this](const RepairQuestion& q) { asked_.push_back(q); },
+          .on_checkpoint = [this](const CheckpointId&, std::string bytes,
+                                  ServerId) { checkpoint_ = std::move(bytes); },
+          .all_needed =
+              [this](const std::set<ServerId>& without) {
+                return without.size() >= needed_;
+              },
+          .log_line = [](absl::string_view) {}}};
+};
+
+TEST_F(LogRepairTest, WhoDoesNotAnswerIsFollowedByTheNext) {
+  Fetch({Index(2), Index(3), Term(3), true}, Term(5));
+  EXPECT_EQ(asked_.back().to, kTwo);
+  EXPECT_EQ(asked_.back().term, Term(5));
+  const RepairAnswer late = Has(Index(2), Index(3));
+  NextTimeout();
+  EXPECT_EQ(asked_.back().to, kThree);
+  repair_.OnAnswer(late);  // to an earlier question
+  EXPECT_FALSE(result_.has_value());
+  // More than was asked for, of which not all is taken.
+  repair_.OnAnswer(Has(Index(2), Index(5)));
+  ASSERT_TRUE(result_.has_value() && result_->ok());
+  EXPECT_EQ((*result_)->entries.size(), 2u);
+  // That one first, the next time.
+  Fetch({Index(5), Index(5), Term(3), true}, Term(5));
+  EXPECT_EQ(asked_.back().to, kThree);
+}
+
+TEST_F(LogRepairTest, WhoIsNoMemberAnyMoreIsNotAsked) {
+  using enum LogRepair::Patience;
+  Fetch({Index(2), Index(2), Term(3), true}, Term(5), kOnce);
+  EXPECT_EQ(asked_.back().to, kTwo);
+  repair_.OnAnswer(Has(Index(2), Index(2)));
+  others_ = {kThree};
+  Fetch({Index(4), Index(4), Term(3), true}, Term(5), kOnce);
+  EXPECT_EQ(asked_.back().to, kThree);
+  NextTimeout();
+  ASSERT_TRUE(result_.has_value());
+  EXPECT_EQ(result_->status().code(), absl::StatusCode::kUnavailable);
+}
+
+TEST_F(LogRepairTest, EndlessPatienceAsksAgain) {
+  Fetch({Index(2), Index(3), Term(3), true}, Term(5));
+  for (int round = 0; round < 5; ++round) {
+    for (ServerId id : {kTwo, kThree}) {
+      EXPECT_EQ(asked_.back().to, id);
+      repair_.OnAnswer(Answer(RepairOutcome::kUnreadable));
+    }
+    NextTimeout();
+    // The others are brought to a term in which nothing of before is taken.
+    EXPECT_EQ(asked_.back().term, Term(6));
+  }
+  EXPECT_FALSE(result_.has_value());
+}
+
+// A leader of a later term lacked it.
+TEST_F(LogRepairTest, ALaterTermProvesThatAnEntryMayGo) {
+  const LogHole hole{Index(6), Index(6), Term(3), true};
+  // Not in this server's term: it may have acknowledged the entry in that.
+  Fetch(hole, Term(5));
+  repair_.OnAnswer(Lacks(Index(8), Term(4), Term(5)));
+  EXPECT_FALSE(result_.has_value());
+  // Nor by an entry of its own term.
+  repair_.OnAnswer(Lacks(Index(5), Term(3), Term(9)));
+  EXPECT_FALSE(result_.has_value());
+  NextTimeout();
+  repair_.OnAnswer(Lacks(Index(5), Term(5), Term(5)));
+  ASSERT_TRUE(result_.has_value() && result_->ok());
+  EXPECT_TRUE((*result_)->never_committed);
+}
+
+// It says nothing of the entries before that one.
+TEST_F(LogRepairTest, TheOnesBeforeItAreAskedForFirst) {
+  Fetch({Index(2), Index(6), Term(3), true}, Term(4));
+  repair_.OnAnswer(Lacks(Index(7), Term(4), Term(4)));
+  EXPECT_FALSE(result_.has_value());
+  EXPECT_EQ(asked_.back().hole.first, Index(2));
+  EXPECT_EQ(asked_.back().hole.last, Index(4));
+  repair_.OnAnswer(Lacks(Index(7), Term(4), Term(4)));
+  EXPECT_EQ(asked_.back().hole.last, Index(3));
+  repair_.OnAnswer(Has(Index(2), Index(3)));
+  ASSERT_TRUE(result_.has_value() && result_->ok());
+  EXPECT_FALSE((*result_)->never_committed);
+  EXPECT_EQ((*result_)->entries.size(), 2u);
+}
+
+// Of which terms they are isn't known: what is committed there is right.
+TEST_F(LogRepairTest, WithoutTermsOneIsAskedForThatIsCommitted) {
+  Fetch({Index(5), Index(8), Term(4), false}, Term(5));
+  repair_.OnAnswer(Lacks(Index(9), Term(5), Term(5)));
+  EXPECT_FALSE(result_.has_value());
+  EXPECT_EQ(asked_.back().hole.last, Index(5));
+  EXPECT_EQ(asked_.back().hole.last_term, Term());
+  repair_.OnAnswer(Lacks(Index(9), Term(5), Term(5)));
+  EXPECT_FALSE(result_.has_value());
+  EXPECT_EQ(asked_.back().to, kThree);
+  EXPECT_EQ(asked_.back().hole.last, Index(8));  // all of them again
+}
+
+TEST_F(LogRepairTest, ACommittedEntryOfALaterTermProvesIt) {
+  // 7 to 9 are of term 4.
+  Fetch({Index(6), Index(8), Term(), false}, Term(3));
+  repair_.OnAnswer(Has(Index(6), Index(8)));
+  ASSERT_TRUE(result_.has_value() && result_->ok());
+  EXPECT_FALSE((*result_)->never_committed);
+  EXPECT_EQ((*result_)->entries.size(), 1u);
+  Fetch({Index(7), Index(8), Term(), false}, Term(3));
+  repair_.OnAnswer(Has(Index(7), Index(8)));
+  ASSERT_TRUE(result_.has_value() && result_->ok());
+  EXPECT_TRUE((*result_)->never_committed);
+}
+
+// So many lack all of them, in later terms, that nobody else can commit them.
+TEST_F(LogRepairTest, AQuorumThatLacksThemProvesIt) {
+  const LogHole hole{Index(7), Index(9), Term(4), true};
+  Fetch(hole, Term(5));
+  repair_.OnAnswer(Lacks(Index(6), Term(3), Term(5)));  // not in a later term
+  repair_.OnAnswer(Lacks(Index(6), Term(3), Term(6)));
+  EXPECT_FALSE(result_.has_value());
+  NextTimeout();
+  repair_.OnAnswer(Lacks(Index(6), Term(3), Term()));  // not durably
+  EXPECT_FALSE(result_.has_value());
+  repair_.OnAnswer(Lacks(Index(6), Term(3), Term(6)));
+  EXPECT_FALSE(result_.has_value());
+  NextTimeout();
+  repair_.OnAnswer(Lacks(Index(6), Term(3), Term(6)));
+  ASSERT_TRUE(result_.has_value() && result_->ok());
+  EXPECT_TRUE((*result_)->never_committed);
+}
+
+// Those of one term are the same everywhere.
+TEST_F(LogRepairTest, WhoHasTheFirstOnesGivesThem) {
+  Fetch({Index(2), Index(6), Term(3), true}, Term(5));
+  repair_.OnAnswer(Lacks(Index(4), Term(3), Term(5)));
+  EXPECT_EQ(asked_.back().to, kTwo);
+  EXPECT_EQ(asked_.back().hole.last, Index(4));
+  repair_.OnAnswer(Has(Index(2), Index(4)));
+  ASSERT_TRUE(result_.has_value() && result_->ok());
+  EXPECT_EQ((*result_)->entries.size(), 3u);
+}
+
+TEST_F(LogRepairTest, ACheckpointComesInParts) {
+  const std::string bytes(1000, 'c');
+  const CheckpointId id{Index(8), 5, bytes.size(), Crc32c(bytes)};
+  Fetch({Index(2), Index(6), Term(3), true}, Term(5));
+  RepairAnswer answer = Answer(RepairOutcome::kCheckpoint);
+  answer.id = id;
+  repair_.OnAnswer(answer);
+  for (size_t at = 0; at < bytes.size(); at += 400) {
+    EXPECT_EQ(asked_.back().id, id);
+    EXPECT_EQ(asked_.back().at, at);
+    RepairAnswer part = Answer(RepairOutcome::kPart);
+    part.id = id;
+    part.at = at;
+    part.part = Buffer::Copy(absl::string_view(bytes).substr(at, 400));
+    repair_.OnAnswer(part);
+  }
+  EXPECT_EQ(checkpoint_, bytes);
+  EXPECT_FALSE(result_.has_value());
+  repair_.ReadAgain();
+  EXPECT_EQ(result_->status().code(), absl::StatusCode::kAborted);
+}
+
+TEST_F(LogRepairTest, WhoKnowsOfNobodyWaitsOrIsAlone) {
+  others_.clear();
+  Fetch({Index(2), Index(2), Term(3), true}, Term(5));
+  for (int i = 0; i < 100; ++i) NextTimeout();
+  EXPECT_FALSE(result_.has_value());
+  alone_ = true;
+  NextTimeout();
+  ASSERT_TRUE(result_.has_value());
+  EXPECT_EQ(result_->status().code(), absl::StatusCode::kDataLoss);
+  EXPECT_TRUE(asked_.empty());
+}
+
+}  // namespace
+}  // namespace holdfast
