@@ -17,9 +17,10 @@ constexpr int kAloneMax = 20;
 }  // namespace
 
 LogRepair::LogRepair(Loop* loop, uint64_t life, Duration timeout,
-                     Callbacks callbacks)
+                     uint64_t last_number, Callbacks callbacks)
     : loop_(loop), timeout_(timeout), callbacks_(std::move(callbacks)) {
   question_.life = life;
+  question_.number = last_number;
 }
 
 void LogRepair::Fetch(const LogHole& hole, Term term, Patience patience,
@@ -29,12 +30,13 @@ void LogRepair::Fetch(const LogHole& hole, Term term, Patience patience,
   checkpoint_only_ = false;
   patience_ = patience;
   done_ = std::move(done);
+  // What came the last time didn't fit.
+  const bool in_vain = hole_.first != Index(0) && hole.first <= hole_.first;
   hole_ = question_.hole = hole;
   question_.term = term_ = term;
   question_.id = CheckpointId();
   question_.at = 0;
   part_.clear();
-  lacking_.clear();
   if (hole.last != told_of_) {
     told_of_ = hole.last;
     callbacks_.log_line(absl::StrCat(
@@ -42,6 +44,10 @@ void LogRepair::Fetch(const LogHole& hole, Term term, Patience patience,
         " last=", hole.last.value(), " last_term=", hole.last_term.value()));
   }
   in_vain_ = 0;
+  if (in_vain) {
+    timer_ = loop_->After(timeout_, [this] { AskNext(); });
+    return;
+  }
   // Whoever had the ones before most likely has these.
   const std::vector<ServerId> others = callbacks_.others();
   if (!absl::c_linear_search(others, question_.to)) return AskNext();
@@ -91,8 +97,6 @@ void LogRepair::AskNext() {
     return Ask();
   }
   in_vain_ = 0;
-  if (patience_ == Patience::kEndless && !checkpoint_only_)
-    question_.term = term_ + 1;
   if (patience_ == Patience::kOnce) {
     return Finish(absl::UnavailableError(
         absl::StrCat("entries ", question_.hole.first.value(), " to ",
@@ -139,6 +143,13 @@ void LogRepair::OnAnswer(const RepairAnswer& answer) {
           mended.never_committed = mended.entries.empty();
           break;
         }
+        // Whatever its log has there now, it isn't these.
+        const Term term = entry.header.term;
+        if (hole.last_term > Term() &&
+            (term > hole.last_term ||
+             (entry.header.index == hole.last && term != hole.last_term))) {
+          return InVain("has other entries");
+        }
         mended.entries.push_back(entry);
       }
       if (mended.never_committed) ++stats_.never_committed;
@@ -176,11 +187,9 @@ bool LogRepair::IsNeverCommitted(const RepairAnswer& answer) {
   if (patience_ == Patience::kOnce || hole.last_term == Term()) {
     return false;
   }
-  // It says nothing of those before it.
-  if (LeaderLacked(answer)) return hole.first == hole.last;
-  if (answer.log_index >= hole.first || answer.term <= term_) return false;
-  lacking_.insert(answer.from);
-  return callbacks_.all_needed(lacking_);
+  // It says nothing of those before it, unless that log ends before them.
+  return LeaderLacked(answer) &&
+         (hole.first == hole.last || answer.log_index < hole.first);
 }
 
 bool LogRepair::LeaderLacked(const RepairAnswer& answer) const {

@@ -3,7 +3,6 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <set>
 #include <string>
 #include <vector>
 
@@ -28,16 +27,13 @@ namespace holdfast {
 // - with entries: those of that index and term are the same everywhere;
 // - or that it lacks them. If they were never committed, and can't be any more,
 //   they may be dropped; this server may have acknowledged them, in its own
-//   term or before. There are two proofs. One is an entry in that other
-//   server's log of a term later than that of the last of them, and not before
-//   this server's: the leader of that term lacked it, so it wasn't committed
-//   before (leader completeness), nor was the acknowledgement counted
-//   afterwards. That says nothing of those before it, which are asked for then.
-//   The other one is that so many servers lack all of them, and are in a later
-//   term than this server's, that the rest is no quorum: what was sent in this
-//   server's term or before, they refuse. A question carries this server's
-//   term, which brings the others there, and so those that they elect next;
-//   after a round in vain, the one after it.
+//   term or before. The proof is an entry in that other server's log of
+//   a term later than that of the last of them, and not before this server's:
+//   the leader of that term lacked it, so it wasn't committed before (leader
+//   completeness), nor was the acknowledgement counted afterwards. That says
+//   nothing of those before it, which are asked for then, unless that log ends
+//   before them. A question carries this server's term, which brings the others
+//   there, and so those that they elect next.
 // - or that they are behind its checkpoint, which this server takes in place of
 //   them.
 class LogRepair {
@@ -51,14 +47,13 @@ class LogRepair {
     // An intact one, by its id's checksum, as encoded, of that server.
     InlineFunction<void(const CheckpointId&, std::string bytes, ServerId from)>
         on_checkpoint;
-    // Whether the servers without these are no quorum.
-    InlineFunction<bool(const std::set<ServerId>&)> all_needed;
     InlineFunction<void(absl::string_view line)> log_line;
   };
 
-  // `life`: of this process, unlike any other's. Whoever is asked has `timeout`
-  // to answer.
-  LogRepair(Loop* loop, uint64_t life, Duration timeout, Callbacks callbacks);
+  // `life`: of this process, unlike any other's; `last_number`: of its last
+  // question. Whoever is asked has `timeout` to answer.
+  LogRepair(Loop* loop, uint64_t life, Duration timeout, uint64_t last_number,
+            Callbacks callbacks);
 
   enum class Patience {
     // Done when another server had some of them, or knows that they may go; or
@@ -82,7 +77,8 @@ class LogRepair {
   void Again();
   // It stands for the entries that were asked for: ABORTED.
   void ReadAgain();
-  const LogHole& hole() const { return question_.hole; }
+  const LogHole& hole() const { return hole_; }
+  uint64_t last_number() const { return question_.number; }
 
   struct Stats {
     uint64_t asked = 0;
@@ -119,10 +115,9 @@ class LogRepair {
   const Duration timeout_;
   Callbacks callbacks_;
   Patience patience_ = Patience::kEndless;
-  LogHole hole_;                // that Fetch was told of
-  RepairQuestion question_;     // the last one
-  Term term_;                   // this server's
-  std::set<ServerId> lacking_;  // all of it, in later terms
+  LogHole hole_;             // that Fetch was told of
+  RepairQuestion question_;  // the last one
+  Term term_;                // this server's
   ResultFn<Mended> done_;
   bool asking_ = false;
   bool checkpoint_only_ = false;

@@ -1,7 +1,6 @@
 #include "engine/node/log_repair.h"
 
 #include <optional>
-#include <set>
 #include <string>
 #include <utility>
 #include <vector>
@@ -65,19 +64,14 @@ class LogRepairTest : public testing::Test {
   std::vector<RepairQuestion> asked_;
   std::optional<absl::StatusOr<Mended>> result_;
   std::string checkpoint_;
-  size_t needed_ = 2;  // so many without them are too many
   LogRepair repair_{
-      &loop_, 77, kTimeout,
+      &loop_, 77, kTimeout, 0,
       LogRepair::Callbacks{
           .others = [this] { return others_; },
           .may_be_alone = [this] { return alone_; },
           .send = [this](const RepairQuestion& q) { asked_.push_back(q); },
           .on_checkpoint = [this](const CheckpointId&, std::string bytes,
                                   ServerId) { checkpoint_ = std::move(bytes); },
-          .all_needed =
-              [this](const std::set<ServerId>& without) {
-                return without.size() >= needed_;
-              },
           .log_line = [](absl::string_view) {}}};
 };
 
@@ -120,8 +114,6 @@ TEST_F(LogRepairTest, EndlessPatienceAsksAgain) {
       repair_.OnAnswer(Answer(RepairOutcome::kUnreadable));
     }
     NextTimeout();
-    // The others are brought to a term in which nothing of before is taken.
-    EXPECT_EQ(asked_.back().term, Term(6));
   }
   EXPECT_FALSE(result_.has_value());
 }
@@ -183,22 +175,35 @@ TEST_F(LogRepairTest, ACommittedEntryOfALaterTermProvesIt) {
   EXPECT_TRUE((*result_)->never_committed);
 }
 
-// So many lack all of them, in later terms, that nobody else can commit them.
-TEST_F(LogRepairTest, AQuorumThatLacksThemProvesIt) {
-  const LogHole hole{Index(7), Index(9), Term(4), true};
-  Fetch(hole, Term(5));
-  repair_.OnAnswer(Lacks(Index(6), Term(3), Term(5)));  // not in a later term
-  repair_.OnAnswer(Lacks(Index(6), Term(3), Term(6)));
+// The leader of that term had nothing from there on.
+TEST_F(LogRepairTest, ALogThatEndsBeforeThemProvesItForAll) {
+  Fetch({Index(7), Index(9), Term(4), false}, Term(5));
+  repair_.OnAnswer(Lacks(Index(6), Term(3), Term(9)));  // it may be behind
   EXPECT_FALSE(result_.has_value());
-  NextTimeout();
-  repair_.OnAnswer(Lacks(Index(6), Term(3), Term()));  // not durably
-  EXPECT_FALSE(result_.has_value());
-  repair_.OnAnswer(Lacks(Index(6), Term(3), Term(6)));
-  EXPECT_FALSE(result_.has_value());
-  NextTimeout();
-  repair_.OnAnswer(Lacks(Index(6), Term(3), Term(6)));
+  repair_.OnAnswer(Lacks(Index(6), Term(5), Term(5)));
   ASSERT_TRUE(result_.has_value() && result_->ok());
   EXPECT_TRUE((*result_)->never_committed);
+}
+
+// Nor is what has another term at the hole's end, or within it.
+TEST_F(LogRepairTest, EntriesOfOtherTermsAreNotTaken) {
+  Fetch({Index(5), Index(6), Term(2), false}, Term(5));
+  repair_.OnAnswer(Has(Index(5), Index(6)));
+  EXPECT_FALSE(result_.has_value());
+  repair_.OnAnswer(Has(Index(5), Index(5)));
+  EXPECT_FALSE(result_.has_value());
+}
+
+// What came didn't fit: it is another one's turn, after a while.
+TEST_F(LogRepairTest, WhatDidNotFitIsNotAskedForAtOnce) {
+  Fetch({Index(2), Index(3), Term(3), true}, Term(5));
+  repair_.OnAnswer(Has(Index(2), Index(3)));
+  const size_t asked = asked_.size();
+  Fetch({Index(1), Index(3), Term(3), true}, Term(5));
+  EXPECT_EQ(asked_.size(), asked);
+  NextTimeout();
+  EXPECT_EQ(asked_.size(), asked + 1);
+  EXPECT_EQ(asked_.back().to, kThree);
 }
 
 // Those of one term are the same everywhere.

@@ -375,6 +375,7 @@ class Node : private Membership::Host {
   // While the log is opened and damaged; later, once something was found to be.
   std::unique_ptr<LogRepair> repair_;
   LogRepair::Stats repair_stats_;
+  uint64_t repair_number_ = 0;
   bool without_resume_ = false;  // the last one leads nowhere
   // Whom it may ask, if the log doesn't say: by a resume point that wasn't
   // taken, or because they have dialled.

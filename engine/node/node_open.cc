@@ -122,6 +122,8 @@ void Node::OnWalOpen(absl::Status opened) {
     if (repair_ == nullptr && !BeginRepair().ok()) return fail(opened);
     return repair_->FetchCheckpoint(checkpoint_damaged_to_, fail);
   }
+  // Those that it talked to meanwhile are judged by what the log says now.
+  if (repair_ != nullptr) peers_.DropStreams();
   EndRepair();
   if (!opened.ok()) return FinishOpen(std::move(opened));
   if (!replay_error_.ok()) return FinishOpen(replay_error_);
@@ -203,6 +205,8 @@ void Node::Serve() {
 }
 
 void Node::FinishOpen(absl::Status status) {
+  // Nobody may make it a server of a cluster any more.
+  if (!status.ok()) stopped_ = true;
   DoneFn done = std::move(open_done_);
   // Later: this may run within a completion of the startup's own, and `done`
   // may destroy this object.
@@ -243,6 +247,11 @@ HelloVerdict Node::JudgeHello(const Hello& hello) {
   }
   if (hello.kind == StreamKind::kClient) return own;
   const Configuration* known = known_configuration();
+  if (!formed() && known != nullptr && known != heard_of_.get()) {
+    const Trail& trail = recovered_.trail;
+    own.configuration_index =
+        trail.ConfigurationAtOrBelow(trail.last_index()).index;
+  }
   if (known == nullptr) {
     if (MayBelong(hello.server_id, hello.cluster_id)) return own;
     // This server's log, which would say who the others are, is damaged.

@@ -8,7 +8,6 @@
 #include "absl/strings/str_cat.h"
 #include "engine/base/check.h"
 #include "engine/node/node.h"
-#include "engine/raft/quorum.h"
 
 namespace holdfast {
 namespace {
@@ -60,6 +59,7 @@ std::vector<ServerId> Node::OthersThatMayHelp() const {
 absl::Status Node::BeginRepair() {
   repair_ = std::make_unique<LogRepair>(
       env_.loop, identity_.lives.front(), options_.raft.election_timeout_max,
+      repair_number_,
       LogRepair::Callbacks{
           .others = [this] { return OthersThatMayHelp(); },
           .may_be_alone =
@@ -77,14 +77,6 @@ absl::Status Node::BeginRepair() {
           .on_checkpoint =
               [this](const CheckpointId& id, std::string bytes, ServerId from) {
                 OnRepairCheckpoint(id, bytes, from);
-              },
-          .all_needed =
-              [this](const std::set<ServerId>& without) {
-                const Configuration* known = known_configuration();
-                return known != nullptr &&
-                       QuorumValue(*known, [&](ServerId id) -> uint64_t {
-                         return without.contains(id) ? 0 : 1;
-                       }) == 0;
               },
           .log_line = [this](absl::string_view line) { LogLine(line); }});
   absl::Status begun;
@@ -116,6 +108,7 @@ void Node::EndRepair() {
   // Not within its own callback.
   if (repair_ == nullptr) return;
   repair_stats_ = repair_->stats();
+  repair_number_ = repair_->last_number();
   env_.loop->Post(
       scope_.Wrap([done = std::shared_ptr<LogRepair>(std::move(repair_))] {}));
 }

@@ -150,6 +150,12 @@ void Peers::OnRaftStream(InboundStream inbound) {
        .on_written = nullptr});
 }
 
+void Peers::DropStreams() {
+  links_.clear();
+  members_.clear();
+  inbound_.clear();
+}
+
 void Peers::LinkBack(const Hello& hello) {
   if (hello.address.empty()) return;
   auto it = links_.find(hello.server_id);

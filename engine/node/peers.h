@@ -61,6 +61,9 @@ class Peers {
   // Keeps links to these servers (self is left out), and to those that have a
   // stream to this one: they may know of a later configuration.
   void SetMembers(const std::vector<Member>& members, DrawKey key);
+  // Ends all streams, as if they had been lost, but tells nobody. Not from
+  // within a stream's own callback. SetMembers dials again.
+  void DropStreams();
   // Closes the port and all streams.
   void Close();
 

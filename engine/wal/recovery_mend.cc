@@ -205,7 +205,7 @@ void WalRecovery::OnMended(size_t i, const LogHole& hole,
     }
     return FillHole(i);
   }
-  if (hole.last <= result_.commit) {
+  if (hole.first <= std::max(result_.commit, salvage_->commit())) {
     return Finish(WalRot(candidates_[i].id, 0,
                          absl::StrCat("entry ", hole.last.value(),
                                       ", which was committed, is damaged, and "
@@ -276,10 +276,11 @@ void WalRecovery::ReadPassed(Index first, size_t max_bytes,
   const LogSegment* s = FindPassed(first);
   CHECK(s != nullptr);
   // Those before it may be damaged, which nobody looked at.
-  auto on_read = [id = s->id(), first, max_bytes, done = std::move(done)](
-                     absl::StatusOr<Buffer> bytes) mutable {
+  auto on_read = [id = s->id(), first, last = s->last(), max_bytes,
+                  done =
+                      std::move(done)](absl::StatusOr<Buffer> bytes) mutable {
     if (!bytes.ok()) return done(bytes.status());
-    std::vector<Entry> entries = FindWhole(*bytes, id, first, max_bytes);
+    std::vector<Entry> entries = FindWhole(*bytes, id, first, last, max_bytes);
     if (!entries.empty()) return done(std::move(entries));
     done(absl::DataLossError(
         absl::StrCat("entry ", first.value(), " is damaged here")));
@@ -304,9 +305,6 @@ void WalRecovery::MendEnd() {
   ReadTerm(i);
 }
 
-Index WalRecovery::known_commit() const {
-  const Index salvaged = salvage_ == nullptr ? Index() : salvage_->commit();
-  return std::max(result_.commit, salvaged);
-}
+Index WalRecovery::known_commit() const { return result_.commit; }
 
 }  // namespace holdfast

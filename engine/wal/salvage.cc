@@ -65,7 +65,7 @@ std::optional<SegmentEnd> FindBeginning(absl::string_view bytes, uint64_t id) {
 }
 
 std::vector<Entry> FindWhole(const Buffer& bytes, uint64_t id, Index first,
-                             size_t max_bytes) {
+                             Index last, size_t max_bytes) {
   std::vector<Entry> entries;
   size_t taken = 0;
   uint64_t at = kSegmentHeaderBytes;
@@ -76,7 +76,7 @@ std::vector<Entry> FindWhole(const Buffer& bytes, uint64_t id, Index first,
     if (h.kind != FrameKind::kEntry || h.index < first) continue;
     std::optional<Entry> entry = EntryOf(bytes, *frame);
     if (!entry.has_value() || h.index != first + entries.size() ||
-        taken >= max_bytes) {
+        h.index > last || taken >= max_bytes) {
       break;
     }
     taken += EntryBytes(*entry);

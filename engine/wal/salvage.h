@@ -60,11 +60,11 @@ std::optional<SegmentEnd> FindMarkedEnd(absl::string_view bytes, uint64_t id,
 // term.
 std::optional<SegmentEnd> FindBeginning(absl::string_view bytes, uint64_t id);
 
-// Entries from `first` on, about max_bytes, that are whole by their own
+// Entries from `first` to `last`, about max_bytes, that are whole by their own
 // checksums, wherever they stand in a segment: for another server, which knows
 // by the log's chained hash whether they are the right ones.
 std::vector<Entry> FindWhole(const Buffer& bytes, uint64_t id, Index first,
-                             size_t max_bytes);
+                             Index last, size_t max_bytes);
 
 // What can be had of a damaged segment: the entries that are whole by their own
 // checksums, wherever they stand in the file, in the log's order as its chained

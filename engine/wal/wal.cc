@@ -63,7 +63,7 @@ void Wal::Recover(const LogPoint& base, const WalResume& resume,
 }
 
 bool Wal::HasWhileMending(Index index, Term term) const {
-  CHECK(recovery_ != nullptr);
+  if (recovery_ == nullptr) return false;
   const absl::Span<const Entry> mended = recovery_->mended();
   if (term == Term()) return index <= recovery_->known_commit();
   return !mended.empty() && mended.front().header.index <= index &&
@@ -73,16 +73,17 @@ bool Wal::HasWhileMending(Index index, Term term) const {
 
 void Wal::ReadWhileMending(Index first, size_t max_bytes,
                            ResultFn<std::vector<Entry>> done) {
-  CHECK(recovery_ != nullptr);
   std::vector<Entry> entries;
   size_t bytes = 0;
-  for (const Entry& entry : recovery_->mended()) {
+  absl::Span<const Entry> mended;
+  if (recovery_ != nullptr) mended = recovery_->mended();
+  for (const Entry& entry : mended) {
     if (entry.header.index < first || bytes >= max_bytes) continue;
     if (entry.header.index > first && entries.empty()) break;
     bytes += EntryBytes(entry);
     entries.push_back(entry);
   }
-  if (entries.empty() && recovery_->HasPassed(first)) {
+  if (entries.empty() && recovery_ != nullptr && recovery_->HasPassed(first)) {
     return recovery_->ReadPassed(first, max_bytes, std::move(done));
   }
   absl::StatusOr<std::vector<Entry>> result = std::move(entries);
@@ -134,6 +135,7 @@ void Wal::Write(WalWrite write, Index commit) {
 
 void Wal::Pump() {
   if (busy_ || failed_) return;
+  MendNext();
   if (queue_.empty()) return ArmMark();
   switch (queue_.front().kind) {
     case Item::Kind::kHardState:

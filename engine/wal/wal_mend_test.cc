@@ -358,6 +358,7 @@ TEST_F(WalMendTest, ReadingWithoutHelp) {
 
 // What was never committed may be gone everywhere: the log ends before it then.
 TEST_F(WalMendTest, WhatWasNeverCommittedIsDropped) {
+  int dropped = 0;
   for (const NamedFile& file : segments_) {
     const size_t used = file.bytes.find_last_not_of('\0') + 1;
     for (size_t at = kSegmentHeaderBytes; at < used; at += 100) {
@@ -371,8 +372,12 @@ TEST_F(WalMendTest, WhatWasNeverCommittedIsDropped) {
         first = hole.first;
         done(Mended{.entries = {}, .never_committed = true});
       });
-      ASSERT_TRUE(after.Open().ok());
+      const absl::Status opened = after.Open();
+      // Never what frames call committed, whatever others say.
+      if (absl::IsDataLoss(opened)) continue;
+      ASSERT_TRUE(opened.ok()) << opened;
       if (first == Index()) continue;
+      ++dropped;
       std::vector<Entry> before = run_.log();
       before.resize(first.value() - 1);
       ASSERT_TRUE(SameEntries(after.recovered(), before));
@@ -384,6 +389,7 @@ TEST_F(WalMendTest, WhatWasNeverCommittedIsDropped) {
       ASSERT_EQ(again.WhyNotOf(after.Outcomes()), "");
     }
   }
+  EXPECT_GT(dropped, 3);
 }
 
 // Others' bytes aren't taken on trust.

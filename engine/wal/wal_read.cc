@@ -108,7 +108,7 @@ void Wal::FindWholeOnes(ReadJob job) {
     loop_->Post([file = std::move(file), other = std::move(job->file)] {});
     if (!bytes.ok()) return job->done(bytes.status());
     std::vector<Entry> entries =
-        FindWhole(*bytes, job->segment, job->first, job->max_bytes);
+        FindWhole(*bytes, job->segment, job->first, job->last, job->max_bytes);
     if (!entries.empty()) return job->done(std::move(entries));
     job->done(absl::DataLossError(
         absl::StrCat("entry ", job->first.value(), " is damaged here")));
@@ -181,6 +181,10 @@ void Wal::OnMendRead(absl::StatusOr<Buffer> bytes) {
   const LogSegment* segment = Find(*mending_);
   if (segment == nullptr || segment->last() < segment->first()) {
     return EndMending(absl::OkStatus());
+  }
+  if (segment->last() <= base_.index) {
+    return EndMending(absl::UnavailableError(
+        "entries here are damaged, and a checkpoint stands for them"));
   }
   const bool is_last = segment == &segments_.back();
   const Term last_term =
