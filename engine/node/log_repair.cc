@@ -34,9 +34,7 @@ void LogRepair::Fetch(const LogHole& hole, Term term, Patience patience,
   const bool in_vain = hole_.first != Index(0) && hole.first <= hole_.first;
   hole_ = question_.hole = hole;
   question_.term = term_ = term;
-  question_.id = CheckpointId();
-  question_.at = 0;
-  part_.clear();
+  AskForParts(CheckpointId());
   if (hole.last != told_of_) {
     told_of_ = hole.last;
     callbacks_.log_line(absl::StrCat(
@@ -79,9 +77,7 @@ void LogRepair::ReadAgain() {
 
 void LogRepair::AskNext() {
   question_.hole = hole_;
-  question_.id = CheckpointId();
-  question_.at = 0;
-  part_.clear();
+  AskForParts(CheckpointId());
   const std::vector<ServerId> others = callbacks_.others();
   if (others.empty()) {
     // It has to hear of one first.
@@ -108,6 +104,12 @@ void LogRepair::AskNext() {
       " last=", question_.hole.last.value(), " answers=\"", answers_, "\""));
   answers_.clear();
   timer_ = loop_->After(timeout_, [this] { AskNext(); });
+}
+
+void LogRepair::AskForParts(const CheckpointId& id) {
+  question_.id = id;
+  question_.at = 0;
+  part_.clear();
 }
 
 void LogRepair::Ask() {
@@ -173,9 +175,7 @@ void LogRepair::OnAnswer(const RepairAnswer& answer) {
       if (answer.id.bytes == 0 || answer.id.index < hole.first) {
         return InVain("begins behind them");
       }
-      question_.id = answer.id;
-      question_.at = 0;
-      part_.clear();
+      AskForParts(answer.id);
       return Ask();
     case RepairOutcome::kPart:
       return OnPart(answer);

@@ -100,6 +100,9 @@ class LogRepair {
 
  private:
   void AskNext();
+  // The next questions are for that checkpoint, from its beginning; without
+  // bytes: for none.
+  void AskForParts(const CheckpointId& id);
   void Ask();
   // `what` the one that was asked last says.
   void InVain(absl::string_view what);

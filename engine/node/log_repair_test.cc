@@ -41,11 +41,10 @@ class LogRepairTest : public testing::Test {
     answer.outcome = outcome;
     return answer;
   }
-  RepairAnswer Lacks(Index log_index, Term log_term, Term term) const {
+  RepairAnswer Lacks(Index log_index, Term log_term) const {
     RepairAnswer answer = Answer(RepairOutcome::kLacks);
     answer.log_index = log_index;
     answer.log_term = log_term;
-    answer.term = term;
     return answer;
   }
   RepairAnswer Has(Index first, Index last) const {
@@ -123,13 +122,13 @@ TEST_F(LogRepairTest, ALaterTermProvesThatAnEntryMayGo) {
   const LogHole hole{Index(6), Index(6), Term(3), true};
   // Not in this server's term: it may have acknowledged the entry in that.
   Fetch(hole, Term(5));
-  repair_.OnAnswer(Lacks(Index(8), Term(4), Term(5)));
+  repair_.OnAnswer(Lacks(Index(8), Term(4)));
   EXPECT_FALSE(result_.has_value());
   // Nor by an entry of its own term.
-  repair_.OnAnswer(Lacks(Index(5), Term(3), Term(9)));
+  repair_.OnAnswer(Lacks(Index(5), Term(3)));
   EXPECT_FALSE(result_.has_value());
   NextTimeout();
-  repair_.OnAnswer(Lacks(Index(5), Term(5), Term(5)));
+  repair_.OnAnswer(Lacks(Index(5), Term(5)));
   ASSERT_TRUE(result_.has_value() && result_->ok());
   EXPECT_TRUE((*result_)->never_committed);
 }
@@ -137,11 +136,11 @@ TEST_F(LogRepairTest, ALaterTermProvesThatAnEntryMayGo) {
 // It says nothing of the entries before that one.
 TEST_F(LogRepairTest, TheOnesBeforeItAreAskedForFirst) {
   Fetch({Index(2), Index(6), Term(3), true}, Term(4));
-  repair_.OnAnswer(Lacks(Index(7), Term(4), Term(4)));
+  repair_.OnAnswer(Lacks(Index(7), Term(4)));
   EXPECT_FALSE(result_.has_value());
   EXPECT_EQ(asked_.back().hole.first, Index(2));
   EXPECT_EQ(asked_.back().hole.last, Index(4));
-  repair_.OnAnswer(Lacks(Index(7), Term(4), Term(4)));
+  repair_.OnAnswer(Lacks(Index(7), Term(4)));
   EXPECT_EQ(asked_.back().hole.last, Index(3));
   repair_.OnAnswer(Has(Index(2), Index(3)));
   ASSERT_TRUE(result_.has_value() && result_->ok());
@@ -152,11 +151,11 @@ TEST_F(LogRepairTest, TheOnesBeforeItAreAskedForFirst) {
 // Of which terms they are isn't known: what is committed there is right.
 TEST_F(LogRepairTest, WithoutTermsOneIsAskedForThatIsCommitted) {
   Fetch({Index(5), Index(8), Term(4), false}, Term(5));
-  repair_.OnAnswer(Lacks(Index(9), Term(5), Term(5)));
+  repair_.OnAnswer(Lacks(Index(9), Term(5)));
   EXPECT_FALSE(result_.has_value());
   EXPECT_EQ(asked_.back().hole.last, Index(5));
   EXPECT_EQ(asked_.back().hole.last_term, Term());
-  repair_.OnAnswer(Lacks(Index(9), Term(5), Term(5)));
+  repair_.OnAnswer(Lacks(Index(9), Term(5)));
   EXPECT_FALSE(result_.has_value());
   EXPECT_EQ(asked_.back().to, kThree);
   EXPECT_EQ(asked_.back().hole.last, Index(8));  // all of them again
@@ -178,9 +177,9 @@ TEST_F(LogRepairTest, ACommittedEntryOfALaterTermProvesIt) {
 // The leader of that term had nothing from there on.
 TEST_F(LogRepairTest, ALogThatEndsBeforeThemProvesItForAll) {
   Fetch({Index(7), Index(9), Term(4), false}, Term(5));
-  repair_.OnAnswer(Lacks(Index(6), Term(3), Term(9)));  // it may be behind
+  repair_.OnAnswer(Lacks(Index(6), Term(3)));  // it may be behind
   EXPECT_FALSE(result_.has_value());
-  repair_.OnAnswer(Lacks(Index(6), Term(5), Term(5)));
+  repair_.OnAnswer(Lacks(Index(6), Term(5)));
   ASSERT_TRUE(result_.has_value() && result_->ok());
   EXPECT_TRUE((*result_)->never_committed);
 }
@@ -209,7 +208,7 @@ TEST_F(LogRepairTest, WhatDidNotFitIsNotAskedForAtOnce) {
 // Those of one term are the same everywhere.
 TEST_F(LogRepairTest, WhoHasTheFirstOnesGivesThem) {
   Fetch({Index(2), Index(6), Term(3), true}, Term(5));
-  repair_.OnAnswer(Lacks(Index(4), Term(3), Term(5)));
+  repair_.OnAnswer(Lacks(Index(4), Term(3)));
   EXPECT_EQ(asked_.back().to, kTwo);
   EXPECT_EQ(asked_.back().hole.last, Index(4));
   repair_.OnAnswer(Has(Index(2), Index(4)));

@@ -241,7 +241,6 @@ void Node::OnRepairQuestion(const RepairQuestion& question) {
   const Trail& trail = core_->trail();
   answer.log_index = trail.last_index();
   answer.log_term = trail.last_term();
-  if (core_->hard_state_durable()) answer.term = core_->term();
   if (hole.first <= trail.base_index()) {
     return AnswerWithCheckpoint(question, std::move(answer));
   }

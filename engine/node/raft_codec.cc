@@ -229,21 +229,36 @@ absl::StatusOr<CheckpointAnswer> DecodeCheckpointAnswer(
 
 // --- Followers' reads
 
+namespace {
+
+// Questions and their answers share these fields, by name.
+template <typename Proto, typename Value>
+void SetAsked(const Value& value, Proto* proto) {
+  proto->set_from(value.from.value());
+  proto->set_to(value.to.value());
+  proto->set_life(value.life);
+  proto->set_number(value.number);
+}
+
+template <typename Proto, typename Value>
+void GetAsked(const Proto& proto, Value* value) {
+  value->from = ServerId(proto.from());
+  value->to = ServerId(proto.to());
+  value->life = proto.life();
+  value->number = proto.number();
+}
+
+}  // namespace
+
 std::string EncodeReadIndexQuestion(const ReadIndexQuestion& question) {
   wire::ReadIndexQuestion proto;
-  proto.set_from(question.from.value());
-  proto.set_to(question.to.value());
-  proto.set_life(question.life);
-  proto.set_number(question.number);
+  SetAsked(question, &proto);
   return proto.SerializeAsString();
 }
 
 std::string EncodeReadIndexAnswer(const ReadIndexAnswer& answer) {
   wire::ReadIndexAnswer proto;
-  proto.set_from(answer.from.value());
-  proto.set_to(answer.to.value());
-  proto.set_life(answer.life);
-  proto.set_number(answer.number);
+  SetAsked(answer, &proto);
   proto.set_index(answer.index.value());
   return proto.SerializeAsString();
 }
@@ -254,10 +269,9 @@ absl::StatusOr<ReadIndexQuestion> DecodeReadIndexQuestion(
   if (!proto.ParseFromArray(header.data(), static_cast<int>(header.size()))) {
     return absl::InvalidArgumentError("read index: can't be read");
   }
-  return ReadIndexQuestion{.from = ServerId(proto.from()),
-                           .to = ServerId(proto.to()),
-                           .life = proto.life(),
-                           .number = proto.number()};
+  ReadIndexQuestion question;
+  GetAsked(proto, &question);
+  return question;
 }
 
 absl::StatusOr<ReadIndexAnswer> DecodeReadIndexAnswer(
@@ -266,11 +280,10 @@ absl::StatusOr<ReadIndexAnswer> DecodeReadIndexAnswer(
   if (!proto.ParseFromArray(header.data(), static_cast<int>(header.size()))) {
     return absl::InvalidArgumentError("read index: can't be read");
   }
-  return ReadIndexAnswer{.from = ServerId(proto.from()),
-                         .to = ServerId(proto.to()),
-                         .life = proto.life(),
-                         .number = proto.number(),
-                         .index = Index(proto.index())};
+  ReadIndexAnswer answer;
+  GetAsked(proto, &answer);
+  answer.index = Index(proto.index());
+  return answer;
 }
 
 // --- Damaged entries
@@ -304,10 +317,7 @@ absl::Status GetPart(const wire::CheckpointPart& proto, CheckpointId* id,
 
 std::string EncodeRepairQuestion(const RepairQuestion& question) {
   wire::RepairQuestion proto;
-  proto.set_from(question.from.value());
-  proto.set_to(question.to.value());
-  proto.set_life(question.life);
-  proto.set_number(question.number);
+  SetAsked(question, &proto);
   proto.set_term(question.term.value());
   proto.set_first(question.hole.first.value());
   proto.set_last(question.hole.last.value());
@@ -320,15 +330,11 @@ std::string EncodeRepairQuestion(const RepairQuestion& question) {
 
 std::string EncodeRepairAnswer(const RepairAnswer& answer) {
   wire::RepairAnswer proto;
-  proto.set_from(answer.from.value());
-  proto.set_to(answer.to.value());
-  proto.set_life(answer.life);
-  proto.set_number(answer.number);
+  SetAsked(answer, &proto);
   proto.set_outcome(static_cast<uint32_t>(answer.outcome));
   proto.set_entry_count(static_cast<uint32_t>(answer.entries.size()));
   proto.set_log_index(answer.log_index.value());
   proto.set_log_term(answer.log_term.value());
-  proto.set_term(answer.term.value());
   if (answer.id.bytes > 0) {
     SetPart(answer.id, answer.at, proto.mutable_part_of());
   }
@@ -341,14 +347,12 @@ absl::StatusOr<RepairQuestion> DecodeRepairQuestion(absl::string_view header) {
       proto.first() == 0 || proto.first() > proto.last()) {
     return absl::InvalidArgumentError("repair: not a question");
   }
-  RepairQuestion question{.from = ServerId(proto.from()),
-                          .to = ServerId(proto.to()),
-                          .life = proto.life(),
-                          .number = proto.number(),
-                          .term = Term(proto.term()),
-                          .hole = {.first = Index(proto.first()),
-                                   .last = Index(proto.last()),
-                                   .last_term = Term(proto.last_term())}};
+  RepairQuestion question;
+  GetAsked(proto, &question);
+  question.term = Term(proto.term());
+  question.hole.first = Index(proto.first());
+  question.hole.last = Index(proto.last());
+  question.hole.last_term = Term(proto.last_term());
   absl::Status part = GetPart(proto.part_of(), &question.id, &question.at);
   if (!part.ok()) return part;
   return question;
@@ -361,14 +365,11 @@ absl::StatusOr<RepairAnswer> DecodeRepairAnswer(absl::string_view header,
       proto.outcome() < 1 || proto.outcome() > 5) {
     return absl::InvalidArgumentError("repair: not an answer");
   }
-  RepairAnswer answer{.from = ServerId(proto.from()),
-                      .to = ServerId(proto.to()),
-                      .life = proto.life(),
-                      .number = proto.number(),
-                      .outcome = static_cast<RepairOutcome>(proto.outcome()),
-                      .log_index = Index(proto.log_index()),
-                      .log_term = Term(proto.log_term()),
-                      .term = Term(proto.term())};
+  RepairAnswer answer;
+  GetAsked(proto, &answer);
+  answer.outcome = static_cast<RepairOutcome>(proto.outcome());
+  answer.log_index = Index(proto.log_index());
+  answer.log_term = Term(proto.log_term());
   absl::Status part = GetPart(proto.part_of(), &answer.id, &answer.at);
   if (!part.ok()) return part;
   if (answer.outcome == RepairOutcome::kPart) {

@@ -132,7 +132,6 @@ struct RepairAnswer {
   RepairOutcome outcome = RepairOutcome::kUnreadable;
   Index log_index;  // of its last entry
   Term log_term;
-  Term term;  // which it is in, durably; 0: not yet
   CheckpointId id;
   uint64_t at = 0;
   std::vector<Entry> entries;  // share the payload's bytes

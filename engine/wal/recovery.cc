@@ -337,7 +337,7 @@ absl::Status WalRecovery::TakeEntries(const Candidate& c,
   LogSegment segment(*c.header, c.file);
   uint64_t end = kSegmentHeaderBytes;
   for (const FoundFrame& frame : scan.frames) {
-    uint64_t after = frame.position + FrameBytes(frame.header.body_size);
+    uint64_t after = frame.end();
     if (frame.header.kind == FrameKind::kMark) {
       NoteCommit(frame.header.commit);
       // Marks stay: they tell damage from a torn tail.

@@ -90,7 +90,7 @@ class WalRecovery {
   // the segment that is being mended, as far as it is known to be whole.
   absl::Span<const Entry> mended() const;
   // Up to where the log is known to be committed, likewise.
-  Index known_commit() const;
+  Index known_commit() const { return result_.commit; }
   // Whether it stands in a segment that recovery has passed.
   bool HasPassed(Index index) const { return FindPassed(index) != nullptr; }
   // At least one entry from `first` on, and about max_bytes, of such a segment.

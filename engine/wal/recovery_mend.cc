@@ -280,10 +280,7 @@ void WalRecovery::ReadPassed(Index first, size_t max_bytes,
                   done =
                       std::move(done)](absl::StatusOr<Buffer> bytes) mutable {
     if (!bytes.ok()) return done(bytes.status());
-    std::vector<Entry> entries = FindWhole(*bytes, id, first, last, max_bytes);
-    if (!entries.empty()) return done(std::move(entries));
-    done(absl::DataLossError(
-        absl::StrCat("entry ", first.value(), " is damaged here")));
+    done(FindWhole(*bytes, id, first, last, max_bytes));
   };
   s->file()->Read(0, s->end(), std::move(on_read));
 }
@@ -304,7 +301,5 @@ void WalRecovery::MendEnd() {
   CHECK(salvage_->Fill(std::exchange(tail_, {})).ok());
   ReadTerm(i);
 }
-
-Index WalRecovery::known_commit() const { return result_.commit; }
 
 }  // namespace holdfast

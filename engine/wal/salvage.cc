@@ -41,7 +41,7 @@ std::optional<SegmentEnd> FindMarkedEnd(absl::string_view bytes, uint64_t id,
   uint64_t at = kSegmentHeaderBytes;
   while (std::optional<FoundFrame> frame = NextFrameHeader(bytes, at, id)) {
     if (frame->position >= marked_to) return Before(frame->header);
-    at = frame->position + FrameBytes(frame->header.body_size);
+    at = frame->end();
   }
   return std::nullopt;
 }
@@ -50,7 +50,7 @@ std::optional<SegmentEnd> FindBeginning(absl::string_view bytes, uint64_t id) {
   uint64_t at = kSegmentHeaderBytes;
   while (std::optional<FoundFrame> frame = NextFrameHeader(bytes, at, id)) {
     if (frame->position == kSegmentHeaderBytes) return Before(frame->header);
-    at = frame->position + FrameBytes(frame->header.body_size);
+    at = frame->end();
     if (frame->header.kind != FrameKind::kMark) continue;
     // A mark has the terms of all entries from the first one on.
     absl::StatusOr<std::vector<TermRun>> runs = DecodeTermRuns(bytes.substr(
@@ -64,15 +64,16 @@ std::optional<SegmentEnd> FindBeginning(absl::string_view bytes, uint64_t id) {
   return std::nullopt;
 }
 
-std::vector<Entry> FindWhole(const Buffer& bytes, uint64_t id, Index first,
-                             Index last, size_t max_bytes) {
+absl::StatusOr<std::vector<Entry>> FindWhole(const Buffer& bytes, uint64_t id,
+                                             Index first, Index last,
+                                             size_t max_bytes) {
   std::vector<Entry> entries;
   size_t taken = 0;
   uint64_t at = kSegmentHeaderBytes;
   while (std::optional<FoundFrame> frame =
              NextFrameHeader(bytes.view(), at, id)) {
     const LogFrameHeader& h = frame->header;
-    at = frame->position + FrameBytes(h.body_size);
+    at = frame->end();
     if (h.kind != FrameKind::kEntry || h.index < first) continue;
     std::optional<Entry> entry = EntryOf(bytes, *frame);
     if (!entry.has_value() || h.index != first + entries.size() ||
@@ -81,6 +82,10 @@ std::vector<Entry> FindWhole(const Buffer& bytes, uint64_t id, Index first,
     }
     taken += EntryBytes(*entry);
     entries.push_back(*std::move(entry));
+  }
+  if (entries.empty()) {
+    return absl::DataLossError(
+        absl::StrCat("entry ", first.value(), " is damaged here"));
   }
   return entries;
 }
@@ -99,7 +104,7 @@ void SegmentSalvage::Find(const Buffer& bytes) {
              NextFrameHeader(bytes.view(), at, header_.id)) {
     const LogFrameHeader& h = frame->header;
     const bool adjacent = frame->position == at && seed.has_value();
-    at = frame->position + FrameBytes(h.body_size);
+    at = frame->end();
     commit_ = std::max(commit_, h.commit);
     if (h.kind == FrameKind::kEntry) {
       std::optional<Entry> entry = EntryOf(bytes, *frame);

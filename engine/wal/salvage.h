@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "absl/status/status.h"
+#include "absl/status/statusor.h"
 #include "engine/base/buffer.h"
 #include "engine/base/inline_function.h"
 #include "engine/base/types.h"
@@ -62,9 +63,11 @@ std::optional<SegmentEnd> FindBeginning(absl::string_view bytes, uint64_t id);
 
 // Entries from `first` to `last`, about max_bytes, that are whole by their own
 // checksums, wherever they stand in a segment: for another server, which knows
-// by the log's chained hash whether they are the right ones.
-std::vector<Entry> FindWhole(const Buffer& bytes, uint64_t id, Index first,
-                             Index last, size_t max_bytes);
+// by the log's chained hash whether they are the right ones. DATA_LOSS: the
+// first one isn't.
+absl::StatusOr<std::vector<Entry>> FindWhole(const Buffer& bytes, uint64_t id,
+                                             Index first, Index last,
+                                             size_t max_bytes);
 
 // What can be had of a damaged segment: the entries that are whole by their own
 // checksums, wherever they stand in the file, in the log's order as its chained

@@ -203,7 +203,7 @@ SegmentScan ScanSegment(absl::string_view bytes, const SegmentHeader& header) {
   while (std::optional<FoundFrame> frame =
              ReadFrame(bytes, scan.end, header.id, seed)) {
     scan.frames.push_back(*frame);
-    scan.end += FrameBytes(frame->header.body_size);
+    scan.end = frame->end();
     seed = frame->header.body_crc;
     scan.marked_to =
         std::max<uint64_t>(scan.marked_to, frame->header.synced_to);
@@ -238,7 +238,7 @@ uint64_t FindMarkedTo(absl::string_view bytes, uint64_t at, uint64_t segment,
     marked_to = std::max<uint64_t>(marked_to, frame->header.synced_to);
     if (found != nullptr) ++*found;
     if (seen != nullptr) *seen = std::max(*seen, frame->header.index);
-    at = frame->position + FrameBytes(frame->header.body_size);
+    at = frame->end();
   }
   return marked_to;
 }

@@ -102,6 +102,8 @@ struct FoundFrame {
   uint64_t position = 0;
   uint32_t seed = 0;  // that its body's checksum was seeded by
   LogFrameHeader header;
+
+  uint64_t end() const { return position + FrameBytes(header.body_size); }
 };
 
 // Reads the frame at `position` of a segment, of which `bytes` stand from

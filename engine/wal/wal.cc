@@ -251,7 +251,6 @@ void Wal::OnGroupSynced(absl::Status status, uint64_t synced_to,
   busy_ = false;
   RemoveReplaced();
   DropSegments();
-  MendNext();
   if (sequence > 0) events_.on_persisted(sequence);
   Pump();
 }

@@ -21,30 +21,10 @@ namespace {
 
 bool Everything(size_t, size_t) { return true; }
 
-// A log of several segments with a cut, a restart and a marked tail.
-void WriteLog(WalRun* run) {
-  ASSERT_TRUE(run->Open().ok());
-  run->SetHardStateAndAppend({Term(1), ServerId(1)}, {0, 100, 3000});
-  run->RunUntilIdle();
-  run->Append(Term(1), {2000, 2000, 2000, 4000, 900});
-  run->RunUntilIdle();
-  run->SetHardState({Term(2), ServerId(3)});
-  run->CutAndAppend(Index(5), Term(2), {10, 700});
-  run->RunUntilIdle();
-  run->Append(Term(2), {5000, 5000, 3000, 300});
-  run->RunUntilIdle();
-  ASSERT_TRUE(run->Reopen().ok());
-  run->SetHardStateAndAppend({Term(4), ServerId(2)}, {0, 300, 1000});
-  run->RunUntilIdle();
-  run->Append(Term(4), {50});
-  run->RunUntilIdle();
-  ASSERT_TRUE(run->all_persisted());
-}
-
 class WalMendTest : public testing::Test {
  protected:
   void SetUp() override {
-    WriteLog(&run_);
+    WriteLogWithACut(&run_, {5000, 5000, 3000, 300});
     for (const std::string& name : run_.disk().Names()) {
       if (!ParseSegmentName(name).has_value()) continue;
       std::string bytes = run_.disk().Contents(name);

@@ -107,11 +107,8 @@ void Wal::FindWholeOnes(ReadJob job) {
     // This is its own completion.
     loop_->Post([file = std::move(file), other = std::move(job->file)] {});
     if (!bytes.ok()) return job->done(bytes.status());
-    std::vector<Entry> entries =
-        FindWhole(*bytes, job->segment, job->first, job->last, job->max_bytes);
-    if (!entries.empty()) return job->done(std::move(entries));
-    job->done(absl::DataLossError(
-        absl::StrCat("entry ", job->first.value(), " is damaged here")));
+    job->done(
+        FindWhole(*bytes, job->segment, job->first, job->last, job->max_bytes));
   };
   file->Read(0, file->size(), scope_.Wrap(std::move(on_read)));
 }
@@ -128,7 +125,7 @@ absl::StatusOr<std::vector<Entry>> Wal::TakeEntries(const Buffer& bytes,
   while (std::optional<FoundFrame> frame =
              ReadFrame(bytes.view(), job->from.position, job->segment,
                        job->from.seed, start)) {
-    job->from.position += FrameBytes(frame->header.body_size);
+    job->from.position = frame->end();
     job->from.seed = frame->header.body_crc;
     if (frame->header.kind != FrameKind::kEntry) continue;
     if (frame->header.index > job->last) break;

@@ -76,7 +76,7 @@ class DamageScenario : public Scenario {
     const FoundFrame& LastEntryBefore(uint64_t position) const {
       const FoundFrame* found = nullptr;
       for (const FoundFrame& f : scan.frames) {
-        const uint64_t end = f.position + FrameBytes(f.header.body_size);
+        const uint64_t end = f.end();
         if (f.header.kind == FrameKind::kEntry && end <= position) found = &f;
       }
       return *found;

@@ -259,4 +259,25 @@ std::string WalRun::WhyNotOf(const std::vector<State>& outcomes) const {
                       describe(outcomes.back()));
 }
 
+void WriteLogWithACut(WalRun* run, std::vector<size_t> more) {
+  CHECK(run->Open().ok());
+  run->SetHardStateAndAppend({Term(1), ServerId(1)}, {0, 100, 3000});
+  run->RunUntilIdle();
+  run->Append(Term(1), {2000, 2000, 2000, 4000, 900});
+  run->RunUntilIdle();
+  run->SetHardState({Term(2), ServerId(3)});
+  run->CutAndAppend(Index(5), Term(2), {10, 700});
+  run->RunUntilIdle();
+  if (!more.empty()) {
+    run->Append(Term(2), std::move(more));
+    run->RunUntilIdle();
+  }
+  CHECK(run->Reopen().ok());
+  run->SetHardStateAndAppend({Term(4), ServerId(2)}, {0, 300, 1000});
+  run->RunUntilIdle();
+  run->Append(Term(4), {50});
+  run->RunUntilIdle();
+  CHECK(run->all_persisted());
+}
+
 }  // namespace holdfast

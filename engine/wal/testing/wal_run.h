@@ -129,6 +129,10 @@ class WalRun {
   absl::Status failure_;
 };
 
+// A log of several segments with a cut, a restart and a marked tail. `more`: of
+// these sizes, before the restart.
+void WriteLogWithACut(WalRun* run, std::vector<size_t> more = {});
+
 }  // namespace holdfast
 
 #endif  // HOLDFAST_ENGINE_WAL_TESTING_WAL_RUN_H_
