@@ -46,11 +46,11 @@ void DurableLog::UpdateWhole(const NameTable& disk) {
 }
 
 void DurableLog::UpdateNames(const NameTable::Files& files, uint64_t first) {
-  std::erase_if(segments_, [&](const auto& segment) {
-    if (segment.first < first) return false;
-    auto it = files.find(SegmentName(segment.first));
-    return it == files.end() || it->second != segment.second.file;
-  });
+  for (auto it = segments_.lower_bound(first); it != segments_.end();) {
+    auto file = files.find(SegmentName(it->first));
+    const bool stays = file != files.end() && file->second == it->second.file;
+    it = stays ? std::next(it) : segments_.erase(it);
+  }
   for (auto it = files.lower_bound(SegmentName(first)); it != files.end();
        ++it) {
     std::optional<uint64_t> id = ParseSegmentName(it->first);

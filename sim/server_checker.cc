@@ -24,22 +24,32 @@ void ServerChecker::Check(SimServer& server) {
     seen.incarnation = incarnation;
     seen.promise = seen.durable_promise = kept;
   }
-  CheckInvariants(*server.node().core());
-  CheckEntries(server, &seen);
   const RaftCore& core = *server.node().core();
-  seen.durable = core.durable();
-  seen.durable_term = core.trail().TermAt(seen.durable);
+  if (seen.core != &core || seen.steps != core.steps()) {
+    seen.core = &core;
+    seen.steps = core.steps();
+    CheckStep(server, &seen);
+  }
+  CheckFitToLead(server, server.process()->loop()->Now(), seen);
+}
+
+void ServerChecker::CheckStep(SimServer& server, Seen* seen) {
+  const RaftCore& core = *server.node().core();
+  CheckInvariants(core);
+  CheckEntries(server, seen);
+  seen->durable = core.durable();
+  seen->durable_term = core.trail().TermAt(seen->durable);
   const std::shared_ptr<const Configuration> before =
-      std::exchange(seen.configuration, core.shared_configuration());
-  seen.configuration_index = core.configuration_index();
-  CheckCommit(server, before.get(), &seen);
-  CheckTrimmed(server, &seen);
-  CheckVoteKept(server, &seen);
-  CheckVotes(server, &seen);
-  CheckLeader(server, &seen);
+      std::exchange(seen->configuration, core.shared_configuration());
+  seen->configuration_index = core.configuration_index();
+  CheckCommit(server, before.get(), seen);
+  CheckTrimmed(server, seen);
+  CheckVoteKept(server, seen);
+  CheckVotes(server, seen);
+  CheckLeader(server, seen);
   CheckLeases(server);
   CheckPromises(server);
-  CheckFitToLead(server, server.process()->loop()->Now(), &seen);
+  NoteHeard(core, server.process()->loop()->Now(), seen);
 }
 
 void ServerChecker::CheckLeases(const SimServer& server) const {
@@ -214,28 +224,31 @@ void ServerChecker::CheckLeader(const SimServer& server, Seen* seen) {
   }
 }
 
-void ServerChecker::CheckFitToLead(const SimServer& server, Instant now,
-                                   Seen* seen) {
-  const RaftCore& core = *server.node().core();
+void ServerChecker::NoteHeard(const RaftCore& core, Instant now, Seen* seen) {
   if (core.persisted_sequence() != seen->persisted || !seen->persisting) {
     seen->persisted = core.persisted_sequence();
     seen->persisting_since = now;
   }
   seen->persisting = core.persisted_sequence() < core.sequence();
+  if (core.role() != Role::kLeader) return;
+  const uint64_t heard = QuorumValue(core.configuration(), [&](ServerId id) {
+    for (const Progress& p : core.progress()) {
+      if (p.id() == id && id != core.id()) return ToOrdered(p.last_heard);
+    }
+    return ToOrdered(Instant::max());
+  });
+  seen->heard = FromOrdered(heard);
+}
+
+void ServerChecker::CheckFitToLead(const SimServer& server, Instant now,
+                                   const Seen& seen) {
+  const RaftCore& core = *server.node().core();
   // A process that was paused finds what it has to do when it goes on.
   if (core.role() != Role::kLeader || core.wake() < now) return;
   const RaftOptions& options = core.options();
   const Duration disk =
-      seen->persisting ? now - seen->persisting_since : Duration::zero();
-  const uint64_t heard = QuorumValue(core.configuration(), [&](ServerId id) {
-    for (const Progress& p : core.progress()) {
-      if (p.id() != id || id == core.id()) continue;
-      return static_cast<uint64_t>(p.last_heard.time_since_epoch().count());
-    }
-    return static_cast<uint64_t>(now.time_since_epoch().count());
-  });
-  const Duration silence =
-      now.time_since_epoch() - Duration(static_cast<int64_t>(heard));
+      seen.persisting ? now - seen.persisting_since : Duration::zero();
+  const Duration silence = now - std::min(seen.heard, now);
   auto violate = [&](absl::string_view what, Duration length) {
     verdict_->Violate(absl::StrCat("server ", server.id().value(),
                                    " leads on in term ", core.term().value(),

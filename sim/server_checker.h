@@ -82,10 +82,15 @@ class ServerChecker {
     // earlier one.
     HardState promise;
     HardState durable_promise;
+    // The core as it was checked last.
+    const RaftCore* core = nullptr;
+    uint64_t steps = 0;
     // What its disk has done, and since when it is asked for more in vain.
     uint64_t persisted = 0;
     bool persisting = false;
     Instant persisting_since;
+    // As a leader: since when no quorum has answered it.
+    Instant heard;
     // Its log's terms, and what of it is on disk.
     Index base;
     std::vector<Trail::Run> runs;
@@ -113,7 +118,10 @@ class ServerChecker {
   void CheckLeases(const SimServer& server) const;
   void CheckPromises(const SimServer& server) const;
   void CheckPromise(const SimServer& leader, const SimServer& voter) const;
-  void CheckFitToLead(const SimServer& server, Instant now, Seen* seen);
+  // What holds for ever, or doesn't, as long as its core does nothing.
+  void CheckStep(SimServer& server, Seen* seen);
+  static void NoteHeard(const RaftCore& core, Instant now, Seen* seen);
+  void CheckFitToLead(const SimServer& server, Instant now, const Seen& seen);
   void CheckEntries(const SimServer& server, Seen* seen);
   void CheckCommit(const SimServer& server, const Configuration* before,
                    Seen* seen);

@@ -68,6 +68,7 @@ RaftCore::RaftCore(const Options& options, RaftRecovered recovered, Instant now)
 void RaftCore::Step(const RaftInput& input, RaftOutput* output) {
   CHECK(input.now >= now_);
   now_ = input.now;
+  ++steps_;
   output->Clear();
   output_ = output;
   const Role old_role = role_;

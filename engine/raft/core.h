@@ -172,6 +172,8 @@ class RaftCore {
   uint64_t sequence() const { return sequence_; }
   uint64_t persisted_sequence() const { return persisted_sequence_; }
   size_t reads_waiting() const { return reads_.size(); }
+  // Inputs taken so far; between two of them nothing here changes.
+  uint64_t steps() const { return steps_; }
   const CoreStats& stats() const { return stats_; }
 
  private:
@@ -298,6 +300,7 @@ class RaftCore {
   const Options options_;
   CoreStats stats_;
   RaftOutput* output_ = nullptr;  // during a step
+  uint64_t steps_ = 0;
   Instant now_;
 
   HardState hard_state_;

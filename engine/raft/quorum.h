@@ -24,6 +24,9 @@ inline uint64_t ToOrdered(Instant at) {
   return static_cast<uint64_t>(at.time_since_epoch().count()) ^
          (uint64_t{1} << 63);
 }
+inline Instant FromOrdered(uint64_t value) {
+  return Instant(Duration(static_cast<int64_t>(value ^ (uint64_t{1} << 63))));
+}
 
 enum class Vote : uint8_t { kRefused = 0, kPending = 1, kGranted = 2 };
 enum class VoteResult : uint8_t { kLost = 0, kPending = 1, kWon = 2 };
