@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "absl/algorithm/container.h"
+#include "engine/raft/quorum.h"
 #include "engine/wal/checkpoint_file.h"
 #include "engine/wal/hard_state_file.h"
 #include "engine/wal/segment.h"
@@ -72,6 +73,13 @@ Image After(const Damage& damage, const FileImage& file) {
   return after;
 }
 
+bool IsShrinking(const NameTable& disk) {
+  return absl::c_any_of(disk.durable(), [&disk](const auto& file) {
+    return ParseSegmentName(file.first).has_value() &&
+           disk.Find(file.first) != file.second;
+  });
+}
+
 bool Stands(const std::vector<Member>& members, const Member& wanted) {
   return absl::c_any_of(members, [&wanted](const Member& m) {
     return m.id == wanted.id && m.incarnation == wanted.incarnation;
@@ -135,6 +143,11 @@ bool Atlas::IsWhole(SimServer* server) const {
   return !server->WholeLog().damaged() && c.newest == c.intact;
 }
 
+bool Atlas::IsWhole(const View& view) {
+  return !view.log->damaged() &&
+         view.checkpoints.newest == view.checkpoints.intact;
+}
+
 bool Atlas::AnyDamage() const {
   return absl::c_any_of(
       servers_, [](SimServer* server) { return server->disk()->damaged(); });
@@ -156,16 +169,18 @@ bool Atlas::IsMember(const SimServer& server) const {
   });
 }
 
-bool Atlas::SingleVoter() const {
+bool Atlas::OthersCanLead(const SimServer& without,
+                          const std::vector<View>& views) const {
+  const auto fit = [&](ServerId id) -> uint64_t {
+    return absl::c_any_of(views, [&](const View& v) {
+      return v.server != &without && v.server->id() == id && v.member &&
+             IsWhole(v);
+    });
+  };
   const auto all = checker_->ConfigurationsInForce();
-  return all.empty() || absl::c_any_of(all, [&](const auto& c) {
-           const auto stay = absl::c_count_if(c->voters, [&](const Member& m) {
-             const SimServer* server = Find(m.id);
-             return server != nullptr && !server->put_back() &&
-                    !IsLeaving(*server);
-           });
-           return stay < 2 || c->old_voters.size() == 1;
-         });
+  return !all.empty() && absl::c_all_of(all, [&](const auto& c) {
+    return QuorumValue(*c, fit) > 0;
+  });
 }
 
 std::vector<Atlas::View> Atlas::Look() const {
@@ -177,7 +192,8 @@ std::vector<Atlas::View> Atlas::Look() const {
          .log = std::shared_ptr<const DurableLog>(
              std::shared_ptr<const DurableLog>(), &server->WholeLog()),
          .checkpoints = CheckpointsOf(server->disk()->names().durable()),
-         .member = IsMember(*server)});
+         .member = IsMember(*server),
+         .shrinking = IsShrinking(server->disk()->names())});
   }
   return views;
 }
@@ -220,7 +236,7 @@ bool Atlas::IsMet(const View& view, Index index, Term term,
     if (other == view.server) continue;
     had = had || other->HadDurably(index, term);
   }
-  if (!had) return !SingleVoter();
+  if (!had) return OthersCanLead(*view.server, views);
   return absl::c_any_of(views, [&](const View& other) {
     if (other.server == view.server || !other.member) return false;
     return other.log->HasIntact(index, term) ||
@@ -233,7 +249,7 @@ bool Atlas::HasCheckpoint(const View& view,
                           const std::vector<View>& views) const {
   const Checkpoints& own = view.checkpoints;
   if (own.intact == own.newest) return true;
-  if (view.log->before_first() <= own.intact &&
+  if (!view.shrinking && view.log->before_first() <= own.intact &&
       view.log->last() >= own.newest) {
     return true;
   }

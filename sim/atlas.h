@@ -31,14 +31,17 @@ namespace holdfast {
 // 2. Each entry that is damaged here and that another server ever had durably
 //    is intact on the disk of another member; or that member no longer has it,
 //    as a durable checkpoint of it stands for that part of the log. An entry
-//    that nobody else ever had wasn't durable on a quorum; so it may be damaged
-//    where no configuration that may decide has a single voter.
+//    that nobody else ever had wasn't durable on a quorum; but only a leader of
+//    a later term can tell. So it may be damaged where the other voters, those
+//    of which nothing is damaged, are a quorum of each configuration that may
+//    decide.
 // 3. Of the hard state one copy, while the other one is intact and of the same
 //    promise or a later one. A running server overwrites copy 0 first, and a
 //    write may be torn or fail: of a running server copy 0 only, once it has
 //    started.
 // 4. The newest checkpoint only if another member has an intact one at or
-//    behind it, or this server has another one to which its log goes back.
+//    behind it, or this server has another one to which its log goes back, no
+//    file of which it is removing.
 //    The one before, resume points and waypoints at any time.
 // 5. `identity` and `peers` never.
 // 6. A disk that holds, for any of this, what no other member has isn't
@@ -76,19 +79,26 @@ class Atlas {
     std::shared_ptr<const DurableLog> log;
     Checkpoints checkpoints;
     bool member = false;
+    // Its log is losing its beginning: a file is removed, though a power loss
+    // might bring it back.
+    bool shrinking = false;
   };
   // What a server needs from another one, and doesn't find: an entry, or, with
   // term 0, a checkpoint.
   using Need = std::tuple<MachineId, Index, Term>;
 
   bool IsMember(const SimServer& server) const;
-  bool SingleVoter() const;
+  // Whether the voters without this one can elect a leader, none of them having
+  // to be repaired first.
+  bool OthersCanLead(const SimServer& without,
+                     const std::vector<View>& views) const;
   bool IsLeaving(const SimServer& server) const {
     return leaving_ != nullptr && leaving_(server);
   }
   SimServer* Find(ServerId id) const;
   std::vector<View> Look() const;
   static Checkpoints CheckpointsOf(const NameTable::Files& files);
+  static bool IsWhole(const View& view);
   std::vector<Need> Unmet(const std::vector<View>& views) const;
   bool IsMet(const View& view, Index index, Term term,
              const std::vector<View>& views) const;

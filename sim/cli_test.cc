@@ -84,11 +84,11 @@ TEST(SimulateFlagsTest, ASwitchsNameAloneTurnsItOn) {
               HasSubstr(" --tls=on"));
 }
 
-TEST(SimulateFlagsTest, DamageIsOffUnlessAskedFor) {
-  EXPECT_FALSE(OptionsFor(*Parse({}), 1).damage);
-  EXPECT_TRUE(OptionsFor(*Parse({"--damage"}), 1).damage);
+TEST(SimulateFlagsTest, DamageIsOnUnlessTurnedOff) {
+  EXPECT_TRUE(OptionsFor(*Parse({}), 1).damage);
   EXPECT_FALSE(OptionsFor(*Parse({"--damage=off"}), 1).damage);
-  EXPECT_THAT(CommandFor(*Parse({"--damage"}), 1), HasSubstr(" --damage=on"));
+  EXPECT_THAT(CommandFor(*Parse({"--damage=off"}), 1),
+              HasSubstr(" --damage=off"));
   EXPECT_THAT(CommandFor(*Parse({}), 1), Not(HasSubstr("damage")));
 }
 

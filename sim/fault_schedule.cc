@@ -83,7 +83,8 @@ FaultRates FaultRates::Swarm(Chance* chance, bool damage) {
   rates.sync_error_ppm = rate(800);
   rates.full_disk_ppm = rate(20000);
   rates.close_ppm = rate(20000);
-  if (damage) {
+  // What a disk forgets hides much else: half of the runs have none of it.
+  if (damage && (chance->Bits(kSwarm, ChanceActor{}, ordinal++) & 1) != 0) {
     rates.rot_ppm = rate(40000);
     rates.zeroes_ppm = rate(40000);
     rates.misdirect_ppm = rate(40000);

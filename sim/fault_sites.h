@@ -130,9 +130,13 @@ inline constexpr const ChanceSite* kAll[] = {
     &kSyncError,
     &kFullDisk,
     &kClose,
+    &kRot,
+    &kZeroes,
+    &kMisdirect,
+    &kTruncate,
 };
 
-// Apart, since a run has them only if it is asked for them (--damage).
+// Of storage at rest.
 inline constexpr const ChanceSite* kDamage[] = {
     &kRot,
     &kZeroes,
@@ -151,7 +155,7 @@ constexpr bool IsKnown(absl::string_view name) {
   for (const ChanceSite* site : kAll) {
     if (name == site->name) return true;
   }
-  return IsDamage(name);
+  return false;
 }
 
 }  // namespace faults

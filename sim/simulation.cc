@@ -549,12 +549,10 @@ SimulationResult Simulation::Result() {
   r.elections = checker_.elections();
   if (schedule_ != nullptr) r.faults = schedule_->counts();
   r.damages = decay_->counts();
-  if (options_.damage) {
-    r.stats["damage_rot"] = r.damages.rot;
-    r.stats["damage_zeroes"] = r.damages.zeroes;
-    r.stats["damage_misdirected"] = r.damages.misdirected;
-    r.stats["damage_truncated"] = r.damages.truncated;
-  }
+  r.stats["damage_rot"] = r.damages.rot;
+  r.stats["damage_zeroes"] = r.damages.zeroes;
+  r.stats["damage_misdirected"] = r.damages.misdirected;
+  r.stats["damage_truncated"] = r.damages.truncated;
   r.stats["disk_put_back"] = old_copies_->put_back();
   r.stats["disk_put_back_replaced"] = old_copies_->replaced();
   if (operator_ != nullptr) {

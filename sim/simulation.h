@@ -70,8 +70,8 @@ struct SimulationOptions {
   uint32_t operations_max = 0;  // of each client; 0: no bound
   bool drift = true;            // of clocks, as the rates say
   bool tls = false;             // streams are the product's TLS
-  // If `rates` are drawn: what is at rest on disks is damaged, too.
-  bool damage = false;
+  // If `rates` are drawn: whether those of damage at rest are.
+  bool damage = true;
   // Without, a Run ends with its faults: for one that is to break before.
   bool settle = true;
 };

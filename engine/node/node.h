@@ -270,6 +270,7 @@ class Node : private Membership::Host {
   // DATA_LOSS: there are none.
   absl::Status BeginRepair();
   void AskOthers(const LogHole& hole, Term term, ResultFn<Mended> done);
+  void HearOfMembersBefore();
   void EndRepair();
   void OnRepairCheckpoint(const CheckpointId& id, const std::string& bytes,
                           ServerId from);
@@ -378,7 +379,7 @@ class Node : private Membership::Host {
   uint64_t repair_number_ = 0;
   bool without_resume_ = false;  // the last one leads nowhere
   // Whom it may ask, if the log doesn't say: by a resume point that wasn't
-  // taken, or because they have dialled.
+  // taken, by an entry before the damage, or because they have dialled.
   std::shared_ptr<const Configuration> heard_of_;
   std::set<ServerId> heard_from_;
   ClusterId

@@ -269,6 +269,11 @@ HelloVerdict Node::JudgeHello(const Hello& hello) {
     peer_boots_->Note(hello, *known);
     return own;
   }
+  // What is damaged of this server's log may say otherwise. When it is whole,
+  // they are all judged anew.
+  if (!formed() && repair_ != nullptr && hello.cluster_id == own.cluster_id) {
+    return own;
+  }
   // It knows of a later configuration, which says more than this one.
   if (hello.cluster_id == own.cluster_id &&
       hello.configuration_index > own.configuration_index) {

@@ -88,8 +88,19 @@ absl::Status Node::BeginRepair() {
   return begun;
 }
 
+// A damaged file is replayed only once it is mended.
+void Node::HearOfMembersBefore() {
+  for (const Entry& entry : wal_->FoundWhileMending()) {
+    const absl::StatusOr<EntryMeta> meta = MetaOf(entry);
+    if (meta.ok() && meta->configuration != nullptr) {
+      heard_of_ = meta->configuration;
+    }
+  }
+}
+
 void Node::AskOthers(const LogHole& hole, Term term, ResultFn<Mended> done) {
   absl::Status begun;
+  if (!formed() && heard_of_ == nullptr) HearOfMembersBefore();
   if (repair_ == nullptr) begun = BeginRepair();
   if (begun.ok() && formed() && OthersThatMayHelp().empty()) {
     begun = absl::UnavailableError("there is no other server any more");

@@ -17,6 +17,9 @@ constexpr uint64_t kMagic = 0x3174706b68436648;  // "HfChkpt1"
 constexpr uint32_t kVersion = 3;
 constexpr size_t kCrcAt = 12;
 constexpr size_t kNameDigits = 16;
+// A read that fails may succeed the next time; and what is taken for damaged
+// has to come from another server.
+constexpr int kReadTimes = 3;
 
 const char* NameSuffix(CheckpointKind kind) {
   switch (kind) {
@@ -204,17 +207,21 @@ void CheckpointFile::TryNext() {
       scope_.Wrap([this, index](absl::StatusOr<std::unique_ptr<File>> file) {
         if (!file.ok()) return FinishOpen(file.status());
         file_ = *std::move(file);
-        // A byte more than one may have tells one that is too long.
-        file_->Read(0,
-                    std::min<uint64_t>(file_->size(), kCheckpointBytesMax + 1),
-                    [this, index](absl::StatusOr<Buffer> bytes) {
-                      OnRead(index, std::move(bytes));
-                    });
+        Read(index, kReadTimes);
       }));
 }
 
+void CheckpointFile::Read(Index index, int times) {
+  // A byte more than one may have tells one that is too long.
+  file_->Read(0, std::min<uint64_t>(file_->size(), kCheckpointBytesMax + 1),
+              [this, index, times](absl::StatusOr<Buffer> bytes) {
+                if (!bytes.ok() && times > 1) return Read(index, times - 1);
+                OnRead(index, std::move(bytes));
+              });
+}
+
 void CheckpointFile::OnRead(Index index, absl::StatusOr<Buffer> bytes) {
-  // An unreadable block is damage like any other.
+  // A block that stays unreadable is damage like any other.
   absl::StatusOr<Checkpoint> checkpoint =
       bytes.ok() ? DecodeCheckpoint(*bytes)
                  : absl::StatusOr<Checkpoint>(bytes.status());

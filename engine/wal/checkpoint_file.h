@@ -138,6 +138,7 @@ class CheckpointFile {
   void OnListed(absl::StatusOr<std::vector<FileInfo>> files);
   // Reads the newest of those left to be tried.
   void TryNext();
+  void Read(Index index, int times);
   void OnRead(Index index, absl::StatusOr<Buffer> bytes);
   void FinishOpen(absl::Status status);
   void RemoveOthers();

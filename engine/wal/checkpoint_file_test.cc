@@ -252,6 +252,20 @@ TEST_F(CheckpointFileTest, AnEarlierResumePointTakesThePlaceOfLaterOnes) {
             std::vector<std::string>{CheckpointName(kind_, Index(5))});
 }
 
+TEST_F(CheckpointFileTest, AReadThatFailsIsTriedAgain) {
+  ASSERT_EQ(Newest(), 0u);
+  ASSERT_TRUE(Write(3));
+  ASSERT_TRUE(Write(4));
+  // After the directory's sync and listing, and the file's opening.
+  for (int steps = 1; steps <= 3; ++steps) {
+    disk_->FailAt(disk_->completions() + steps);
+    EXPECT_FALSE(Open().ok()) << steps;
+  }
+  disk_->FailAt(disk_->completions() + 4);
+  EXPECT_EQ(Newest(), 4u);
+  EXPECT_EQ(file_->stats().damaged, 0u);
+}
+
 TEST_F(CheckpointFileTest, NewerFormatAndOtherOwnerAreRefused) {
   ASSERT_EQ(Newest(), 0u);
   ASSERT_TRUE(Write(3));

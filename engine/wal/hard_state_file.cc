@@ -56,9 +56,9 @@ void HardStateFile::Open(bool expected, ResultFn<Found> done) {
   OpenCopy(0);
 }
 
-void HardStateFile::Read(ResultFn<Found> done) {
+void HardStateFile::Read(bool expected, ResultFn<Found> done) {
   read_only_ = true;
-  Open(false, std::move(done));
+  Open(expected, std::move(done));
 }
 
 void HardStateFile::OpenCopy(size_t which) {

@@ -59,8 +59,8 @@ class HardStateFile {
   // promise; DATA_LOSS when no intact copy of it is found. (Without a log
   // nothing was promised, and torn copies are those of a first start.)
   void Open(bool expected, ResultFn<Found> done);
-  // Only reads them; nothing when no copy is intact. Write may not follow.
-  void Read(ResultFn<Found> done);
+  // Only reads them. Write may not follow.
+  void Read(bool expected, ResultFn<Found> done);
 
   // Durable in both copies when done. One at a time.
   void Write(const HardState& state, DoneFn done);

@@ -194,7 +194,9 @@ absl::Status WalRecovery::CheckSealed() {
     auto it = std::find_if(
         candidates_.begin(), candidates_.end(),
         [&start](const Candidate& each) { return each.id == start.id; });
-    if (it != candidates_.end() && it->is_void && mend_) {
+    if (it != candidates_.end() && mend_ &&
+        (it->is_void ||
+         (it->guessed && it->header->first_index() != start.first))) {
       Guess(&*it, start.first - 1);
       NoteLive();
     }
@@ -209,8 +211,8 @@ absl::Status WalRecovery::CheckSealed() {
     const Index end = next.first - 1;
     if (Covered(end)) continue;
     auto it = find(start);
-    // Then the one that replaces the rest of it is gone.
-    if (it != candidates_.end() && it->live_last > end) find(next);
+    // Then the one that replaces the rest of it is gone, or was guessed wrong.
+    if (it != candidates_.end() && it->live_last != end) find(next);
     if (it == candidates_.end() || it->is_void ||
         it->header->first_index() < start.first ||
         (it->header->first_index() > start.first &&
@@ -250,11 +252,8 @@ void WalRecovery::OnScanned(size_t i, const Buffer& bytes) {
   if (mend_ && !Joins(c) && GuessBefore(i)) return;
   const SegmentScan scan = ScanSegment(bytes.view(), *c.header);
   if (mend_) {
-    const LogPoint& previous = c.header->previous;
     std::optional<SegmentEnd> end = Damaged(i, scan, bytes.view());
-    if (end.has_value()) {
-      return Mend(i, Covered(previous.index) ? base_ : previous, *end, bytes);
-    }
+    if (end.has_value()) return Mend(i, BeginOf(*c.header), *end, bytes);
   }
   absl::Status taken = TakeSegment(c, scan, bytes);
   if (!taken.ok()) return Finish(std::move(taken));
@@ -460,7 +459,7 @@ void WalRecovery::RecoverHardState() {
     OnHardState(std::move(found));
   };
   // Who only reads will not vote.
-  if (mode_ == Mode::kReadOnly) return hard_state_file_->Read(done);
+  if (mode_ == Mode::kReadOnly) return hard_state_file_->Read(false, done);
   // The hard state is written before the first segment is allocated.
   hard_state_file_->Open(!candidates_.empty() || base_.index > Index(0), done);
 }

@@ -146,6 +146,10 @@ class WalRecovery {
   absl::Status Join(const Candidate& candidate);
   absl::Status TakeSegment(const Candidate& candidate, const SegmentScan& scan,
                            const Buffer& bytes);
+  // Behind what it is mended: the checkpoint stands for the entries before.
+  LogPoint BeginOf(const SegmentHeader& header) const {
+    return Covered(header.previous.index) ? base_ : header.previous;
+  }
   // What the segment had, if it lacks some of that.
   std::optional<SegmentEnd> Damaged(size_t i, const SegmentScan& scan,
                                     absl::string_view bytes) const;

@@ -119,6 +119,7 @@ void WalRecovery::MendGuessed(size_t i, const Buffer& bytes) {
   }
   const Candidate& each = candidates_[previous];
   if (each.is_void || each.live_last != before) {
+    if (GuessBefore(i)) return;
     return Finish(
         WalRot(c.id, 0,
                absl::StrCat("the header is damaged, and no segment ends "
@@ -152,7 +153,7 @@ void WalRecovery::OnPreviousRead(size_t i, size_t previous, const Buffer& bytes,
   std::optional<SegmentEnd> end = EndOf(previous, previous_bytes.view(), 0);
   CHECK(end.has_value());
   result_.segments.pop_back();
-  Mend(previous, header.previous, *end, previous_bytes);
+  Mend(previous, BeginOf(header), *end, previous_bytes);
 }
 
 void WalRecovery::Mend(size_t i, const LogPoint& begin, const SegmentEnd& end,
@@ -166,15 +167,16 @@ void WalRecovery::Mend(size_t i, const LogPoint& begin, const SegmentEnd& end,
 void WalRecovery::ReadTerm(size_t i) {
   if (term_ > Term()) return FillHole(i);
   term_file_ = std::make_unique<HardStateFile>(disk_, owner_);
-  term_file_->Read([this, i](absl::StatusOr<HardStateFile::Found> found) {
-    OnTerm(i, std::move(found));
-  });
+  // Without it this server can't serve anyway.
+  constexpr bool kExpected = true;
+  term_file_->Read(kExpected,
+                   [this, i](absl::StatusOr<HardStateFile::Found> found) {
+                     OnTerm(i, std::move(found));
+                   });
 }
 
 void WalRecovery::OnTerm(size_t i, absl::StatusOr<HardStateFile::Found> found) {
   if (!found.ok()) return Finish(found.status());
-  // Without it this server can't serve anyway, and that is where it ends.
-  if (!found->state.has_value()) return RecoverHardState();
   term_ = found->state->term;
   FillHole(i);
 }

@@ -62,9 +62,14 @@ void Wal::Recover(const LogPoint& base, const WalResume& resume,
   recovery_->Run();
 }
 
+absl::Span<const Entry> Wal::FoundWhileMending() const {
+  if (recovery_ == nullptr) return {};
+  return recovery_->mended();
+}
+
 bool Wal::HasWhileMending(Index index, Term term) const {
   if (recovery_ == nullptr) return false;
-  const absl::Span<const Entry> mended = recovery_->mended();
+  const absl::Span<const Entry> mended = FoundWhileMending();
   if (term == Term()) return index <= recovery_->known_commit();
   return !mended.empty() && mended.front().header.index <= index &&
          index <= mended.back().header.index &&
@@ -75,9 +80,7 @@ void Wal::ReadWhileMending(Index first, size_t max_bytes,
                            ResultFn<std::vector<Entry>> done) {
   std::vector<Entry> entries;
   size_t bytes = 0;
-  absl::Span<const Entry> mended;
-  if (recovery_ != nullptr) mended = recovery_->mended();
-  for (const Entry& entry : mended) {
+  for (const Entry& entry : FoundWhileMending()) {
     if (entry.header.index < first || bytes >= max_bytes) continue;
     if (entry.header.index > first && entries.empty()) break;
     bytes += EntryBytes(entry);

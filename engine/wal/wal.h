@@ -12,6 +12,7 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "absl/types/span.h"
 #include "engine/base/callback_scope.h"
 #include "engine/base/hard_state.h"
 #include "engine/base/types.h"
@@ -123,8 +124,11 @@ class Wal {
   // Before Open: this server has promised to have the entries up to there. With
   // somebody to ask, Open asks for what the log lacks.
   void set_promised(Index promised) { promised_ = promised; }
-  // While Open waits for them, of the file that it mends: whether it has the
-  // entry. `term` 0: or one of that index, which is known to be committed.
+  // While Open waits for them: the entries before these that are whole in the
+  // file that it mends, and weren't replayed yet.
+  absl::Span<const Entry> FoundWhileMending() const;
+  // Likewise: whether it has the entry. `term` 0: or one of that index, which
+  // is known to be committed.
   bool HasWhileMending(Index index, Term term) const;
   // Likewise: entries from `first` on that are whole here, at least one, and
   // about max_bytes. OUT_OF_RANGE: none that Open has passed.

@@ -173,6 +173,49 @@ TEST_F(WalMendTest, ManyPlaces) {
   }
 }
 
+// Of a file nothing is left that tells what it was, and of the next one no
+// header.
+TEST_F(WalMendTest, TwoNeighbours) {
+  for (size_t i = 0; i + 1 < segments_.size(); ++i) {
+    for (size_t end : {size_t{0}, size_t{2489}, kSegmentHeaderBytes}) {
+      SCOPED_TRACE(absl::StrCat(segments_[i].name, " ends at ", end));
+      WalRun after(run_, Everything);
+      after.disk().SetContents(segments_[i].name,
+                               segments_[i].bytes.substr(0, end));
+      std::string next = segments_[i + 1].bytes;
+      next.replace(0, kSegmentHeaderBytes, kSegmentHeaderBytes, '\0');
+      after.disk().SetContents(segments_[i + 1].name, next);
+      Help(&after);
+      ASSERT_TRUE(after.Open().ok());
+      EXPECT_TRUE(SameEntries(after.recovered(), run_.log()));
+    }
+  }
+}
+
+// An error ends the start, wherever it strikes, or does nothing: the next start
+// finds all of the log.
+TEST_F(WalMendTest, AnOperationFailsAtAnyMoment) {
+  bool over = false;
+  for (uint64_t failing = 1; !over; ++failing) {
+    SCOPED_TRACE(failing);
+    WalRun after(run_, Everything);
+    std::string bytes = segments_[1].bytes;
+    bytes[kSegmentHeaderBytes + 100] ^= 1;
+    after.disk().SetContents(segments_[1].name, bytes);
+    after.disk().SetContents("hardstate-1", "");
+    after.disk().FailAt(failing);
+    Help(&after);
+    if (after.Open().ok()) {
+      ASSERT_TRUE(SameEntries(after.recovered(), run_.log()));
+      over = after.disk().completions() < failing;
+    }
+    WalRun again(after, Everything);
+    Help(&again);
+    ASSERT_TRUE(again.Open().ok());
+    ASSERT_TRUE(SameEntries(again.recovered(), run_.log()));
+  }
+}
+
 // Behind a checkpoint only what comes after it is asked for.
 TEST_F(WalMendTest, BehindACheckpoint) {
   for (Index index(1); index < run_.last().index; ++index) {

@@ -42,11 +42,11 @@ const char kSimulateUsage[] =
     "  --tails=on|off --reads=on|off   whether clients do\n"
     "  --operations=N        of each client at most; 0: no bound\n"
     "  --drift=on|off        of clocks\n"
+    "  --damage=on|off       of what is at rest on disks\n"
     "  --settle=on|off       whether faults stop at the end, and all must "
     "come\n"
     "                        to rest\n"
     "  --tls                 streams are the product's TLS\n"
-    "  --damage              what is at rest on disks is damaged, too\n"
     "How:\n"
     "  --jobs=J              processes that share the seeds\n"
     "  --json                the last line, the summary, as JSON\n"
@@ -199,7 +199,7 @@ const Flag kRunFlags[] = {
      [](const F& f) { return ShowOn(f.tls); }},
     {"damage", kSeeded, kSwitch,
      [](Text v, F* f) { return ParseSwitch(v, &f->damage); },
-     [](const F& f) { return ShowOn(f.damage); }},
+     [](const F& f) { return ShowOff(f.damage); }},
 };
 
 const Flag kOtherFlags[] = {

@@ -34,7 +34,7 @@ struct SimulateFlags {
   bool drift = true;
   bool settle = true;
   bool tls = false;
-  bool damage = false;
+  bool damage = true;
   uint32_t operations = 0;   // of each client; 0: no bound
   std::optional<Tape> tape;  // whose faults are replayed
 
