@@ -249,10 +249,7 @@ bool Atlas::HasCheckpoint(const View& view,
                           const std::vector<View>& views) const {
   const Checkpoints& own = view.checkpoints;
   if (own.intact == own.newest) return true;
-  if (!view.shrinking && view.log->before_first() <= own.intact &&
-      view.log->last() >= own.newest) {
-    return true;
-  }
+  if (!view.shrinking && view.log->GoesOn(own.intact, own.newest)) return true;
   return absl::c_any_of(views, [&](const View& other) {
     return other.server != view.server && other.member &&
            other.checkpoints.intact >= own.newest;

@@ -40,8 +40,8 @@ namespace holdfast {
 //    write may be torn or fail: of a running server copy 0 only, once it has
 //    started.
 // 4. The newest checkpoint only if another member has an intact one at or
-//    behind it, or this server has another one to which its log goes back, no
-//    file of which it is removing.
+//    behind it, or this server has another one to which its log goes back
+//    without a gap, no file of which it is removing.
 //    The one before, resume points and waypoints at any time.
 // 5. `identity` and `peers` never.
 // 6. A disk that holds, for any of this, what no other member has isn't

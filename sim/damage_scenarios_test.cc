@@ -246,6 +246,25 @@ TEST_F(DecayScenario, TheHeaderOfTheLastUnreadSegment) {
   EXPECT_GT(struck, 0);
 }
 
+// What nobody reads is looked at in the background, and repaired.
+TEST_F(DecayScenario, ScrubbingFindsWhatNobodyReads) {
+  set_scrub(true);
+  for (uint64_t seed = 1; seed <= 6; ++seed) {
+    Begin(seed);
+    const Segment& s = segments_[seed % segments_.size()];
+    const std::vector<Damage> kinds = {
+        Rot(victim_, s.name, 100), Zeroes(s.name, kSegmentHeaderBytes, 4096),
+        Rot(victim_, s.header.first_index())};
+    const uint64_t mended = Mended();
+    Spoil(victim_, kinds[seed % kinds.size()]);
+    ASSERT_TRUE(sim_->RunUntil([&] { return Mended() > mended; }, 60s)) << seed;
+    EXPECT_EQ(Mended(), mended + 1);
+    EXPECT_EQ(Stat("wal_scrub_found_damage"), 1u);
+    EXPECT_TRUE(sim_->atlas()->IsWhole(victim_));
+    ExpectGoodEnd();
+  }
+}
+
 // What is damaged of one log would say that the other server has joined since;
 // and that one needs the first one's help, too.
 TEST_F(DecayScenario, TheOtherOneJoinedBehindTheHole) {

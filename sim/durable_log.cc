@@ -206,6 +206,13 @@ Index DurableLog::last() const {
   return Index();
 }
 
+bool DurableLog::GoesOn(Index after, Index to) const {
+  for (Index i = after + 1; i <= to; ++i) {
+    if (Find(i) == nullptr) return false;
+  }
+  return true;
+}
+
 DurableLog DurableLog::With(uint64_t id,
                             std::shared_ptr<const FileImage> file) const {
   DurableLog with = *this;

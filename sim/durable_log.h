@@ -45,6 +45,8 @@ class DurableLog {
   // one; 0 and 0: it has none.
   Index before_first() const;
   Index last() const;
+  // Whether it has, damaged or not, each entry behind `after` up to `to`.
+  bool GoesOn(Index after, Index to) const;
   bool Contains(uint64_t id) const { return segments_.contains(id); }
   // What would be left if this file stood in the place of that segment's.
   DurableLog With(uint64_t id, std::shared_ptr<const FileImage> file) const;

@@ -6,6 +6,8 @@
 #include "absl/strings/str_cat.h"
 #include "engine/base/batch.h"
 #include "engine/base/check.h"
+#include "engine/node/cold_read_pace.h"
+#include "engine/wal/segment.h"
 #include "sim/tls_mode.h"
 
 namespace holdfast {
@@ -28,6 +30,7 @@ constexpr ChanceSite kRetention("setup/retention");
 constexpr ChanceSite kKv("setup/kv");
 constexpr ChanceSite kChunk("setup/chunk_bytes");
 constexpr ChanceSite kLeases("setup/leases");
+constexpr ChanceSite kScrub("setup/scrub");
 constexpr ChanceSite kElection("setup/election_timeout");
 constexpr ChanceSite kRoom("setup/pending_bytes");
 constexpr ChanceSite kCredit("setup/tail_credit");
@@ -86,6 +89,10 @@ SimulationOptions Simulation::Draw(SimulationOptions options, Chance* chance) {
   const bool leases = Drawn(chance, kLeases, 0, 2) == 0;
   if (!options.leases.has_value()) {
     options.leases = leases && !options.rates.has_value();
+  }
+  const bool scrub = Drawn(chance, kScrub, 0, 2) == 0;
+  if (!options.scrub.has_value()) {
+    options.scrub = scrub && !options.rates.has_value();
   }
   if (!options.rates.has_value()) {
     options.rates = FaultRates::Swarm(chance, options.damage);
@@ -156,6 +163,11 @@ Simulation::Simulation(const SimulationOptions& options)
                                             << Drawn(chance, kChunk, 0, 8);
   service.log.node.catch_up_bytes_per_second = uint64_t{64 << 10}
                                                << Drawn(chance, kChunk, 1, 11);
+  const uint64_t scrub_bytes = uint64_t{128 << 10}
+                               << Drawn(chance, kScrub, 1, 6);
+  service.log.node.scrub_bytes_per_second = *options_.scrub ? scrub_bytes : 0;
+  service.log.node.scrub_interval =
+      Duration(200ms) * (1 << Drawn(chance, kScrub, 2, 6));
   service.log.node.raft.clock_drift_ppm_max = options_.rates->drift_ppm_max;
   for (MachineId m = 1; m <= options_.nodes + *options_.spares; ++m) {
     service.log.node.raft.leases =
@@ -355,8 +367,50 @@ void Simulation::Settle() {
             &recovery_.leader) &&
       Reach(clients_settled, all - recovery_.total(), &recovery_.clients) &&
       Reach(level, all - recovery_.total(), &recovery_.level)) {
+    if (*options_.scrub) AwaitScrubbing();
     CompareLogs();
   }
+}
+
+// A pass of each server's finds what has decayed, and has it repaired; the one
+// under way may have passed it already.
+void Simulation::AwaitScrubbing() {
+  Duration pass{};
+  for (SimServer* member : Members()) {
+    uint64_t bytes = 0;
+    for (const auto& [name, file] : member->disk()->names().durable()) {
+      if (ParseSegmentName(name).has_value()) bytes += file->durable().size();
+    }
+    const NodeOptions& node = member->node().options();
+    pass = std::max(pass, node.scrub_interval +
+                              TimeFor(bytes, node.scrub_bytes_per_second));
+  }
+  const auto whole = [this] {
+    for (SimServer* member : Members()) {
+      if (DamagedEntry(member).has_value()) return false;
+    }
+    return true;
+  };
+  if (RunUntil(whole, 2 * pass + 10s) || !verdict_.ok()) return;
+  for (SimServer* member : Members()) {
+    const std::optional<Index> damaged = DamagedEntry(member);
+    if (!damaged.has_value()) continue;
+    return verdict_.NotLive(absl::StrCat(
+        "server ", member->machine(), " has looked for damage for ",
+        ToMillis(2 * pass + 10s), " ms, but entry ", damaged->value(),
+        " is damaged on its disk"));
+  }
+}
+
+// What a checkpoint stands for doesn't matter.
+std::optional<Index> Simulation::DamagedEntry(SimServer* server) {
+  std::optional<Index> damaged;
+  if (!server->disk()->damaged()) return damaged;
+  const Index base = server->node().base().index;
+  server->WholeLog().ForEachDamaged([&](Index index, Term) {
+    if (index > base && !damaged.has_value()) damaged = index;
+  });
+  return damaged;
 }
 
 void Simulation::LookAtLaggards() {

@@ -55,6 +55,9 @@ struct SimulationOptions {
   // Leaders read by leases; by seed, some servers have them off. Nothing: not,
   // if `rates` are given, else drawn by the seed.
   std::optional<bool> leases;
+  // Servers look for damage in the background. Nothing: not, with given
+  // `rates`; otherwise drawn.
+  std::optional<bool> scrub;
   // Of simulated time, with faults.
   Duration duration = 60s;
   // Without faults: a leader, an append of each client, equal logs within
@@ -176,6 +179,9 @@ class Simulation {
   // Who lags, and who no longer does.
   void LookAtLaggards();
   bool ClientsSettled() const;
+  void AwaitScrubbing();
+  // Nothing: all of its log is as it was written.
+  static std::optional<Index> DamagedEntry(SimServer* server);
   // Into `took`; NotLive if it isn't so within `limit`.
   bool Reach(const std::function<bool()>& what, Duration limit, Duration* took);
   void SayWhatIsNotSettled(Duration limit);

@@ -105,8 +105,7 @@ Address Node::AddressOf(ServerId id) const {
 }
 
 void Node::Close(DoneFn done) {
-  stopped_ = true;
-  wake_.Cancel();
+  HaltAtOnce();
   peers_.Close();
   membership_.Close();
   env_.loop->Post(scope_.Wrap([this, done = std::move(done)]() mutable {
@@ -117,16 +116,20 @@ void Node::Close(DoneFn done) {
 
 void Node::Stop(absl::Status why) {
   if (stopped_) return;
+  HaltAtOnce();
+  FinishStop(std::move(why));
+}
+
+void Node::HaltAtOnce() {
   stopped_ = true;
   wake_.Cancel();
-  FinishStop(std::move(why));
+  if (scrubber_ != nullptr) scrubber_->Stop();
 }
 
 void Node::Retire(const absl::Status& why) {
   // The next dial will be refused, too.
   if (stopped_ || writing_identity_) return;
-  stopped_ = true;
-  wake_.Cancel();
+  HaltAtOnce();
   identity_.retired = true;
   WriteIdentity([this, text = std::string(why.message())](absl::Status) {
     FinishStop(absl::FailedPreconditionError(text));

@@ -32,6 +32,7 @@
 #include "engine/node/peers.h"
 #include "engine/node/raft_codec.h"
 #include "engine/node/remote_reads.h"
+#include "engine/node/scrubber.h"
 #include "engine/node/startup.h"
 #include "engine/node/tail.h"
 #include "engine/node/waypoints.h"
@@ -66,6 +67,10 @@ struct NodeOptions {
   // To each server that is behind: of a checkpoint, and, while entries are
   // appended, of entries from the log's files; and of those for trimming.
   uint64_t catch_up_bytes_per_second = 32 << 20;
+  // Of the log's files, to look for damage (Scrubber); 0: nobody looks. A pass
+  // begins so long after the one before at the earliest.
+  uint64_t scrub_bytes_per_second = 4 << 20;
+  Duration scrub_interval = 1h;
   RaftOptions raft;  // what concerns this server is filled in
   WalOptions wal;
   PeersOptions peers;
@@ -156,6 +161,8 @@ class Node : private Membership::Host {
   // Whether it waits for another server to take over: nothing new should be
   // proposed.
   bool handing_over() const;
+  // Null before it is formed, and if nobody looks for damage.
+  const Scrubber* scrubber() const { return scrubber_.get(); }
 
   // --- Anybody's ---
   struct Droppable {
@@ -333,6 +340,7 @@ class Node : private Membership::Host {
   void ReadAtPace(ServerId reader, Task read);
   void OnColdRead(const RaftColdRead& cold,
                   absl::StatusOr<std::vector<Entry>> entries);
+  void HaltAtOnce();
   void Stop(absl::Status why);
   void FinishStop(absl::Status why);
   void LogLine(absl::string_view line) const;
@@ -369,6 +377,7 @@ class Node : private Membership::Host {
   CheckpointId base_id_;  // of the encoded one, once it was needed
   Buffer base_encoded_;
   std::unique_ptr<Wal> wal_;
+  std::unique_ptr<Scrubber> scrubber_;
   std::unique_ptr<RaftCore> core_;
   RaftOutput output_;  // reused
   Peers peers_;

@@ -436,6 +436,12 @@ void Node::StartCore() {
         SendTo(out.to, WireType::kReadIndexQuestion,
                EncodeReadIndexQuestion(out), {});
       });
+  if (options_.scrub_bytes_per_second > 0) {
+    scrubber_ = std::make_unique<Scrubber>(env_.loop, wal_.get(),
+                                           options_.scrub_bytes_per_second,
+                                           options_.scrub_interval);
+    scrubber_->Start();
+  }
   events_->OnCommit(commit);
   Step(Tick{});
 }

@@ -48,10 +48,17 @@ std::optional<SegmentEnd> FindMarkedEnd(absl::string_view bytes, uint64_t id,
 
 std::optional<SegmentEnd> FindBeginning(absl::string_view bytes, uint64_t id) {
   uint64_t at = kSegmentHeaderBytes;
+  std::optional<uint32_t> seed;  // of a frame right here
   while (std::optional<FoundFrame> frame = NextFrameHeader(bytes, at, id)) {
     if (frame->position == kSegmentHeaderBytes) return Before(frame->header);
+    const bool adjacent = frame->position == at && seed.has_value();
+    const uint32_t before = seed.value_or(0);
     at = frame->end();
-    if (frame->header.kind != FrameKind::kMark) continue;
+    seed = frame->header.body_crc;
+    if (frame->header.kind != FrameKind::kMark || !adjacent ||
+        !ReadFrame(bytes, frame->position, id, before)) {
+      continue;
+    }
     // A mark has the terms of all entries from the first one on.
     absl::StatusOr<std::vector<TermRun>> runs = DecodeTermRuns(bytes.substr(
         frame->position + kLogFrameHeaderBytes, frame->header.body_size));

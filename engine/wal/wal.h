@@ -201,6 +201,17 @@ class Wal {
     Read(first, max_bytes, /*whole=*/true, std::move(done));
   }
 
+  struct Scrubbed {
+    uint64_t bytes = 0;  // that were read
+    // Nothing is left to be looked at: the next call begins with the log's
+    // first segment.
+    bool reached_end = false;
+  };
+  // Reads on where the last call ended, about max_bytes, and looks whether
+  // what is durable is as it was written: headers of segments, and entries.
+  // Where it isn't, its segment is mended as what a Read finds. One at a time.
+  void Scrub(size_t max_bytes, ResultFn<Scrubbed> done);
+
   // An entry at or shortly before the one that holds `offset`, which must be
   // in the log.
   Index FloorIndexOfOffset(Offset offset) const;
@@ -278,6 +289,21 @@ class Wal {
   void OnMendReplaced(absl::StatusOr<std::unique_ptr<File>> file);
   // Reads again, or fails.
   void EndMending(absl::Status status);
+  // Scrubbing (wal_scrub.cc).
+  struct ScrubPlace {
+    uint64_t segment = 0;  // or the next one
+    std::shared_ptr<File> file;
+    uint64_t position = 0;
+    uint32_t seed = 0;
+    Index to;
+  };
+  enum class Look : uint8_t { kWhole, kNeedsMore, kDone, kDamaged };
+  void ScrubMore(uint64_t length);
+  // At what was read from scrub_.position on, which moves behind what is whole.
+  Look LookAt(const Buffer& bytes, bool more_follows);
+  void NoteDamage();
+  void LeaveScrubbed(uint64_t next);
+  void EndScrub(Scrubbed scrubbed);
   LogSegment* Find(uint64_t id);
   void Fail(absl::Status status);
 
@@ -330,6 +356,8 @@ class Wal {
   std::map<uint64_t, ReadJob> reads_;
   std::map<uint64_t, Mending> damaged_;  // by segment
   std::optional<uint64_t> mending_;
+  ScrubPlace scrub_;
+  ResultFn<Scrubbed> scrub_done_;
   WalStats stats_;
   CallbackScope scope_;
 };

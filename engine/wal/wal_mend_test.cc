@@ -192,6 +192,72 @@ TEST_F(WalMendTest, TwoNeighbours) {
   }
 }
 
+// What is damaged while the log is open is found by looking at all of it, at
+// whatever pace, and mended.
+TEST_F(WalMendTest, Scrubbing) {
+  auto pass = [](WalRun* run, size_t at_once) {
+    for (bool end = false; !end;) {
+      bool done = false;
+      run->wal().Scrub(at_once, [&](absl::StatusOr<Wal::Scrubbed> s) {
+        done = true;
+        end = s->reached_end;
+      });
+      run->RunUntilIdle();
+      if (!done) return;
+    }
+  };
+  for (const NamedFile& file : segments_) {
+    const size_t used = file.bytes.find_last_not_of('\0') + 1;
+    for (size_t at = 0; at < used; at += at < 80 ? 13 : 701) {
+      SCOPED_TRACE(absl::StrCat(file.name, " at ", at));
+      WalRun after(run_, Everything);
+      Help(&after);
+      ASSERT_TRUE(after.Open().ok());
+      pass(&after, at % 2 == 0 ? 1 : 1 << 20);
+      ASSERT_EQ(after.wal().stats().scrub_found, 0u);
+      after.disk().Flip(file.name, at, 0x20);
+      pass(&after, at % 2 == 0 ? 1 : 1 << 20);
+      // Of what isn't an entry, only the header matters.
+      const uint64_t found = after.wal().stats().scrub_found;
+      EXPECT_EQ(after.wal().stats().segments_mended, found);
+      mended_ += static_cast<int>(found);
+      pass(&after, 4096);
+      ASSERT_EQ(after.wal().stats().scrub_found, found);
+      WalRun again(after, Everything);
+      ASSERT_TRUE(again.Open().ok());
+      ASSERT_TRUE(SameEntries(again.recovered(), run_.log()));
+    }
+  }
+  EXPECT_GT(mended_, 30);
+}
+
+// Where a segment begins a mark tells, too, but not one that is damaged itself.
+TEST_F(WalMendTest, AHeaderAndMarks) {
+  int struck = 0;
+  Index last;
+  for (const NamedFile& file : segments_) {
+    const auto header = DecodeSegmentHeader(
+        absl::string_view(file.bytes).substr(0, kSegmentHeaderBytes));
+    ASSERT_TRUE(header.ok());
+    const Index before = last;
+    last = ScanSegment(file.bytes, *header).seen;
+    // Of one that replaces entries only its header tells which.
+    if (header->previous.index < before) continue;
+    std::string bytes = file.bytes;
+    bytes[0] ^= 1;
+    bytes[kSegmentHeaderBytes] ^= 1;  // and of the first frame
+    for (const FoundFrame& f : ScanSegment(file.bytes, *header).frames) {
+      if (f.header.kind != FrameKind::kMark) continue;
+      // In the first index of its first run.
+      bytes[f.position + kLogFrameHeaderBytes + 9] ^= 0x10;
+      ++struck;
+      SCOPED_TRACE(absl::StrCat(file.name, ", mark at ", f.position));
+      ASSERT_NO_FATAL_FAILURE(ExpectMended(file.name, bytes));
+    }
+  }
+  EXPECT_GT(struck, 1);
+}
+
 // An error ends the start, wherever it strikes, or does nothing: the next start
 // finds all of the log.
 TEST_F(WalMendTest, AnOperationFailsAtAnyMoment) {

@@ -17,6 +17,8 @@ struct WalStats {
   uint64_t segments_mended = 0;
   uint64_t entries_mended = 0;
   uint64_t entries_dropped = 0;  // that were damaged, and never committed
+  uint64_t bytes_scrubbed = 0;
+  uint64_t scrub_found = 0;  // damaged segments
   uint64_t marks = 0;
   uint64_t segments_begun = 0;
   uint64_t suffixes_cut = 0;
@@ -39,6 +41,8 @@ struct WalStats {
     fn("wal_segment_mended", segments_mended);
     fn("wal_entry_mended", entries_mended);
     fn("wal_damaged_entry_dropped", entries_dropped);
+    fn("wal_byte_scrubbed", bytes_scrubbed);
+    fn("wal_scrub_found_damage", scrub_found);
     fn("wal_mark_written", marks);
     fn("wal_segment_begun", segments_begun);
     fn("wal_suffix_cut", suffixes_cut);

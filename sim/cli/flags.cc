@@ -39,6 +39,7 @@ const char kSimulateUsage[] =
     "  --trims=on|off        whether records are trimmed, likewise\n"
     "  --kv=on|off           whether servers have a state machine, likewise\n"
     "  --leases=on|off       whether leaders read by leases, likewise\n"
+    "  --scrub=on|off        whether servers look for damage, likewise\n"
     "  --tails=on|off --reads=on|off   whether clients do\n"
     "  --operations=N        of each client at most; 0: no bound\n"
     "  --drift=on|off        of clocks\n"
@@ -177,6 +178,9 @@ const Flag kRunFlags[] = {
     {"leases", kSeeded, kSwitch,
      [](Text v, F* f) { return ParseSwitch(v, &f->leases); },
      [](const F& f) { return ShowSwitch(f.leases); }},
+    {"scrub", kSeeded, kSwitch,
+     [](Text v, F* f) { return ParseSwitch(v, &f->scrub); },
+     [](const F& f) { return ShowSwitch(f.scrub); }},
     {"tails", kSeeded, kSwitch,
      [](Text v, F* f) { return ParseSwitch(v, &f->tails); },
      [](const F& f) { return ShowOff(f.tails); }},
@@ -437,6 +441,7 @@ SimulationOptions OptionsFor(const SimulateFlags& flags, uint64_t seed) {
   options.trims = flags.trims;
   options.kv = flags.kv;
   options.leases = flags.leases;
+  options.scrub = flags.scrub;
   options.duration = flags.duration;
   options.tails = flags.tails;
   options.reads = flags.reads;
@@ -465,6 +470,7 @@ SimulateFlags WithDrawn(const SimulateFlags& flags,
   all.trims = drawn.trims;
   all.kv = drawn.kv;
   all.leases = drawn.leases;
+  all.scrub = drawn.scrub;
   return all;
 }
 

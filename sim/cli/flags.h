@@ -29,6 +29,7 @@ struct SimulateFlags {
   std::optional<bool> trims;
   std::optional<bool> kv;
   std::optional<bool> leases;
+  std::optional<bool> scrub;
   bool tails = true;
   bool reads = true;
   bool drift = true;

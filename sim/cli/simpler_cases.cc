@@ -111,6 +111,7 @@ std::vector<ShrinkCase> WithFeaturesOff(const ShrinkCase& c) {
   };
   off(now.kv.value_or(true), [](SimulateFlags* f) { f->kv = false; });
   off(now.leases.value_or(true), [](SimulateFlags* f) { f->leases = false; });
+  off(now.scrub.value_or(true), [](SimulateFlags* f) { f->scrub = false; });
   off(now.changes.value_or(true), [](SimulateFlags* f) {
     f->changes = false;
     // Nobody is there any more who replaces such a server.

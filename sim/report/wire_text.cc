@@ -135,6 +135,52 @@ WireText DescribeChunkAnswer(const MessageView& view) {
   return out;
 }
 
+WireText DescribeRepairQuestion(const MessageView& view) {
+  WireText out{.name = "RepairQuestion", .group = MessageGroup::kRepair};
+  const absl::StatusOr<RepairQuestion> q = DecodeRepairQuestion(view.header);
+  if (!q.ok()) return out;
+  out.text = absl::StrCat(
+      "number=", q->number, " entries ", q->hole.first.value(), "..",
+      q->hole.last.value(), "/", q->hole.last_term.value(),
+      q->id.bytes == 0
+          ? ""
+          : absl::StrCat(" checkpoint=", q->id.index.value(), " at ", q->at));
+  out.exchange = {.part = Part::kRequest,
+                  .topic = WireType::kRepairQuestion,
+                  .number = q->number};
+  return out;
+}
+
+WireText DescribeRepairAnswer(const MessageView& view) {
+  WireText out{.name = "RepairAnswer", .group = MessageGroup::kRepair};
+  const absl::StatusOr<RepairAnswer> a =
+      DecodeRepairAnswer(view.header, view.payload);
+  if (!a.ok()) return out;
+  const auto what = [&a]() -> std::string {
+    switch (a->outcome) {
+      case RepairOutcome::kEntries:
+        if (a->entries.empty()) return "no entries";
+        return absl::StrCat("entries ", a->entries.front().header.index.value(),
+                            "..", a->entries.back().header.index.value());
+      case RepairOutcome::kLacks:
+        return absl::StrCat("lacks them, last=", a->log_index.value(), "/",
+                            a->log_term.value());
+      case RepairOutcome::kUnreadable:
+        return "can't read them";
+      case RepairOutcome::kCheckpoint:
+        return absl::StrCat("has a checkpoint=", a->id.index.value());
+      case RepairOutcome::kPart:
+        return absl::StrCat("checkpoint=", a->id.index.value(), " at ", a->at);
+    }
+    return "?";
+  };
+  out.text = absl::StrCat("number=", a->number, " ", what());
+  out.exchange = {.part = Part::kAnswer,
+                  .topic = WireType::kRepairQuestion,
+                  .number = a->number};
+  return out;
+}
+
 WireText DescribeReadIndex(const MessageView& view) {
   const bool question = view.type == WireType::kReadIndexQuestion;
   WireText out{.name = question ? "ReadIndexQuestion" : "ReadIndexAnswer",
@@ -265,6 +311,8 @@ const char* ToString(MessageGroup group) {
       return "vote";
     case MessageGroup::kReadIndex:
       return "read index";
+    case MessageGroup::kRepair:
+      return "repair";
     case MessageGroup::kCheckpoint:
       return "checkpoint";
     case MessageGroup::kClient:
@@ -288,6 +336,10 @@ WireText Describe(const MessageView& message) {
     case WireType::kReadIndexQuestion:
     case WireType::kReadIndexAnswer:
       return DescribeReadIndex(message);
+    case WireType::kRepairQuestion:
+      return DescribeRepairQuestion(message);
+    case WireType::kRepairAnswer:
+      return DescribeRepairAnswer(message);
     case WireType::kHello:
     case WireType::kRefusal:
       return DescribeHello(message);

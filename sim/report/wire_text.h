@@ -14,6 +14,7 @@ enum class MessageGroup : uint8_t {
   kHeartbeat,
   kVote,  // and pre-votes, and TimeoutNow
   kReadIndex,
+  kRepair,
   kCheckpoint,
   kClient,
   kOther,  // hellos, refusals, pings

@@ -30,6 +30,7 @@ class Scenario : public testing::Test {
     options.retention_age = retention_age_;
     options.kv = kv_;
     options.leases = leases_;
+    options.scrub = scrub_;
     options.tls = tls_;
     options.rates = FaultRates{};
     sim_ = nullptr;
@@ -127,6 +128,7 @@ class Scenario : public testing::Test {
   }
   void set_kv(bool kv) { kv_ = kv; }
   void set_leases(bool leases) { leases_ = leases; }
+  void set_scrub(bool scrub) { scrub_ = scrub; }
   void set_tls(bool tls) { tls_ = tls; }
   size_t clients() const { return clients_; }
   void set_clients(size_t clients) { clients_ = clients; }
@@ -150,6 +152,7 @@ class Scenario : public testing::Test {
   size_t clients_ = 1;
   bool kv_ = false;
   bool leases_ = false;
+  bool scrub_ = false;
   bool tls_ = false;
   std::optional<size_t> kept_for_laggards_;
   std::optional<uint64_t> retention_bytes_;

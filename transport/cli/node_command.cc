@@ -191,6 +191,10 @@ absl::StatusOr<NodeSettings> ParseSettings(const Args& args) {
       args.Number("catch-up-mib-per-second", 32, 1, 1 << 20);
   if (!catch_up.ok()) return catch_up.status();
   node.catch_up_bytes_per_second = *catch_up << 20;
+  absl::StatusOr<uint64_t> scrub =
+      args.Number("scrub-mib-per-second", 4, 0, 1 << 20);
+  if (!scrub.ok()) return scrub.status();
+  node.scrub_bytes_per_second = *scrub << 20;
   if (absl::Status s = ParseFeatureLevel(args, &node); !s.ok()) return s;
   if (absl::Status s = ParseLeases(args, &node.raft); !s.ok()) return s;
   if (absl::Status s = ParseRetention(args, &settings.config.service.log);
@@ -322,6 +326,9 @@ Command NodeCommand() {
            {"catch-up-mib-per-second", "N",
             "to each server that is behind, while clients append, and to read "
             "what was trimmed; 32, or an eighth more than they append"},
+           {"scrub-mib-per-second", "N",
+            "of the log, to look for damage, all of it once an hour at most; "
+            "4; 0: never"},
            {"retention-mib", "N",
             "drop the oldest segments while the log takes more; never unless "
             "told otherwise; the same on all servers"},

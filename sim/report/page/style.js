@@ -26,6 +26,7 @@ const GROUPS = [
   {color: "#a9b4be"},                  // heartbeat
   {color: "#d08a00"},                  // vote
   {color: "#38a3dd"},                  // read index
+  {color: "#d9822b"},                  // repair
   {color: "#b8579a"},                  // checkpoint
   {color: "#00835f"},                  // client
   {color: "#c2b8a3"},                  // hello, ping

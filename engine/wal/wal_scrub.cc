@@ -1,0 +1,119 @@
+// How a Wal looks for damage that nobody reads.
+
+#include <algorithm>
+#include <utility>
+
+#include "engine/base/check.h"
+#include "engine/wal/wal.h"
+
+namespace holdfast {
+
+void Wal::Scrub(size_t max_bytes, ResultFn<Scrubbed> done) {
+  CHECK(!scrub_done_);
+  scrub_done_ = std::move(done);
+  auto segment = std::partition_point(
+      segments_.begin(), segments_.end(),
+      [this](const LogSegment& s) { return s.id() < scrub_.segment; });
+  // What is known to be damaged waits for help already.
+  while (segment != segments_.end() &&
+         (std::min(segment->last(), durable_last_) < segment->first() ||
+          damaged_.contains(segment->id()))) {
+    ++segment;
+  }
+  if (segment == segments_.end()) {
+    LeaveScrubbed(0);
+    return loop_->Post(
+        scope_.Wrap([this] { EndScrub(Scrubbed{.reached_end = true}); }));
+  }
+  if (segment->file() != scrub_.file) {
+    LeaveScrubbed(segment->id());
+    scrub_.file = segment->file();
+    scrub_.to = std::min(segment->last(), durable_last_);
+    // What the kernel has in memory says nothing of the disk.
+    if (std::next(segment) != segments_.end()) scrub_.file->DropCache();
+  }
+  ScrubMore(std::max<uint64_t>(max_bytes, 2 * kSegmentHeaderBytes));
+}
+
+void Wal::ScrubMore(uint64_t length) {
+  scrub_.file->Read(
+      scrub_.position, length,
+      scope_.Wrap([this, length](absl::StatusOr<Buffer> bytes) {
+        const uint64_t read = bytes.ok() ? bytes->size() : length;
+        stats_.bytes_scrubbed += read;
+        switch (bytes.ok() ? LookAt(*bytes, read == length) : Look::kDamaged) {
+          case Look::kWhole:
+            break;
+          case Look::kNeedsMore: {
+            const size_t size =
+                DecodeLogFrameHeader(bytes->view(), scrub_.segment,
+                                     scrub_.position)
+                    ->body_size;
+            return ScrubMore(FrameBytes(size));
+          }
+          case Look::kDamaged:
+            NoteDamage();
+            [[fallthrough]];
+          case Look::kDone:
+            LeaveScrubbed(scrub_.segment + 1);
+        }
+        EndScrub(Scrubbed{.bytes = read});
+      }));
+}
+
+Wal::Look Wal::LookAt(const Buffer& bytes, bool more_follows) {
+  const uint64_t start = scrub_.position;
+  if (start == 0) {
+    if (bytes.size() < kSegmentHeaderBytes) return Look::kDamaged;
+    const absl::StatusOr<SegmentHeader> header =
+        DecodeSegmentHeader(bytes.view().substr(0, kSegmentHeaderBytes));
+    const LogSegment* segment = Find(scrub_.segment);
+    if (segment == nullptr) return Look::kDone;
+    if (!header.ok() || *header != segment->header()) return Look::kDamaged;
+    scrub_.position = kSegmentHeaderBytes;
+    scrub_.seed = FirstSeed(*header);
+  }
+  while (std::optional<FoundFrame> frame =
+             ReadFrame(bytes.view(), scrub_.position, scrub_.segment,
+                       scrub_.seed, start)) {
+    scrub_.position = frame->end();
+    scrub_.seed = frame->header.body_crc;
+    if (frame->header.kind == FrameKind::kEntry &&
+        frame->header.index >= scrub_.to) {
+      return Look::kDone;
+    }
+  }
+  if (scrub_.position > start) return Look::kWhole;
+  // A frame larger than what was read?
+  const std::optional<LogFrameHeader> next =
+      DecodeLogFrameHeader(bytes.view(), scrub_.segment, start);
+  return next.has_value() && more_follows &&
+                 FrameBytes(next->body_size) > bytes.size()
+             ? Look::kNeedsMore
+             : Look::kDamaged;
+}
+
+void Wal::NoteDamage() {
+  const LogSegment* segment = Find(scrub_.segment);
+  // A suffix that was cut meanwhile need not be whole.
+  if (segment == nullptr || segment->file() != scrub_.file ||
+      segment->last() < scrub_.to || !mend_) {
+    return;
+  }
+  ++stats_.scrub_found;
+  damaged_[scrub_.segment];
+  MendNext();
+}
+
+void Wal::LeaveScrubbed(uint64_t next) {
+  // Its own completion may have led here.
+  loop_->Post([file = std::move(scrub_.file)] {});
+  scrub_ = ScrubPlace{.segment = next};
+}
+
+void Wal::EndScrub(Scrubbed scrubbed) {
+  ResultFn<Scrubbed> done = std::move(scrub_done_);
+  done(scrubbed);
+}
+
+}  // namespace holdfast
