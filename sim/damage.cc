@@ -183,6 +183,12 @@ std::optional<Damage> DrawDamage(DamageKind kind, uint64_t value,
     case DamageKind::kMisdirect:
       DrawMisdirect(choice, all, used, disk, &damage);
       break;
+    case DamageKind::kRefused:
+      DrawZeroes(choice, all, used, &damage);
+      damage.what =
+          absl::StrCat("the device refuses to read ", damage.bytes.size(),
+                       " bytes from position ", damage.from, " on");
+      break;
     case DamageKind::kTruncate:
       damage.from = used - 1 - (used - 1) * choice.how_bad() / kWorst;
       damage.what = absl::StrCat("ends at position ", damage.from);
@@ -216,6 +222,9 @@ bool StorageDecay::Strike(SimServer* server, DamageKind kind, uint64_t value) {
         break;
       case DamageKind::kTruncate:
         ++counts_.truncated;
+        break;
+      case DamageKind::kRefused:
+        ++counts_.refused;
         break;
     }
     return true;

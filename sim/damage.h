@@ -29,6 +29,7 @@ struct DamageCounts {
   uint64_t zeroes = 0;
   uint64_t misdirected = 0;
   uint64_t truncated = 0;
+  uint64_t refused = 0;
   uint64_t vetoed = 0;  // faults for which the atlas left no place
 };
 

@@ -98,6 +98,30 @@ TEST_F(DecayScenario, ASegmentThatEndsEarly) {
   }
 }
 
+// What the device refuses to read is repaired as if it were damaged: at a
+// start, and while the server is running.
+TEST_F(DecayScenario, TheDeviceRefusesToReadABlock) {
+  for (uint64_t seed = 1; seed <= 8; ++seed) {
+    set_scrub(seed % 2 == 0);
+    Begin(seed);
+    const Segment& s = segments_[seed % (segments_.size() - 1)];
+    const uint64_t page = seed % 3 * 4096;
+    if (seed % 2 == 0) {
+      const uint64_t mended = Mended();
+      Spoil(victim_, Refused(s.name, page, 4096));
+      ASSERT_TRUE(sim_->RunUntil([&] { return Mended() > mended; }, 60s));
+      ExpectGoodEnd();
+      continue;
+    }
+    victim_->Crash(true);
+    for (const auto& name : Checkpoints(victim_, CheckpointKind::kResume)) {
+      Spoil(victim_, Refused(name, 0, 10));
+    }
+    Spoil(victim_, Refused(s.name, page, 4096));
+    ExpectRepaired(s.name);
+  }
+}
+
 // In the midst of a segment that a start needn't read. It shows when somebody
 // reads it, who waits for the others' help, and gets what was written.
 TEST_F(DecayScenario, DamagedEntriesAreNeverServed) {
@@ -303,6 +327,7 @@ TEST_F(DecayScenario, ScheduleDamagesDisks) {
       {&FaultRates::zeroes_ppm, &DamageCounts::zeroes},
       {&FaultRates::misdirect_ppm, &DamageCounts::misdirected},
       {&FaultRates::truncate_ppm, &DamageCounts::truncated},
+      {&FaultRates::refuse_blocks_ppm, &DamageCounts::refused},
   };
   for (const auto& kind : kinds) {
     SimulationOptions options;

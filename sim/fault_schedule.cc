@@ -89,6 +89,7 @@ FaultRates FaultRates::Swarm(Chance* chance, bool damage) {
     rates.zeroes_ppm = rate(40000);
     rates.misdirect_ppm = rate(40000);
     rates.truncate_ppm = rate(40000);
+    rates.refuse_blocks_ppm = rate(40000);
   }
   return rates;
 }
@@ -381,6 +382,7 @@ void FaultSchedule::DamageDisk(SimServer* server) {
       {faults::kZeroes, rates_.zeroes_ppm, DamageKind::kZeroes},
       {faults::kMisdirect, rates_.misdirect_ppm, DamageKind::kMisdirect},
       {faults::kTruncate, rates_.truncate_ppm, DamageKind::kTruncate},
+      {faults::kRefuseBlocks, rates_.refuse_blocks_ppm, DamageKind::kRefused},
   };
   uint64_t value = 0;
   for (const auto& [site, rate, kind] : kinds) {

@@ -64,6 +64,7 @@ struct FaultRates {
   uint64_t zeroes_ppm = 0;
   uint64_t misdirect_ppm = 0;
   uint64_t truncate_ppm = 0;
+  uint64_t refuse_blocks_ppm = 0;
 
   // `damage`: with those of storage at rest.
   static FaultRates Swarm(Chance* chance, bool damage);

@@ -57,6 +57,7 @@ inline constexpr ChanceSite kRot("fault/rot");
 inline constexpr ChanceSite kZeroes("fault/zeroes");
 inline constexpr ChanceSite kMisdirect("fault/misdirect");
 inline constexpr ChanceSite kTruncate("fault/truncate");
+inline constexpr ChanceSite kRefuseBlocks("fault/refuse_blocks");
 
 // Of a disk's operation, or what it leaves of one when a process or the power
 // fails.
@@ -134,14 +135,12 @@ inline constexpr const ChanceSite* kAll[] = {
     &kZeroes,
     &kMisdirect,
     &kTruncate,
+    &kRefuseBlocks,
 };
 
 // Of storage at rest.
 inline constexpr const ChanceSite* kDamage[] = {
-    &kRot,
-    &kZeroes,
-    &kMisdirect,
-    &kTruncate,
+    &kRot, &kZeroes, &kMisdirect, &kTruncate, &kRefuseBlocks,
 };
 
 constexpr bool IsDamage(absl::string_view name) {

@@ -104,6 +104,12 @@ void FileImage::ApplyTorn(const Change& change, const Fate& fate,
 }
 
 void FileImage::Write(uint64_t number, uint64_t at, Buffers data) {
+  if (!refused_.empty()) {
+    const uint64_t end = at + TotalSize(data);
+    std::erase_if(refused_, [at, end](const Range& r) {
+      return r.from < end && at < r.to;
+    });
+  }
   unsynced_.push_back({number, false, at, std::move(data)});
   Apply(unsynced_.back(), &now_);
 }
@@ -165,7 +171,14 @@ std::shared_ptr<FileImage> FileImage::CopyDurable() const {
   copy->durable_ = durable_.Copy();
   copy->durable_changes_ = durable_changes_;
   copy->damages_ = damages_;
+  copy->refused_ = refused_;
   return copy;
+}
+
+bool FileImage::Refuses(uint64_t from, uint64_t to) const {
+  return std::any_of(
+      refused_.begin(), refused_.end(),
+      [from, to](const Range& r) { return r.from < to && from < r.to; });
 }
 
 bool FileImage::AtRest(uint64_t from, uint64_t to) const {

@@ -84,6 +84,10 @@ class FileImage {
   void Overwrite(uint64_t from, const Buffer& bytes);
   // Likewise nothing behind `size`.
   void CutShort(uint64_t size);
+  // The device refuses to read what is between these positions, until something
+  // is written there.
+  void Refuse(uint64_t from, uint64_t to) { refused_.push_back({from, to}); }
+  bool Refuses(uint64_t from, uint64_t to) const;
   // How often it was damaged.
   uint64_t damages() const { return damages_; }
 
@@ -108,6 +112,11 @@ class FileImage {
   std::vector<Change> unsynced_;
   bool sync_failed_ = false;  // since then the images differ for good
   uint64_t damages_ = 0;
+  struct Range {
+    uint64_t from = 0;
+    uint64_t to = 0;
+  };
+  std::vector<Range> refused_;
 };
 
 // The names of a directory, likewise in two images: changes are durable once

@@ -224,7 +224,9 @@ void SimFile::Read(uint64_t at, size_t n, ResultFn<Buffer> done) {
                          .has_value();
   auto read = [file = file_, name = name_, at, n,
                fails](uint64_t) -> absl::StatusOr<Buffer> {
-    if (fails) return DeviceError("read from", name);
+    if (fails || file->Refuses(at, at + n)) {
+      return DeviceError("read from", name);
+    }
     return file->now().Read(at, n);
   };
   auto op = MakeOperation(this, std::move(read), std::move(done));
@@ -327,6 +329,9 @@ void DiskImage::Spoil(const Damage& damage) {
     file.CutShort(damage.from);
   } else {
     file.Overwrite(damage.from, damage.bytes);
+  }
+  if (damage.kind == DamageKind::kRefused) {
+    file.Refuse(damage.from, damage.end());
   }
   damaged_ = true;
 }

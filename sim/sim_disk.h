@@ -63,12 +63,20 @@ struct SimDiskCounts {
 };
 
 // A fault of storage at rest.
-enum class DamageKind : uint8_t { kRot, kZeroes, kMisdirect, kTruncate };
+enum class DamageKind : uint8_t {
+  kRot,
+  kZeroes,
+  kMisdirect,
+  kTruncate,
+  kRefused,
+};
 struct Damage {
   DamageKind kind = DamageKind::kRot;
   std::string file;
   uint64_t from = 0;
-  Buffer bytes;      // that stand there; of kTruncate none: it ends there
+  // That stand there; of kTruncate none: it ends there; of kRefused zeroes,
+  // which nobody gets to read.
+  Buffer bytes;
   std::string what;  // for people
 
   // Behind what it damages.

@@ -607,6 +607,7 @@ SimulationResult Simulation::Result() {
   r.stats["damage_zeroes"] = r.damages.zeroes;
   r.stats["damage_misdirected"] = r.damages.misdirected;
   r.stats["damage_truncated"] = r.damages.truncated;
+  r.stats["damage_refused"] = r.damages.refused;
   r.stats["disk_put_back"] = old_copies_->put_back();
   r.stats["disk_put_back_replaced"] = old_copies_->replaced();
   if (operator_ != nullptr) {

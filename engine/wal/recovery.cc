@@ -16,6 +16,15 @@ bool IsZero(absl::string_view bytes) {
   return std::all_of(bytes.begin(), bytes.end(), [](char c) { return c == 0; });
 }
 
+absl::Status Unreadable(uint64_t segment, uint64_t end) {
+  return absl::DataLossError(absl::StrCat(
+      "file ", SegmentName(segment),
+      ": the device refuses to read the block that ends at position ", end,
+      ", and nothing tells what it held; nothing was changed. Copy what can be "
+      "read to another device, or clear the directory and let the server join "
+      "anew"));
+}
+
 }  // namespace
 
 WalRecovery::WalRecovery(Disk* disk, Incarnation owner, const LogPoint& base,
@@ -71,8 +80,12 @@ void WalRecovery::ReadHeader(size_t i) {
         candidates_[i].file = *std::move(file);
         candidates_[i].file->Read(
             0, kSegmentHeaderBytes, [this, i](absl::StatusOr<Buffer> block) {
-              if (!block.ok()) return Finish(block.status());
               Candidate& c = candidates_[i];
+              if (absl::IsDataLoss(block.status()) && mend_) {
+                c.header = block.status();
+                return ReadHeader(i + 1);
+              }
+              if (!block.ok()) return Finish(block.status());
               c.header = DecodeSegmentHeader(block->view());
               if (c.header.ok() && c.header->id != c.id) {
                 c.header = absl::DataLossError(
@@ -93,6 +106,15 @@ void WalRecovery::ReadHeader(size_t i) {
       }));
 }
 
+void WalRecovery::ReadFile(const Candidate& c, ResultFn<PatchedBytes> done) {
+  if (mend_) return ReadAround(c.file, c.bytes, scope_.Wrap(std::move(done)));
+  c.file->Read(0, c.bytes,
+               [done = std::move(done)](absl::StatusOr<Buffer> bytes) mutable {
+                 if (!bytes.ok()) return done(bytes.status());
+                 done(PatchedBytes{*std::move(bytes)});
+               });
+}
+
 void WalRecovery::JudgeHeaderless() {
   auto damaged = [](const Candidate& c) {
     return !c.is_void && !c.header.ok();
@@ -103,15 +125,15 @@ void WalRecovery::JudgeHeaderless() {
   if (!newest && !absl::IsNotFound(it->header.status()) && !mend_) {
     return SetAside(&*it, it->header.status().message());
   }
-  it->file->Read(0, it->bytes,
-                 [this, it, newest](absl::StatusOr<Buffer> bytes) {
-                   if (!bytes.ok()) return Finish(bytes.status());
-                   OnHeaderlessRead(&*it, newest, bytes->view());
-                 });
+  ReadFile(*it, [this, it, newest](absl::StatusOr<PatchedBytes> file) {
+    if (!file.ok()) return Finish(file.status());
+    OnHeaderlessRead(&*it, newest, *file);
+  });
 }
 
 void WalRecovery::OnHeaderlessRead(Candidate* c, bool newest,
-                                   absl::string_view bytes) {
+                                   const PatchedBytes& file) {
+  const absl::string_view bytes = file.bytes.view();
   Index seen;
   const bool marked =
       FindMarkedTo(bytes, kSegmentHeaderBytes, c->id, nullptr, &seen) > 0;
@@ -121,6 +143,10 @@ void WalRecovery::OnHeaderlessRead(Candidate* c, bool newest,
       return JudgeHeaderless();
     }
     return GuessBehindPrevious(c);
+  }
+  if (newest && file.unreadable_to > 0 &&
+      !FindMarkedEnd(bytes, c->id, file.unreadable_to).has_value()) {
+    return Finish(Unreadable(c->id, file.unreadable_to));
   }
   if (newest && marked && !Covered(seen)) {
     return Finish(
@@ -154,10 +180,13 @@ void WalRecovery::JudgeNewest() {
   auto it = std::find_if(candidates_.rbegin(), candidates_.rend(),
                          [](const Candidate& c) { return !c.is_void; });
   if (it == candidates_.rend()) return Arrange();
-  it->file->Read(0, it->bytes, [this, it](absl::StatusOr<Buffer> bytes) {
-    if (!bytes.ok()) return Finish(bytes.status());
-    SegmentScan scan = ScanSegment(bytes->view(), *it->header);
+  ReadFile(*it, [this, it](absl::StatusOr<PatchedBytes> file) {
+    if (!file.ok()) return Finish(file.status());
+    SegmentScan scan = ScanSegment(file->bytes.view(), *it->header);
     if (scan.frames.empty() && scan.marked_to == 0) {
+      if (file->unreadable_to > 0) {
+        return Finish(Unreadable(it->id, file->unreadable_to));
+      }
       // Of its beginning, which was one write, nothing but the header is
       // left. What it was to replace stands; and it shows how far the log had
       // come when it was begun.
@@ -165,7 +194,7 @@ void WalRecovery::JudgeNewest() {
       reached_ = it->header->previous.index;
       reached_by_ = it->id;
     }
-    *bytes = Buffer();
+    file->bytes = Buffer();
     Arrange();
   });
 }
@@ -239,18 +268,20 @@ void WalRecovery::ScanNext(size_t i) {
     absl::Status taken = TakeUnread(c);
     return taken.ok() ? ScanNext(i + 1) : Finish(std::move(taken));
   }
-  if (c.file == nullptr) return OnScanned(i, Buffer());
-  c.file->Read(0, c.bytes, [this, i](absl::StatusOr<Buffer> bytes) {
-    if (!bytes.ok()) return Finish(bytes.status());
-    OnScanned(i, *bytes);
+  if (c.file == nullptr) return OnScanned(i, PatchedBytes());
+  ReadFile(c, [this, i](absl::StatusOr<PatchedBytes> file) {
+    if (!file.ok()) return Finish(file.status());
+    OnScanned(i, *file);
   });
 }
 
-void WalRecovery::OnScanned(size_t i, const Buffer& bytes) {
-  const Candidate& c = candidates_[i];
+void WalRecovery::OnScanned(size_t i, const PatchedBytes& file) {
+  Candidate& c = candidates_[i];
+  const Buffer& bytes = file.bytes;
+  const SegmentScan scan = ScanSegment(bytes.view(), *c.header);
+  if (absl::Status s = NoteMarked(&c, scan, file); !s.ok()) return Finish(s);
   if (c.guessed) return MendGuessed(i, bytes);
   if (mend_ && !Joins(c) && GuessBefore(i)) return;
-  const SegmentScan scan = ScanSegment(bytes.view(), *c.header);
   if (mend_) {
     std::optional<SegmentEnd> end = Damaged(i, scan, bytes.view());
     if (end.has_value()) return Mend(i, BeginOf(*c.header), *end, bytes);
@@ -258,6 +289,22 @@ void WalRecovery::OnScanned(size_t i, const Buffer& bytes) {
   absl::Status taken = TakeSegment(c, scan, bytes);
   if (!taken.ok()) return Finish(std::move(taken));
   ScanNext(i + 1);
+}
+
+absl::Status WalRecovery::NoteMarked(Candidate* c, const SegmentScan& scan,
+                                     const PatchedBytes& file) const {
+  c->marked_to = scan.marked_to;
+  const uint64_t to = file.unreadable_to;
+  if (!c->newest || to <= std::max(scan.end, scan.marked_to)) {
+    return absl::OkStatus();
+  }
+  // What no mark covers isn't a torn tail there. A frame behind it tells what
+  // there was; else it may be more than anybody here knows of.
+  if (!FindMarkedEnd(file.bytes.view(), c->id, to).has_value()) {
+    return Unreadable(c->id, to);
+  }
+  c->marked_to = to;
+  return absl::OkStatus();
 }
 
 absl::Status WalRecovery::TakeUnread(const Candidate& c) {

@@ -20,6 +20,7 @@
 #include "engine/wal/entry.h"
 #include "engine/wal/hard_state_file.h"
 #include "engine/wal/log_map.h"
+#include "engine/wal/patched_read.h"
 #include "engine/wal/replaced_file.h"
 #include "engine/wal/salvage.h"
 #include "engine/wal/segment.h"
@@ -114,6 +115,8 @@ class WalRecovery {
     // The last of its entries that no later segment replaces.
     Index live_last;
     bool newest = false;
+    // Once it was scanned: all before this position was there.
+    uint64_t marked_to = 0;
   };
 
   // Whether the checkpoint stands for the entry.
@@ -125,11 +128,14 @@ class WalRecovery {
   const LogSegment* FindPassed(Index index) const;
   void OnListed(absl::StatusOr<std::vector<FileInfo>> files);
   void ReadHeader(size_t i);
+  // All of the file; what the device refuses to read of it is damaged, if it
+  // can be mended.
+  void ReadFile(const Candidate& candidate, ResultFn<PatchedBytes> done);
   // A file without an intact header: what a segment's beginning leaves
   // behind, unless its frames say that it was synced.
   void JudgeHeaderless();
   void SetAside(Candidate* c, absl::string_view what);
-  void OnHeaderlessRead(Candidate* c, bool newest, absl::string_view bytes);
+  void OnHeaderlessRead(Candidate* c, bool newest, const PatchedBytes& file);
   // Likewise for a segment with a header only.
   void JudgeNewest();
   // Decides which entries of which segment are live.
@@ -138,7 +144,7 @@ class WalRecovery {
   // The segments before the resume point are all there.
   absl::Status CheckSealed();
   void ScanNext(size_t i);
-  void OnScanned(size_t i, const Buffer& bytes);
+  void OnScanned(size_t i, const PatchedBytes& file);
   absl::Status TakeUnread(const Candidate& candidate);
   // Whether the segment continues those before it, or stands where the first
   // one may.
@@ -150,6 +156,10 @@ class WalRecovery {
   LogPoint BeginOf(const SegmentHeader& header) const {
     return Covered(header.previous.index) ? base_ : header.previous;
   }
+  // DATA_LOSS: the device refuses to read what may have been durable, and
+  // nothing tells what it was.
+  absl::Status NoteMarked(Candidate* candidate, const SegmentScan& scan,
+                          const PatchedBytes& file) const;
   // What the segment had, if it lacks some of that.
   std::optional<SegmentEnd> Damaged(size_t i, const SegmentScan& scan,
                                     absl::string_view bytes) const;

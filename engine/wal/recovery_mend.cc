@@ -25,13 +25,13 @@ std::optional<SegmentEnd> WalRecovery::Damaged(size_t i,
   // What isn't the checkpoint's goes as a whole.
   if (conflict_) return std::nullopt;
   if (c.newest) {
-    if (scan.end >= scan.marked_to || Covered(scan.seen)) return std::nullopt;
-    return EndOf(i, bytes, scan.marked_to);
+    if (scan.end >= c.marked_to || Covered(scan.seen)) return std::nullopt;
+    return EndOf(i, bytes, c.marked_to);
   }
   Index last = c.header->previous.index;
   for (const FoundFrame& frame : scan.frames) last = frame.header.index;
   if (last >= c.live_last) return std::nullopt;
-  return EndOf(i, bytes, scan.marked_to);
+  return EndOf(i, bytes, c.marked_to);
 }
 
 std::optional<SegmentEnd> WalRecovery::EndOf(size_t i, absl::string_view bytes,
@@ -63,15 +63,14 @@ void WalRecovery::GuessBehindPrevious(Candidate* c) {
     return JudgeHeaderless();
   }
   const Candidate& previous = candidates_[i - 1];
-  previous.file->Read(
-      0, previous.bytes,
-      [this, c, id = previous.id](absl::StatusOr<Buffer> bytes) {
-        if (!bytes.ok()) return Finish(bytes.status());
-        Index last = base_.index;
-        FindMarkedTo(bytes->view(), kSegmentHeaderBytes, id, nullptr, &last);
-        Guess(c, last);
-        JudgeHeaderless();
-      });
+  ReadFile(previous, [this, c,
+                      id = previous.id](absl::StatusOr<PatchedBytes> file) {
+    if (!file.ok()) return Finish(file.status());
+    Index last = base_.index;
+    FindMarkedTo(file->bytes.view(), kSegmentHeaderBytes, id, nullptr, &last);
+    Guess(c, last);
+    JudgeHeaderless();
+  });
 }
 
 bool WalRecovery::GuessBefore(size_t i) {
@@ -103,9 +102,7 @@ void WalRecovery::MendGuessed(size_t i, const Buffer& bytes) {
   const Candidate& c = candidates_[i];
   const Index before = c.header->previous.index;
   if (before <= base_.index || before == point_.index) {
-    const uint64_t marked_to =
-        FindMarkedTo(bytes.view(), kSegmentHeaderBytes, c.id);
-    std::optional<SegmentEnd> end = EndOf(i, bytes.view(), marked_to);
+    std::optional<SegmentEnd> end = EndOf(i, bytes.view(), c.marked_to);
     if (!end.has_value()) {
       return Finish(WalRot(c.id, 0, "nothing tells where the segment ends"));
     }
@@ -126,12 +123,10 @@ void WalRecovery::MendGuessed(size_t i, const Buffer& bytes) {
                             "at entry ",
                             before.value())));
   }
-  each.file->Read(
-      0, each.bytes,
-      [this, i, previous, bytes](absl::StatusOr<Buffer> previous_bytes) {
-        if (!previous_bytes.ok()) return Finish(previous_bytes.status());
-        OnPreviousRead(i, previous, bytes, *previous_bytes);
-      });
+  ReadFile(each, [this, i, previous, bytes](absl::StatusOr<PatchedBytes> file) {
+    if (!file.ok()) return Finish(file.status());
+    OnPreviousRead(i, previous, bytes, file->bytes);
+  });
 }
 
 void WalRecovery::OnPreviousRead(size_t i, size_t previous, const Buffer& bytes,

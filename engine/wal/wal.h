@@ -21,6 +21,7 @@
 #include "engine/env/loop.h"
 #include "engine/wal/entry.h"
 #include "engine/wal/hard_state_file.h"
+#include "engine/wal/patched_read.h"
 #include "engine/wal/recovery.h"
 #include "engine/wal/replaced_file.h"
 #include "engine/wal/salvage.h"
@@ -64,7 +65,8 @@ struct WalWrite {
 //   intact.
 // - Frames carry up to where their segment had been synced when they were
 //   written, and a resting tail gets marks that say so. Damage beyond that
-//   is a torn tail and is cut; damage below it is rot, and Open refuses.
+//   is a torn tail and is cut; damage below it is rot, and mended with the
+//   others' help (set_mend), or Open refuses.
 // - What stands intact beyond that was perhaps never synced, or is in the
 //   page cache only, after a failed fsync even as a lie: Open writes it to a
 //   new segment, syncs it, and only then puts the header in front.
@@ -283,7 +285,7 @@ class Wal {
   // Mends the segment of the first one that isn't being written any more; one
   // at a time.
   void MendNext();
-  void OnMendRead(absl::StatusOr<Buffer> bytes);
+  void OnMendRead(absl::StatusOr<PatchedBytes> file);
   void FillHole();
   void OnMended(absl::StatusOr<Mended> mended);
   void OnMendReplaced(absl::StatusOr<std::unique_ptr<File>> file);

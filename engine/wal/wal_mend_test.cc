@@ -121,6 +121,47 @@ TEST_F(WalMendTest, AnyBlock) {
   EXPECT_GT(mended_, 100);
 }
 
+// What the device refuses to read is as good as damaged; but what no mark of
+// the newest segment covers isn't taken for a torn tail.
+TEST_F(WalMendTest, BlocksThatCannotBeRead) {
+  for (size_t block : {512, 4096, 9000}) {
+    for (const NamedFile& file : segments_) {
+      const auto header = DecodeSegmentHeader(
+          absl::string_view(file.bytes).substr(0, kSegmentHeaderBytes));
+      ASSERT_TRUE(header.ok());
+      for (size_t at = 0; at < file.bytes.size(); at += block) {
+        SCOPED_TRACE(absl::StrCat(file.name, " at ", at, " of ", block));
+        WalRun after(run_, Everything);
+        after.disk().Refuse(file.name, at, at + block);
+        const bool newest = file.name == segments_.back().name;
+        std::string read = file.bytes;
+        const size_t from = at / 4096 * 4096;
+        const size_t end =
+            std::min((at + block + 4095) / 4096 * 4096, read.size());
+        read.replace(from, end - from, end - from, '\0');
+        const uint64_t marked_to =
+            FindMarkedTo(read, kSegmentHeaderBytes, header->id);
+        Help(&after);
+        const absl::Status opened = after.Open();
+        // Nor is it if a frame behind it tells what there was.
+        if (newest && end > marked_to &&
+            !FindMarkedEnd(read, header->id, end).has_value()) {
+          ASSERT_EQ(opened.code(), absl::StatusCode::kDataLoss);
+          ASSERT_EQ(after.disk().Contents(file.name), file.bytes);
+          continue;
+        }
+        ASSERT_TRUE(opened.ok()) << opened;
+        ASSERT_TRUE(SameEntries(after.recovered(), run_.log()));
+        mended_ += static_cast<int>(after.wal().stats().segments_mended);
+        WalRun again(after, Everything);
+        ASSERT_TRUE(again.Open().ok());
+        ASSERT_TRUE(SameEntries(again.recovered(), run_.log()));
+      }
+    }
+  }
+  EXPECT_GT(mended_, 100);
+}
+
 TEST_F(WalMendTest, MisdirectedBlocks) {
   for (const NamedFile& file : segments_) {
     const size_t used = file.bytes.find_last_not_of('\0') + 1;

@@ -65,33 +65,31 @@ void Wal::OnRead(uint64_t id, uint64_t asked, absl::StatusOr<Buffer> bytes) {
   const uint64_t from = job.from.position;
   absl::StatusOr<std::vector<Entry>> entries =
       bytes.ok() ? TakeEntries(*bytes, &job) : bytes.status();
-  if (bytes.ok()) {
-    if (entries.ok() && entries->empty() && bytes->size() == asked &&
-        from + asked < job.end) {
-      // It stands further on, or in a frame larger than what was read.
-      return ReadMore(id, job.from.position > from ? kSkipBytes : asked * 4);
-    }
-    const bool damaged = absl::IsDataLoss(entries.status()) ||
-                         (entries.ok() && entries->empty());
-    if (damaged && job.whole) {
-      ReadJob found = std::move(job);
-      reads_.erase(id);
-      return FindWholeOnes(std::move(found));
-    }
-    if (damaged && mend_) {
-      // The job may be the last to hold its file, whose completion this is.
-      loop_->Post([file = std::exchange(job.file, nullptr)] {});
-      const uint64_t segment = job.segment;
-      damaged_[segment].readers.push_back(std::move(job));
-      reads_.erase(id);
-      return MendNext();
-    }
-    if (entries.ok() && entries->empty()) {
-      entries = absl::DataLossError(absl::StrCat(
-          "file ", SegmentName(job.segment), ": entry ", job.first.value(),
-          ", behind position ", job.from.position,
-          ", is damaged; another server may have it"));
-    }
+  const bool none = entries.ok() && entries->empty();
+  if (none && bytes->size() == asked && from + asked < job.end) {
+    // It stands further on, or in a frame larger than what was read.
+    return ReadMore(id, job.from.position > from ? kSkipBytes : asked * 4);
+  }
+  // Or the device refuses to read it.
+  const bool damaged = none || absl::IsDataLoss(entries.status());
+  if (damaged && job.whole) {
+    ReadJob found = std::move(job);
+    reads_.erase(id);
+    return FindWholeOnes(std::move(found));
+  }
+  if (damaged && mend_) {
+    // The job may be the last to hold its file, whose completion this is.
+    loop_->Post([file = std::exchange(job.file, nullptr)] {});
+    const uint64_t segment = job.segment;
+    damaged_[segment].readers.push_back(std::move(job));
+    reads_.erase(id);
+    return MendNext();
+  }
+  if (none) {
+    entries = absl::DataLossError(
+        absl::StrCat("file ", SegmentName(job.segment), ": entry ",
+                     job.first.value(), ", behind position ", job.from.position,
+                     ", is damaged; another server may have it"));
   }
   ResultFn<std::vector<Entry>> done = std::move(job.done);
   // The job may be the last to hold its file, whose completion this is.
@@ -102,15 +100,15 @@ void Wal::OnRead(uint64_t id, uint64_t asked, absl::StatusOr<Buffer> bytes) {
 
 void Wal::FindWholeOnes(ReadJob job) {
   std::shared_ptr<File> file = job.file;
-  auto on_read = [this, file, job = std::make_unique<ReadJob>(std::move(job))](
-                     absl::StatusOr<Buffer> bytes) mutable {
+  auto on_read = [this, job = std::make_unique<ReadJob>(std::move(job))](
+                     absl::StatusOr<PatchedBytes> found) mutable {
     // This is its own completion.
-    loop_->Post([file = std::move(file), other = std::move(job->file)] {});
-    if (!bytes.ok()) return job->done(bytes.status());
-    job->done(
-        FindWhole(*bytes, job->segment, job->first, job->last, job->max_bytes));
+    loop_->Post([file = std::move(job->file)] {});
+    if (!found.ok()) return job->done(found.status());
+    job->done(FindWhole(found->bytes, job->segment, job->first, job->last,
+                        job->max_bytes));
   };
-  file->Read(0, file->size(), scope_.Wrap(std::move(on_read)));
+  ReadAround(file, file->size(), scope_.Wrap(std::move(on_read)));
 }
 
 absl::StatusOr<std::vector<Entry>> Wal::TakeEntries(const Buffer& bytes,
@@ -161,19 +159,20 @@ void Wal::MendNext() {
   }
   ++stats_.segments_damaged;
   std::shared_ptr<File> file = segment->file();
-  file->Read(0, file->size(),
-             scope_.Wrap([this, file](absl::StatusOr<Buffer> bytes) mutable {
-               loop_->Post([file = std::move(file)] {});
-               OnMendRead(std::move(bytes));
-             }));
+  ReadAround(
+      file, file->size(),
+      scope_.Wrap([this, file](absl::StatusOr<PatchedBytes> found) mutable {
+        loop_->Post([file = std::move(file)] {});
+        OnMendRead(std::move(found));
+      }));
 }
 
-void Wal::OnMendRead(absl::StatusOr<Buffer> bytes) {
-  if (!bytes.ok()) {
+void Wal::OnMendRead(absl::StatusOr<PatchedBytes> file) {
+  if (!file.ok()) {
     return EndMending(absl::UnavailableError(absl::StrCat(
         "entries here are damaged, and the rest of their segment can't be "
         "read: ",
-        bytes.status().message())));
+        file.status().message())));
   }
   const LogSegment* segment = Find(*mending_);
   if (segment == nullptr || segment->last() < segment->first()) {
@@ -189,7 +188,7 @@ void Wal::OnMendRead(absl::StatusOr<Buffer> bytes) {
   const LogPoint& previous = segment->header().previous;
   damaged_[*mending_].salvage = std::make_unique<SegmentSalvage>(
       segment->header(), base_.index > previous.index ? base_ : previous,
-      *bytes, SegmentEnd{segment->last(), last_term});
+      file->bytes, SegmentEnd{segment->last(), last_term});
   FillHole();
 }
 

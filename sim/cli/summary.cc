@@ -63,6 +63,7 @@ void Summary::Add(const SimulationResult& r) {
   counts_["damage_zeroes"] += r.damages.zeroes;
   counts_["damage_misdirected"] += r.damages.misdirected;
   counts_["damage_truncated"] += r.damages.truncated;
+  counts_["damage_refused"] += r.damages.refused;
   counts_["damage_vetoed"] += r.damages.vetoed;
   counts_["acknowledged_appends"] += r.acknowledged;
   counts_["unknown_appends"] += r.unknown;
@@ -155,7 +156,7 @@ std::string Summary::Line(bool json, uint64_t seed, absl::string_view verdict,
   }
   const uint64_t damages = count("damage_rot") + count("damage_zeroes") +
                            count("damage_misdirected") +
-                           count("damage_truncated");
+                           count("damage_truncated") + count("damage_refused");
   if (damages > 0) absl::StrAppend(&line, " ", damages, " damages,");
   const auto most = [this](const char* name) { return ValueOr0(most_, name); };
   return absl::StrCat(

@@ -143,6 +143,11 @@ class DamageScenario : public Scenario {
             .from = from,
             .bytes = Buffer::Zeroes(size)};
   }
+  static Damage Refused(const std::string& file, uint64_t from, uint64_t size) {
+    Damage damage = Zeroes(file, from, size);
+    damage.kind = DamageKind::kRefused;
+    return damage;
+  }
   static Damage Misdirect(SimServer* server, const std::string& file,
                           uint64_t from, const std::string& source,
                           uint64_t there, uint64_t size) {

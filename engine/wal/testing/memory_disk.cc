@@ -25,6 +25,9 @@ class MemoryFile : public File {
   void Read(uint64_t at, size_t n, ResultFn<Buffer> done) override {
     disk_->Complete(
         alive_, [this, at, n, done = std::move(done)](bool failed) mutable {
+          if (at < inode_->refused_to && inode_->refused_from < at + n) {
+            failed = true;
+          }
           if (failed) return done(DeviceError(name_));
           absl::string_view all = inode_->current;
           absl::string_view bytes =
@@ -248,6 +251,11 @@ void MemoryDisk::Flip(const std::string& name, size_t at, char bits) {
   auto file = names_.at(name);
   file->durable[at] = static_cast<char>(file->durable[at] ^ bits);
   file->current[at] = static_cast<char>(file->current[at] ^ bits);
+}
+
+void MemoryDisk::Refuse(const std::string& name, size_t from, size_t to) {
+  names_.at(name)->refused_from = from;
+  names_.at(name)->refused_to = to;
 }
 
 void MemoryDisk::Delete(const std::string& name) {

@@ -62,6 +62,8 @@ class MemoryDisk : public Disk {
   // Of a file that may be open.
   void Flip(const std::string& name, size_t at, char bits);
   void Delete(const std::string& name);
+  // Reads of anything between these positions are errors from now on.
+  void Refuse(const std::string& name, size_t from, size_t to);
 
   // --- Disk ---
 
@@ -92,6 +94,8 @@ class MemoryDisk : public Disk {
     std::string durable;
     std::string current;
     std::vector<FileOp> unsynced;
+    size_t refused_from = 0;
+    size_t refused_to = 0;
   };
   using NameMap = std::map<std::string, std::shared_ptr<Inode>>;
   struct NameOp {

@@ -1,0 +1,85 @@
+#include "engine/wal/patched_read.h"
+
+#include <algorithm>
+#include <cstring>
+#include <utility>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+
+namespace holdfast {
+namespace {
+
+constexpr uint64_t kPiece = 256 << 10;
+constexpr uint64_t kBlock = 4096;
+
+class PatchedRead : public std::enable_shared_from_this<PatchedRead> {
+ public:
+  PatchedRead(std::shared_ptr<File> file, uint64_t size,
+              ResultFn<PatchedBytes> done)
+      : file_(std::move(file)), size_(size), done_(std::move(done)) {}
+
+  void Start() {
+    Read(0, size_, [this](absl::StatusOr<Buffer> all) {
+      if (!absl::IsDataLoss(all.status())) {
+        if (!all.ok()) return done_(all.status());
+        return done_(PatchedBytes{*std::move(all)});
+      }
+      result_.bytes = Buffer::Zeroes(std::min(size_, file_->size()));
+      ReadPiece(0);
+    });
+  }
+
+ private:
+  template <typename Fn>
+  void Read(uint64_t at, uint64_t n, Fn fn) {
+    file_->Read(
+        at, n,
+        [self = shared_from_this(), fn = std::move(fn)](
+            absl::StatusOr<Buffer> bytes) mutable { fn(std::move(bytes)); });
+  }
+
+  uint64_t size() const { return result_.bytes.size(); }
+
+  void ReadPiece(uint64_t at) {
+    if (at >= size()) return done_(std::move(result_));
+    const uint64_t end = std::min(at + kPiece, size());
+    Read(at, end - at, [this, at, end](absl::StatusOr<Buffer> bytes) {
+      if (!bytes.ok()) return ReadBlock(at, end);
+      Take(at, *bytes);
+      ReadPiece(end);
+    });
+  }
+
+  void ReadBlock(uint64_t at, uint64_t end) {
+    if (at >= end) return ReadPiece(end);
+    const uint64_t next = std::min(at + kBlock, end);
+    Read(at, next - at, [this, at, next, end](absl::StatusOr<Buffer> bytes) {
+      if (bytes.ok()) {
+        Take(at, *bytes);
+      } else {
+        result_.unreadable_to = next;
+      }
+      ReadBlock(next, end);
+    });
+  }
+
+  void Take(uint64_t at, const Buffer& bytes) {
+    std::memcpy(result_.bytes.data_mutable() + at, bytes.data(), bytes.size());
+  }
+
+  const std::shared_ptr<File> file_;
+  const uint64_t size_;
+  ResultFn<PatchedBytes> done_;
+  PatchedBytes result_;
+};
+
+}  // namespace
+
+void ReadAround(std::shared_ptr<File> file, uint64_t size,
+                ResultFn<PatchedBytes> done) {
+  std::make_shared<PatchedRead>(std::move(file), size, std::move(done))
+      ->Start();
+}
+
+}  // namespace holdfast
