@@ -130,6 +130,7 @@ class WalRecovery {
   void JudgeHeaderless();
   void SetAside(Candidate* c, absl::string_view what);
   void OnHeaderlessRead(Candidate* c, bool newest, absl::string_view bytes);
+  bool WasContinued(const Candidate& c, absl::string_view bytes) const;
   // Likewise for a segment with a header only.
   void JudgeNewest();
   // Decides which entries of which segment are live.
