@@ -243,6 +243,7 @@ class WalRecovery {
   Task sealed_;  // when that is durable
   // Of the segment that is being mended.
   std::unique_ptr<SegmentSalvage> salvage_;
+  int fills_in_vain_ = 0;  // one after the other, with nothing left to doubt
   std::unique_ptr<HardStateFile> term_file_;
   Term term_;  // 0: not read
   std::unique_ptr<ReplacedFile> mended_file_;

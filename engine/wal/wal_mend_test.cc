@@ -214,6 +214,29 @@ TEST_F(WalMendTest, AHeaderOfASegmentThatWasSoonCut) {
   EXPECT_TRUE(SameEntries(after.recovered(), run.log()));
 }
 
+// Of a segment that replaced an entry nothing is left, and of the next one no
+// header: what was replaced isn't gone on with.
+TEST_F(WalMendTest, NothingLeftOfASegmentThatReplaced) {
+  WalRun run;
+  ASSERT_TRUE(run.Open().ok());
+  run.SetHardStateAndAppend({Term(1), ServerId(1)}, {0, 100, 200});
+  run.RunUntilIdle();
+  run.SetHardState({Term(2), ServerId(1)});
+  run.CutAndAppend(Index(2), Term(2), {300, 20});
+  run.RunUntilIdle();
+  run.SetHardState({Term(3), ServerId(1)});
+  run.CutAndAppend(Index(3), Term(3), {40});
+  run.RunUntilIdle();
+  WalRun after(run, Everything);
+  after.disk().SetContents(SegmentName(2), "");
+  after.disk().Flip(SegmentName(3), 40, 1);
+  after.SetMend([&](const LogHole& hole, Term, ResultFn<Mended> done) {
+    done(Mended{.entries = {run.log()[hole.first.value() - 1]}});
+  });
+  const absl::Status opened = after.Open();
+  EXPECT_TRUE(absl::IsDataLoss(opened)) << opened;
+}
+
 // An error ends the start, wherever it strikes, or does nothing: the next start
 // finds all of the log.
 TEST_F(WalMendTest, AnOperationFailsAtAnyMoment) {
