@@ -11,6 +11,7 @@
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <set>
 #include <string>
 #include <utility>
@@ -116,7 +117,9 @@ class LogWriter {
       case 4:
       case 5: {
         term_ = term_ + 1;
+        run_->set_commit_max(committed_);  // nothing that is cut here
         run_->SetHardState({term_, ServerId(2)});
+        run_->set_commit_max(commit_max_);
         const Index kept = Pick(*run_, committed_, w.value);
         if (kept == run_->last().index) break;
         run_->CutAndAppend(kept, term_, sizes);
@@ -172,6 +175,7 @@ class LogWriter {
 class Damage {
  public:
   Damage(bool marked, MemoryDisk* disk) : disk_(disk) {
+    NoteReplacing();
     if (!marked) return;
     for (const std::string& name : disk->Names()) {
       if (!ParseSegmentName(name).has_value()) continue;
@@ -232,10 +236,39 @@ class Damage {
   }
 
   // Nobody else can help: of a file that is gone no other one need tell, and
-  // votes are nobody else's.
-  bool beyond_help() const { return gone_ || hard_states_.size() > 1; }
+  // votes are nobody else's. Of a segment that replaced others' entries, and of
+  // which nothing is left, too little is known.
+  bool beyond_help() const {
+    if (gone_ || hard_states_.size() > 1) return true;
+    return std::any_of(replacing_.begin(), replacing_.end(),
+                       [this](const std::string& name) {
+                         return TellsNothing(name, disk_->Contents(name));
+                       });
+  }
 
  private:
+  void NoteReplacing() {
+    Index seen;  // in segments so far
+    for (const std::string& name : disk_->Names()) {
+      const std::optional<uint64_t> id = ParseSegmentName(name);
+      if (!id.has_value()) continue;
+      const std::string bytes = disk_->Contents(name);
+      absl::StatusOr<SegmentHeader> header = DecodeSegmentHeader(
+          absl::string_view(bytes).substr(0, kSegmentHeaderBytes));
+      if (!header.ok()) continue;
+      if (header->first_index() <= seen) replacing_.push_back(name);
+      FindMarkedTo(bytes, kSegmentHeaderBytes, *id, nullptr, &seen);
+    }
+  }
+
+  static bool TellsNothing(const std::string& name, const std::string& bytes) {
+    const absl::StatusOr<SegmentHeader> header = DecodeSegmentHeader(
+        absl::string_view(bytes).substr(0, kSegmentHeaderBytes));
+    const uint64_t id = *ParseSegmentName(name);
+    return (!header.ok() || header->id != id) &&
+           !NextFrameHeader(bytes, kSegmentHeaderBytes, id).has_value();
+  }
+
   static void Fill(size_t at, size_t block, char c, std::string* bytes) {
     at = at / block * block;
     const size_t n = std::min(block, bytes->size() - at);
@@ -267,6 +300,7 @@ class Damage {
   size_t kept_from_ = 0;
   bool gone_ = false;
   std::set<std::string> hard_states_;
+  std::vector<std::string> replacing_;  // others' entries
 };
 
 // --- The other servers ---
