@@ -137,7 +137,9 @@ void WalRecovery::OnHeaderlessRead(Candidate* c, bool newest,
   Index seen;
   const bool marked =
       FindMarkedTo(bytes, kSegmentHeaderBytes, c->id, nullptr, &seen) > 0;
-  if (marked && mend_ && (!newest || !Covered(seen))) {
+  const bool counts =
+      marked ? !newest || !Covered(seen) : WasContinued(*c, bytes);
+  if (counts && mend_) {
     if (std::optional<SegmentEnd> before = FindBeginning(bytes, c->id)) {
       Guess(c, before->index, before->term);
       return JudgeHeaderless();
@@ -163,6 +165,29 @@ void WalRecovery::OnHeaderlessRead(Candidate* c, bool newest,
   }
   c->is_void = true;
   JudgeHeaderless();
+}
+
+// Whether a later segment was begun behind one of its entries, which was
+// durable then, although no frame says so. (One that was perhaps never synced
+// is replaced from its first entry on.)
+bool WalRecovery::WasContinued(const Candidate& c,
+                               absl::string_view bytes) const {
+  std::optional<Index> last;
+  for (const Candidate& later : candidates_) {
+    if (later.id <= c.id || later.is_void || !later.header.ok()) continue;
+    const Index before = later.header->previous.index;
+    last = std::min(last.value_or(before), before);
+  }
+  if (!last.has_value()) return false;
+  uint64_t at = kSegmentHeaderBytes;
+  while (std::optional<FoundFrame> frame = NextFrameHeader(bytes, at, c.id)) {
+    at = frame->end();
+    if (frame->header.kind == FrameKind::kEntry &&
+        frame->header.index <= *last) {
+      return true;
+    }
+  }
+  return false;
 }
 
 // A process may die before its segment's header is synced, the next one take

@@ -136,6 +136,7 @@ class WalRecovery {
   void JudgeHeaderless();
   void SetAside(Candidate* c, absl::string_view what);
   void OnHeaderlessRead(Candidate* c, bool newest, const PatchedBytes& file);
+  bool WasContinued(const Candidate& c, absl::string_view bytes) const;
   // Likewise for a segment with a header only.
   void JudgeNewest();
   // Decides which entries of which segment are live.
@@ -252,6 +253,7 @@ class WalRecovery {
   Task sealed_;  // when that is durable
   // Of the segment that is being mended.
   std::unique_ptr<SegmentSalvage> salvage_;
+  int fills_in_vain_ = 0;  // one after the other, with nothing left to doubt
   std::unique_ptr<HardStateFile> term_file_;
   Term term_;  // 0: not read
   std::unique_ptr<ReplacedFile> mended_file_;

@@ -8,6 +8,13 @@
 #include "engine/wal/recovery.h"
 
 namespace holdfast {
+namespace {
+
+// By then each of the others has been asked, and what isn't committed anywhere
+// has gone.
+constexpr int kFillsInVainMax = 100;
+
+}  // namespace
 
 absl::Status WalRot(uint64_t segment, uint64_t position,
                     absl::string_view what) {
@@ -101,6 +108,16 @@ bool WalRecovery::GuessBefore(size_t i) {
 void WalRecovery::MendGuessed(size_t i, const Buffer& bytes) {
   const Candidate& c = candidates_[i];
   const Index before = c.header->previous.index;
+  if (before > base_.index && before == point_.index &&
+      c.header->previous.term > Term() &&
+      c.header->previous.term != point_.term) {
+    // Others' entries would never continue those.
+    return Finish(WalRot(
+        c.id, 0,
+        absl::StrCat("the header is damaged, and entry ", before.value(),
+                     " in the segments before it was replaced by one of term ",
+                     c.header->previous.term.value(), ", which is gone")));
+  }
   if (before <= base_.index || before == point_.index) {
     std::optional<SegmentEnd> end = EndOf(i, bytes.view(), c.marked_to);
     if (!end.has_value()) {
@@ -197,8 +214,16 @@ void WalRecovery::OnMended(size_t i, const LogHole& hole,
     // If they don't fit, perhaps what stands before them isn't the log's.
     if (salvage_->Fill(mended->entries).ok()) {
       result_.stats.entries_mended += mended->entries.size();
-    } else {
+      fills_in_vain_ = 0;
+    } else if (!salvage_->entries().empty()) {
       salvage_->Doubt();
+    } else if (++fills_in_vain_ == kFillsInVainMax) {
+      return Finish(
+          WalRot(candidates_[i].id, 0,
+                 absl::StrCat("entries ", hole.first.value(), " to ",
+                              hole.last.value(),
+                              " are damaged, and those of other servers don't "
+                              "continue what stands before them here")));
     }
     return FillHole(i);
   }

@@ -299,6 +299,51 @@ TEST_F(WalMendTest, AHeaderAndMarks) {
   EXPECT_GT(struck, 1);
 }
 
+// Its frames don't say that anything was synced, as there was no time for it:
+// the next segment's header does.
+TEST_F(WalMendTest, AHeaderOfASegmentThatWasSoonCut) {
+  WalRun run;
+  ASSERT_TRUE(run.Open().ok());
+  run.SetHardStateAndAppend({Term(1), ServerId(1)}, {0, 100, 2000});
+  run.RunUntilIdle();
+  run.SetHardState({Term(2), ServerId(1)});
+  run.CutAndAppend(Index(1), Term(2), {5000, 500});
+  run.SetHardState({Term(3), ServerId(1)});
+  run.CutAndAppend(Index(2), Term(3), {300, 20});
+  run.RunUntilIdle();
+  WalRun after(run, Everything);
+  after.disk().Flip(SegmentName(2), 40, 1);
+  after.SetMend([&](const LogHole& hole, Term, ResultFn<Mended> done) {
+    done(Mended{.entries = {run.log()[hole.first.value() - 1]}});
+  });
+  const absl::Status opened = after.Open();
+  ASSERT_TRUE(opened.ok()) << opened;
+  EXPECT_TRUE(SameEntries(after.recovered(), run.log()));
+}
+
+// Of a segment that replaced an entry nothing is left, and of the next one no
+// header: what was replaced isn't gone on with.
+TEST_F(WalMendTest, NothingLeftOfASegmentThatReplaced) {
+  WalRun run;
+  ASSERT_TRUE(run.Open().ok());
+  run.SetHardStateAndAppend({Term(1), ServerId(1)}, {0, 100, 200});
+  run.RunUntilIdle();
+  run.SetHardState({Term(2), ServerId(1)});
+  run.CutAndAppend(Index(2), Term(2), {300, 20});
+  run.RunUntilIdle();
+  run.SetHardState({Term(3), ServerId(1)});
+  run.CutAndAppend(Index(3), Term(3), {40});
+  run.RunUntilIdle();
+  WalRun after(run, Everything);
+  after.disk().SetContents(SegmentName(2), "");
+  after.disk().Flip(SegmentName(3), 40, 1);
+  after.SetMend([&](const LogHole& hole, Term, ResultFn<Mended> done) {
+    done(Mended{.entries = {run.log()[hole.first.value() - 1]}});
+  });
+  const absl::Status opened = after.Open();
+  EXPECT_TRUE(absl::IsDataLoss(opened)) << opened;
+}
+
 // An error ends the start, wherever it strikes, or does nothing: the next start
 // finds all of the log.
 TEST_F(WalMendTest, AnOperationFailsAtAnyMoment) {

@@ -192,7 +192,7 @@ void WalRun::Issue(std::optional<HardState> state,
     write.entries.push_back(std::move(entry));
   }
   state_of_sequence_.push_back(states_.size() - 1);
-  wal_->Write(std::move(write), commit);
+  wal_->Write(std::move(write), std::min(commit, commit_max_));
 }
 
 void WalRun::ResetTo(const LogPoint& base) {

@@ -58,6 +58,10 @@ class WalRun {
     mend_ = std::move(mend);
   }
 
+  // Writes say that no later entry than this one is committed; else, that all
+  // before them are.
+  void set_commit_max(Index index) { commit_max_ = index; }
+
   // Makes a Wal and has it recover, until nothing is left to do.
   absl::Status Open();
   // The same for so many tasks, after which nothing but a crash makes sense.
@@ -119,6 +123,7 @@ class WalRun {
   std::optional<absl::Status> opened_;
   std::vector<Entry> recovered_;
   Index max_commit_;
+  Index commit_max_ = Index(UINT64_MAX);
 
   // After each thing asked for, and those that sequences stand behind.
   std::vector<State> states_;
