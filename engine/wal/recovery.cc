@@ -83,27 +83,34 @@ void WalRecovery::ReadHeader(size_t i) {
               Candidate& c = candidates_[i];
               if (absl::IsDataLoss(block.status()) && mend_) {
                 c.header = block.status();
+                c.refused = true;
                 return ReadHeader(i + 1);
               }
-              if (!block.ok()) return Finish(block.status());
-              c.header = DecodeSegmentHeader(block->view());
-              if (c.header.ok() && c.header->id != c.id) {
-                c.header = absl::DataLossError(
-                    absl::StrCat("the header names segment ", c.header->id));
-              }
-              if (absl::IsFailedPrecondition(c.header.status())) {
-                return Finish(absl::FailedPreconditionError(
-                    absl::StrCat("file ", SegmentName(c.id), ": ",
-                                 c.header.status().message())));
-              }
-              if (c.header.ok() && c.header->owner != owner_) {
-                return Finish(absl::FailedPreconditionError(absl::StrCat(
-                    "file ", SegmentName(c.id),
-                    " belongs to another data directory; take it out")));
-              }
+              absl::Status taken =
+                  block.ok() ? TakeHeader(block->view(), &c) : block.status();
+              if (!taken.ok()) return Finish(std::move(taken));
               ReadHeader(i + 1);
             });
       }));
+}
+
+absl::Status WalRecovery::TakeHeader(absl::string_view block,
+                                     Candidate* c) const {
+  c->header = DecodeSegmentHeader(block);
+  if (c->header.ok() && c->header->id != c->id) {
+    c->header = absl::DataLossError(
+        absl::StrCat("the header names segment ", c->header->id));
+  }
+  if (absl::IsFailedPrecondition(c->header.status())) {
+    return absl::FailedPreconditionError(absl::StrCat(
+        "file ", SegmentName(c->id), ": ", c->header.status().message()));
+  }
+  if (c->header.ok() && c->header->owner != owner_) {
+    return absl::FailedPreconditionError(
+        absl::StrCat("file ", SegmentName(c->id),
+                     " belongs to another data directory; take it out"));
+  }
+  return absl::OkStatus();
 }
 
 void WalRecovery::ReadFile(const Candidate& c, ResultFn<PatchedBytes> done) {
@@ -134,6 +141,13 @@ void WalRecovery::JudgeHeaderless() {
 void WalRecovery::OnHeaderlessRead(Candidate* c, bool newest,
                                    const PatchedBytes& file) {
   const absl::string_view bytes = file.bytes.view();
+  // What the device refused it may give the next time.
+  if (std::exchange(c->refused, false)) {
+    const absl::Status taken =
+        TakeHeader(bytes.substr(0, kSegmentHeaderBytes), c);
+    if (!taken.ok()) return Finish(taken);
+    if (c->header.ok()) return JudgeHeaderless();
+  }
   Index seen;
   const bool marked =
       FindMarkedTo(bytes, kSegmentHeaderBytes, c->id, nullptr, &seen) > 0;

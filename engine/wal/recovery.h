@@ -108,6 +108,7 @@ class WalRecovery {
     // What a beginning that was cut short leaves, or a spare one: holds
     // nothing that counts.
     bool is_void = false;
+    bool refused = false;  // the device refused to read the header
     // The header is damaged: of `header` the id and the index before its first
     // entry are known, perhaps that one's term, by its frames, a resume point,
     // or what stands around it.
@@ -128,6 +129,9 @@ class WalRecovery {
   const LogSegment* FindPassed(Index index) const;
   void OnListed(absl::StatusOr<std::vector<FileInfo>> files);
   void ReadHeader(size_t i);
+  // FAILED_PRECONDITION: it isn't this directory's, or of another format. One
+  // that is damaged is left as such.
+  absl::Status TakeHeader(absl::string_view block, Candidate* candidate) const;
   // All of the file; what the device refuses to read of it is damaged, if it
   // can be mended.
   void ReadFile(const Candidate& candidate, ResultFn<PatchedBytes> done);

@@ -368,6 +368,34 @@ TEST_F(WalMendTest, AnOperationFailsAtAnyMoment) {
   }
 }
 
+// Nor is a read that fails once taken for damage, least of all of the newest
+// segment, which no mark covers yet.
+TEST_F(WalMendTest, AReadFailsOfASegmentThatWasJustBegun) {
+  WalRun run;
+  ASSERT_TRUE(run.Open().ok());
+  run.SetHardStateAndAppend({Term(1), ServerId(1)}, {0, 100, 500});
+  run.RunUntilIdle();
+  run.SetHardState({Term(2), ServerId(1)});
+  run.CutAndAppend(Index(2), Term(2), {300, 20});
+  while (!run.all_persisted()) run.RunTasks(1);
+  bool over = false;
+  for (uint64_t failing = 1; !over; ++failing) {
+    SCOPED_TRACE(failing);
+    WalRun after(run, Everything);
+    after.disk().FailAt(failing);
+    after.SetMend([&](const LogHole& hole, Term, ResultFn<Mended> done) {
+      done(Mended{.entries = {run.log()[hole.first.value() - 1]}});
+    });
+    if (after.Open().ok()) {
+      ASSERT_TRUE(SameEntries(after.recovered(), run.log()));
+      over = after.disk().completions() < failing;
+    }
+    WalRun again(after, Everything);
+    ASSERT_TRUE(again.Open().ok());
+    ASSERT_TRUE(SameEntries(again.recovered(), run.log()));
+  }
+}
+
 // Behind a checkpoint only what comes after it is asked for.
 TEST_F(WalMendTest, BehindACheckpoint) {
   for (Index index(1); index < run_.last().index; ++index) {
