@@ -97,9 +97,12 @@ void WalRecovery::JudgeHeaderless() {
   auto damaged = [](const Candidate& c) {
     return !c.is_void && !c.header.ok();
   };
-  auto it = std::find_if(candidates_.begin(), candidates_.end(), damaged);
-  if (it == candidates_.end()) return JudgeNewest();
-  bool newest = std::all_of(it, candidates_.end(), damaged);
+  // The newest one first: where it begins tells of those before it.
+  auto it = std::find_if(candidates_.rbegin(), candidates_.rend(), damaged);
+  if (it == candidates_.rend()) return JudgeNewest();
+  const bool newest =
+      std::all_of(candidates_.rbegin(), it,
+                  [](const Candidate& later) { return later.is_void; });
   if (!newest && !absl::IsNotFound(it->header.status()) && !mend_) {
     return SetAside(&*it, it->header.status().message());
   }
@@ -122,7 +125,7 @@ void WalRecovery::OnHeaderlessRead(Candidate* c, bool newest,
       Guess(c, before->index, before->term);
       return JudgeHeaderless();
     }
-    return GuessBehindPrevious(c);
+    return GuessBehindPrevious(c, static_cast<size_t>(c - candidates_.data()));
   }
   if (newest && marked && !Covered(seen)) {
     return Finish(

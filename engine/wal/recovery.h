@@ -159,8 +159,9 @@ class WalRecovery {
                                   uint64_t marked_to) const;
   void Guess(Candidate* candidate, Index before_first,
              Term before_term = Term());
-  // Behind all that stands in the segment before it.
-  void GuessBehindPrevious(Candidate* candidate);
+  // Behind all that stands in the last one of the first n segments of which
+  // anything is left.
+  void GuessBehindPrevious(Candidate* candidate, size_t n);
   // Whether something may be missing before this segment, which is looked for
   // then: a void file may stand there, or none.
   bool GuessBefore(size_t i);

@@ -62,21 +62,25 @@ void WalRecovery::Guess(Candidate* c, Index before_first, Term before_term) {
   c->guessed = true;
 }
 
-void WalRecovery::GuessBehindPrevious(Candidate* c) {
-  size_t i = static_cast<size_t>(c - candidates_.data());
-  while (i > 0 && candidates_[i - 1].is_void) --i;
-  if (i == 0) {
+void WalRecovery::GuessBehindPrevious(Candidate* c, size_t n) {
+  while (n > 0 && candidates_[n - 1].is_void) --n;
+  if (n == 0) {
     Guess(c, base_.index);
     return JudgeHeaderless();
   }
-  const Candidate& previous = candidates_[i - 1];
-  previous.file->Read(
-      0, previous.bytes,
-      [this, c, id = previous.id](absl::StatusOr<Buffer> bytes) {
+  candidates_[n - 1].file->Read(
+      0, candidates_[n - 1].bytes, [this, c, n](absl::StatusOr<Buffer> bytes) {
         if (!bytes.ok()) return Finish(bytes.status());
-        Index last = base_.index;
-        FindMarkedTo(bytes->view(), kSegmentHeaderBytes, id, nullptr, &last);
-        Guess(c, last);
+        const Candidate& previous = candidates_[n - 1];
+        Index last;
+        FindMarkedTo(bytes->view(), kSegmentHeaderBytes, previous.id, nullptr,
+                     &last);
+        if (previous.header.ok()) {
+          last = std::max(last, previous.header->previous.index);
+        } else if (last == Index(0)) {
+          return GuessBehindPrevious(c, n - 1);  // nothing is left of it
+        }
+        Guess(c, std::max(last, base_.index));
         JudgeHeaderless();
       });
 }

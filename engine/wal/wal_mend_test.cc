@@ -204,14 +204,18 @@ TEST_F(WalMendTest, AHeaderOfASegmentThatWasSoonCut) {
   run.SetHardState({Term(3), ServerId(1)});
   run.CutAndAppend(Index(2), Term(3), {300, 20});
   run.RunUntilIdle();
-  WalRun after(run, Everything);
-  after.disk().Flip(SegmentName(2), 40, 1);
-  after.SetMend([&](const LogHole& hole, Term, ResultFn<Mended> done) {
-    done(Mended{.entries = {run.log()[hole.first.value() - 1]}});
-  });
-  const absl::Status opened = after.Open();
-  ASSERT_TRUE(opened.ok()) << opened;
-  EXPECT_TRUE(SameEntries(after.recovered(), run.log()));
+  for (bool next_too : {false, true}) {
+    SCOPED_TRACE(next_too);
+    WalRun after(run, Everything);
+    after.disk().Flip(SegmentName(2), 40, 1);
+    if (next_too) after.disk().Flip(SegmentName(3), 40, 1);
+    after.SetMend([&](const LogHole& hole, Term, ResultFn<Mended> done) {
+      done(Mended{.entries = {run.log()[hole.first.value() - 1]}});
+    });
+    const absl::Status opened = after.Open();
+    ASSERT_TRUE(opened.ok()) << opened;
+    EXPECT_TRUE(SameEntries(after.recovered(), run.log()));
+  }
 }
 
 // Of a segment that replaced an entry nothing is left, and of the next one no
