@@ -236,6 +236,10 @@ void WalRecovery::OnMended(size_t i, const LogHole& hole,
     }
     return FillHole(i);
   }
+  if (!salvage_->IsEnd(hole)) {
+    salvage_->Distrust();
+    return FillHole(i);
+  }
   if (hole.first <= std::max(result_.commit, salvage_->commit())) {
     return Finish(WalRot(candidates_[i].id, 0,
                          absl::StrCat("entry ", hole.last.value(),

@@ -241,6 +241,35 @@ TEST_F(WalMendTest, NothingLeftOfASegmentThatReplaced) {
   EXPECT_TRUE(absl::IsDataLoss(opened)) << opened;
 }
 
+// That the entries that it replaced were never committed says nothing of those
+// that stand behind it.
+TEST_F(WalMendTest, ASegmentThatReplacedIsGone) {
+  WalRun run;
+  run.set_commit_max(Index(0));
+  ASSERT_TRUE(run.Open().ok());
+  run.SetHardStateAndAppend({Term(1), ServerId(1)}, {0, 100, 200});
+  run.Append(Term(1), {300, 400});
+  run.SetHardStateAndAppend({Term(2), ServerId(1)}, {0});
+  run.RunUntilIdle();
+  run.SetHardState({Term(3), ServerId(1)});
+  run.CutAndAppend(Index(4), Term(3), {6000, 4000, 200});
+  run.RunUntilIdle();
+  run.Append(Term(3), {7000, 50});
+  run.RunUntilIdle();
+  const std::vector<Entry> log = run.log();
+  WalRun after(run, Everything);
+  after.disk().Delete(SegmentName(2));
+  after.SetMend([&](const LogHole& hole, Term, ResultFn<Mended> done) {
+    if (hole.last_term != Term(3)) {
+      return done(Mended{.entries = {}, .never_committed = true});
+    }
+    done(Mended{.entries = {log[hole.first.value() - 1]}});
+  });
+  const absl::Status opened = after.Open();
+  ASSERT_TRUE(opened.ok()) << opened;
+  EXPECT_TRUE(SameEntries(after.recovered(), log));
+}
+
 // An error ends the start, wherever it strikes, or does nothing: the next start
 // finds all of the log.
 TEST_F(WalMendTest, AnOperationFailsAtAnyMoment) {
