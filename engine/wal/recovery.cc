@@ -252,6 +252,11 @@ absl::Status WalRecovery::CheckSealed() {
                                  ", or the one behind it, is gone or damaged"));
     }
   }
+  // The one with the resume point has its beginning still.
+  const auto holder =
+      std::find_if(resume_.segments.rbegin(), resume_.segments.rend(),
+                   [this](const SegmentStart& s) { return Known(s.first); });
+  if (holder != resume_.segments.rend()) find(*holder);
   return absl::OkStatus();
 }
 
