@@ -51,6 +51,10 @@ struct RecoveredWal {
 // DATA_LOSS, in the words of whoever finds bytes that were synced damaged.
 absl::Status WalRot(uint64_t segment, uint64_t position,
                     absl::string_view what);
+// Likewise when the device refuses to read the block before `end`, and nothing
+// tells what it held.
+absl::Status WalUnreadable(uint64_t segment, uint64_t end);
+bool IsAllZero(absl::string_view bytes);
 
 // What Wal::Open does; the rules stand at Wal. Steps: list the files and read
 // all segments' headers; decide which entries of which segment are live; scan
@@ -173,8 +177,9 @@ class WalRecovery {
                                   uint64_t marked_to) const;
   void Guess(Candidate* candidate, Index before_first,
              Term before_term = Term());
-  // Behind all that stands in the segment before it.
-  void GuessBehindPrevious(Candidate* candidate);
+  // Behind all that stands in the last one of the first n segments of which
+  // anything is left.
+  void GuessBehindPrevious(Candidate* candidate, size_t n);
   // Whether something may be missing before this segment, which is looked for
   // then: a void file may stand there, or none.
   bool GuessBefore(size_t i);

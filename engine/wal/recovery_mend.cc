@@ -62,20 +62,24 @@ void WalRecovery::Guess(Candidate* c, Index before_first, Term before_term) {
   c->guessed = true;
 }
 
-void WalRecovery::GuessBehindPrevious(Candidate* c) {
-  size_t i = static_cast<size_t>(c - candidates_.data());
-  while (i > 0 && candidates_[i - 1].is_void) --i;
-  if (i == 0) {
+void WalRecovery::GuessBehindPrevious(Candidate* c, size_t n) {
+  while (n > 0 && candidates_[n - 1].is_void) --n;
+  if (n == 0) {
     Guess(c, base_.index);
     return JudgeHeaderless();
   }
-  const Candidate& previous = candidates_[i - 1];
-  ReadFile(previous, [this, c,
-                      id = previous.id](absl::StatusOr<PatchedBytes> file) {
+  ReadFile(candidates_[n - 1], [this, c, n](absl::StatusOr<PatchedBytes> file) {
     if (!file.ok()) return Finish(file.status());
-    Index last = base_.index;
-    FindMarkedTo(file->bytes.view(), kSegmentHeaderBytes, id, nullptr, &last);
-    Guess(c, last);
+    const Candidate& previous = candidates_[n - 1];
+    Index last;
+    FindMarkedTo(file->bytes.view(), kSegmentHeaderBytes, previous.id, nullptr,
+                 &last);
+    if (previous.header.ok()) {
+      last = std::max(last, previous.header->previous.index);
+    } else if (last == Index(0)) {
+      return GuessBehindPrevious(c, n - 1);  // nothing is left of it
+    }
+    Guess(c, std::max(last, base_.index));
     JudgeHeaderless();
   });
 }
@@ -225,6 +229,10 @@ void WalRecovery::OnMended(size_t i, const LogHole& hole,
                               " are damaged, and those of other servers don't "
                               "continue what stands before them here")));
     }
+    return FillHole(i);
+  }
+  if (!salvage_->IsEnd(hole)) {
+    salvage_->Distrust();
     return FillHole(i);
   }
   if (hole.first <= std::max(result_.commit, salvage_->commit())) {

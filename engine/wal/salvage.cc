@@ -189,6 +189,12 @@ void SegmentSalvage::Doubt() {
   entries_.resize(entries_.size() - std::min(doubted_, entries_.size()));
   last_ = entries_.empty() ? begin_ : PointAfter(entries_.back().header);
   doubted_ *= 2;
+  runs_.clear();  // they tell of those entries
+}
+
+void SegmentSalvage::Distrust() {
+  found_.clear();
+  runs_.clear();
 }
 
 void SegmentSalvage::Drop() {

@@ -91,8 +91,17 @@ class SegmentSalvage {
   // the log's: a header that is lost said that they were replaced. NextHole()
   // has the last ones of them then, more with each call.
   void Doubt();
-  // The log ends before NextHole().
+  // The log ends before NextHole(); needs IsEnd of it.
   void Drop();
+  // Whether all that stands behind the hole, in this segment and in later ones,
+  // is known to continue its last entry.
+  bool IsEnd(const LogHole& hole) const {
+    return hole.last == end_.index && hole.last_term == end_.term;
+  }
+  // That entry of NextHole(), which isn't the end, was never committed: what
+  // the segment has from there on was replaced, by entries of a segment that is
+  // lost. NextHole() goes up to the end then.
+  void Distrust();
 
   const LogPoint& begin() const { return begin_; }
   const LogPoint& last() const { return last_; }

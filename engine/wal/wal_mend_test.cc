@@ -12,6 +12,7 @@
 #include "absl/status/status.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "engine/wal/testing/damaged_log.h"
 #include "engine/wal/testing/wal_run.h"
 #include "engine/wal/wal.h"
 #include "gtest/gtest.h"
@@ -19,76 +20,7 @@
 namespace holdfast {
 namespace {
 
-bool Everything(size_t, size_t) { return true; }
-
-class WalMendTest : public testing::Test {
- protected:
-  void SetUp() override {
-    WriteLogWithACut(&run_, {5000, 5000, 3000, 300});
-    for (const std::string& name : run_.disk().Names()) {
-      if (!ParseSegmentName(name).has_value()) continue;
-      std::string bytes = run_.disk().Contents(name);
-      if (bytes.find_last_not_of('\0') == std::string::npos) continue;  // spare
-      segments_.push_back({name, std::move(bytes)});
-    }
-    ASSERT_GE(segments_.size(), 4u);
-  }
-
-  struct NamedFile {
-    std::string name;
-    std::string bytes;
-  };
-
-  // The others have all of the log. They give so many entries at once.
-  void Help(WalRun* run, size_t at_once = 1000) {
-    run->SetMend(
-        [this, at_once](const LogHole& hole, Term term, ResultFn<Mended> done) {
-          asked_.push_back(hole);
-          // Of the server, or none for what is only read.
-          ASSERT_TRUE(term == Term(4) || term == Term());
-          Mended mended;
-          for (const Entry& e : run_.log()) {
-            if (e.header.index < hole.first || e.header.index > hole.last)
-              continue;
-            if (mended.entries.size() < at_once) mended.entries.push_back(e);
-            if (e.header.index == hole.last) {
-              ASSERT_EQ(e.header.term, hole.last_term);
-            }
-          }
-          ASSERT_FALSE(mended.entries.empty());
-          done(std::move(mended));
-        });
-  }
-
-  // Opens the log with a file replaced: it has all of it, and another start
-  // that asks nobody has, too.
-  void ExpectMended(const std::string& name, const std::string& bytes) {
-    WalRun after(run_, Everything);
-    after.disk().SetContents(name, bytes);
-    Help(&after, asked_.size() % 3 == 0 ? 1 : 1000);
-    const size_t asked = asked_.size();
-    ASSERT_TRUE(after.Open().ok());
-    ASSERT_TRUE(SameEntries(after.recovered(), run_.log()));
-    ASSERT_EQ(after.wal().hard_state(), run_.wal().hard_state());
-    if (asked_.size() == asked) return;
-    ++mended_;
-    EXPECT_EQ(after.wal().stats().segments_mended, 1u);
-    // It can be read, and written to.
-    auto read = after.Read(after.wal().first_index(), 1 << 20);
-    ASSERT_TRUE(read.ok()) << read.status();
-    after.SetHardStateAndAppend({Term(5), ServerId(1)}, {0, 100});
-    after.RunUntilIdle();
-    ASSERT_TRUE(after.all_persisted());
-    WalRun again(after, Everything);
-    ASSERT_TRUE(again.Open().ok());
-    ASSERT_EQ(again.WhyNotOf(after.Outcomes()), "");
-  }
-
-  WalRun run_;
-  std::vector<NamedFile> segments_;
-  std::vector<LogHole> asked_;
-  int mended_ = 0;
-};
+using WalMendTest = DamagedLog;
 
 TEST_F(WalMendTest, AnyByte) {
   for (const NamedFile& file : segments_) {
@@ -233,45 +165,6 @@ TEST_F(WalMendTest, TwoNeighbours) {
   }
 }
 
-// What is damaged while the log is open is found by looking at all of it, at
-// whatever pace, and mended.
-TEST_F(WalMendTest, Scrubbing) {
-  auto pass = [](WalRun* run, size_t at_once) {
-    for (bool end = false; !end;) {
-      bool done = false;
-      run->wal().Scrub(at_once, [&](absl::StatusOr<Wal::Scrubbed> s) {
-        done = true;
-        end = s->reached_end;
-      });
-      run->RunUntilIdle();
-      if (!done) return;
-    }
-  };
-  for (const NamedFile& file : segments_) {
-    const size_t used = file.bytes.find_last_not_of('\0') + 1;
-    for (size_t at = 0; at < used; at += at < 80 ? 13 : 701) {
-      SCOPED_TRACE(absl::StrCat(file.name, " at ", at));
-      WalRun after(run_, Everything);
-      Help(&after);
-      ASSERT_TRUE(after.Open().ok());
-      pass(&after, at % 2 == 0 ? 1 : 1 << 20);
-      ASSERT_EQ(after.wal().stats().scrub_found, 0u);
-      after.disk().Flip(file.name, at, 0x20);
-      pass(&after, at % 2 == 0 ? 1 : 1 << 20);
-      // Of what isn't an entry, only the header matters.
-      const uint64_t found = after.wal().stats().scrub_found;
-      EXPECT_EQ(after.wal().stats().segments_mended, found);
-      mended_ += static_cast<int>(found);
-      pass(&after, 4096);
-      ASSERT_EQ(after.wal().stats().scrub_found, found);
-      WalRun again(after, Everything);
-      ASSERT_TRUE(again.Open().ok());
-      ASSERT_TRUE(SameEntries(again.recovered(), run_.log()));
-    }
-  }
-  EXPECT_GT(mended_, 30);
-}
-
 // Where a segment begins a mark tells, too, but not one that is damaged itself.
 TEST_F(WalMendTest, AHeaderAndMarks) {
   int struck = 0;
@@ -311,14 +204,18 @@ TEST_F(WalMendTest, AHeaderOfASegmentThatWasSoonCut) {
   run.SetHardState({Term(3), ServerId(1)});
   run.CutAndAppend(Index(2), Term(3), {300, 20});
   run.RunUntilIdle();
-  WalRun after(run, Everything);
-  after.disk().Flip(SegmentName(2), 40, 1);
-  after.SetMend([&](const LogHole& hole, Term, ResultFn<Mended> done) {
-    done(Mended{.entries = {run.log()[hole.first.value() - 1]}});
-  });
-  const absl::Status opened = after.Open();
-  ASSERT_TRUE(opened.ok()) << opened;
-  EXPECT_TRUE(SameEntries(after.recovered(), run.log()));
+  for (bool next_too : {false, true}) {
+    SCOPED_TRACE(next_too);
+    WalRun after(run, Everything);
+    after.disk().Flip(SegmentName(2), 40, 1);
+    if (next_too) after.disk().Flip(SegmentName(3), 40, 1);
+    after.SetMend([&](const LogHole& hole, Term, ResultFn<Mended> done) {
+      done(Mended{.entries = {run.log()[hole.first.value() - 1]}});
+    });
+    const absl::Status opened = after.Open();
+    ASSERT_TRUE(opened.ok()) << opened;
+    EXPECT_TRUE(SameEntries(after.recovered(), run.log()));
+  }
 }
 
 // Of a segment that replaced an entry nothing is left, and of the next one no
@@ -342,6 +239,35 @@ TEST_F(WalMendTest, NothingLeftOfASegmentThatReplaced) {
   });
   const absl::Status opened = after.Open();
   EXPECT_TRUE(absl::IsDataLoss(opened)) << opened;
+}
+
+// That the entries that it replaced were never committed says nothing of those
+// that stand behind it.
+TEST_F(WalMendTest, ASegmentThatReplacedIsGone) {
+  WalRun run;
+  run.set_commit_max(Index(0));
+  ASSERT_TRUE(run.Open().ok());
+  run.SetHardStateAndAppend({Term(1), ServerId(1)}, {0, 100, 200});
+  run.Append(Term(1), {300, 400});
+  run.SetHardStateAndAppend({Term(2), ServerId(1)}, {0});
+  run.RunUntilIdle();
+  run.SetHardState({Term(3), ServerId(1)});
+  run.CutAndAppend(Index(4), Term(3), {6000, 4000, 200});
+  run.RunUntilIdle();
+  run.Append(Term(3), {7000, 50});
+  run.RunUntilIdle();
+  const std::vector<Entry> log = run.log();
+  WalRun after(run, Everything);
+  after.disk().Delete(SegmentName(2));
+  after.SetMend([&](const LogHole& hole, Term, ResultFn<Mended> done) {
+    if (hole.last_term != Term(3)) {
+      return done(Mended{.entries = {}, .never_committed = true});
+    }
+    done(Mended{.entries = {log[hole.first.value() - 1]}});
+  });
+  const absl::Status opened = after.Open();
+  ASSERT_TRUE(opened.ok()) << opened;
+  EXPECT_TRUE(SameEntries(after.recovered(), log));
 }
 
 // An error ends the start, wherever it strikes, or does nothing: the next start
@@ -462,101 +388,6 @@ TEST_F(WalMendTest, HeadersBeforeAResumePoint) {
       }
     }
   }
-}
-
-// Damage that is found when it is read, in a log that is being written.
-TEST_F(WalMendTest, Reading) {
-  for (const NamedFile& file : segments_) {
-    const size_t used = file.bytes.find_last_not_of('\0') + 1;
-    for (size_t at = kSegmentHeaderBytes; at < used; at += 97) {
-      SCOPED_TRACE(absl::StrCat(file.name, " at ", at));
-      WalRun after(run_, Everything);
-      Help(&after, 1 + at % 3);
-      ASSERT_TRUE(after.Open().ok());
-      after.disk().Flip(file.name, at, 1);
-      size_t done = 0;
-      for (Index i(1); i <= run_.last().index; ++i) {
-        after.wal().Read(i, 3000, [&, i](auto read) {
-          ASSERT_TRUE(read.ok()) << read.status();
-          for (const Entry& e : *read) {
-            const Entry& expected = run_.log()[e.header.index.value() - 1];
-            ASSERT_TRUE(SameEntries({e}, {expected}));
-          }
-          ASSERT_EQ(read->front().header.index, i);
-          ++done;
-        });
-        if (i == Index(5)) after.Append(Term(4), {100, 3000});
-      }
-      after.Append(Term(4), {10});
-      after.RunUntilIdle();
-      ASSERT_EQ(done, run_.last().index.value());
-      // A second time from the file as it is now.
-      for (Index i(1); i <= after.last().index; ++i) {
-        ASSERT_TRUE(after.Read(i, 1).ok()) << i.value();
-      }
-      ASSERT_TRUE(after.all_persisted());
-      WalRun again(after, Everything);
-      ASSERT_TRUE(again.Open().ok());
-      ASSERT_EQ(again.WhyNotOf(after.Outcomes()), "");
-    }
-  }
-  EXPECT_GT(asked_.size(), 100u);
-}
-
-// The segment that is written to: the next entries begin another one.
-TEST_F(WalMendTest, ReadingTheSegmentThatIsWritten) {
-  WalRun run;
-  ASSERT_TRUE(run.Open().ok());
-  run.SetHardStateAndAppend({Term(1), ServerId(1)}, {0, 100, 500});
-  run.RunUntilIdle();
-  const std::vector<Entry> log = run.log();
-  const std::string name = SegmentName(1);
-  for (size_t at = kSegmentHeaderBytes; at < kSegmentHeaderBytes + 900;
-       at += 50) {
-    SCOPED_TRACE(at);
-    WalRun after(run, Everything);
-    after.SetMend([&](const LogHole& hole, Term, ResultFn<Mended> done) {
-      auto at_index = [&](Index i) {
-        return log.begin() + static_cast<ptrdiff_t>(i.value() - 1);
-      };
-      done(Mended{.entries = {at_index(hole.first), at_index(hole.last + 1)}});
-    });
-    ASSERT_TRUE(after.Open().ok());
-    after.SetHardStateAndAppend({Term(2), ServerId(1)}, {0, 300, 20});
-    after.RunUntilIdle();
-    const uint64_t begun = after.wal().stats().segments_begun;
-    after.disk().Flip(name, at, 1);
-    for (Index i(1); i <= after.last().index; ++i) {
-      ASSERT_TRUE(after.Read(i, 1).ok()) << i.value();
-    }
-    after.Append(Term(2), {40});
-    after.RunUntilIdle();
-    ASSERT_TRUE(after.all_persisted());
-    ASSERT_GE(after.wal().stats().segments_begun, begun);
-    WalRun again(after, Everything);
-    ASSERT_TRUE(again.Open().ok());
-    ASSERT_EQ(again.WhyNotOf(after.Outcomes()), "");
-  }
-}
-
-// Who can't be helped hears so, and asks again.
-TEST_F(WalMendTest, ReadingWithoutHelp) {
-  WalRun after(run_, Everything);
-  int asked = 0;
-  after.SetMend([&](const LogHole&, Term, ResultFn<Mended> done) {
-    ++asked;
-    if (asked < 3) return done(absl::UnavailableError("nobody has them"));
-    done(Mended{.entries = {run_.log()[0]}});
-  });
-  ASSERT_TRUE(after.Open().ok());
-  after.disk().Flip(segments_[0].name, kSegmentHeaderBytes + 70, 1);
-  for (int i = 1; i <= 2; ++i) {
-    EXPECT_EQ(after.Read(Index(1), 1).status().code(),
-              absl::StatusCode::kUnavailable);
-    EXPECT_EQ(asked, i);
-  }
-  EXPECT_TRUE(after.Read(Index(1), 1).ok());
-  EXPECT_EQ(asked, 3);
 }
 
 // What was never committed may be gone everywhere: the log ends before it then.

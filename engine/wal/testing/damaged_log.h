@@ -1,0 +1,90 @@
+#ifndef HOLDFAST_ENGINE_WAL_TESTING_DAMAGED_LOG_H_
+#define HOLDFAST_ENGINE_WAL_TESTING_DAMAGED_LOG_H_
+
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "engine/wal/testing/wal_run.h"
+#include "engine/wal/wal.h"
+#include "gtest/gtest.h"
+
+namespace holdfast {
+
+inline bool Everything(size_t, size_t) { return true; }
+
+// A log of several segments, of which some replace others' entries, and other
+// servers that have all of it.
+class DamagedLog : public testing::Test {
+ protected:
+  void SetUp() override {
+    WriteLogWithACut(&run_, {5000, 5000, 3000, 300});
+    for (const std::string& name : run_.disk().Names()) {
+      if (!ParseSegmentName(name).has_value()) continue;
+      std::string bytes = run_.disk().Contents(name);
+      if (bytes.find_last_not_of('\0') == std::string::npos) continue;  // spare
+      segments_.push_back({name, std::move(bytes)});
+    }
+    ASSERT_GE(segments_.size(), 4u);
+  }
+
+  struct NamedFile {
+    std::string name;
+    std::string bytes;
+  };
+
+  // The others have all of the log. They give so many entries at once.
+  void Help(WalRun* run, size_t at_once = 1000) {
+    run->SetMend(
+        [this, at_once](const LogHole& hole, Term term, ResultFn<Mended> done) {
+          asked_.push_back(hole);
+          // Of the server, or none for what is only read.
+          ASSERT_TRUE(term == Term(4) || term == Term());
+          Mended mended;
+          for (const Entry& e : run_.log()) {
+            if (e.header.index < hole.first || e.header.index > hole.last)
+              continue;
+            if (mended.entries.size() < at_once) mended.entries.push_back(e);
+            if (e.header.index == hole.last) {
+              ASSERT_EQ(e.header.term, hole.last_term);
+            }
+          }
+          ASSERT_FALSE(mended.entries.empty());
+          done(std::move(mended));
+        });
+  }
+
+  // Opens the log with a file replaced: it has all of it, and another start
+  // that asks nobody has, too.
+  void ExpectMended(const std::string& name, const std::string& bytes) {
+    WalRun after(run_, Everything);
+    after.disk().SetContents(name, bytes);
+    Help(&after, asked_.size() % 3 == 0 ? 1 : 1000);
+    const size_t asked = asked_.size();
+    ASSERT_TRUE(after.Open().ok());
+    ASSERT_TRUE(SameEntries(after.recovered(), run_.log()));
+    ASSERT_EQ(after.wal().hard_state(), run_.wal().hard_state());
+    if (asked_.size() == asked) return;
+    ++mended_;
+    EXPECT_EQ(after.wal().stats().segments_mended, 1u);
+    // It can be read, and written to.
+    auto read = after.Read(after.wal().first_index(), 1 << 20);
+    ASSERT_TRUE(read.ok()) << read.status();
+    after.SetHardStateAndAppend({Term(5), ServerId(1)}, {0, 100});
+    after.RunUntilIdle();
+    ASSERT_TRUE(after.all_persisted());
+    WalRun again(after, Everything);
+    ASSERT_TRUE(again.Open().ok());
+    ASSERT_EQ(again.WhyNotOf(after.Outcomes()), "");
+  }
+
+  WalRun run_;
+  std::vector<NamedFile> segments_;
+  std::vector<LogHole> asked_;
+  int mended_ = 0;
+};
+
+}  // namespace holdfast
+
+#endif  // HOLDFAST_ENGINE_WAL_TESTING_DAMAGED_LOG_H_
