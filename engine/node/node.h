@@ -384,6 +384,7 @@ class Node : private Membership::Host {
   bool listening_ = false;
   // While the log is opened and damaged; later, once something was found to be.
   std::unique_ptr<LogRepair> repair_;
+  bool talked_early_ = false;  // to others, before the log said who they are
   LogRepair::Stats repair_stats_;
   uint64_t repair_number_ = 0;
   bool without_resume_ = false;  // the last one leads nowhere

@@ -123,7 +123,7 @@ void Node::OnWalOpen(absl::Status opened) {
     return repair_->FetchCheckpoint(checkpoint_damaged_to_, fail);
   }
   // Those that it talked to meanwhile are judged by what the log says now.
-  if (repair_ != nullptr) peers_.DropStreams();
+  if (std::exchange(talked_early_, false)) peers_.DropStreams();
   EndRepair();
   if (!opened.ok()) return FinishOpen(std::move(opened));
   if (!replay_error_.ok()) return FinishOpen(replay_error_);

@@ -81,6 +81,7 @@ absl::Status Node::BeginRepair() {
           .log_line = [this](absl::string_view line) { LogLine(line); }});
   absl::Status begun;
   if (!formed()) {
+    talked_early_ = true;
     begun = Listen();
     peers_.SetMembers(MembersThatMayHelp(), LinkKey());
   }

@@ -45,7 +45,8 @@ class PatchedRead : public std::enable_shared_from_this<PatchedRead> {
     if (at >= size()) return done_(std::move(result_));
     const uint64_t end = std::min(at + kPiece, size());
     Read(at, end - at, [this, at, end](absl::StatusOr<Buffer> bytes) {
-      if (!bytes.ok()) return ReadBlock(at, end);
+      if (absl::IsDataLoss(bytes.status())) return ReadBlock(at, end);
+      if (!bytes.ok()) return done_(bytes.status());
       Take(at, *bytes);
       ReadPiece(end);
     });
@@ -55,9 +56,13 @@ class PatchedRead : public std::enable_shared_from_this<PatchedRead> {
     if (at >= end) return ReadPiece(end);
     const uint64_t next = std::min(at + kBlock, end);
     Read(at, next - at, [this, at, next, end](absl::StatusOr<Buffer> bytes) {
+      if (!bytes.ok() && !absl::IsDataLoss(bytes.status())) {
+        return done_(bytes.status());
+      }
       if (bytes.ok()) {
         Take(at, *bytes);
       } else {
+        if (result_.unreadable_to == 0) result_.unreadable_from = at;
         result_.unreadable_to = next;
       }
       ReadBlock(next, end);

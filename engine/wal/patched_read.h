@@ -12,8 +12,9 @@ namespace holdfast {
 
 struct PatchedBytes {
   Buffer bytes;
-  // Behind the last block that the device refused to read, of which `bytes` has
-  // zeroes; 0: there was none.
+  // From the first block that the device refused to read to behind the last
+  // one; `bytes` has zeroes for them. 0 and 0: there was none.
+  uint64_t unreadable_from = 0;
   uint64_t unreadable_to = 0;
 };
 

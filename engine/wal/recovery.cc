@@ -156,7 +156,7 @@ absl::Status WalRecovery::NoteMarked(Candidate* c, const SegmentScan& scan,
                                      const PatchedBytes& file) const {
   c->marked_to = scan.marked_to;
   const uint64_t to = file.unreadable_to;
-  if (!c->newest || to <= std::max(scan.end, scan.marked_to)) {
+  if (!c->newest || conflict_ || to <= std::max(scan.end, scan.marked_to)) {
     return absl::OkStatus();
   }
   // What no mark covers isn't a torn tail there. A frame behind it tells what

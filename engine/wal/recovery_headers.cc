@@ -114,8 +114,14 @@ void WalRecovery::OnHeaderlessRead(Candidate* c, bool newest,
     }
     return GuessBehindPrevious(c, static_cast<size_t>(c - candidates_.data()));
   }
-  if (newest && file.unreadable_to > 0 &&
-      !FindMarkedEnd(bytes, c->id, file.unreadable_to).has_value()) {
+  // Neither what the device refuses is torn, nor what nobody has marked yet.
+  // But nothing counts without a header; nor what a checkpoint stands for, if a
+  // frame behind the block tells that this is all.
+  const bool begun =
+      file.unreadable_from == 0 || !IsAllZero(bytes.substr(0, kBlockBytes));
+  if (newest && file.unreadable_to > 0 && begun &&
+      !(Covered(seen) &&
+        FindMarkedEnd(bytes, c->id, file.unreadable_to).has_value())) {
     return Finish(WalUnreadable(c->id, file.unreadable_to));
   }
   if (newest && marked && !Covered(seen)) {

@@ -130,13 +130,15 @@ void WalRecovery::MendGuessed(size_t i, const Buffer& bytes) {
     return Mend(i, before <= base_.index ? base_ : point_, *end, bytes);
   }
   // What it begins behind wasn't read.
+  const auto ends_there = [before](const Candidate& each) {
+    return !each.is_void && each.live_last == before &&
+           each.header->first_index() <= each.live_last;
+  };
   size_t previous = i;
-  while (previous > 0) {
-    const Candidate& each = candidates_[--previous];
-    if (!each.is_void && each.live_last == before) break;
+  while (previous > 0 && !ends_there(candidates_[--previous])) {
   }
   const Candidate& each = candidates_[previous];
-  if (each.is_void || each.live_last != before) {
+  if (!ends_there(each)) {
     if (GuessBefore(i)) return;
     return Finish(
         WalRot(c.id, 0,
@@ -168,6 +170,8 @@ void WalRecovery::OnPreviousRead(size_t i, size_t previous, const Buffer& bytes,
   // That one first, then.
   std::optional<SegmentEnd> end = EndOf(previous, previous_bytes.view(), 0);
   CHECK(end.has_value());
+  CHECK(!result_.segments.empty() &&
+        result_.segments.back().id() == candidates_[previous].id);
   result_.segments.pop_back();
   Mend(previous, BeginOf(header), *end, previous_bytes);
 }
@@ -306,13 +310,13 @@ void WalRecovery::ReadPassed(Index first, size_t max_bytes,
   const LogSegment* s = FindPassed(first);
   CHECK(s != nullptr);
   // Those before it may be damaged, which nobody looked at.
-  auto on_read = [id = s->id(), first, last = s->last(), max_bytes,
-                  done =
-                      std::move(done)](absl::StatusOr<Buffer> bytes) mutable {
-    if (!bytes.ok()) return done(bytes.status());
-    done(FindWhole(*bytes, id, first, last, max_bytes));
-  };
-  s->file()->Read(0, s->end(), std::move(on_read));
+  auto on_read =
+      [id = s->id(), first, last = s->last(), max_bytes,
+       done = std::move(done)](absl::StatusOr<PatchedBytes> file) mutable {
+        if (!file.ok()) return done(file.status());
+        done(FindWhole(file->bytes, id, first, last, max_bytes));
+      };
+  ReadAround(s->file(), s->end(), std::move(on_read));
 }
 
 void WalRecovery::MendEnd() {

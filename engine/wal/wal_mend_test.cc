@@ -322,6 +322,33 @@ TEST_F(WalMendTest, AReadFailsOfASegmentThatWasJustBegun) {
   }
 }
 
+// Nor is one that fails for good: nobody knows what stands there.
+TEST_F(WalMendTest, TheDeviceRefusesASegmentThatWasJustBegun) {
+  WalRun run;
+  ASSERT_TRUE(run.Open().ok());
+  run.SetHardStateAndAppend({Term(1), ServerId(1)}, {0, 100, 500});
+  run.RunUntilIdle();
+  run.SetHardState({Term(2), ServerId(1)});
+  run.CutAndAppend(Index(2), Term(2), {300, 20});
+  while (!run.all_persisted()) run.RunTasks(1);
+  const std::string name = SegmentName(2);
+  const std::string bytes = run.disk().Contents(name);
+  for (size_t to : {1000, 4096, 4200, 8192}) {
+    for (size_t from : {0, 4096}) {
+      if (from >= to) continue;
+      SCOPED_TRACE(absl::StrCat(from, " to ", to));
+      WalRun after(run, Everything);
+      after.disk().Refuse(name, from, to);
+      Help(&after);
+      EXPECT_TRUE(absl::IsDataLoss(after.Open()));
+      ASSERT_EQ(after.disk().Contents(name), bytes);
+      after.disk().Refuse(name, 0, 0);
+      ASSERT_TRUE(after.Reopen().ok());
+      ASSERT_TRUE(SameEntries(after.recovered(), run.log()));
+    }
+  }
+}
+
 // Behind a checkpoint only what comes after it is asked for.
 TEST_F(WalMendTest, BehindACheckpoint) {
   for (Index index(1); index < run_.last().index; ++index) {

@@ -63,8 +63,14 @@ void Wal::ReadMore(uint64_t id, uint64_t length) {
 void Wal::OnRead(uint64_t id, uint64_t asked, absl::StatusOr<Buffer> bytes) {
   ReadJob& job = reads_.at(id);
   const uint64_t from = job.from.position;
-  absl::StatusOr<std::vector<Entry>> entries =
-      bytes.ok() ? TakeEntries(*bytes, &job) : bytes.status();
+  absl::StatusOr<std::vector<Entry>> entries;
+  if (job.cuts != cuts_) {
+    entries = absl::AbortedError("the log was cut meanwhile; read again");
+  } else if (bytes.ok()) {
+    entries = TakeEntries(*bytes, &job);
+  } else {
+    entries = bytes.status();
+  }
   const bool none = entries.ok() && entries->empty();
   if (none && bytes->size() == asked && from + asked < job.end) {
     // It stands further on, or in a frame larger than what was read.
@@ -113,9 +119,6 @@ void Wal::FindWholeOnes(ReadJob job) {
 
 absl::StatusOr<std::vector<Entry>> Wal::TakeEntries(const Buffer& bytes,
                                                     ReadJob* job) {
-  if (job->cuts != cuts_) {
-    return absl::AbortedError("the log was cut meanwhile; read again");
-  }
   LogSegment* segment = Find(job->segment);
   const uint64_t start = job->from.position;
   std::vector<Entry> entries;
@@ -206,6 +209,13 @@ void Wal::FillHole() {
   mending.file->Write(
       mending.salvage->Encode(),
       scope_.Wrap([this, name](absl::Status written) {
+        // Nothing has changed then; there may be room the next time.
+        if (absl::IsResourceExhausted(written)) {
+          return EndMending(absl::UnavailableError(
+              absl::StrCat("entries here are damaged, and there is no room to "
+                           "write them anew: ",
+                           written.message())));
+        }
         // The next start would find what this one did.
         if (!written.ok()) return Fail(std::move(written));
         disk_->Open(
