@@ -5,8 +5,8 @@
 // longer than its deadlines say, and accepts a good peer afterwards.
 //
 // The input: how (4 bytes), then pieces: a length, and so many bytes; length 0:
-// time passes. The seeds are a good hello of each kind and a little behind it,
-// made by EncodeHello, and a recorded first message of a handshake.
+// time passes. The seeds are a good hello of each kind, as hello_fuzz has them,
+// and a little behind it, and the first bytes of a handshake.
 
 #include <algorithm>
 #include <cstddef>
