@@ -183,12 +183,18 @@ std::optional<Damage> DrawDamage(DamageKind kind, uint64_t value,
     case DamageKind::kMisdirect:
       DrawMisdirect(choice, all, used, disk, &damage);
       break;
-    case DamageKind::kRefused:
+    case DamageKind::kRefused: {
+      // Processes read pages, and get none of one that has a bad sector.
       DrawZeroes(choice, all, used, &damage);
+      const uint64_t end = (damage.end() + kPage - 1) / kPage * kPage;
+      damage.from = damage.from / kPage * kPage;
+      damage.bytes =
+          Buffer::Zeroes(PartAt(all, damage.from, end - damage.from).size());
       damage.what =
           absl::StrCat("the device refuses to read ", damage.bytes.size(),
                        " bytes from position ", damage.from, " on");
       break;
+    }
     case DamageKind::kTruncate:
       damage.from = used - 1 - (used - 1) * choice.how_bad() / kWorst;
       damage.what = absl::StrCat("ends at position ", damage.from);

@@ -9,8 +9,10 @@
 #include <openssl/rand.h>
 #include <openssl/x509v3.h>
 
+#include <algorithm>
 #include <utility>
 
+#include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "engine/base/check.h"
@@ -113,6 +115,14 @@ std::string CommonName(const PeerIdentity& name) {
 }
 
 // The subject's other names, as BoringSSL's configuration has them.
+// Anything else could bring further names along, since the list is a text.
+bool IsHost(const std::string& host) {
+  return !host.empty() && std::all_of(host.begin(), host.end(), [](char c) {
+    return absl::ascii_isalnum(static_cast<unsigned char>(c)) || c == '.' ||
+           c == '-' || c == '_' || c == ':' || c == '*';
+  });
+}
+
 std::string AlternativeNames(const std::string& uri,
                              const std::vector<std::string>& hosts) {
   std::vector<std::string> names = {absl::StrCat("URI:", uri)};
@@ -191,7 +201,8 @@ absl::StatusOr<TlsCredentials> TlsAuthority::Issue(
   Key key = MakeKey();
   Certificate c = MakeCertificate(key.get(), CommonName(name), validity);
   X509_set_issuer_name(c.get(), X509_get_subject_name(ca.get()));
-  if (!AddExtension(c.get(), NID_basic_constraints, "critical,CA:FALSE") ||
+  if (!std::all_of(hosts.begin(), hosts.end(), IsHost) ||
+      !AddExtension(c.get(), NID_basic_constraints, "critical,CA:FALSE") ||
       !AddExtension(c.get(), NID_key_usage, "critical,digitalSignature") ||
       !AddExtension(c.get(), NID_ext_key_usage, "serverAuth,clientAuth") ||
       !AddExtension(c.get(), NID_subject_alt_name,

@@ -452,6 +452,24 @@ TEST(TlsAuthorityTest, NamesAsLongAsTheyMayBeHaveCertificates) {
       TlsAuthority::Create(longest + "n", validity).status()));
 }
 
+TEST(TlsAuthorityTest, AHostBringsNoFurtherNamesAlong) {
+  const WallTime now(24h * 20000);
+  const TlsValidity validity{.from = now - 1h, .until = now + 1h};
+  auto authority = TlsAuthority::Create("c", validity);
+  ASSERT_TRUE(authority.ok());
+  const PeerIdentity name{
+      .kind = PeerIdentity::Kind::kServer, .cluster = "c", .name = "1"};
+  EXPECT_TRUE(
+      authority->Issue(name, {"db1.example.org", "10.0.0.1", "::1"}, validity)
+          .ok());
+  for (const char* host :
+       {"a,URI:holdfast://c/server/2", ":,URI:d", "", "a b", "a\nDNS:b"}) {
+    EXPECT_TRUE(absl::IsInvalidArgument(
+        authority->Issue(name, {host}, validity).status()))
+        << host;
+  }
+}
+
 // Lengths that varied with the serial number would vary a handshake's.
 TEST(TlsAuthorityTest, CertificatesOfOneNameAreAllEquallyLong) {
   const WallTime now(24h * 20000);
