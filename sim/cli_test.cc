@@ -84,6 +84,13 @@ TEST(SimulateFlagsTest, ASwitchsNameAloneTurnsItOn) {
               HasSubstr(" --tls=on"));
 }
 
+TEST(SimulateFlagsTest, ALongTimeIsReadAsItIsShown) {
+  const SimulateFlags flags = *Parse({"--duration=1500s"});
+  const std::vector<std::string> shown = ArgumentsFor(flags, 1);
+  EXPECT_THAT(shown, testing::Contains("--duration=1500000ms"));
+  EXPECT_EQ(Parse({"--duration=1500000ms"})->duration, flags.duration);
+}
+
 TEST(SimulateFlagsTest, DamageIsOnUnlessTurnedOff) {
   EXPECT_TRUE(OptionsFor(*Parse({}), 1).damage);
   EXPECT_FALSE(OptionsFor(*Parse({"--damage=off"}), 1).damage);

@@ -86,17 +86,16 @@ namespace {
 // --- Values ---
 
 bool ParseDuration(absl::string_view text, Duration* out) {
+  const bool millis = absl::ConsumeSuffix(&text, "ms");
+  if (!millis && !absl::ConsumeSuffix(&text, "s")) return false;
   int64_t n;
-  if (absl::ConsumeSuffix(&text, "ms")) {
-    if (!absl::SimpleAtoi(text, &n)) return false;
-    *out = std::chrono::milliseconds(n);
-  } else if (absl::ConsumeSuffix(&text, "s")) {
-    if (!absl::SimpleAtoi(text, &n)) return false;
-    *out = std::chrono::seconds(n);
-  } else {
-    return false;
-  }
-  return n > 0 && n <= 1000000;
+  if (!absl::SimpleAtoi(text, &n)) return false;
+  // Of either kind up to the same time, since all are shown in milliseconds.
+  constexpr int64_t kSecondsMax = 1000000;
+  if (n <= 0 || n > (millis ? 1000 * kSecondsMax : kSecondsMax)) return false;
+  *out = millis ? Duration(std::chrono::milliseconds(n))
+                : Duration(std::chrono::seconds(n));
+  return true;
 }
 
 template <typename T>
