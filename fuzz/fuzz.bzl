@@ -1,7 +1,7 @@
 """fuzz_target: one source, a libFuzzer binary and a regression test."""
 
-def fuzz_target(name, corpus, deps = [], tags = [], **kwargs):
-    """A cc_test around LLVMFuzzerTestOneInput().
+def fuzz_target(name, deps = [], tags = [], **kwargs):
+    """A cc_test around LLVMFuzzerTestOneInput(), of NAME.cc.
 
     In most configurations the test replays its corpus, which is how each input
     that once broke something stays fixed. With --config=libfuzzer the same
@@ -12,17 +12,18 @@ def fuzz_target(name, corpus, deps = [], tags = [], **kwargs):
         bazel-bin/fuzz/frame_fuzz -max_total_time=60 /tmp/new fuzz/corpus/frame_fuzz
 
     Args:
-      name: conventionally ends in _fuzz.
-      corpus: files, at least one: glob(["corpus/NAME/*"]).
+      name: ends in _fuzz. Its corpus is corpus/NAME, with one file at least.
       deps: of the code under test; the main() is added here.
       tags: as in cc_test; "fuzz" is added here.
       **kwargs: passed on to cc_test.
     """
+    corpus = native.glob(["corpus/%s/*" % name])
     if not corpus:
         # Without a file among its arguments, libFuzzer never ends.
         fail("%s: the corpus needs at least one file" % name)
     native.cc_test(
         name = name,
+        srcs = [name + ".cc"],
         args = ["$(location %s)" % file for file in corpus],
         data = corpus,
         linkopts = select({

@@ -30,8 +30,6 @@ namespace {
 constexpr int kWritesMax = 12;
 constexpr int kDamageMax = 12;
 
-bool Everything(size_t, size_t) { return true; }
-
 struct Head {
   explicit Head(ByteReader* r)
       : flags(r->Int<uint8_t>()),

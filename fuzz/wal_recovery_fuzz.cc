@@ -21,8 +21,6 @@
 namespace holdfast {
 namespace {
 
-bool Everything(size_t, size_t) { return true; }
-
 void CheckWellFormed(LogPoint point, const std::vector<Entry>& log) {
   for (const Entry& entry : log) {
     CHECK(Continues(point, entry.header));

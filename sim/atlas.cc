@@ -138,9 +138,7 @@ bool Atlas::MayLeave(const std::vector<SimServer*>& gone) const {
 }
 
 bool Atlas::IsWhole(SimServer* server) const {
-  if (!server->disk()->damaged()) return true;
-  const Checkpoints c = CheckpointsOf(server->disk()->names().durable());
-  return !server->WholeLog().damaged() && c.newest == c.intact;
+  return !server->disk()->damaged() || IsWhole(LookAt(server));
 }
 
 bool Atlas::IsWhole(const View& view) {
@@ -183,18 +181,20 @@ bool Atlas::OthersCanLead(const SimServer& without,
   });
 }
 
+Atlas::View Atlas::LookAt(SimServer* server) const {
+  const NameTable& disk = server->disk()->names();
+  return {.server = server,
+          // Not owned: the server's own.
+          .log = std::shared_ptr<const DurableLog>(
+              std::shared_ptr<const DurableLog>(), &server->WholeLog()),
+          .checkpoints = CheckpointsOf(disk.durable()),
+          .member = IsMember(*server),
+          .shrinking = IsShrinking(disk)};
+}
+
 std::vector<Atlas::View> Atlas::Look() const {
   std::vector<View> views;
-  for (SimServer* server : servers_) {
-    views.push_back(
-        {.server = server,
-         // Not owned: the server's own.
-         .log = std::shared_ptr<const DurableLog>(
-             std::shared_ptr<const DurableLog>(), &server->WholeLog()),
-         .checkpoints = CheckpointsOf(server->disk()->names().durable()),
-         .member = IsMember(*server),
-         .shrinking = IsShrinking(server->disk()->names())});
-  }
+  for (SimServer* server : servers_) views.push_back(LookAt(server));
   return views;
 }
 

@@ -96,6 +96,7 @@ class Atlas {
     return leaving_ != nullptr && leaving_(server);
   }
   SimServer* Find(ServerId id) const;
+  View LookAt(SimServer* server) const;
   std::vector<View> Look() const;
   static Checkpoints CheckpointsOf(const NameTable::Files& files);
   static bool IsWhole(const View& view);

@@ -31,6 +31,15 @@ struct DamageCounts {
   uint64_t truncated = 0;
   uint64_t refused = 0;
   uint64_t vetoed = 0;  // faults for which the atlas left no place
+
+  template <typename Fn>  // fn(name, value) of each kind
+  void ForEach(Fn fn) const {
+    fn("damage_rot", rot);
+    fn("damage_zeroes", zeroes);
+    fn("damage_misdirected", misdirected);
+    fn("damage_truncated", truncated);
+    fn("damage_refused", refused);
+  }
 };
 
 // Faults of storage at rest: what the device had, and processes could read,

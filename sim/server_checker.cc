@@ -49,7 +49,7 @@ void ServerChecker::CheckStep(SimServer& server, Seen* seen) {
   CheckLeader(server, seen);
   CheckLeases(server);
   CheckPromises(server);
-  NoteHeard(core, server.process()->loop()->Now(), seen);
+  NoteProgress(core, server.process()->loop()->Now(), seen);
 }
 
 void ServerChecker::CheckLeases(const SimServer& server) const {
@@ -224,7 +224,8 @@ void ServerChecker::CheckLeader(const SimServer& server, Seen* seen) {
   }
 }
 
-void ServerChecker::NoteHeard(const RaftCore& core, Instant now, Seen* seen) {
+void ServerChecker::NoteProgress(const RaftCore& core, Instant now,
+                                 Seen* seen) {
   if (core.persisted_sequence() != seen->persisted || !seen->persisting) {
     seen->persisted = core.persisted_sequence();
     seen->persisting_since = now;

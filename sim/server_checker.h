@@ -120,7 +120,7 @@ class ServerChecker {
   void CheckPromise(const SimServer& leader, const SimServer& voter) const;
   // What holds for ever, or doesn't, as long as its core does nothing.
   void CheckStep(SimServer& server, Seen* seen);
-  static void NoteHeard(const RaftCore& core, Instant now, Seen* seen);
+  static void NoteProgress(const RaftCore& core, Instant now, Seen* seen);
   void CheckFitToLead(const SimServer& server, Instant now, const Seen& seen);
   void CheckEntries(const SimServer& server, Seen* seen);
   void CheckCommit(const SimServer& server, const Configuration* before,

@@ -385,21 +385,21 @@ void Simulation::AwaitScrubbing() {
     pass = std::max(pass, node.scrub_interval +
                               TimeFor(bytes, node.scrub_bytes_per_second));
   }
-  const auto whole = [this] {
-    for (SimServer* member : Members()) {
-      if (DamagedEntry(member).has_value()) return false;
-    }
-    return true;
+  const Duration limit = 2 * pass + 10s;
+  SimServer* damaged = nullptr;
+  const auto whole = [this, &damaged] {
+    const std::vector<SimServer*> members = Members();
+    const auto it =
+        std::find_if(members.begin(), members.end(),
+                     [](SimServer* s) { return DamagedEntry(s).has_value(); });
+    damaged = it == members.end() ? nullptr : *it;
+    return damaged == nullptr;
   };
-  if (RunUntil(whole, 2 * pass + 10s) || !verdict_.ok()) return;
-  for (SimServer* member : Members()) {
-    const std::optional<Index> damaged = DamagedEntry(member);
-    if (!damaged.has_value()) continue;
-    return verdict_.NotLive(absl::StrCat(
-        "server ", member->machine(), " has looked for damage for ",
-        ToMillis(2 * pass + 10s), " ms, but entry ", damaged->value(),
-        " is damaged on its disk"));
-  }
+  if (RunUntil(whole, limit) || !verdict_.ok()) return;
+  verdict_.NotLive(
+      absl::StrCat("server ", damaged->machine(), " has looked for damage for ",
+                   ToMillis(limit), " ms, but entry ",
+                   DamagedEntry(damaged)->value(), " is damaged on its disk"));
 }
 
 // What a checkpoint stands for doesn't matter.
@@ -603,11 +603,7 @@ SimulationResult Simulation::Result() {
   r.elections = checker_.elections();
   if (schedule_ != nullptr) r.faults = schedule_->counts();
   r.damages = decay_->counts();
-  r.stats["damage_rot"] = r.damages.rot;
-  r.stats["damage_zeroes"] = r.damages.zeroes;
-  r.stats["damage_misdirected"] = r.damages.misdirected;
-  r.stats["damage_truncated"] = r.damages.truncated;
-  r.stats["damage_refused"] = r.damages.refused;
+  r.damages.ForEach([&r](const char* name, uint64_t n) { r.stats[name] = n; });
   r.stats["disk_put_back"] = old_copies_->put_back();
   r.stats["disk_put_back_replaced"] = old_copies_->replaced();
   if (operator_ != nullptr) {

@@ -60,10 +60,8 @@ class LogRepair {
     // never, if there is a checkpoint in their place.
     kEndless,
     // Done as well; UNAVAILABLE: all others were asked, and none had them;
-    // ABORTED:
-    // nobody needs them any more. For who has a part in Raft, and can do
-    // without
-    // them for now.
+    // ABORTED: nobody needs them any more. For who has a part in Raft, and can
+    // do without them for now.
     kOnce,
   };
   // One at a time. DATA_LOSS: there is no other server.

@@ -6,12 +6,12 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "engine/wal/segment.h"
 
 namespace holdfast {
 namespace {
 
 constexpr uint64_t kPiece = 256 << 10;
-constexpr uint64_t kBlock = 4096;
 
 class PatchedRead : public std::enable_shared_from_this<PatchedRead> {
  public:
@@ -54,7 +54,7 @@ class PatchedRead : public std::enable_shared_from_this<PatchedRead> {
 
   void ReadBlock(uint64_t at, uint64_t end) {
     if (at >= end) return ReadPiece(end);
-    const uint64_t next = std::min(at + kBlock, end);
+    const uint64_t next = std::min(at + kBlockBytes, end);
     Read(at, next - at, [this, at, next, end](absl::StatusOr<Buffer> bytes) {
       if (!bytes.ok() && !absl::IsDataLoss(bytes.status())) {
         return done_(bytes.status());

@@ -28,6 +28,20 @@ std::optional<Entry> EntryOf(const Buffer& bytes, const FoundFrame& frame) {
   return *std::move(entry);
 }
 
+// The terms of all entries from the segment's first one on, by a mark behind
+// them whose body is whole; `seed`: of the frame right before it. Else nothing.
+std::vector<TermRun> RunsOf(absl::string_view bytes, const FoundFrame& frame,
+                            uint64_t id, std::optional<uint32_t> seed) {
+  const LogFrameHeader& h = frame.header;
+  if (h.kind != FrameKind::kMark || !seed.has_value() ||
+      !ReadFrame(bytes, frame.position, id, *seed)) {
+    return {};
+  }
+  absl::StatusOr<std::vector<TermRun>> runs = DecodeTermRuns(
+      bytes.substr(frame.position + kLogFrameHeaderBytes, h.body_size));
+  return runs.ok() ? *std::move(runs) : std::vector<TermRun>();
+}
+
 // What a frame says of the entry before it.
 SegmentEnd Before(const LogFrameHeader& header) {
   if (header.kind == FrameKind::kMark) return {header.index, header.term};
@@ -51,22 +65,14 @@ std::optional<SegmentEnd> FindBeginning(absl::string_view bytes, uint64_t id) {
   std::optional<uint32_t> seed;  // of a frame right here
   while (std::optional<FoundFrame> frame = NextFrameHeader(bytes, at, id)) {
     if (frame->position == kSegmentHeaderBytes) return Before(frame->header);
-    const bool adjacent = frame->position == at && seed.has_value();
-    const uint32_t before = seed.value_or(0);
+    if (frame->position != at) seed.reset();
+    const std::vector<TermRun> runs = RunsOf(bytes, *frame, id, seed);
+    if (!runs.empty() && runs.front().first > Index(0) &&
+        runs.back().term == frame->header.term) {
+      return SegmentEnd{runs.front().first - 1, Term()};
+    }
     at = frame->end();
     seed = frame->header.body_crc;
-    if (frame->header.kind != FrameKind::kMark || !adjacent ||
-        !ReadFrame(bytes, frame->position, id, before)) {
-      continue;
-    }
-    // A mark has the terms of all entries from the first one on.
-    absl::StatusOr<std::vector<TermRun>> runs = DecodeTermRuns(bytes.substr(
-        frame->position + kLogFrameHeaderBytes, frame->header.body_size));
-    if (!runs.ok() || runs->empty() || runs->front().first == Index(0) ||
-        runs->back().term != frame->header.term) {
-      continue;
-    }
-    return SegmentEnd{runs->front().first - 1, Term()};
   }
   return std::nullopt;
 }
@@ -110,21 +116,19 @@ void SegmentSalvage::Find(const Buffer& bytes) {
   while (std::optional<FoundFrame> frame =
              NextFrameHeader(bytes.view(), at, header_.id)) {
     const LogFrameHeader& h = frame->header;
-    const bool adjacent = frame->position == at && seed.has_value();
-    at = frame->end();
+    if (frame->position != at) seed.reset();
     commit_ = std::max(commit_, h.commit);
     if (h.kind == FrameKind::kEntry) {
       std::optional<Entry> entry = EntryOf(bytes, *frame);
       if (entry.has_value() && h.index > begin_.index) {
         found_.emplace(h.index, Found{*std::move(entry), h.prev_term});
       }
-    } else if (adjacent &&
-               ReadFrame(bytes.view(), frame->position, header_.id, *seed)) {
-      absl::StatusOr<std::vector<TermRun>> runs =
-          DecodeTermRuns(bytes.view().substr(
-              frame->position + kLogFrameHeaderBytes, h.body_size));
-      if (runs.ok()) runs_ = *std::move(runs);
+    } else if (std::vector<TermRun> runs =
+                   RunsOf(bytes.view(), *frame, header_.id, seed);
+               !runs.empty()) {
+      runs_ = std::move(runs);
     }
+    at = frame->end();
     seed = h.body_crc;
   }
 }

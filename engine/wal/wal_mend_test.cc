@@ -209,9 +209,7 @@ TEST_F(WalMendTest, AHeaderOfASegmentThatWasSoonCut) {
     WalRun after(run, Everything);
     after.disk().Flip(SegmentName(2), 40, 1);
     if (next_too) after.disk().Flip(SegmentName(3), 40, 1);
-    after.SetMend([&](const LogHole& hole, Term, ResultFn<Mended> done) {
-      done(Mended{.entries = {run.log()[hole.first.value() - 1]}});
-    });
+    HelpFrom(run, &after);
     const absl::Status opened = after.Open();
     ASSERT_TRUE(opened.ok()) << opened;
     EXPECT_TRUE(SameEntries(after.recovered(), run.log()));
@@ -234,9 +232,7 @@ TEST_F(WalMendTest, NothingLeftOfASegmentThatReplaced) {
   WalRun after(run, Everything);
   after.disk().SetContents(SegmentName(2), "");
   after.disk().Flip(SegmentName(3), 40, 1);
-  after.SetMend([&](const LogHole& hole, Term, ResultFn<Mended> done) {
-    done(Mended{.entries = {run.log()[hole.first.value() - 1]}});
-  });
+  HelpFrom(run, &after);
   const absl::Status opened = after.Open();
   EXPECT_TRUE(absl::IsDataLoss(opened)) << opened;
 }
@@ -298,20 +294,13 @@ TEST_F(WalMendTest, AnOperationFailsAtAnyMoment) {
 // segment, which no mark covers yet.
 TEST_F(WalMendTest, AReadFailsOfASegmentThatWasJustBegun) {
   WalRun run;
-  ASSERT_TRUE(run.Open().ok());
-  run.SetHardStateAndAppend({Term(1), ServerId(1)}, {0, 100, 500});
-  run.RunUntilIdle();
-  run.SetHardState({Term(2), ServerId(1)});
-  run.CutAndAppend(Index(2), Term(2), {300, 20});
-  while (!run.all_persisted()) run.RunTasks(1);
+  ASSERT_NO_FATAL_FAILURE(WriteAndBeginASegment(&run));
   bool over = false;
   for (uint64_t failing = 1; !over; ++failing) {
     SCOPED_TRACE(failing);
     WalRun after(run, Everything);
     after.disk().FailAt(failing);
-    after.SetMend([&](const LogHole& hole, Term, ResultFn<Mended> done) {
-      done(Mended{.entries = {run.log()[hole.first.value() - 1]}});
-    });
+    HelpFrom(run, &after);
     if (after.Open().ok()) {
       ASSERT_TRUE(SameEntries(after.recovered(), run.log()));
       over = after.disk().completions() < failing;
@@ -325,12 +314,7 @@ TEST_F(WalMendTest, AReadFailsOfASegmentThatWasJustBegun) {
 // Nor is one that fails for good: nobody knows what stands there.
 TEST_F(WalMendTest, TheDeviceRefusesASegmentThatWasJustBegun) {
   WalRun run;
-  ASSERT_TRUE(run.Open().ok());
-  run.SetHardStateAndAppend({Term(1), ServerId(1)}, {0, 100, 500});
-  run.RunUntilIdle();
-  run.SetHardState({Term(2), ServerId(1)});
-  run.CutAndAppend(Index(2), Term(2), {300, 20});
-  while (!run.all_persisted()) run.RunTasks(1);
+  ASSERT_NO_FATAL_FAILURE(WriteAndBeginASegment(&run));
   const std::string name = SegmentName(2);
   const std::string bytes = run.disk().Contents(name);
   for (size_t to : {1000, 4096, 4200, 8192}) {
@@ -339,7 +323,7 @@ TEST_F(WalMendTest, TheDeviceRefusesASegmentThatWasJustBegun) {
       SCOPED_TRACE(absl::StrCat(from, " to ", to));
       WalRun after(run, Everything);
       after.disk().Refuse(name, from, to);
-      Help(&after);
+      HelpFrom(run, &after);
       EXPECT_TRUE(absl::IsDataLoss(after.Open()));
       ASSERT_EQ(after.disk().Contents(name), bytes);
       after.disk().Refuse(name, 0, 0);

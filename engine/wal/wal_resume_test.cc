@@ -16,7 +16,6 @@ namespace {
 
 constexpr Term kTerm(1);
 
-bool Everything(size_t, size_t) { return true; }
 bool Nothing(size_t, size_t) { return false; }
 
 // Some segments full of entries, each of one record.

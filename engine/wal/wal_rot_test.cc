@@ -22,8 +22,6 @@
 namespace holdfast {
 namespace {
 
-bool Everything(size_t, size_t) { return true; }
-
 class WalRotTest : public testing::Test {
  protected:
   void SetUp() override {

@@ -22,7 +22,6 @@ void OpenNew(WalRun* run) {
   ASSERT_TRUE(run->all_persisted());
 }
 
-bool Everything(size_t, size_t) { return true; }
 bool Nothing(size_t, size_t) { return false; }
 
 TEST(WalTest, NewDirectoryIsEmpty) {

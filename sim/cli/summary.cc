@@ -59,11 +59,8 @@ void Summary::Add(const SimulationResult& r) {
   counts_["write_errors"] += r.disks.write_errors;
   counts_["sync_errors"] += r.disks.sync_errors;
   counts_["found_full"] += r.disks.found_full;
-  counts_["damage_rot"] += r.damages.rot;
-  counts_["damage_zeroes"] += r.damages.zeroes;
-  counts_["damage_misdirected"] += r.damages.misdirected;
-  counts_["damage_truncated"] += r.damages.truncated;
-  counts_["damage_refused"] += r.damages.refused;
+  r.damages.ForEach(
+      [this](const char* name, uint64_t n) { counts_[name] += n; });
   counts_["damage_vetoed"] += r.damages.vetoed;
   counts_["acknowledged_appends"] += r.acknowledged;
   counts_["unknown_appends"] += r.unknown;
@@ -154,9 +151,9 @@ std::string Summary::Line(bool json, uint64_t seed, absl::string_view verdict,
     std::replace(words.begin(), words.end(), '_', ' ');
     absl::StrAppend(&line, " ", count(name), " ", words, ",");
   }
-  const uint64_t damages = count("damage_rot") + count("damage_zeroes") +
-                           count("damage_misdirected") +
-                           count("damage_truncated") + count("damage_refused");
+  uint64_t damages = 0;
+  DamageCounts().ForEach(
+      [&](const char* name, uint64_t) { damages += count(name); });
   if (damages > 0) absl::StrAppend(&line, " ", damages, " damages,");
   const auto most = [this](const char* name) { return ValueOr0(most_, name); };
   return absl::StrCat(

@@ -12,8 +12,6 @@
 
 namespace holdfast {
 
-inline bool Everything(size_t, size_t) { return true; }
-
 // A log of several segments, of which some replace others' entries, and other
 // servers that have all of it.
 class DamagedLog : public testing::Test {
@@ -53,6 +51,24 @@ class DamagedLog : public testing::Test {
           ASSERT_FALSE(mended.entries.empty());
           done(std::move(mended));
         });
+  }
+
+  // The same for another log, one by one, whatever is asked for.
+  static void HelpFrom(const WalRun& whole, WalRun* run) {
+    run->SetMend([&whole](const LogHole& hole, Term, ResultFn<Mended> done) {
+      done(Mended{.entries = {whole.log()[hole.first.value() - 1]}});
+    });
+  }
+
+  // Writes a log whose newest segment, the second one, was begun so late that
+  // no mark covers it.
+  static void WriteAndBeginASegment(WalRun* run) {
+    ASSERT_TRUE(run->Open().ok());
+    run->SetHardStateAndAppend({Term(1), ServerId(1)}, {0, 100, 500});
+    run->RunUntilIdle();
+    run->SetHardState({Term(2), ServerId(1)});
+    run->CutAndAppend(Index(2), Term(2), {300, 20});
+    while (!run->all_persisted()) run->RunTasks(1);
   }
 
   // Opens the log with a file replaced: it has all of it, and another start
