@@ -41,6 +41,7 @@ void BoundsChecker::Check(const SimServer& server) {
   }
   CheckWal(server, &seen);
   CheckMemory(server);
+  CheckSpace(server, &seen);
 }
 
 void BoundsChecker::NoteEntries(const Tail& tail, Seen* seen) {
@@ -105,6 +106,19 @@ void BoundsChecker::CheckSent(const SimServer& server, const Progress& peer) {
         WindowMax(core.options()));
   Judge(server, "messages sent and not acknowledged to server ", peer.id(),
         messages, core.options().max_messages_in_flight);
+}
+
+// What is left of a full disk isn't for records.
+void BoundsChecker::CheckSpace(const SimServer& server, Seen* seen) {
+  const Node& node = server.node();
+  if (!node.is_leader() || !node.disk_space().is_short()) {
+    seen->full_end.reset();
+    return;
+  }
+  const Offset end = node.tail().last().next_offset;
+  if (!seen->full_end.has_value()) seen->full_end = end;
+  Judge(server, "records taken, since its disk was full, by server ",
+        server.id(), end - *seen->full_end, 0);
 }
 
 void BoundsChecker::CheckWal(const SimServer& server, Seen* seen) {

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <map>
+#include <optional>
 #include <utility>
 #include <vector>
 
@@ -41,6 +42,8 @@ class BoundsChecker {
     // What may wait for its disk: what each leader since it had nothing to
     // write may have sent, and it may itself have taken.
     uint64_t wal_max = 0;
+    // Where its log ended when it led and its disk was found to be full.
+    std::optional<Offset> full_end;
     // Of each follower: what it was known to have, and what was sent, when
     // that was looked at.
     std::map<ServerId, std::pair<Index, Index>> windows;
@@ -51,6 +54,7 @@ class BoundsChecker {
   void CheckSent(const SimServer& server, const Progress& peer);
   void CheckWal(const SimServer& server, Seen* seen);
   void CheckMemory(const SimServer& server);
+  void CheckSpace(const SimServer& server, Seen* seen);
   void CheckPeerQueues(const SimServer& server);
   void CheckClients(const SimServer& server);
   // What one message may bring: as many entries as fill it, the last one whole.

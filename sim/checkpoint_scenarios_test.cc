@@ -11,7 +11,6 @@
 #include "absl/status/status.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
-#include "engine/base/batch.h"
 #include "gtest/gtest.h"
 #include "sim/testing/scenario.h"
 
@@ -20,52 +19,6 @@ namespace {
 
 class CheckpointScenario : public Scenario {
  protected:
-  // Appends so much that several segments of the largest kind get full.
-  bool Fill() {
-    constexpr size_t kRecords = 120;
-    constexpr size_t kRecordBytes = 4 << 10;
-    for (size_t i = 0; i < kRecords; ++i) {
-      std::string record = absl::StrCat("filling-", ++filled_, "-");
-      record.resize(kRecordBytes, 'x');
-      sim_->mutable_history()->AppendInvoked(record);
-      if (!AppendRecord(SessionId(0), Sequence(0), record).has_value()) {
-        return false;
-      }
-    }
-    return true;
-  }
-  // At whoever leads; where it went.
-  std::optional<Offset> AppendRecord(SessionId session, Sequence sequence,
-                                     const std::string& record) {
-    auto outcome = std::make_shared<std::optional<AppendOutcome>>();
-    BatchBuilder batch;
-    EXPECT_TRUE(batch.Add(record).ok());
-    sim_->RunUntil([&] { return sim_->Leader() != nullptr; }, 20s);
-    sim_->Leader()->log().Append(
-        batch.Finish(session, sequence), {},
-        [outcome](AppendOutcome o) { *outcome = std::move(o); });
-    sim_->RunUntil([&] { return outcome->has_value(); }, 20s);
-    if (!outcome->has_value() ||
-        (*outcome)->kind != AppendOutcome::Kind::kCommitted) {
-      return std::nullopt;
-    }
-    sim_->mutable_history()->AppendCommitted(record, (*outcome)->offset,
-                                             Offset(0), "by hand");
-    return (*outcome)->offset;
-  }
-  // Of all that was acknowledged so far, but for the last few records.
-  absl::Status TrimMost() {
-    const uint64_t end = sim_->history().established().value();
-    return Trim(Offset(end - end / 8));
-  }
-  absl::Status Trim(Offset first) {
-    sim_->mutable_history()->TrimInvoked(first);
-    absl::Status status = Change([first](DistributedLog* log, DoneFn done) {
-      log->Trim(first, std::move(done));
-    });
-    if (status.ok()) sim_->mutable_history()->TrimDone(first);
-    return status;
-  }
   bool Dropped(SimServer* server) {
     return server->running() && server->node().base().index > Index(0);
   }
@@ -93,9 +46,6 @@ class CheckpointScenario : public Scenario {
     }
   }
   MachineId Follower() { return sim_->Leader()->machine() % 3 + 1; }
-
- private:
-  uint64_t filled_ = 0;
 };
 
 TEST_F(CheckpointScenario, TrimmedRecordsGoEverywhere) {

@@ -1,4 +1,4 @@
-// Scenes of disks that report errors, and of full ones.
+// Scenes of disks that report errors.
 
 #include <cstdint>
 #include <string>
@@ -62,19 +62,6 @@ TEST_F(DiskScenario, WhatAFailedSyncLeavesInTheCacheDoesNotCount) {
   }
 }
 
-TEST_F(DiskScenario, FullDiskStopsAServerUntilThereIsRoom) {
-  Begin(1, 3);
-  SimServer* leader = sim_->Leader();
-  leader->FillDisk(1000);
-  ASSERT_TRUE(sim_->RunUntil([&] { return !leader->failure().ok(); }, 60s));
-  EXPECT_TRUE(absl::IsResourceExhausted(leader->failure()))
-      << leader->failure();
-  ASSERT_TRUE(WaitForOtherLeader(leader->machine()));
-  ASSERT_TRUE(Progress(20));
-  StartAgain(leader, false);
-  ExpectGoodEnd();
-}
-
 // A start says what it can't read, rather than that bytes are gone.
 TEST_F(DiskScenario, UnreadableFilesStopAStartAndNothingIsLost) {
   Begin(1, 3);
@@ -99,8 +86,6 @@ TEST_F(DiskScenario, ScheduleSpoilsDisks) {
        [](const SimulationResult& r) { return r.disks.write_errors; }},
       {&FaultRates::sync_error_ppm, 2'000,
        [](const SimulationResult& r) { return r.disks.sync_errors; }},
-      {&FaultRates::full_disk_ppm, 60'000,
-       [](const SimulationResult& r) { return r.disks.found_full; }},
   };
   for (const ScheduledFault& kind : kinds) {
     SimulationOptions options;

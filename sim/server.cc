@@ -63,18 +63,20 @@ void SimServer::Start() {
                                                .seed = seed,
                                                .log_line = &life.log_line},
                                            options);
-  auto fail = [this](absl::Status why) {
-    if (!why.ok()) failure_ = std::move(why);
-  };
-  life.service->OnFatal(fail);
-  life.service->Open(fail);
+  life.service->OnFatal(
+      [this](absl::Status why) { failure_ = std::move(why); });
+  life.service->Open([this, &life](absl::Status opened) {
+    life.serves = opened.ok();
+    if (!opened.ok()) failure_ = std::move(opened);
+  });
   if (kv_ != nullptr) life.kv->Start(&life.service->log());
 }
 
 bool SimServer::StoppedByItsDisk() const {
-  return image_->counts().failed() > failed_before_ &&
-         (absl::StrContains(failure_.message(), kDeviceError) ||
-          absl::StrContains(failure_.message(), kDiskFull));
+  if (image_->counts().failed() == failed_before_) return false;
+  if (absl::StrContains(failure_.message(), kDeviceError)) return true;
+  // What serves goes on without room.
+  return absl::StrContains(failure_.message(), kDiskFull) && !life_->serves;
 }
 
 void SimServer::Crash(bool power_lost) {
@@ -218,6 +220,8 @@ void SimServer::CollectStats(std::map<std::string, uint64_t>* totals) const {
   if (log.node().wal() != nullptr) log.node().wal()->stats().ForEach(add);
   log.stats().ForEach(add);
   if (log.applier() != nullptr) log.applier()->stats().ForEach(add);
+  log.node().disk_space().stats().ForEach(add);
+  add("disk_records_refused", log.node().records_refused());
   log.node().membership().stats().ForEach(add);
   if (log.node().remote_reads() != nullptr) {
     log.node().remote_reads()->stats().ForEach(add);

@@ -124,6 +124,7 @@ class SimServer {
     LogLineFn log_line;
     std::unique_ptr<KvActor> kv;
     std::unique_ptr<Service> service;
+    bool serves = false;  // its log is open
   };
 
   // Nothing that it opened may be left when its objects are gone.

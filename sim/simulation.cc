@@ -129,9 +129,11 @@ Simulation::Simulation(const SimulationOptions& options)
   }
   ServiceOptions service;
   // Small, so that segments roll and entries go cold all the time.
-  service.log.node.wal.segment_bytes = uint64_t{8 << 10}
-                                       << Drawn(chance, kSegmentBytes, 0, 4);
+  service.log.node.wal.segment_bytes = options_.segment_bytes.value_or(
+      uint64_t{8 << 10} << Drawn(chance, kSegmentBytes, 0, 4));
   service.log.node.wal.mark_every_bytes = 4 << 10;
+  service.log.node.reserve_bytes =
+      service.log.node.wal.segment_bytes + (64 << 10);
   service.log.node.raft.hot_bytes = uint64_t{4 << 10}
                                     << Drawn(chance, kHotBytes, 0, 8);
   // Few and small messages under way split what a new leader sends: old
@@ -155,6 +157,7 @@ Simulation::Simulation(const SimulationOptions& options)
   service.log.machine_slice_bytes = size_t{32} << Drawn(chance, kKv, 1, 8);
   service.log.retention_bytes = options_.retention_bytes;
   service.log.retention_age = options_.retention_age;
+  service.log.log_bytes_max = options_.log_bytes_max;
   if (options_.retention_bytes.has_value() ||
       options_.retention_age.has_value()) {
     history_.AnythingMayBeTrimmed();

@@ -43,12 +43,14 @@ struct SimulationOptions {
   // always.
   std::optional<bool> trims;
   std::optional<size_t> kept_for_laggards;  // nothing: drawn by the seed
+  std::optional<uint64_t> segment_bytes;    // likewise
   // Nothing: the usual ones if `rates` are given, else drawn by the seed.
   std::optional<SessionLimits> sessions;
   std::optional<Duration> election_timeout_max;
   std::optional<size_t> pending_bytes_max;
   std::optional<uint64_t> retention_bytes;
   std::optional<Duration> retention_age;
+  std::optional<uint64_t> log_bytes_max;  // as LogOptions
   // Servers make a key-value machine of the log, and use it. Nothing: not, if
   // `rates` are given, else drawn by the seed.
   std::optional<bool> kv;

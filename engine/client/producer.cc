@@ -243,9 +243,9 @@ void Producer::OnRegistered(ServerConnection* server,
       Pump();
       return;
     case wire::CODE_OVERLOADED:
-      return PauseSending(
-          std::max(Duration(std::chrono::milliseconds(answer.retry_after_ms())),
-                   cluster_->ShortPause()));
+      return PauseFor(answer.retry_after_ms(),
+                      answer.reason() == wire::REJECT_REASON_NO_SPACE,
+                      answer.text());
     default:
       cluster_->NotLeader(server, answer.leader(), answer.text());
       return PauseSending(cluster_->ShortPause());
@@ -271,6 +271,7 @@ void Producer::OnAnswer(ServerConnection* server,
   switch (answer.result()) {
     case wire::APPEND_RESULT_COMMITTED: {
       cluster_->Confirmed(server);
+      no_space_.clear();
       ClientOutcome outcome;
       outcome.kind = ClientOutcome::Kind::kCommitted;
       outcome.offset = Offset(answer.base_offset());
@@ -299,9 +300,15 @@ void Producer::OnNotAppended(uint64_t /*number*/, ServerConnection* server,
     return;
   }
   if (pausing_) return;
-  PauseSending(
-      std::max(Duration(std::chrono::milliseconds(answer.retry_after_ms())),
-               cluster_->ShortPause()));
+  PauseFor(answer.retry_after_ms(),
+           answer.reason() == wire::REJECT_REASON_NO_SPACE, answer.text());
+}
+
+void Producer::PauseFor(uint32_t retry_after_ms, bool no_space,
+                        const std::string& text) {
+  no_space_ = no_space ? OneLine(text) : "";
+  PauseSending(std::max(Duration(std::chrono::milliseconds(retry_after_ms)),
+                        cluster_->ShortPause()));
 }
 
 void Producer::OnRejected(uint64_t number, ServerConnection* server,
@@ -423,14 +430,17 @@ void Producer::CheckDeadlines() {
       continue;
     }
     if (why.empty()) {
-      const std::string trouble = cluster_->Trouble();
+      const std::string trouble =
+          no_space_.empty() ? cluster_->Trouble() : no_space_;
       why = absl::StrCat("no leader acknowledged it in time",
                          trouble.empty() ? "" : ": ", trouble);
     }
     if (entry.copies.empty()) {
       if (entry.sequence.value() != 0) BreakSession(n, true);
       Settle(n, Outcome(ClientOutcome::Kind::kRejected,
-                        ClientOutcome::Reason::kUnavailable, why));
+                        no_space_.empty() ? ClientOutcome::Reason::kUnavailable
+                                          : ClientOutcome::Reason::kNoSpace,
+                        why));
     } else {
       Report(&entry, Outcome(ClientOutcome::Kind::kUnknown,
                              ClientOutcome::Reason::kNone, why));

@@ -79,6 +79,8 @@ class Producer final : public LeaderListener {
   void OnRejected(uint64_t number, ServerConnection* server,
                   const wire::AppendAnswer& answer);
   void OnUnknown(uint64_t number, const wire::AppendAnswer& answer);
+  void PauseFor(uint32_t retry_after_ms, bool no_space,
+                const std::string& text);
 
   void Register(ServerConnection* leader);
   void OnRegistered(ServerConnection* server,
@@ -129,6 +131,7 @@ class Producer final : public LeaderListener {
   ServerConnection* stream_ = nullptr;
   uint64_t stream_generation_ = 0;
   bool pausing_ = false;
+  std::string no_space_;  // what the last refusal says, if it was for that
   Timer pause_;
   Instant deadline_at_ = kNever;
   Timer deadline_;

@@ -49,8 +49,8 @@ inline constexpr size_t kAppendsInFlightMax = 512;
 struct ClientAppendOptions {
   // Append only if the batch's first record gets just this offset.
   std::optional<Offset> expected_offset;
-  // Then the outcome is kUnknown, or kRejected/kUnavailable if it certainly
-  // isn't in the log.
+  // Then the outcome is kUnknown, or if it certainly isn't in the log kRejected
+  // with kUnavailable or kNoSpace.
   Duration timeout = 30s;
 };
 
@@ -67,6 +67,7 @@ struct ClientOutcome {
     kWrongOffset = 2,  // the log's end isn't the expected offset
     kPermission = 3,   // this client may not append
     kUnavailable = 4,  // nobody could append it in time
+    kNoSpace = 5,      // likewise, for want of room on the servers' disks
   };
   Kind kind = Kind::kUnknown;
   Reason reason = Reason::kNone;

@@ -14,6 +14,10 @@ namespace {
 // commit what is queued on a slow disk.
 constexpr Duration kRetryAfter = 20ms;
 
+// ... and one without room for more records: until then it may have looked for
+// some.
+constexpr Duration kRetryAfterNoSpace = 250ms;
+
 }  // namespace
 
 class DistributedLog::TailOp : public PendingOp {
@@ -162,6 +166,13 @@ void DistributedLog::AppendNew(uint32_t record_count, Buffer batch,
                          "disk, already; at most ",
                          options_.pending_bytes_max)));
   }
+  if (absl::Status room = CheckSpace(bytes); !room.ok()) {
+    ++stats_.no_space;
+    AppendOutcome outcome = AppendOutcome::Overloaded(
+        kRetryAfterNoSpace, std::string(room.message()));
+    outcome.reason = AppendOutcome::Reason::kNoSpace;
+    return Answer(std::move(done), std::move(outcome));
+  }
   PendingAppend pending;
   pending.bytes = bytes;
   pending.done = std::move(done);
@@ -170,6 +181,24 @@ void DistributedLog::AppendNew(uint32_t record_count, Buffer batch,
   pending.outcome = AppendOutcome::Committed(header.base_offset);
   pending_bytes_ += bytes;
   pending_.emplace(header.index, std::move(pending));
+}
+
+absl::Status DistributedLog::CheckSpace(size_t bytes) const {
+  if (!node_.HasRoomForRecords()) {
+    return absl::ResourceExhaustedError(
+        node_.disk_space().is_short()
+            ? "the leader's disk is full: make room there, or trim the log"
+            : "the disks of too many servers are full: make room there, or "
+              "trim the log");
+  }
+  const uint64_t has = node_.wal()->bytes() + pending_bytes_;
+  if (options_.log_bytes_max.has_value() &&
+      has + bytes > *options_.log_bytes_max) {
+    return absl::ResourceExhaustedError(
+        absl::StrCat("the log takes ", has, " bytes, and may have at most ",
+                     *options_.log_bytes_max, ": trim it, or allow more"));
+  }
+  return absl::OkStatus();
 }
 
 // True of the log once its end is committed, and if no other leader's log was
@@ -255,6 +284,12 @@ void DistributedLog::RegisterSession(ResultFn<SessionId> done) {
           done(absl::UnavailableError(why));
         }));
     return;
+  }
+  if (absl::Status room = CheckSpace(0); !room.ok()) {
+    return env_.loop->Post(
+        scope_.Wrap([done = std::move(done), room = std::move(room)]() mutable {
+          done(std::move(room));
+        }));
   }
   PendingAppend pending;
   pending.session_done = std::move(done);

@@ -40,6 +40,9 @@ struct LogOptions {
   std::optional<uint64_t> retention_bytes;
   std::optional<Duration> retention_age;
   Duration retention_check_interval = 1s;
+  // As long as this server leads, records are refused while its log has more
+  // bytes than that; trims make room. Nothing: there is no such limit.
+  std::optional<uint64_t> log_bytes_max;
   // Of producers' sessions, as long as this server leads.
   SessionLimits sessions;
   // Made of the log's batches on this server; null: none. All servers of a
@@ -107,6 +110,7 @@ class DistributedLog : private NodeEvents {
 
   // Registers a producer's session; its id makes repeated appends safe.
   // UNAVAILABLE when this isn't the leader, or stops being it.
+  // RESOURCE_EXHAUSTED when there is no room for records now.
   void RegisterSession(ResultFn<SessionId> done);
 
   // Drops the records before `first`, for ever and on all servers: readers
@@ -169,6 +173,7 @@ class DistributedLog : private NodeEvents {
     uint64_t duplicates_forgotten = 0;
     uint64_t sequence_gaps = 0;
     uint64_t overloaded = 0;
+    uint64_t no_space = 0;
     uint64_t sessions_ended = 0;
     uint64_t trims = 0;  // committed
     uint64_t trims_by_retention = 0;
@@ -186,6 +191,7 @@ class DistributedLog : private NodeEvents {
       fn("log_duplicate_forgotten", duplicates_forgotten);
       fn("log_sequence_gap", sequence_gaps);
       fn("log_overloaded", overloaded);
+      fn("log_no_space", no_space);
       fn("log_session_ended", sessions_ended);
       fn("log_trim", trims);
       fn("log_trim_by_retention", trims_by_retention);
@@ -211,6 +217,9 @@ class DistributedLog : private NodeEvents {
   Offset trimmed_to() const { return trimmed_to_; }
   // Of the batches that wait for their commit.
   size_t pending_bytes() const { return pending_bytes_; }
+  // OK, or why this server, as long as it leads, can't take `bytes` more of
+  // records for want of room: RESOURCE_EXHAUSTED.
+  absl::Status CheckSpace(size_t bytes) const;
   // Of the state machine; null: there is none.
   const Applier* applier() const { return applier_.get(); }
 

@@ -185,7 +185,8 @@ void DistributedLog::OnResumeWritten(const absl::Status& written) {
   if (written.ok()) {
     ++stats_.resume_points;
   } else {
-    no_resume_ = true;
+    // What it lacks may be there the next time.
+    no_resume_ = !absl::IsResourceExhausted(written);
     LogLine("event=no_resume_point", written);
   }
   TakeCheckpoint();

@@ -18,7 +18,7 @@ namespace holdfast {
 //                same session and sequence tells
 //   kNotLeader   this server did not append it; the leader may
 //   kOverloaded  this server did not append it: too much is waiting already;
-//                worth repeating after `retry_after`
+//                worth repeating after `retry_after`; or kNoSpace
 struct AppendOutcome {
   enum class Kind : uint8_t {
     kCommitted = 1,
@@ -32,6 +32,9 @@ struct AppendOutcome {
     kMalformed = 1,    // not a batch, or too large: repeating won't help
     kSequenceGap = 2,  // an earlier sequence of the session must come first
     kWrongOffset = 3,  // the log's end isn't where the append expected it
+    // kOverloaded: a disk is full, or the log as long as it may become; so
+    // until somebody makes room or trims it.
+    kNoSpace = 6,
   };
 
   Kind kind = Kind::kUnknown;

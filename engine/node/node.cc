@@ -5,6 +5,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "engine/base/check.h"
+#include "engine/raft/quorum.h"
 
 namespace holdfast {
 
@@ -12,6 +13,15 @@ Node::Node(const Env& env, NodeOptions options, NodeEvents* events)
     : env_(env),
       options_(std::move(options)),
       events_(events),
+      space_(env.loop, env.disk, options_.reserve_bytes,
+             options_.wal.segment_bytes,
+             {.log_is_short =
+                  [this] { return wal_ != nullptr && wal_->short_of_space(); },
+              .make_segment =
+                  [this] {
+                    if (wal_ != nullptr) wal_->TryAgain();
+                  },
+              .log_line = [this](absl::string_view line) { LogLine(line); }}),
       identity_file_(env.disk),
       peers_(env, options_.id, options_.cluster_name, options_.peers,
              {.own_hello = [this] { return OwnHello(); },
@@ -293,7 +303,44 @@ void Node::OnMessage(ServerId from, const MessageView& message) {
     return LogLine(
         absl::StrCat("event=misaddressed_message peer=", from.value()));
   }
+  if (!HasRoomFor(received->entries)) {
+    // As if it had been lost. Heartbeats keep this server in the cluster.
+    ++records_refused_;
+    return;
+  }
+  if (received->message.type == MessageType::kHeartbeatAnswer) {
+    NoteShortage(from, received->short_of_space);
+  }
   Step(Receive{std::move(received->message)}, std::move(received->entries));
+}
+
+bool Node::HasRoomFor(const std::vector<Entry>& entries) const {
+  if (!space_.is_short()) return true;
+  // What is no record may be what brings more room.
+  const bool records =
+      std::any_of(entries.begin(), entries.end(), [](const Entry& entry) {
+        return entry.header.kind == EntryKind::kBatch;
+      });
+  if (!records) return true;
+  uint64_t bytes = wal_->bytes_queued();
+  for (const Entry& entry : entries) bytes += FrameBytes(EntryBytes(entry));
+  return bytes + options_.wal.segment_bytes / 4 <= wal_->room();
+}
+
+void Node::NoteShortage(ServerId peer, bool short_of_space) {
+  if (short_of_space) {
+    short_peers_.insert(peer);
+  } else {
+    short_peers_.erase(peer);
+  }
+}
+
+bool Node::HasRoomForRecords() const {
+  if (space_.is_short()) return false;
+  if (short_peers_.empty()) return true;
+  return QuorumValue(*configuration(), [this](ServerId voter) {
+           return short_peers_.contains(voter) ? uint64_t{0} : uint64_t{1};
+         }) > 0;
 }
 
 void Node::Step(InputEvent event, std::vector<Entry> entries) {
@@ -336,6 +383,7 @@ void Node::Carry(std::vector<Entry> entries) {
     LogLine(absl::StrCat("event=role role=", ToString(core_->role()),
                          " term=", core_->term().value(),
                          " leader=", core_->leader().value()));
+    short_peers_.clear();
     events_->OnRole();
     remote_reads_->FailAll(
         absl::UnavailableError("another server leads, or none"));
@@ -421,7 +469,8 @@ void Node::Persist(RaftPersist& persist, std::vector<Entry>* entries) {
 
 void Node::Send(const Message& message, const Buffers& payload) {
   // If it can't go, Raft sends again what matters.
-  SendTo(message.to, WireType::kRaft, EncodeRaftHeader(message), payload);
+  SendTo(message.to, WireType::kRaft,
+         EncodeRaftHeader(message, space_.is_short()), payload);
 }
 
 void Node::SendTo(ServerId to, WireType type, const std::string& header,

@@ -24,6 +24,7 @@
 #include "engine/env/loop.h"
 #include "engine/node/checkpoint_transfer.h"
 #include "engine/node/cold_read_pace.h"
+#include "engine/node/disk_space.h"
 #include "engine/node/forming.h"
 #include "engine/node/identity.h"
 #include "engine/node/log_repair.h"
@@ -71,6 +72,9 @@ struct NodeOptions {
   // begins so long after the one before at the earliest.
   uint64_t scrub_bytes_per_second = 4 << 20;
   Duration scrub_interval = 1h;
+  // Of the disk, kept for what must go on when it is full (DiskSpace). A
+  // segment that is repaired then needs as much as it takes; 0: nothing.
+  uint64_t reserve_bytes = 64 << 20;
   RaftOptions raft;  // what concerns this server is filled in
   WalOptions wal;
   PeersOptions peers;
@@ -163,6 +167,12 @@ class Node : private Membership::Host {
   bool handing_over() const;
   // Null before it is formed, and if nobody looks for damage.
   const Scrubber* scrubber() const { return scrubber_.get(); }
+  const DiskSpace& disk_space() const { return space_; }
+  // The leader's. Whether its disk, and those of a quorum, have room for more
+  // records: nobody should propose any else.
+  bool HasRoomForRecords() const;
+  // Appends of a leader that this server ignored, for want of room.
+  uint64_t records_refused() const { return records_refused_; }
 
   // --- Anybody's ---
   struct Droppable {
@@ -192,7 +202,7 @@ class Node : private Membership::Host {
   bool ResumeDue() const;
   // One at commit(), without state and machine; needs ResumeDue().
   Checkpoint MakeResume() const;
-  // Makes it durable, and a waypoint of it. One at a time. RESOURCE_EXHAUSTED
+  // Makes it durable, and a waypoint of it. One at a time. FAILED_PRECONDITION
   // beyond kCheckpointBytesMax; or as the disk says.
   void WriteResume(Checkpoint resume, DoneFn done);
   // The log begins behind this point.
@@ -265,6 +275,8 @@ class Node : private Membership::Host {
   absl::Status CheckFirstEntry(const Entry& entry) const;
   void NoteCluster();
   void WriteIdentity(DoneFn done);
+  // As long as there is no room for it, it waits.
+  void WriteCheckpoint(const Checkpoint& checkpoint, DoneFn done);
   void StartCore();
   void FinishOpen(absl::Status status);
   // Repairing the log, and helping others to (node_repair.cc).
@@ -321,6 +333,9 @@ class Node : private Membership::Host {
               const Buffers& payload);
   void SendAppend(const Message& message);
   void OnReadIndexQuestion(const ReadIndexQuestion& question);
+  // Whether there is room for them, or they must be taken all the same.
+  bool HasRoomFor(const std::vector<Entry>& entries) const;
+  void NoteShortage(ServerId peer, bool short_of_space);
   void OnChunk(const CheckpointChunk& chunk, absl::string_view bytes);
   // That it is the one that was announced, and this server can go on behind it.
   absl::StatusOr<Checkpoint> CheckReceived(const CheckpointId& id,
@@ -349,6 +364,9 @@ class Node : private Membership::Host {
   NodeOptions options_;
   NodeEvents* const events_;
   DoneFn open_done_;
+  DiskSpace space_;
+  std::set<ServerId> short_peers_;  // of space, by their latest answers
+  uint64_t records_refused_ = 0;
   Identity identity_;
   Tail tail_;
   RaftRecovered recovered_;

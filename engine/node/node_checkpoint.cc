@@ -152,7 +152,8 @@ absl::Status Node::TakeResume(const Checkpoint& resume) {
 // --- Resume points ---
 
 bool Node::ResumeDue() const {
-  if (core_ == nullptr || stopped_ || writing_resume_ || !cluster_noted_) {
+  if (core_ == nullptr || stopped_ || writing_resume_ || !cluster_noted_ ||
+      space_.is_short()) {
     return false;
   }
   const Index sealed = wal_->SealedTo();
@@ -181,7 +182,7 @@ void Node::WriteResume(Checkpoint resume, DoneFn done) {
   CHECK(!writing_resume_);
   if (CheckpointBytes(resume) > kCheckpointBytesMax) {
     return env_.loop->Post(scope_.Wrap([done = std::move(done)]() mutable {
-      done(absl::ResourceExhaustedError("it is too large"));
+      done(absl::FailedPreconditionError("it is too large"));
     }));
   }
   writing_resume_ = true;
@@ -282,14 +283,27 @@ void Node::DropTo(Checkpoint checkpoint, DoneFn done) {
         }));
   }
   writing_checkpoint_ = true;
+  WriteCheckpoint(checkpoint, [this, checkpoint, done = std::move(done)](
+                                  absl::Status written) mutable {
+    writing_checkpoint_ = false;
+    if (!written.ok()) Stop(written);
+    if (stopped_) return done(absl::CancelledError("stopped meanwhile"));
+    BeginBehind(checkpoint);
+    done(absl::OkStatus());
+  });
+}
+
+void Node::WriteCheckpoint(const Checkpoint& checkpoint, DoneFn done) {
   checkpoint_file_->Write(
       checkpoint, scope_.Wrap([this, checkpoint, done = std::move(done)](
                                   absl::Status written) mutable {
-        writing_checkpoint_ = false;
-        if (!written.ok()) Stop(written);
-        if (stopped_) return done(absl::CancelledError("stopped meanwhile"));
-        BeginBehind(checkpoint);
-        done(absl::OkStatus());
+        if (!absl::IsResourceExhausted(written) || stopped_) {
+          return done(std::move(written));
+        }
+        space_.Await([this, checkpoint, done = std::move(done)]() mutable {
+          if (stopped_) return done(absl::CancelledError("stopped meanwhile"));
+          WriteCheckpoint(checkpoint, std::move(done));
+        });
       }));
 }
 
@@ -384,13 +398,12 @@ void Node::OnChunk(const CheckpointChunk& chunk, absl::string_view bytes) {
                                   *ConfigurationOf(*checkpoint)});
   }
   writing_checkpoint_ = true;
-  checkpoint_file_->Write(
-      *checkpoint,
-      scope_.Wrap([this, checkpoint = *checkpoint](absl::Status written) {
-        writing_checkpoint_ = false;
-        if (!written.ok()) return Stop(written);
-        if (!stopped_) OnReceivedCheckpoint(checkpoint);
-      }));
+  WriteCheckpoint(*checkpoint,
+                  [this, checkpoint = *checkpoint](absl::Status written) {
+                    writing_checkpoint_ = false;
+                    if (!written.ok()) return Stop(written);
+                    if (!stopped_) OnReceivedCheckpoint(checkpoint);
+                  });
 }
 
 void Node::OnReceivedCheckpoint(const Checkpoint& checkpoint) {

@@ -17,7 +17,8 @@ void Node::Open(DoneFn done) {
   startup_ = std::make_unique<Startup>(env_, options_.id, options_.cluster_name,
                                        options_.raft.leases
                                            ? options_.raft.election_timeout_min
-                                           : Duration::zero());
+                                           : Duration::zero(),
+                                       &space_);
   startup_->Run([this](absl::StatusOr<Identity> identity) {
     OnIdentity(std::move(identity));
   });
@@ -26,8 +27,11 @@ void Node::Open(DoneFn done) {
 void Node::OnIdentity(absl::StatusOr<Identity> identity) {
   if (!identity.ok()) return FinishOpen(identity.status());
   identity_ = *std::move(identity);
-  peer_boots_ = std::make_unique<PeerBoots>(
-      env_.disk, [this](absl::Status why) { Stop(std::move(why)); });
+  peer_boots_ =
+      std::make_unique<PeerBoots>(env_.disk, [this](absl::Status why) {
+        if (!absl::IsResourceExhausted(why)) return Stop(std::move(why));
+        space_.Await([this] { peer_boots_->Save(); });
+      });
   peer_boots_->Open(
       [this](absl::Status opened) { OnPeerBootsOpen(std::move(opened)); });
 }
@@ -51,6 +55,12 @@ void Node::OpenLog() {
     BeginBehindLate();
   };
   events.on_failed = [this](absl::Status why) { Stop(std::move(why)); };
+  events.on_no_space = [this](bool needed) {
+    if (!needed) return space_.NoteShort();
+    space_.Await([this] {
+      if (wal_ != nullptr) wal_->TryAgain();
+    });
+  };
   wal_ = std::make_unique<Wal>(env_.loop, env_.disk, identity_.incarnation,
                                options_.wal, std::move(events));
   wal_->set_mend([this](const LogHole& hole, Term term, ResultFn<Mended> done) {
@@ -126,6 +136,7 @@ void Node::OnWalOpen(absl::Status opened) {
   if (std::exchange(talked_early_, false)) peers_.DropStreams();
   EndRepair();
   if (!opened.ok()) return FinishOpen(std::move(opened));
+  space_.Begin();
   if (!replay_error_.ok()) return FinishOpen(replay_error_);
   if (wal_->last_index() == Index(0)) {
     if (identity_.cluster_id.value() != 0) {
@@ -389,7 +400,12 @@ void Node::WriteIdentity(DoneFn done) {
   identity_file_.Write(
       identity_, [this, done = std::move(done)](absl::Status written) mutable {
         writing_identity_ = false;
-        done(std::move(written));
+        if (!absl::IsResourceExhausted(written) || stopped_) {
+          return done(std::move(written));
+        }
+        space_.Await([this, done = std::move(done)]() mutable {
+          WriteIdentity(std::move(done));
+        });
       });
 }
 

@@ -161,30 +161,26 @@ void Node::OnRepairCheckpoint(const CheckpointId& id, const std::string& bytes,
 
 void Node::BeginBehindOther(const Checkpoint& checkpoint) {
   writing_checkpoint_ = true;
-  checkpoint_file_->Write(checkpoint,
-                          scope_.Wrap([this, checkpoint](absl::Status written) {
-                            writing_checkpoint_ = false;
-                            if (!written.ok()) return Stop(std::move(written));
-                            if (stopped_) return;
-                            // As if the leader had sent it, late.
-                            if (checkpoint.point.index > base_.point.index) {
-                              late_base_ = checkpoint;
-                              BeginBehindLate();
-                            }
-                            repair_->ReadAgain();
-                          }));
+  WriteCheckpoint(checkpoint, [this, checkpoint](absl::Status written) {
+    writing_checkpoint_ = false;
+    if (!written.ok()) return Stop(std::move(written));
+    if (stopped_) return;
+    // As if the leader had sent it, late.
+    if (checkpoint.point.index > base_.point.index) {
+      late_base_ = checkpoint;
+      BeginBehindLate();
+    }
+    repair_->ReadAgain();
+  });
 }
 
 void Node::PromiseTermOf(const Checkpoint& checkpoint, HardState state) {
   auto write = [this, checkpoint](absl::Status promised) {
     if (!promised.ok()) return FinishOpen(std::move(promised));
-    checkpoint_file_->Write(checkpoint,
-                            scope_.Wrap([this](absl::Status written) {
-                              if (!written.ok()) {
-                                return FinishOpen(std::move(written));
-                              }
-                              Reopen();
-                            }));
+    WriteCheckpoint(checkpoint, [this](absl::Status written) {
+      if (!written.ok()) return FinishOpen(std::move(written));
+      Reopen();
+    });
   };
   if (state.term >= checkpoint.point.term) return write(absl::OkStatus());
   repair_promise_->Write({checkpoint.point.term, ServerId()}, std::move(write));

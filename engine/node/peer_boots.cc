@@ -133,8 +133,8 @@ void PeerBoots::Save() {
   saving_ = true;
   writing_ = boots_;
   file_.Write({Encode(writing_)}, [this](absl::Status written) {
-    if (!written.ok()) return failed_(std::move(written));
     saving_ = false;
+    if (!written.ok()) return failed_(std::move(written));
     durable_ = std::move(writing_);
     if (durable_ != boots_) Save();
   });

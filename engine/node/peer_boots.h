@@ -60,10 +60,11 @@ class PeerBoots {
   // DATA_LOSS when the bytes aren't intact.
   static absl::StatusOr<Boots> Decode(absl::string_view bytes);
 
+  // Tries again, after `failed` for want of room.
+  void Save();
+
  private:
   static constexpr size_t kBootsMax = 4 * Configuration::kMembersMax;
-
-  void Save();
 
   ReplacedFile file_;
   DoneFn failed_;

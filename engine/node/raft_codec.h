@@ -17,8 +17,9 @@ namespace holdfast {
 
 // Between the core's messages, which have no payloads, and the wire's.
 
-// The Protobuf header; entries are counted, not contained.
-std::string EncodeRaftHeader(const Message& message);
+// The Protobuf header; entries are counted, not contained. A heartbeat's answer
+// says whether the sender's disk is short of space.
+std::string EncodeRaftHeader(const Message& message, bool short_of_space);
 
 // The entries as they follow the header: small ones gathered into one
 // buffer, large payloads shared without a copy.
@@ -30,6 +31,7 @@ absl::StatusOr<EntryMeta> MetaOf(const Entry& entry);
 struct ReceivedMessage {
   Message message;
   std::vector<Entry> entries;  // share the received payload's bytes
+  bool short_of_space = false;
 };
 
 // INVALID_ARGUMENT when it isn't a well-formed message, DATA_LOSS when an

@@ -11,11 +11,12 @@
 namespace holdfast {
 
 Startup::Startup(const Env& env, ServerId id, std::string cluster_name,
-                 Duration promise)
+                 Duration promise, DiskSpace* space)
     : env_(env),
       id_(id),
       cluster_name_(std::move(cluster_name)),
       promise_(promise),
+      space_(space),
       file_(env.disk) {}
 
 void Startup::Run(ResultFn<Identity> done) {
@@ -90,7 +91,11 @@ void Startup::Save() {
                                            .actor = Actor(id_.value(), 0)},
                                    0));
   if (lives.size() > Identity::kLivesKept) lives.pop_back();
-  file_.Write(identity_, [this](absl::Status s) { Finish(std::move(s)); });
+  Task write = [this] {
+    file_.Write(identity_, [this](absl::Status s) { Finish(std::move(s)); });
+  };
+  if (space_ == nullptr) return write();
+  space_->Prepare(std::move(write));
 }
 
 void Startup::Finish(absl::Status status) {

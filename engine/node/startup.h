@@ -11,6 +11,7 @@
 #include "engine/env/completion.h"
 #include "engine/env/disk.h"
 #include "engine/env/env.h"
+#include "engine/node/disk_space.h"
 #include "engine/node/identity.h"
 
 namespace holdfast {
@@ -20,9 +21,10 @@ namespace holdfast {
 // anything else may happen.
 class Startup {
  public:
-  // `promise`: what this process may promise (Identity::promise).
+  // `promise`: what this process may promise (Identity::promise). `space`, if
+  // it isn't null, is prepared before anything is written, and outlives this.
   Startup(const Env& env, ServerId id, std::string cluster_name,
-          Duration promise = Duration::zero());
+          Duration promise = Duration::zero(), DiskSpace* space = nullptr);
 
   // What earlier processes may have promised, once Run is done.
   Duration earlier_promise() const { return earlier_promise_; }
@@ -41,6 +43,7 @@ class Startup {
   const ServerId id_;
   const std::string cluster_name_;
   const Duration promise_;
+  DiskSpace* const space_;
   Duration earlier_promise_ = Duration::zero();
   ResultFn<Identity> done_;
   Identity identity_;

@@ -17,6 +17,7 @@ namespace {
 constexpr int kServerIdsMax = 1024;
 // A change of members that can't go on now won't within the next round trips.
 constexpr uint32_t kAdminRetryAfterMs = 100;
+constexpr uint32_t kNoSpaceRetryAfterMs = 250;
 
 ClientRole RoleOf(const PeerIdentity& peer) {
   switch (peer.kind) {
@@ -156,6 +157,11 @@ void ClientSession::OnRegister(const MessageView& message) {
     } else {
       bool leads = log_->node().is_leader();
       answer.set_code(leads ? wire::CODE_UNAVAILABLE : wire::CODE_NOT_LEADER);
+      if (absl::IsResourceExhausted(session.status())) {
+        answer.set_code(wire::CODE_OVERLOADED);
+        answer.set_reason(wire::REJECT_REASON_NO_SPACE);
+        answer.set_retry_after_ms(kNoSpaceRetryAfterMs);
+      }
       answer.set_text(Text(session.status()));
       FillLeader(answer.mutable_leader());
     }

@@ -92,6 +92,11 @@ wire::StatusAnswer DescribeStatus(const DistributedLog& log) {
   for (const Member& m : configuration.Everyone()) {
     AddMember(node, m, KindOf(configuration, m.id), &answer);
   }
+  if (node.is_leader()) {
+    answer.set_text(std::string(log.CheckSpace(0).message()));
+  } else if (node.disk_space().is_short()) {
+    answer.set_text("this server's disk is full");
+  }
   return answer;
 }
 

@@ -56,6 +56,12 @@ void ReplacedFile::OnBesideOpened(absl::StatusOr<std::unique_ptr<File>> file,
 }
 
 void ReplacedFile::OnSynced(absl::Status synced) {
+  if (absl::IsResourceExhausted(synced)) {
+    // What there is of it would only take up room.
+    return disk_->Remove(beside_, scope_.Wrap([this, synced](absl::Status) {
+      FinishWrite(synced);
+    }));
+  }
   if (!synced.ok()) return FinishWrite(std::move(synced));
   disk_->Rename(beside_, name_, scope_.Wrap([this](absl::Status renamed) {
     if (!renamed.ok()) return FinishWrite(std::move(renamed));

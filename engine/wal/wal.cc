@@ -14,6 +14,12 @@ namespace {
 // written, and the one before it.
 constexpr size_t kCachedSegments = 2;
 
+// Behind what a segment has room for: its last marks, of a few hundred terms.
+constexpr uint64_t kMarksBytes = 4 * kBlockBytes;
+
+// Of a segment that is needed though the disk is full.
+constexpr uint64_t kSmallSegmentBytes = 1 << 20;
+
 }  // namespace
 
 Wal::Wal(Loop* loop, Disk* disk, Incarnation owner, WalOptions options,
@@ -53,6 +59,7 @@ void Wal::Recover(const LogPoint& base, const WalResume& resume,
         next_id_ = found->next_id;
         replaced_ = std::move(found->replaced);
         stats_ = found->stats;
+        NoteSealed();
         // Not here, inside a callback of the recovery's.
         loop_->Post(scope_.Wrap([this] { recovery_ = nullptr; }));
         if (!read_only_) AllocateSpare(options_.segment_bytes);
@@ -267,6 +274,7 @@ void Wal::CutTo(const LogPoint& point) {
     segments_.pop_back();
   }
   if (!segments_.empty()) segments_.back().CutTo(point.index);
+  NoteSealed();
   last_ = point;
   durable_last_ = point.index;
   begin_segment_ = true;
@@ -318,6 +326,7 @@ void Wal::WriteReset() {
   for (const LogSegment& s : segments_)
     replaced_.push_back(SegmentName(s.id()));
   segments_.clear();
+  NoteSealed();
   last_ = item.cut_to;
   base_ = last_;
   durable_last_ = last_.index;
@@ -365,6 +374,7 @@ void Wal::DropSegments() {
   if (beginning_) return;
   while (segments_.size() > 1 && segments_.front().last() <= base_.index) {
     ++stats_.segments_dropped;
+    sealed_bytes_ -= segments_.front().end();
     Remove(SegmentName(segments_.front().id()));
     segments_.erase(segments_.begin());
   }
@@ -397,8 +407,7 @@ Index Wal::FirstOfLastSegments(size_t n) const {
 
 Offset Wal::OffsetToKeep(std::optional<uint64_t> bytes_max,
                          std::optional<WallTime> before) const {
-  uint64_t bytes = 0;
-  for (const LogSegment& s : segments_) bytes += s.end();
+  uint64_t bytes = this->bytes();
   Offset keep;
   for (size_t i = 0; i + 1 < segments_.size(); ++i) {
     const LogSegment& next = segments_[i + 1];
@@ -415,7 +424,7 @@ Offset Wal::OffsetToKeep(std::optional<uint64_t> bytes_max,
 
 bool Wal::SpareReady(uint64_t bytes) {
   if (spare_ != nullptr && spare_bytes_ >= bytes) return true;
-  if (allocating_) {
+  if (allocating_ || no_room_) {
     ++stats_.spare_waits;
     return false;
   }
@@ -426,7 +435,10 @@ bool Wal::SpareReady(uint64_t bytes) {
     spare_ = nullptr;
   }
   if (bytes > options_.segment_bytes) ++stats_.oversize_segments;
-  AllocateSpare(std::max(bytes, options_.segment_bytes));
+  const uint64_t usual =
+      short_of_space_ ? std::min(options_.segment_bytes, kSmallSegmentBytes)
+                      : options_.segment_bytes;
+  AllocateSpare(std::max(bytes, usual));
   return false;
 }
 
@@ -435,7 +447,7 @@ void Wal::AllocateSpare(uint64_t bytes) {
   spare_id_ = next_id_++;
   spare_bytes_ = bytes;
   disk_->Allocate(
-      SegmentName(spare_id_), bytes,
+      SegmentName(spare_id_), bytes + kMarksBytes,
       scope_.Wrap([this](absl::StatusOr<std::unique_ptr<File>> file) {
         OnSpare(std::move(file));
       }));
@@ -444,9 +456,15 @@ void Wal::AllocateSpare(uint64_t bytes) {
 void Wal::OnSpare(absl::StatusOr<std::unique_ptr<File>> file) {
   if (!file.ok()) {
     allocating_ = false;
+    const bool needed = !busy_ && !queue_.empty() && begin_segment_;
+    if (absl::IsResourceExhausted(file.status()) && events_.on_no_space) {
+      short_of_space_ = true;
+      no_room_ = needed;
+      return events_.on_no_space(needed);
+    }
     // Fatal only when an entry waits for it; the next one that does tries
     // again.
-    if (!busy_ && !queue_.empty() && begin_segment_) Fail(file.status());
+    if (needed) Fail(file.status());
     return;
   }
   std::shared_ptr<File> spare = *std::move(file);
@@ -454,8 +472,41 @@ void Wal::OnSpare(absl::StatusOr<std::unique_ptr<File>> file) {
     allocating_ = false;
     if (!synced.ok()) return Fail(std::move(synced));
     spare_ = spare;
+    if (spare_bytes_ >= options_.segment_bytes) short_of_space_ = false;
     Pump();
   }));
+}
+
+void Wal::TryAgain() {
+  if (failed_ || allocating_) return;
+  no_room_ = false;
+  if (mend_waits_) WriteMended();
+  if (!short_of_space_) return;
+  const bool needed = !busy_ && !queue_.empty() && begin_segment_;
+  if (needed) return Pump();
+  if (spare_ != nullptr) {
+    // A small one, which nothing needed in the end.
+    replaced_.push_back(SegmentName(spare_id_));
+    spare_ = nullptr;
+  }
+  AllocateSpare(options_.segment_bytes);
+}
+
+uint64_t Wal::room() const {
+  const uint64_t used = begin_segment_ ? capacity_ : writer_.position();
+  return capacity_ - std::min(used, capacity_) +
+         (spare_ == nullptr ? 0 : spare_bytes_);
+}
+
+uint64_t Wal::bytes() const {
+  return sealed_bytes_ + (segments_.empty() ? 0 : segments_.back().end());
+}
+
+void Wal::NoteSealed() {
+  sealed_bytes_ = 0;
+  for (size_t i = 0; i + 1 < segments_.size(); ++i) {
+    sealed_bytes_ += segments_[i].end();
+  }
 }
 
 void Wal::BeginSegment(Buffers* out) {
@@ -479,13 +530,15 @@ void Wal::BeginSegment(Buffers* out) {
   }
   segments_.emplace_back(header, std::move(spare_));
   spare_ = nullptr;
+  NoteSealed();
   // Who reads what was just written finds it in memory; but a log that only
   // grows would fill the page cache with what nobody reads, and writing to
   // pages that the kernel has yet to find costs more than all the rest.
   if (segments_.size() > kCachedSegments) {
     segments_[segments_.size() - 1 - kCachedSegments].file()->DropCache();
   }
-  AllocateSpare(options_.segment_bytes);
+  // Whoever was told that there is no room says when to look again.
+  if (!short_of_space_) AllocateSpare(options_.segment_bytes);
 }
 
 // --- Marks ---

@@ -87,6 +87,10 @@ class Wal {
     InlineFunction<void(uint64_t sequence)> on_persisted;
     // Once; nothing follows.
     DoneFn on_failed;
+    // There is no room for the next segment. `needed`: something waits for it,
+    // and nothing is written before TryAgain finds room. Without this, it is an
+    // error as any other once something waits.
+    InlineFunction<void(bool needed)> on_no_space = nullptr;
   };
   // Each live entry in order, at Open; `commit`: an index that was known to
   // be committed when the entry was written.
@@ -156,6 +160,14 @@ class Wal {
   // that queues up meanwhile. `commit`: as known now.
   void Write(WalWrite write, Index commit);
   bool idle() const { return queue_.empty() && !busy_; }
+  // Whether there was no room for the next segment. Then TryAgain tries to make
+  // it again, a small one if something waits for it.
+  bool short_of_space() const { return short_of_space_; }
+  void TryAgain();
+  // Bytes of frames that segments have room for which are there.
+  uint64_t room() const;
+  // Of the log in its segments.
+  uint64_t bytes() const;
   // Of entries that wait to be written, their payloads.
   uint64_t bytes_queued() const { return bytes_queued_; }
   // Writes the marks of a log at rest at once. Needs idle(); done when they
@@ -260,6 +272,7 @@ class Wal {
   bool SpareReady(uint64_t bytes);
   void AllocateSpare(uint64_t bytes);
   void OnSpare(absl::StatusOr<std::unique_ptr<File>> file);
+  void NoteSealed();
   void BeginSegment(Buffers* out);
   void OnGroupSynced(absl::Status status, uint64_t synced_to,
                      uint64_t sequence);
@@ -287,6 +300,7 @@ class Wal {
   void MendNext();
   void OnMendRead(absl::StatusOr<PatchedBytes> file);
   void FillHole();
+  void WriteMended();
   void OnMended(absl::StatusOr<Mended> mended);
   void OnMendReplaced(absl::StatusOr<std::unique_ptr<File>> file);
   // Reads again, or fails.
@@ -326,6 +340,7 @@ class Wal {
   bool begin_segment_ = true;  // the next entry begins a new one
   bool beginning_ = false;     // the last one's beginning isn't durable yet
   uint64_t capacity_ = 0;      // of the last segment
+  uint64_t sealed_bytes_ = 0;  // of those before it
   uint64_t synced_to_ = 0;
   uint64_t marked_at_ = 0;  // behind the last mark
   LogPoint last_;
@@ -350,6 +365,8 @@ class Wal {
   uint64_t spare_bytes_ = 0;
   uint64_t spare_id_ = 0;
   bool allocating_ = false;
+  bool short_of_space_ = false;  // the last one couldn't be made
+  bool no_room_ = false;         // ... and is needed
   uint64_t next_id_ = 1;
   std::vector<std::string> replaced_;  // files to remove after the next sync
   std::deque<std::string> to_remove_;  // now
@@ -358,6 +375,7 @@ class Wal {
   std::map<uint64_t, ReadJob> reads_;
   std::map<uint64_t, Mending> damaged_;  // by segment
   std::optional<uint64_t> mending_;
+  bool mend_waits_ = false;  // for room
   ScrubPlace scrub_;
   ResultFn<Scrubbed> scrub_done_;
   WalStats stats_;

@@ -204,11 +204,23 @@ void Wal::FillHole() {
                    OnMended(std::move(mended));
                  }));
   }
+  WriteMended();
+}
+
+void Wal::WriteMended() {
+  // Once more, when something was given up for it.
+  const bool may_wait = !std::exchange(mend_waits_, false);
+  Mending& mending = damaged_[*mending_];
   const std::string name = SegmentName(*mending_);
   mending.file = std::make_unique<ReplacedFile>(disk_, name, 0);
   mending.file->Write(
       mending.salvage->Encode(),
-      scope_.Wrap([this, name](absl::Status written) {
+      scope_.Wrap([this, name, may_wait](absl::Status written) {
+        if (absl::IsResourceExhausted(written) && may_wait &&
+            events_.on_no_space) {
+          mend_waits_ = true;
+          return events_.on_no_space(true);
+        }
         // Nothing has changed then; there may be room the next time.
         if (absl::IsResourceExhausted(written)) {
           return EndMending(absl::UnavailableError(
@@ -252,6 +264,7 @@ void Wal::OnMendReplaced(absl::StatusOr<std::unique_ptr<File>> file) {
     // Reads under way hold the old file.
     loop_->Post([old = segment->file()] {});
     *segment = std::move(mended);
+    NoteSealed();
   }
   EndMending(absl::OkStatus());
 }

@@ -9,6 +9,7 @@
 #include <string>
 #include <utility>
 
+#include "absl/strings/str_cat.h"
 #include "engine/base/batch.h"
 #include "gtest/gtest.h"
 #include "sim/simulation.h"
@@ -26,12 +27,14 @@ class Scenario : public testing::Test {
     options.clients = clients;
     options.spares = spares;
     options.kept_for_laggards = kept_for_laggards_;
+    options.segment_bytes = segment_bytes_;
     options.retention_bytes = retention_bytes_;
     options.retention_age = retention_age_;
     options.kv = kv_;
     options.leases = leases_;
     options.scrub = scrub_;
     options.tls = tls_;
+    options.log_bytes_max = log_bytes_max_;
     options.rates = FaultRates{};
     sim_ = nullptr;
     sim_ = std::make_unique<Simulation>(options);
@@ -95,6 +98,53 @@ class Scenario : public testing::Test {
   }
   using Request = std::function<void(DistributedLog*, DoneFn)>;
 
+  // Appends so much that several segments of the largest kind get full.
+  bool Fill() {
+    constexpr size_t kRecords = 120;
+    constexpr size_t kRecordBytes = 4 << 10;
+    for (size_t i = 0; i < kRecords; ++i) {
+      std::string record = absl::StrCat("filling-", ++filled_, "-");
+      record.resize(kRecordBytes, 'x');
+      sim_->mutable_history()->AppendInvoked(record);
+      if (!AppendRecord(SessionId(0), Sequence(0), record).has_value()) {
+        return false;
+      }
+    }
+    return true;
+  }
+  // At whoever leads; where it went.
+  std::optional<Offset> AppendRecord(SessionId session, Sequence sequence,
+                                     const std::string& record) {
+    auto outcome = std::make_shared<std::optional<AppendOutcome>>();
+    BatchBuilder batch;
+    EXPECT_TRUE(batch.Add(record).ok());
+    sim_->RunUntil([&] { return sim_->Leader() != nullptr; }, 20s);
+    sim_->Leader()->log().Append(
+        batch.Finish(session, sequence), {},
+        [outcome](AppendOutcome o) { *outcome = std::move(o); });
+    sim_->RunUntil([&] { return outcome->has_value(); }, 20s);
+    if (!outcome->has_value() ||
+        (*outcome)->kind != AppendOutcome::Kind::kCommitted) {
+      return std::nullopt;
+    }
+    sim_->mutable_history()->AppendCommitted(record, (*outcome)->offset,
+                                             Offset(0), "by hand");
+    return (*outcome)->offset;
+  }
+  // Of all that was acknowledged so far, but for the last few records.
+  absl::Status TrimMost() {
+    const uint64_t end = sim_->history().established().value();
+    return Trim(Offset(end - end / 8));
+  }
+  absl::Status Trim(Offset first) {
+    sim_->mutable_history()->TrimInvoked(first);
+    absl::Status status = Change([first](DistributedLog* log, DoneFn done) {
+      log->Trim(first, std::move(done));
+    });
+    if (status.ok()) sim_->mutable_history()->TrimDone(first);
+    return status;
+  }
+
   // For Ask and Change.
   static Request Join(MachineId m, bool learner = false) {
     return [=](DistributedLog* log, DoneFn done) {
@@ -130,10 +180,12 @@ class Scenario : public testing::Test {
   void set_leases(bool leases) { leases_ = leases; }
   void set_scrub(bool scrub) { scrub_ = scrub; }
   void set_tls(bool tls) { tls_ = tls; }
+  void set_log_bytes_max(uint64_t bytes) { log_bytes_max_ = bytes; }
   size_t clients() const { return clients_; }
   void set_clients(size_t clients) { clients_ = clients; }
   // Of the clusters to come.
   void set_kept_for_laggards(size_t segments) { kept_for_laggards_ = segments; }
+  void set_segment_bytes(uint64_t bytes) { segment_bytes_ = bytes; }
   uint64_t Stat(const std::string& name) { return sim_->Result().stats[name]; }
   static DistributedLog* Log(SimServer* server) { return &server->log(); }
   static void Append(SimServer* server, SessionId session, Sequence sequence,
@@ -149,14 +201,17 @@ class Scenario : public testing::Test {
   std::unique_ptr<Simulation> sim_;
 
  private:
+  uint64_t filled_ = 0;
   size_t clients_ = 1;
   bool kv_ = false;
   bool leases_ = false;
   bool scrub_ = false;
   bool tls_ = false;
   std::optional<size_t> kept_for_laggards_;
+  std::optional<uint64_t> segment_bytes_;
   std::optional<uint64_t> retention_bytes_;
   std::optional<Duration> retention_age_;
+  std::optional<uint64_t> log_bytes_max_;
 };
 
 }  // namespace holdfast

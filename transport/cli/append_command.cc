@@ -186,7 +186,8 @@ class Appending {
   void OnOutcome(size_t count, const ClientOutcome& outcome) {
     if (outcome.kind != ClientOutcome::Kind::kCommitted) {
       bool unknown = outcome.kind == ClientOutcome::Kind::kUnknown ||
-                     outcome.reason == ClientOutcome::Reason::kUnavailable;
+                     outcome.reason == ClientOutcome::Reason::kUnavailable ||
+                     outcome.reason == ClientOutcome::Reason::kNoSpace;
       std::string text =
           absl::StrCat(outcome.kind == ClientOutcome::Kind::kUnknown
                            ? "the outcome of an append is unknown: "

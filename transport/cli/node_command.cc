@@ -83,6 +83,21 @@ absl::Status ParseRetention(const Args& args, LogOptions* log) {
     }
     log->retention_age = *age;
   }
+  if (args.Has("max-log-bytes")) {
+    absl::StatusOr<uint64_t> bytes =
+        args.Number("max-log-bytes", 0, 1, UINT64_MAX);
+    if (!bytes.ok()) return bytes.status();
+    const uint64_t least =
+        log->retention_bytes.value_or(0) + 2 * log->node.wal.segment_bytes;
+    if (*bytes < least) {
+      return absl::InvalidArgumentError(absl::StrCat(
+          "--max-log-bytes: expected at least ", least, " (two segments",
+          log->retention_bytes.has_value() ? ", and what --retention-mib keeps"
+                                           : "",
+          "), found ", *bytes));
+    }
+    log->log_bytes_max = *bytes;
+  }
   return absl::OkStatus();
 }
 
@@ -195,6 +210,10 @@ absl::StatusOr<NodeSettings> ParseSettings(const Args& args) {
       args.Number("scrub-mib-per-second", 4, 0, 1 << 20);
   if (!scrub.ok()) return scrub.status();
   node.scrub_bytes_per_second = *scrub << 20;
+  absl::StatusOr<uint64_t> reserve =
+      args.Number("reserve-mib", 64, 0, uint64_t{1} << 20);
+  if (!reserve.ok()) return reserve.status();
+  node.reserve_bytes = *reserve << 20;
   if (absl::Status s = ParseFeatureLevel(args, &node); !s.ok()) return s;
   if (absl::Status s = ParseLeases(args, &node.raft); !s.ok()) return s;
   if (absl::Status s = ParseRetention(args, &settings.config.service.log);
@@ -334,6 +353,11 @@ Command NodeCommand() {
             "told otherwise; the same on all servers"},
            {"retention-age", "TIME",
             "drop segments of records that are older, such as 168h; likewise"},
+           {"max-log-bytes", "N",
+            "refuse records while the log takes more; no limit unless told "
+            "otherwise; the same on all servers"},
+           {"reserve-mib", "N",
+            "of the disk, kept for what must go on when it is full; 64"},
            {"leases", nullptr,
             "read without asking the others, as long as clocks allow; the same "
             "on all servers"},
