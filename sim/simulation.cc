@@ -17,6 +17,7 @@ constexpr ChanceSite kNodes("setup/nodes");
 constexpr ChanceSite kSpares("setup/spares");
 constexpr ChanceSite kClients("setup/clients");
 constexpr ChanceSite kSegmentBytes("setup/segment_bytes");
+constexpr ChanceSite kReserve("setup/reserve");
 constexpr ChanceSite kHotBytes("setup/hot_bytes");
 constexpr ChanceSite kDrift("setup/drift");
 constexpr ChanceSite kRecordBytes("setup/record_bytes");
@@ -132,8 +133,11 @@ Simulation::Simulation(const SimulationOptions& options)
   service.log.node.wal.segment_bytes = options_.segment_bytes.value_or(
       uint64_t{8 << 10} << Drawn(chance, kSegmentBytes, 0, 4));
   service.log.node.wal.mark_every_bytes = 4 << 10;
+  // Whether or not a segment fits in.
+  service.log.node.wal.small_segment_bytes = 4 << 10;
   service.log.node.reserve_bytes =
-      service.log.node.wal.segment_bytes + (64 << 10);
+      (64 << 10) +
+      Drawn(chance, kReserve, 0, 2) * service.log.node.wal.segment_bytes;
   service.log.node.raft.hot_bytes = uint64_t{4 << 10}
                                     << Drawn(chance, kHotBytes, 0, 8);
   // Few and small messages under way split what a new leader sends: old

@@ -139,6 +139,26 @@ TEST_F(SpaceScenario, OneFullFollowerStopsNobody) {
   }
 }
 
+// The third one is away: nothing is committed without the one that is full, so
+// the leader must not go on taking records, and what makes room gets through.
+TEST_F(SpaceScenario, AFullFollowerThatIsNeededTakesWhatMakesRoom) {
+  for (uint64_t seed = 1; seed <= 5; ++seed) {
+    Begin(seed, 3);
+    SimServer* leader = sim_->Leader();
+    SimServer* follower = sim_->server(leader->machine() % 3 + 1);
+    SimServer* third = sim_->server(follower->machine() % 3 + 1);
+    FillUp(follower);
+    third->Crash(false);
+    ASSERT_TRUE(sim_->RunUntil([&] { return Stat("log_no_space") > 0; }, 60s));
+    ExpectNoProgress(10s);
+    ASSERT_TRUE(TrimMost().ok()) << sim_->Report(20);
+    ASSERT_TRUE(Progress(20));
+    third->Start();
+    ExpectNobodyStopped();
+    ExpectGoodEnd();
+  }
+}
+
 TEST_F(SpaceScenario, FullFollowersMakeTheLeaderRefuse) {
   for (uint64_t seed = 1; seed <= 5; ++seed) {
     Begin(seed, 3);

@@ -18,6 +18,7 @@ stop_all() {
     kill -KILL "$p" 2>/dev/null
   done
   wait 2>/dev/null
+  umount "$work"/small* 2>/dev/null
   rm -rf "$work"
 }
 trap stop_all EXIT

@@ -80,6 +80,7 @@ void Producer::OnLeader(ServerConnection* leader) {
   if (leader != stream_ || leader->generation() != stream_generation_) {
     // What was in flight elsewhere may or may not arrive there.
     for (uint64_t n = first_; n < end(); ++n) NotInFlight(&At(n), n);
+    no_space_.clear();
     stream_ = leader;
     stream_generation_ = leader->generation();
     leader->set_append_receiver(
@@ -296,6 +297,7 @@ void Producer::OnAnswer(ServerConnection* server,
 void Producer::OnNotAppended(uint64_t /*number*/, ServerConnection* server,
                              const wire::AppendAnswer& answer) {
   if (answer.result() == wire::APPEND_RESULT_NOT_LEADER) {
+    no_space_.clear();
     cluster_->NotLeader(server, answer.leader(), answer.text());
     return;
   }

@@ -163,7 +163,7 @@ void Applier::TakeSlice() {
   taking_->bytes += slice;
   absl::StatusOr<MachineSnapshot> result;
   if (taking_->bytes.size() > taking_->bytes_max) {
-    result = absl::ResourceExhaustedError(
+    result = absl::FailedPreconditionError(
         absl::StrCat("the state machine's snapshot: expected at most ",
                      taking_->bytes_max, " bytes, found more"));
   } else if (!slice.empty()) {

@@ -46,7 +46,7 @@ class Applier {
   void OnCheckpoint(Index begins_behind, const MachineSnapshot& snapshot);
   // Of the state as it is; not while restoring(). Another one that is being
   // taken is dropped, without a callback.
-  // RESOURCE_EXHAUSTED when it is larger than `bytes_max`.
+  // FAILED_PRECONDITION when it is larger than `bytes_max`.
   void TakeSnapshot(size_t bytes_max, ResultFn<MachineSnapshot> done);
   // Nothing is applied any more; a snapshot under way is dropped.
   void Close();

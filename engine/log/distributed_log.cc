@@ -191,7 +191,7 @@ absl::Status DistributedLog::CheckSpace(size_t bytes) const {
             : "the disks of too many servers are full: make room there, or "
               "trim the log");
   }
-  const uint64_t has = node_.wal()->bytes() + pending_bytes_;
+  const uint64_t has = node_.wal()->bytes() + node_.wal()->bytes_queued();
   if (options_.log_bytes_max.has_value() &&
       has + bytes > *options_.log_bytes_max) {
     return absl::ResourceExhaustedError(

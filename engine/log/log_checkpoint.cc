@@ -38,7 +38,10 @@ void DistributedLog::DropTrimmed() {
   const Node::Droppable droppable =
       node_.DroppableTo(std::min(needed - 1, applied()));
   const bool jump = droppable.waypoint > base_.point().index;
-  if (!jump && !droppable.several) return;
+  const bool worth_reading =
+      droppable.several || (node_.disk_space().is_short() &&
+                            droppable.to > base_.point().index);
+  if (!jump && !worth_reading) return;
   if (jump) {
     rolling_ = std::make_unique<LogState>();
     return JumpTo(droppable.waypoint);

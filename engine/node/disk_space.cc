@@ -1,5 +1,6 @@
 #include "engine/node/disk_space.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -7,8 +8,13 @@
 namespace holdfast {
 namespace {
 
-// Between two looks at a disk that is short of space.
+// Between two looks at a disk that is short of space, and at most between two
+// tries to make a large file where there seems to be room for it.
 constexpr Duration kLookInterval = 250ms;
+constexpr Duration kPauseMax = 8s;
+
+// That a segment takes beyond its size.
+constexpr uint64_t kSlackBytes = 64 << 10;
 
 }  // namespace
 
@@ -34,7 +40,7 @@ void DiskSpace::Prepare(Task done) {
         }
         if (!there) return done();
         // Of other options, or half made.
-        if (bytes != reserve_bytes_) {
+        if (bytes != reserve_bytes_ || bytes == 0) {
           return disk_->Remove(
               kReserveName, scope_.Wrap([done = std::move(done)](
                                             absl::Status) mutable { done(); }));
@@ -55,8 +61,30 @@ void DiskSpace::Begin() {
 
 void DiskSpace::Await(Task again) {
   waiting_.push_back(std::move(again));
-  Arm();
   if (whole_) GiveUp([this] { TryAgain(); });
+  Arm();
+}
+
+void DiskSpace::UntilThereIsRoom(std::function<void(DoneFn)> write,
+                                 DoneFn done) {
+  write([this, write, done = std::move(done)](absl::Status written) mutable {
+    if (!absl::IsResourceExhausted(written) || stopped_) {
+      return done(std::move(written));
+    }
+    Await([this, write = std::move(write), done = std::move(done)]() mutable {
+      UntilThereIsRoom(std::move(write), std::move(done));
+    });
+  });
+}
+
+void DiskSpace::NoteShort() {
+  NoteFailed();
+  Arm();
+}
+
+void DiskSpace::NoteFailed() {
+  pause_ = std::min(std::max(pause_ * 2, kLookInterval), kPauseMax);
+  not_before_ = loop_->Now() + pause_;
 }
 
 void DiskSpace::GiveUp(Task done) {
@@ -93,16 +121,19 @@ void DiskSpace::OnFree(uint64_t free) {
     TryAgain();
     return Arm();
   }
+  const bool may_try = loop_->Now() >= not_before_;
   if (reserve_bytes_ > 0 && !whole_) {
     if (free < reserve_bytes_) {
       given_up_ = true;
-    } else if (!making_) {
+    } else if (!making_ && may_try) {
       MakeReserve();
     }
-  } else if (callbacks_.log_is_short() && free >= segment_bytes_) {
+  } else if (callbacks_.log_is_short() && may_try &&
+             free >= segment_bytes_ + kSlackBytes) {
     callbacks_.make_segment();
   }
   if (is_short()) return Arm();
+  pause_ = Duration::zero();
   if (std::exchange(short_, false)) callbacks_.log_line("event=disk_has_room");
 }
 
@@ -120,7 +151,7 @@ void DiskSpace::MakeReserve() {
     if (!file.ok()) {
       given_up_ = true;
       disk_->Remove(kReserveName, [](absl::Status) {});
-      return Arm();
+      return NoteShort();
     }
     whole_ = true;
     given_up_ = false;

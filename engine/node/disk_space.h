@@ -49,9 +49,16 @@ class DiskSpace {
   // may be tried again, never within this call: at once, if there is a reserve
   // to give up, else a little later.
   void Await(Task again);
-  // The log couldn't make a segment, which nothing waits for.
-  void NoteShort() { Arm(); }
+  // Calls `write` until it says anything else than RESOURCE_EXHAUSTED, each
+  // time when there may be room; then `done`.
+  void UntilThereIsRoom(std::function<void(DoneFn)> write, DoneFn done);
+  // The log made no segment ahead.
+  void NoteShort();
+  // Nothing waits any more.
+  void Stop() { stopped_ = true; }
 
+  // Whether the reserve is in use, or couldn't be made.
+  bool given_up() const { return given_up_; }
   bool is_short() const { return given_up_ || callbacks_.log_is_short(); }
 
   struct Stats {
@@ -68,6 +75,7 @@ class DiskSpace {
 
  private:
   void GiveUp(Task done);
+  void NoteFailed();
   void Arm();
   void Look();
   void OnFree(uint64_t free);
@@ -83,6 +91,10 @@ class DiskSpace {
   bool given_up_ = false;  // ... was, or couldn't be made
   bool making_ = false;
   bool short_ = false;  // as last told of
+  bool stopped_ = false;
+  // What nothing waits for isn't tried before then, after so long in vain.
+  Instant not_before_;
+  Duration pause_ = Duration::zero();
   std::vector<Task> waiting_;
   Timer timer_;
   bool armed_ = false;

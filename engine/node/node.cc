@@ -133,6 +133,7 @@ void Node::Stop(absl::Status why) {
 void Node::HaltAtOnce() {
   stopped_ = true;
   wake_.Cancel();
+  space_.Stop();
   if (scrubber_ != nullptr) scrubber_->Stop();
 }
 
@@ -303,8 +304,9 @@ void Node::OnMessage(ServerId from, const MessageView& message) {
     return LogLine(
         absl::StrCat("event=misaddressed_message peer=", from.value()));
   }
-  if (!HasRoomFor(received->entries)) {
-    // As if it had been lost. Heartbeats keep this server in the cluster.
+  if (!received->short_of_space && !HasRoomFor(received->entries)) {
+    // As if it had been lost. Heartbeats keep this server in the cluster. Only
+    // what the cluster can't do without is worth the rest of the room.
     ++records_refused_;
     return;
   }
@@ -317,14 +319,14 @@ void Node::OnMessage(ServerId from, const MessageView& message) {
 bool Node::HasRoomFor(const std::vector<Entry>& entries) const {
   if (!space_.is_short()) return true;
   // What is no record may be what brings more room.
-  const bool records =
-      std::any_of(entries.begin(), entries.end(), [](const Entry& entry) {
-        return entry.header.kind == EntryKind::kBatch;
-      });
-  if (!records) return true;
+  bool records = false;
   uint64_t bytes = wal_->bytes_queued();
-  for (const Entry& entry : entries) bytes += FrameBytes(EntryBytes(entry));
-  return bytes + options_.wal.segment_bytes / 4 <= wal_->room();
+  for (const Entry& entry : entries) {
+    if (core_->trail().Has(entry.header.index, entry.header.term)) continue;
+    records = records || entry.header.kind == EntryKind::kBatch;
+    bytes += FrameBytes(EntryBytes(entry));
+  }
+  return !records || bytes + options_.wal.segment_bytes / 4 <= wal_->room();
 }
 
 void Node::NoteShortage(ServerId peer, bool short_of_space) {
@@ -338,8 +340,15 @@ void Node::NoteShortage(ServerId peer, bool short_of_space) {
 bool Node::HasRoomForRecords() const {
   if (space_.is_short()) return false;
   if (short_peers_.empty()) return true;
-  return QuorumValue(*configuration(), [this](ServerId voter) {
-           return short_peers_.contains(voter) ? uint64_t{0} : uint64_t{1};
+  // One that isn't there makes no room for what others have none for.
+  const Instant heard = env_.loop->Now() - options_.raft.election_timeout_max;
+  std::set<ServerId> with_room;
+  for (const Progress& peer : core_->progress()) {
+    const bool there = peer.id() == options_.id || peer.last_heard >= heard;
+    if (there && !short_peers_.contains(peer.id())) with_room.insert(peer.id());
+  }
+  return QuorumValue(*configuration(), [&with_room](ServerId voter) {
+           return with_room.contains(voter) ? uint64_t{1} : uint64_t{0};
          }) > 0;
 }
 
@@ -469,8 +478,14 @@ void Node::Persist(RaftPersist& persist, std::vector<Entry>* entries) {
 
 void Node::Send(const Message& message, const Buffers& payload) {
   // If it can't go, Raft sends again what matters.
-  SendTo(message.to, WireType::kRaft,
-         EncodeRaftHeader(message, space_.is_short()), payload);
+  bool short_of_space = false;
+  if (message.type == MessageType::kHeartbeatAnswer) {
+    short_of_space = space_.is_short();
+  } else if (message.type == MessageType::kAppendRequest) {
+    short_of_space = !HasRoomForRecords();
+  }
+  SendTo(message.to, WireType::kRaft, EncodeRaftHeader(message, short_of_space),
+         payload);
 }
 
 void Node::SendTo(ServerId to, WireType type, const std::string& header,

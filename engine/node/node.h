@@ -72,9 +72,10 @@ struct NodeOptions {
   // begins so long after the one before at the earliest.
   uint64_t scrub_bytes_per_second = 4 << 20;
   Duration scrub_interval = 1h;
-  // Of the disk, kept for what must go on when it is full (DiskSpace). A
-  // segment that is repaired then needs as much as it takes; 0: nothing.
-  uint64_t reserve_bytes = 64 << 20;
+  // Of the disk, kept for what must go on when it is full (DiskSpace): more
+  // than what a leader may have taken by then (LogOptions::pending_bytes_max),
+  // and than a segment, to repair one. 0: nothing.
+  uint64_t reserve_bytes = 128 << 20;
   RaftOptions raft;  // what concerns this server is filled in
   WalOptions wal;
   PeersOptions peers;
@@ -274,8 +275,8 @@ class Node : private Membership::Host {
   // The first entry tells whether that was right; then it is noted.
   absl::Status CheckFirstEntry(const Entry& entry) const;
   void NoteCluster();
+  // As long as there is no room for them, these wait.
   void WriteIdentity(DoneFn done);
-  // As long as there is no room for it, it waits.
   void WriteCheckpoint(const Checkpoint& checkpoint, DoneFn done);
   void StartCore();
   void FinishOpen(absl::Status status);
@@ -388,6 +389,7 @@ class Node : private Membership::Host {
   std::unique_ptr<Waypoints> waypoints_;
   WalResume resume_;  // the last one
   bool writing_resume_ = false;
+  Index no_resume_to_;  // there was no room for one when the log was sealed to
   bool writing_checkpoint_ = false;
   const Checkpoint* receiving_ = nullptr;  // during its step
   std::optional<Checkpoint> late_base_;    // waits for the disk

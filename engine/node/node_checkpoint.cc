@@ -158,7 +158,7 @@ bool Node::ResumeDue() const {
   }
   const Index sealed = wal_->SealedTo();
   return sealed > std::max(resume_.point.index, base_.point.index) &&
-         sealed <= core_->commit() &&
+         sealed > no_resume_to_ && sealed <= core_->commit() &&
          core_->commit() == core_->durable_commit();
 }
 
@@ -190,6 +190,7 @@ void Node::WriteResume(Checkpoint resume, DoneFn done) {
                  done = std::move(done)](absl::Status written) mutable {
     writing_resume_ = false;
     if (written.ok()) resume_.point = point;
+    if (absl::IsResourceExhausted(written)) no_resume_to_ = wal_->SealedTo();
     done(std::move(written));
   };
   Checkpoint waypoint = resume;
@@ -294,17 +295,11 @@ void Node::DropTo(Checkpoint checkpoint, DoneFn done) {
 }
 
 void Node::WriteCheckpoint(const Checkpoint& checkpoint, DoneFn done) {
-  checkpoint_file_->Write(
-      checkpoint, scope_.Wrap([this, checkpoint, done = std::move(done)](
-                                  absl::Status written) mutable {
-        if (!absl::IsResourceExhausted(written) || stopped_) {
-          return done(std::move(written));
-        }
-        space_.Await([this, checkpoint, done = std::move(done)]() mutable {
-          if (stopped_) return done(absl::CancelledError("stopped meanwhile"));
-          WriteCheckpoint(checkpoint, std::move(done));
-        });
-      }));
+  space_.UntilThereIsRoom(
+      [this, checkpoint](DoneFn written) {
+        checkpoint_file_->Write(checkpoint, scope_.Wrap(std::move(written)));
+      },
+      std::move(done));
 }
 
 void Node::BeginBehind(const Checkpoint& checkpoint) {

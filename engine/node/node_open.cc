@@ -55,6 +55,7 @@ void Node::OpenLog() {
     BeginBehindLate();
   };
   events.on_failed = [this](absl::Status why) { Stop(std::move(why)); };
+  events.may_make_segments = [this] { return !space_.given_up(); };
   events.on_no_space = [this](bool needed) {
     if (!needed) return space_.NoteShort();
     space_.Await([this] {
@@ -397,15 +398,13 @@ void Node::NoteCluster() {
 void Node::WriteIdentity(DoneFn done) {
   CHECK(!writing_identity_);
   writing_identity_ = true;
-  identity_file_.Write(
-      identity_, [this, done = std::move(done)](absl::Status written) mutable {
+  space_.UntilThereIsRoom(
+      [this](DoneFn written) {
+        identity_file_.Write(identity_, std::move(written));
+      },
+      [this, done = std::move(done)](absl::Status written) mutable {
         writing_identity_ = false;
-        if (!absl::IsResourceExhausted(written) || stopped_) {
-          return done(std::move(written));
-        }
-        space_.Await([this, done = std::move(done)]() mutable {
-          WriteIdentity(std::move(done));
-        });
+        done(std::move(written));
       });
 }
 

@@ -36,8 +36,7 @@ std::string EncodeRaftHeader(const Message& message, bool short_of_space) {
       static_cast<uint64_t>(message.sent_at.time_since_epoch().count()));
   proto.set_promise_ns(static_cast<uint64_t>(message.promise.count()));
   proto.set_entry_count(static_cast<uint32_t>(message.entries.size()));
-  proto.set_short_of_space(short_of_space &&
-                           message.type == MessageType::kHeartbeatAnswer);
+  proto.set_short_of_space(short_of_space);
   return proto.SerializeAsString();
 }
 

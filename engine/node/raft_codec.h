@@ -17,8 +17,9 @@ namespace holdfast {
 
 // Between the core's messages, which have no payloads, and the wire's.
 
-// The Protobuf header; entries are counted, not contained. A heartbeat's answer
-// says whether the sender's disk is short of space.
+// The Protobuf header; entries are counted, not contained. `short_of_space`: of
+// a heartbeat's answer, the sender's disk is; of an append, the leader takes no
+// more records, since too many disks are. In others it doesn't count.
 std::string EncodeRaftHeader(const Message& message, bool short_of_space);
 
 // The entries as they follow the header: small ones gathered into one

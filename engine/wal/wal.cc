@@ -17,9 +17,6 @@ constexpr size_t kCachedSegments = 2;
 // Behind what a segment has room for: its last marks, of a few hundred terms.
 constexpr uint64_t kMarksBytes = 4 * kBlockBytes;
 
-// Of a segment that is needed though the disk is full.
-constexpr uint64_t kSmallSegmentBytes = 1 << 20;
-
 }  // namespace
 
 Wal::Wal(Loop* loop, Disk* disk, Incarnation owner, WalOptions options,
@@ -62,7 +59,7 @@ void Wal::Recover(const LogPoint& base, const WalResume& resume,
         NoteSealed();
         // Not here, inside a callback of the recovery's.
         loop_->Post(scope_.Wrap([this] { recovery_ = nullptr; }));
-        if (!read_only_) AllocateSpare(options_.segment_bytes);
+        if (!read_only_) AllocateAhead();
         done(absl::OkStatus());
       });
   recovery_->set_promised(promised_);
@@ -431,13 +428,14 @@ bool Wal::SpareReady(uint64_t bytes) {
   if (spare_ != nullptr) {
     // Too small for this entry. Ids rise in the order in which segments are
     // begun, so it can't be kept for later.
-    replaced_.push_back(SegmentName(spare_id_));
+    Remove(SegmentName(spare_id_));
     spare_ = nullptr;
   }
   if (bytes > options_.segment_bytes) ++stats_.oversize_segments;
   const uint64_t usual =
-      short_of_space_ ? std::min(options_.segment_bytes, kSmallSegmentBytes)
-                      : options_.segment_bytes;
+      short_of_space_
+          ? std::min(options_.segment_bytes, options_.small_segment_bytes)
+          : options_.segment_bytes;
   AllocateSpare(std::max(bytes, usual));
   return false;
 }
@@ -456,7 +454,7 @@ void Wal::AllocateSpare(uint64_t bytes) {
 void Wal::OnSpare(absl::StatusOr<std::unique_ptr<File>> file) {
   if (!file.ok()) {
     allocating_ = false;
-    const bool needed = !busy_ && !queue_.empty() && begin_segment_;
+    const bool needed = WaitsForSegment();
     if (absl::IsResourceExhausted(file.status()) && events_.on_no_space) {
       short_of_space_ = true;
       no_room_ = needed;
@@ -478,18 +476,26 @@ void Wal::OnSpare(absl::StatusOr<std::unique_ptr<File>> file) {
 }
 
 void Wal::TryAgain() {
-  if (failed_ || allocating_) return;
-  no_room_ = false;
+  if (failed_) return;
   if (mend_waits_) WriteMended();
+  if (allocating_) return;
+  no_room_ = false;
   if (!short_of_space_) return;
-  const bool needed = !busy_ && !queue_.empty() && begin_segment_;
-  if (needed) return Pump();
+  if (WaitsForSegment()) return Pump();
   if (spare_ != nullptr) {
     // A small one, which nothing needed in the end.
-    replaced_.push_back(SegmentName(spare_id_));
+    Remove(SegmentName(spare_id_));
     spare_ = nullptr;
   }
-  AllocateSpare(options_.segment_bytes);
+  AllocateAhead();
+}
+
+void Wal::AllocateAhead() {
+  if (events_.may_make_segments == nullptr || events_.may_make_segments()) {
+    return AllocateSpare(options_.segment_bytes);
+  }
+  short_of_space_ = true;
+  events_.on_no_space(false);
 }
 
 uint64_t Wal::room() const {
@@ -538,7 +544,7 @@ void Wal::BeginSegment(Buffers* out) {
     segments_[segments_.size() - 1 - kCachedSegments].file()->DropCache();
   }
   // Whoever was told that there is no room says when to look again.
-  if (!short_of_space_) AllocateSpare(options_.segment_bytes);
+  if (!short_of_space_) AllocateAhead();
 }
 
 // --- Marks ---

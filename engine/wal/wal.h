@@ -4,6 +4,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <deque>
+#include <functional>
 #include <map>
 #include <memory>
 #include <optional>
@@ -39,6 +40,8 @@ struct WalOptions {
   Duration mark_delay = 5ms;
   // ... and also when this much was written since the last one.
   uint64_t mark_every_bytes = 256 << 10;
+  // Of a segment that is needed though the disk is full, at least.
+  uint64_t small_segment_bytes = 1 << 20;
 };
 
 // What the core wants durable: hard state first, then the cut, then entries.
@@ -91,6 +94,9 @@ class Wal {
     // and nothing is written before TryAgain finds room. Without this, it is an
     // error as any other once something waits.
     InlineFunction<void(bool needed)> on_no_space = nullptr;
+    // Whether a segment may be made ahead of its need. If not, that is as if
+    // there were no room for it. Null: always.
+    std::function<bool()> may_make_segments = nullptr;
   };
   // Each live entry in order, at Open; `commit`: an index that was known to
   // be committed when the entry was written.
@@ -270,7 +276,11 @@ class Wal {
   uint64_t GatherFrames(Buffers* out);
   // Whether a spare file for `bytes` is ready; begins to make it if not.
   bool SpareReady(uint64_t bytes);
+  bool WaitsForSegment() const {
+    return !busy_ && !queue_.empty() && begin_segment_;
+  }
   void AllocateSpare(uint64_t bytes);
+  void AllocateAhead();
   void OnSpare(absl::StatusOr<std::unique_ptr<File>> file);
   void NoteSealed();
   void BeginSegment(Buffers* out);

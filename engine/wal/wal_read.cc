@@ -210,6 +210,7 @@ void Wal::FillHole() {
 void Wal::WriteMended() {
   // Once more, when something was given up for it.
   const bool may_wait = !std::exchange(mend_waits_, false);
+  if (Find(*mending_) == nullptr) return EndMending(absl::OkStatus());
   Mending& mending = damaged_[*mending_];
   const std::string name = SegmentName(*mending_);
   mending.file = std::make_unique<ReplacedFile>(disk_, name, 0);
@@ -255,6 +256,7 @@ void Wal::OnMendReplaced(absl::StatusOr<std::unique_ptr<File>> file) {
   // the same, the next start removes it.
   LogSegment* segment = Find(*mending_);
   if (segment != nullptr && !file.ok()) return Fail(file.status());
+  if (segment == nullptr) Remove(SegmentName(*mending_));
   ++stats_.segments_mended;
   if (segment != nullptr) {
     const Index last = segment->last();

@@ -368,24 +368,6 @@ TEST(WalTest, TrustsNothingAfterAFailedSync) {
   EXPECT_TRUE(SameEntries(after.recovered(), run.log()));
 }
 
-TEST(WalTest, FullDiskFailsWhenASegmentIsNeeded) {
-  WalRun run;
-  OpenNew(&run);
-  run.Append(kTerm, {100});
-  run.RunUntilIdle();
-  run.disk().set_full(true);
-  for (int i = 0; i < 30; ++i) run.Append(kTerm, {3000});
-  run.RunUntilIdle();
-  EXPECT_EQ(run.failure().code(), absl::StatusCode::kResourceExhausted);
-  EXPECT_FALSE(run.all_persisted());
-  run.disk().set_full(false);
-  uint64_t persisted = run.persisted();
-  WalRun after(run, Everything);
-  ASSERT_TRUE(after.Open().ok());
-  EXPECT_EQ(after.WhyNotOf(run.Outcomes()), "");
-  EXPECT_GT(persisted, 3u);
-}
-
 TEST(WalTest, DestructionDropsEverything) {
   for (size_t tasks = 0; tasks < 40; ++tasks) {
     auto run = std::make_unique<WalRun>();

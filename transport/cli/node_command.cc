@@ -87,11 +87,13 @@ absl::Status ParseRetention(const Args& args, LogOptions* log) {
     absl::StatusOr<uint64_t> bytes =
         args.Number("max-log-bytes", 0, 1, UINT64_MAX);
     if (!bytes.ok()) return bytes.status();
-    const uint64_t least =
-        log->retention_bytes.value_or(0) + 2 * log->node.wal.segment_bytes;
+    const uint64_t least = log->retention_bytes.value_or(0) +
+                           2 * log->node.wal.segment_bytes +
+                           kEntryPayloadBytesMax;
     if (*bytes < least) {
       return absl::InvalidArgumentError(absl::StrCat(
-          "--max-log-bytes: expected at least ", least, " (two segments",
+          "--max-log-bytes: expected at least ", least,
+          " (two segments and a batch",
           log->retention_bytes.has_value() ? ", and what --retention-mib keeps"
                                            : "",
           "), found ", *bytes));
@@ -211,7 +213,7 @@ absl::StatusOr<NodeSettings> ParseSettings(const Args& args) {
   if (!scrub.ok()) return scrub.status();
   node.scrub_bytes_per_second = *scrub << 20;
   absl::StatusOr<uint64_t> reserve =
-      args.Number("reserve-mib", 64, 0, uint64_t{1} << 20);
+      args.Number("reserve-mib", 128, 0, uint64_t{1} << 20);
   if (!reserve.ok()) return reserve.status();
   node.reserve_bytes = *reserve << 20;
   if (absl::Status s = ParseFeatureLevel(args, &node); !s.ok()) return s;
@@ -357,7 +359,7 @@ Command NodeCommand() {
             "refuse records while the log takes more; no limit unless told "
             "otherwise; the same on all servers"},
            {"reserve-mib", "N",
-            "of the disk, kept for what must go on when it is full; 64"},
+            "of the disk, kept for what must go on when it is full; 128"},
            {"leases", nullptr,
             "read without asking the others, as long as clocks allow; the same "
             "on all servers"},

@@ -291,7 +291,8 @@ void MemoryDisk::Allocate(const std::string& name, uint64_t size,
   // The name may be there after a crash before the zeroes are.
   auto file = NewFile();
   bool exists = names_.contains(name);
-  if (!exists && !full_) {
+  const bool full = full_ && size > room_;
+  if (!exists && !full) {
     NameOp op;
     op.to = name;
     op.file = file;
@@ -303,7 +304,7 @@ void MemoryDisk::Allocate(const std::string& name, uint64_t size,
     Apply(zeroes, &file->current);
     file->unsynced.push_back(std::move(zeroes));
   }
-  Complete(alive_, [this, name, file, exists, full = full_,
+  Complete(alive_, [this, name, file, exists, full,
                     done = std::move(done)](bool failed) mutable {
     if (failed) return done(DeviceError(name));
     if (exists) return done(absl::AlreadyExistsError(name));

@@ -49,8 +49,11 @@ class MemoryDisk : public Disk {
   // The completion with this number (from 1) is an error; if it is a sync's,
   // what it covered stays readable, but no later sync makes it durable.
   void FailAt(uint64_t completion) { fail_at_ = completion; }
-  // Allocate fails with RESOURCE_EXHAUSTED.
-  void set_full(bool full) { full_ = full; }
+  // Allocate fails with RESOURCE_EXHAUSTED, for more than `room` bytes.
+  void set_full(bool full, uint64_t room = 0) {
+    full_ = full;
+    room_ = room;
+  }
 
   // --- Inspection and damage ---
 
@@ -124,6 +127,7 @@ class MemoryDisk : public Disk {
   uint64_t stop_after_ = UINT64_MAX;
   uint64_t fail_at_ = 0;
   bool full_ = false;
+  uint64_t room_ = 0;  // ... for files of no more bytes
   std::shared_ptr<int> alive_ = std::make_shared<int>();
 };
 

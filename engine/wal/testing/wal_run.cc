@@ -86,6 +86,7 @@ void WalRun::BeginOpen() {
     CHECK(failure_.ok());
     failure_ = std::move(why);
   };
+  if (no_space_ != nullptr) events.on_no_space = no_space_;
   opened_ = std::nullopt;
   recovered_.clear();
   max_commit_ = Index();

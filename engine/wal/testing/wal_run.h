@@ -61,6 +61,11 @@ class WalRun {
     mend_ = std::move(mend);
   }
 
+  // Who is told that there is no room (Wal::Events); null: it is an error.
+  void SetNoSpace(std::function<void(bool needed)> fn) {
+    no_space_ = std::move(fn);
+  }
+
   // Writes say that no later entry than this one is committed; else, that all
   // before them are.
   void set_commit_max(Index index) { commit_max_ = index; }
@@ -123,6 +128,7 @@ class WalRun {
   std::unique_ptr<MemoryDisk> disk_;
   std::unique_ptr<Wal> wal_;
   std::function<void(const LogHole&, Term, ResultFn<Mended>)> mend_;
+  std::function<void(bool)> no_space_;
   std::optional<absl::Status> opened_;
   std::vector<Entry> recovered_;
   Index max_commit_;

@@ -1,0 +1,250 @@
+#!/usr/bin/env bash
+# Three real processes, whose disks decay, fill up, fail and hang: flipped,
+# zeroed, cut and swapped files of stopped and of running servers; a file system
+# that is full; and errors and hangs from below (disks/faulty_disk.cc). After
+# each, every server has every line that was acknowledged, and what is stored is
+# intact. What a loss of power leaves is for the simulator: nothing here can
+# take back what the kernel has written.
+# HOLDFAST_BIN: another binary than the one Bazel built.
+
+# A file system of its own to be filled needs a mount, which nobody else sees.
+if [ -z "${DISKS_TEST_MOUNTS:-}" ]; then
+  if [ "$(id -u)" = 0 ]; then how=(-m); else how=(-r -m); fi
+  if unshare "${how[@]}" true 2> /dev/null; then
+    DISKS_TEST_MOUNTS=yes exec unshare "${how[@]}" bash "$0" "$@"
+  fi
+  DISKS_TEST_MOUNTS=no
+fi
+# shellcheck source=tests/processes.sh
+source "$(dirname "${BASH_SOURCE[0]}")/processes.sh"
+
+faults=$PWD/tests/faulty_disk.so
+[ -e "$faults" ] || { echo "no library at $faults" >&2; exit 1; }
+servers=$(address 1),$(address 2),$(address 3)
+bootstrap=1=$(address 1),2=$(address 2),3=$(address 3)
+segment_mib=1
+
+# Scrubbing finds at once what nobody reads.
+start() {
+  start_node "$1" --bootstrap="$bootstrap" --reserve-mib=2 \
+    --scrub-mib-per-second=1000 "${@:2}"
+}
+# Above the file order/$1/... that faulty_disk.cc reads.
+start_on_faulty_disk() {
+  mkdir -p "$work/order$1"
+  LD_PRELOAD=$faults FAULTY_DISK=$work/order$1 FAULTY_DISK_OF=$work/data$1 \
+    start "$1" --disk=threads
+}
+order() { echo "${3:-}" > "$work/order$1/$2"; }
+revoke() { rm -f "$work/order$1/$2"; }
+
+: > "$work/all"
+batch=0
+append_lines() {
+  batch=$((batch + 1))
+  seq -f "batch $batch line %.0f $(printf '%0200d' 0)" "$1" > "$work/input"
+  input=$work/input run "$holdfast" append --servers="$servers" \
+    "${client[@]}" --timeout=60s
+  expect_code 0
+  cat "$work/input" >> "$work/all"
+}
+has_all() {
+  timeout -k 5 60 "$holdfast" read --servers="$(address "$1")" "${client[@]}" \
+    --local --from=0 --timeout=10s > "$work/read$1" 2> "$work/read$1.log" &&
+    [ "$(wc -l < "$work/read$1")" -ge "$(wc -l < "$work/all")" ]
+}
+expect_all_lines() {
+  local id
+  for id in 1 2 3; do
+    await "$(wc -l < "$work/all") lines at server $id" has_all $id
+    cmp "$work/all" "$work/read$id" > "$work/cmp" 2>&1 ||
+      fail "expected all of the log at server $id, found: $(cat "$work/cmp")"
+  done
+}
+# What server $1 stores, which ends for it and starts again.
+expect_intact() {
+  terminate "$1"
+  run "$holdfast" inspect --data-dir="$work/data$1"
+  expect_code 0
+  grep -q "no damage found" "$work/out" ||
+    fail "expected no damage at server $1, found: $(head -c 500 "$work/out")"
+}
+has_ended() { process_gone "${pid[$1]}"; }
+await_end() {
+  await "the end of server $1" has_ended "$1"
+  wait "${pid[$1]}"
+  code=$?
+  [ $code != 0 ] || fail "expected another exit code than 0 of server $1"
+  grep -q "$2" "$work/node$1.log" ||
+    fail "expected \"$2\" in the log of server $1"
+  unset "pid[$1]"
+}
+
+# The segments of server $1 that are written no more, oldest first.
+sealed() { ls "$work/data$1"/*.segment | head -n -2; }
+segment() { sealed "$1" | sed -n "$2p"; }
+flip() {
+  local byte
+  byte=$(od -An -tu1 -j"$2" -N1 "$1")
+  # shellcheck disable=SC2059
+  printf "\\x$(printf '%x' $((byte ^ 16)))" |
+    dd of="$1" bs=1 seek="$2" conv=notrunc status=none
+}
+zero() { dd if=/dev/zero of="$1" bs=4096 seek="$2" count="$3" conv=notrunc status=none; }
+
+start_case "three servers and a log of many segments"
+make_ca
+for id in 1 2 3; do issue --node=$id --hosts=127.0.0.1; done
+issue --client=app --role=admin
+for id in 1 2 3; do start $id; done
+await_leader 1 2 3
+append_lines 20000
+expect_all_lines
+[ "$(sealed 1 | wc -l)" -ge 4 ] || fail "expected at least 4 segments"
+
+start_case "a stopped server's files are flipped, zeroed, cut, swapped and lost"
+damage_stopped() {
+  local id=$1
+  terminate "$id"
+  "${@:2}"
+  start "$id"
+  expect_all_lines
+  grep -q 'event=log_damaged' "$work/node$id.log" ||
+    fail "expected event=log_damaged in the log of server $id"
+  expect_intact "$id"
+  start "$id"
+}
+flip_some() {
+  local n
+  for n in 100 4200 70000 500000; do flip "$(segment 3 2)" $n; done
+  flip "$(segment 3 1)" 300000
+}
+damage_stopped 3 flip_some
+zero_some() { zero "$(segment 1 2)" 1 5; zero "$(segment 1 3)" 0 1; }
+damage_stopped 1 zero_some
+cut_one() { truncate -s 300000 "$(segment 2 3)"; }
+damage_stopped 2 cut_one
+swap_two() {
+  local a b
+  a=$(segment 3 1) b=$(segment 3 3)
+  mv "$a" "$work/swapped" && mv "$b" "$a" && mv "$work/swapped" "$b"
+}
+damage_stopped 3 swap_two
+
+start_case "two servers have damage in different places"
+terminate 1
+terminate 2
+flip "$(segment 1 1)" 200000
+flip "$(segment 2 2)" 200000
+start 1
+start 2
+expect_all_lines
+append_lines 10
+expect_all_lines
+
+start_case "a running server's files are flipped and zeroed"
+flip "$(segment 2 1)" 123456
+zero "$(segment 2 2)" 20 2
+expect_all_lines
+append_lines 10
+expect_all_lines
+expect_intact 2
+start 2
+
+start_case "a block that the device refuses to read"
+terminate 3
+start_on_faulty_disk 3
+await_leader 1 2 3
+append_lines 10
+file=$(segment 3 2)
+order 3 read-error "$(stat -c %i "$file") 200000"
+expect_all_lines
+expect_intact 3
+start_on_faulty_disk 3
+revoke 3 read-error
+
+start_case "writes that fail end a server, with the reason, and lose nothing"
+expect_all_lines
+order 3 write-error
+append_lines 100
+await_end 3 'write .*Input/output error'
+revoke 3 write-error
+start_on_faulty_disk 3
+expect_all_lines
+
+start_case "so do syncs"
+order 3 sync-error
+append_lines 100
+await_end 3 'sync .*Input/output error'
+revoke 3 sync-error
+start_on_faulty_disk 3
+expect_all_lines
+
+start_case "a leader whose disk hangs hands over, and still answers"
+leads() { find_leader 1 2 3 && [ "$leader" = 3 ]; }
+lead_by_3() {
+  run "$holdfast" transfer --servers="$servers" "${client[@]}" --to=3 --timeout=20s
+  leads
+}
+await "server 3 to lead" lead_by_3
+order 3 hang
+append_lines 10
+await_leader 1 2
+status_line 3 | grep -q ', ' || fail "expected a status of server 3"
+revoke 3 hang
+append_lines 10
+expect_all_lines
+expect_intact 3
+start 3
+
+start_case "a full file system refuses records until there is room"
+if [ "$DISKS_TEST_MOUNTS" = yes ]; then
+  for id in 1 2 3; do
+    terminate $id
+    mkdir "$work/small$id"
+    mount -t tmpfs -o size=24m tmpfs "$work/small$id"
+    mv "$work/data$id" "$work/small$id/data"
+    ln -s "$work/small$id/data" "$work/data$id"
+    start $id
+  done
+  await_leader 1 2 3
+  # It goes on as long as there is room.
+  fill() {  # so little at once that the reserve is more
+    seq -f "filling %.0f $(printf '%0200d' 0)" 2000 > "$work/input"
+    input=$work/input run "$holdfast" append --servers="$servers" \
+      "${client[@]}" --timeout=2s --print-offsets
+    head -n "$(wc -l < "$work/out")" "$work/input" >> "$work/all"
+    [ "$code" != 0 ]
+  }
+  await "a full disk" fill
+  expect_code 3
+  grep -Eq 'disk is full|disks of too many servers are full' "$work/err.log" ||
+    fail "expected the reason, found: $(head -c 500 "$work/err.log")"
+  status_of "$leader" | grep -q 'full' || fail "expected a status that says so"
+  for id in 1 2 3; do
+    kill -0 "${pid[$id]}" 2> /dev/null || fail "server $id has ended"
+  done
+  # What isn't known to be appended may be there all the same.
+  run "$holdfast" read --servers="$servers" "${client[@]}" --from=0 --timeout=20s
+  expect_code 0
+  cp "$work/out" "$work/all"
+  # The leader may end and another one be elected.
+  find_leader 1 2 3
+  terminate "$leader"
+  start "$leader"
+  await_leader 1 2 3
+  # Somebody makes room elsewhere on the disk...
+  for id in 1 2 3; do mount -o remount,size=32m "$work/small$id"; done
+  append_lines 100
+  expect_all_lines
+  # ... or trims the log.
+  await "a full disk" fill
+  ops trim --before=20000
+  expect_code 0
+  append_lines 100
+  for id in 1 2 3; do expect_intact $id; done
+else
+  echo "left out: nothing can be mounted here"
+fi
+
+echo "all is well: $(wc -l < "$work/all") lines, $SECONDS s"
