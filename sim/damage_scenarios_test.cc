@@ -170,7 +170,7 @@ TEST_F(DecayScenario, DamagedResumePointsAndWaypointsHarmNothing) {
     }
     victim_->Start();
     ASSERT_TRUE(sim_->RunFor(1s));
-    ASSERT_TRUE(TrimMost());
+    ASSERT_TRUE(TrimMostEverywhere());
     ASSERT_TRUE(Fill());
     ASSERT_TRUE(sim_->RunUntil(
         [&] { return victim_->node().base().index > Index(0); }, 20s));
@@ -203,9 +203,9 @@ TEST_F(DecayScenario, OneCopyOfTheHardStateIsRepaired) {
 // Where the log has gone since the one before.
 TEST_F(DecayScenario, ADamagedCheckpoint) {
   Begin(1);
-  ASSERT_TRUE(TrimMost());
+  ASSERT_TRUE(TrimMostEverywhere());
   ASSERT_TRUE(Fill());
-  ASSERT_TRUE(TrimMost());
+  ASSERT_TRUE(TrimMostEverywhere());
   // One whose checkpoint another server has, or a later one.
   const auto newest = [](SimServer* s) {
     return Checkpoints(s, CheckpointKind::kBase).back();

@@ -39,8 +39,8 @@ void DistributedLog::DropTrimmed() {
       node_.DroppableTo(std::min(needed - 1, applied()));
   const bool jump = droppable.waypoint > base_.point().index;
   const bool worth_reading =
-      droppable.several || (node_.disk_space().is_short() &&
-                            droppable.to > base_.point().index);
+      droppable.several ||
+      (node_.disk_space().is_short() && droppable.to > base_.point().index);
   if (!jump && !worth_reading) return;
   if (jump) {
     rolling_ = std::make_unique<LogState>();

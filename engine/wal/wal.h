@@ -319,6 +319,7 @@ class Wal {
   struct ScrubPlace {
     uint64_t segment = 0;  // or the next one
     std::shared_ptr<File> file;
+    uint64_t end = 0;  // of what is to be looked at, and a bit more
     uint64_t position = 0;
     uint32_t seed = 0;
     Index to;

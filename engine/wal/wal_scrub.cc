@@ -29,10 +29,14 @@ void Wal::Scrub(size_t max_bytes, ResultFn<Scrubbed> done) {
     LeaveScrubbed(segment->id());
     scrub_.file = segment->file();
     scrub_.to = std::min(segment->last(), durable_last_);
+    scrub_.end = segment->end();
     // What the kernel has in memory says nothing of the disk.
     if (std::next(segment) != segments_.end()) scrub_.file->DropCache();
   }
-  ScrubMore(std::max<uint64_t>(max_bytes, 2 * kSegmentHeaderBytes));
+  // What was allocated behind the last frame needn't be read.
+  const uint64_t length =
+      std::max<uint64_t>(max_bytes, 2 * kSegmentHeaderBytes);
+  ScrubMore(std::min(length, scrub_.end - scrub_.position));
 }
 
 void Wal::ScrubMore(uint64_t length) {

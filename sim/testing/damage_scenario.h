@@ -11,7 +11,6 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
-#include "engine/base/batch.h"
 #include "engine/wal/checkpoint_file.h"
 #include "engine/wal/segment.h"
 #include "gtest/gtest.h"
@@ -29,40 +28,8 @@ class DamageScenario : public Scenario {
     // All have it, and a mark behind it.
     ASSERT_TRUE(sim_->RunFor(2s));
   }
-  bool Fill() {
-    constexpr size_t kRecords = 120;
-    for (size_t i = 0; i < kRecords; ++i) {
-      std::string record = absl::StrCat("filling-", ++filled_, "-");
-      record.resize(4 << 10, 'x');
-      sim_->mutable_history()->AppendInvoked(record);
-      BatchBuilder batch;
-      EXPECT_TRUE(batch.Add(record).ok());
-      const Buffer bytes = batch.Finish(SessionId(0), Sequence(0));
-      auto outcome = std::make_shared<std::optional<AppendOutcome>>();
-      sim_->RunUntil([&] { return sim_->Leader() != nullptr; }, 20s);
-      sim_->Leader()->log().Append(
-          bytes, {}, [outcome](AppendOutcome o) { *outcome = std::move(o); });
-      sim_->RunUntil([&] { return outcome->has_value(); }, 20s);
-      if (!outcome->has_value() ||
-          (*outcome)->kind != AppendOutcome::Kind::kCommitted) {
-        return false;
-      }
-      sim_->mutable_history()->AppendCommitted(record, (*outcome)->offset,
-                                               Offset(0), "by hand");
-    }
-    return true;
-  }
-  bool TrimMost() {
-    const uint64_t end = sim_->history().established().value();
-    const Offset first(end - end / 8);
-    sim_->mutable_history()->TrimInvoked(first);
-    const absl::Status status =
-        Change([first](DistributedLog* log, DoneFn done) {
-          log->Trim(first, std::move(done));
-        });
-    if (status.ok()) sim_->mutable_history()->TrimDone(first);
-    return status.ok() && sim_->RunFor(2s);
-  }
+  // With time for all servers to drop what they may.
+  bool TrimMostEverywhere() { return TrimMost().ok() && sim_->RunFor(2s); }
 
   // --- What is on a disk ---
 
@@ -184,7 +151,6 @@ class DamageScenario : public Scenario {
   }
 
  private:
-  uint64_t filled_ = 0;
   std::map<MachineId, std::map<std::string, Buffer>> mirror_;
 };
 
