@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "absl/algorithm/container.h"
+#include "engine/node/identity.h"
 #include "engine/raft/quorum.h"
 #include "engine/wal/checkpoint_file.h"
 #include "engine/wal/hard_state_file.h"
@@ -63,6 +64,28 @@ bool MayDamageHardState(const SimServer& server, size_t which,
   return !before.ok() || kept->sequence >= before->sequence;
 }
 
+absl::StatusOr<Identity> ReadIdentity(const FileImage& file) {
+  const SparseBytes& bytes = file.durable();
+  return DecodeIdentity(bytes.Read(0, bytes.size()).view());
+}
+
+bool MayDamageIdentity(const SimServer& server, const std::string& name,
+                       const FileImage& after) {
+  const bool is_copy = name == IdentityFile::kCopyName;
+  const std::string other =
+      is_copy ? IdentityFile::kName : IdentityFile::kCopyName;
+  const NameTable::Files& files = server.disk()->names().durable();
+  const auto it = files.find(other);
+  if (ReadIdentity(after).ok() || it == files.end() ||
+      !server.disk()->AtRest(other, 0, UINT64_MAX)) {
+    return false;
+  }
+  const absl::StatusOr<Identity> kept = ReadIdentity(*it->second);
+  if (!kept.ok()) return false;
+  const absl::StatusOr<Identity> before = ReadIdentity(*files.at(name));
+  return !before.ok() || *before == *kept;
+}
+
 Image After(const Damage& damage, const FileImage& file) {
   Image after = file.CopyDurable();
   if (damage.kind == DamageKind::kTruncate) {
@@ -98,6 +121,10 @@ bool Atlas::MayDamage(SimServer* server, const Damage& damage) const {
   const Image after = After(damage, *files.at(damage.file));
   if (const auto which = HardStateCopyOf(damage.file); which.has_value()) {
     return MayDamageHardState(*server, *which, disk.names(), *after);
+  }
+  if (damage.file == IdentityFile::kName ||
+      damage.file == IdentityFile::kCopyName) {
+    return MayDamageIdentity(*server, damage.file, *after);
   }
   std::vector<View> views = Look();
   const std::vector<Need> before = Unmet(views);

@@ -43,7 +43,8 @@ namespace holdfast {
 //    behind it, or this server has another one to which its log goes back
 //    without a gap, no file of which it is removing.
 //    The one before, resume points and waypoints at any time.
-// 5. `identity` and `peers` never.
+// 5. Of `identity` and its copy one, while the other one is intact and says the
+//    same. `peers` never.
 // 6. A disk that holds, for any of this, what no other member has isn't
 //    replaced, and its server isn't asked to leave.
 //

@@ -245,13 +245,18 @@ TEST_F(AtlasTest, NoFileMayTakeTheBytesOfAnotherOfItsName) {
   EXPECT_FALSE(May(a_, {.file = waypoint, .from = 0, .bytes = bytes}));
 }
 
-TEST_F(AtlasTest, IdentityAndPeersNever) {
-  for (const std::string name : {"identity", "peers"}) {
-    EXPECT_FALSE(May(a_, Rot(a_, name, 10)));
+TEST_F(AtlasTest, OneCopyOfTheIdentityAndPeersNever) {
+  const std::string names[] = {IdentityFile::kName, IdentityFile::kCopyName};
+  for (int i : {0, 1}) {
+    EXPECT_TRUE(May(a_, Rot(a_, names[i], 10)));
     a_->Crash(true);
-    EXPECT_FALSE(May(a_, Rot(a_, name, 10)));
+    EXPECT_FALSE(May(a_, Rot(a_, "peers", 10)));
+    Spoil(a_, Truncate(names[i], 20));
+    EXPECT_FALSE(May(a_, Rot(a_, names[1 - i], 10)));
     a_->Start();
     ASSERT_TRUE(sim_->RunFor(1s));
+    EXPECT_TRUE(a_->failure().ok());
+    EXPECT_FALSE(May(a_, Rot(a_, "peers", 10)));
   }
 }
 

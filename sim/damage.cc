@@ -7,6 +7,7 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "engine/base/random.h"
+#include "engine/node/identity.h"
 #include "engine/wal/checkpoint_file.h"
 #include "engine/wal/hard_state_file.h"
 #include "engine/wal/segment.h"
@@ -52,11 +53,15 @@ class Choice {
 
 using Name = std::string;
 
-// Hard state, checkpoints, what a start or a trim is faster by, segments.
+// Hard state and identity, checkpoints, what a start or a trim is faster by,
+// segments.
 constexpr size_t kClasses = 4;
 constexpr size_t kSegments = 3;
 std::optional<size_t> ClassOf(const Name& name) {
-  if (name == HardStateCopyName(0) || name == HardStateCopyName(1)) return 0;
+  if (name == HardStateCopyName(0) || name == HardStateCopyName(1) ||
+      name == IdentityFile::kName || name == IdentityFile::kCopyName) {
+    return 0;
+  }
   if (ParseCheckpointName(CheckpointKind::kBase, name).has_value()) return 1;
   if (ParseCheckpointName(CheckpointKind::kResume, name).has_value() ||
       ParseCheckpointName(CheckpointKind::kWaypoint, name).has_value()) {

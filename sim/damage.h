@@ -18,9 +18,9 @@ namespace holdfast {
 // upper ones. `attempt`: of several for one fault. Nothing: there is no such
 // file, or the same bytes would stand there.
 //
-// Segments, checkpoints, resume points, waypoints and the hard state are
-// damaged; `identity`, of which there is one copy, and `peers`, by which the
-// others' old copies are noticed, aren't.
+// Segments, checkpoints, resume points, waypoints, the hard state and
+// `identity` are damaged; `peers`, by which the others' old copies are noticed,
+// isn't.
 std::optional<Damage> DrawDamage(DamageKind kind, uint64_t value,
                                  uint32_t attempt, const NameTable& disk);
 

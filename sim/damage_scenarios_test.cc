@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "absl/status/status.h"
+#include "engine/node/identity.h"
 #include "engine/wal/hard_state_file.h"
 #include "gtest/gtest.h"
 #include "sim/testing/damage_scenario.h"
@@ -196,6 +197,27 @@ TEST_F(DecayScenario, OneCopyOfTheHardStateIsRepaired) {
       EXPECT_TRUE(victim_->node().formed());
     }
     EXPECT_GE(Stat("wal_hard_state_repaired"), 2u);
+    ExpectGoodEnd();
+  }
+}
+
+TEST_F(DecayScenario, OneCopyOfTheIdentityIsRepaired) {
+  for (uint64_t seed = 1; seed <= 4; ++seed) {
+    Begin(seed);
+    for (const std::string name :
+         {IdentityFile::kName, IdentityFile::kCopyName}) {
+      victim_->Crash(true);
+      const std::vector<Damage> kinds = {
+          Rot(victim_, name, 30), Zeroes(name, 0, 512),
+          Misdirect(victim_, name, 0, HardStateCopyName(0), 0, kHardStateBytes),
+          Truncate(name, 47)};
+      Spoil(victim_, kinds[seed - 1]);
+      victim_->Start();
+      ASSERT_TRUE(sim_->RunFor(1s));
+      EXPECT_TRUE(victim_->node().formed());
+      EXPECT_EQ(Bytes(victim_, IdentityFile::kName).view(),
+                Bytes(victim_, IdentityFile::kCopyName).view());
+    }
     ExpectGoodEnd();
   }
 }

@@ -75,8 +75,10 @@ void SimServer::Start() {
 bool SimServer::StoppedByItsDisk() const {
   if (image_->counts().failed() == failed_before_) return false;
   if (absl::StrContains(failure_.message(), kDeviceError)) return true;
-  // What serves goes on without room.
-  return absl::StrContains(failure_.message(), kDiskFull) && !life_->serves;
+  // What serves goes on without room, unless a file that takes none has lost
+  // its end.
+  return absl::StrContains(failure_.message(), kDiskFull) &&
+         (!life_->serves || image_->damaged());
 }
 
 void SimServer::Crash(bool power_lost) {

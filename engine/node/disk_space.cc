@@ -121,7 +121,9 @@ void DiskSpace::OnFree(uint64_t free) {
     TryAgain();
     return Arm();
   }
-  const bool may_try = loop_->Now() >= not_before_;
+  const bool more = free > free_;
+  free_ = free;
+  const bool may_try = more || loop_->Now() >= not_before_;
   if (reserve_bytes_ > 0 && !whole_) {
     if (free < reserve_bytes_) {
       given_up_ = true;

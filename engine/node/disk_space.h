@@ -92,9 +92,11 @@ class DiskSpace {
   bool making_ = false;
   bool short_ = false;  // as last told of
   bool stopped_ = false;
-  // What nothing waits for isn't tried before then, after so long in vain.
+  // What nothing waits for isn't tried before then, after so long in vain,
+  // unless there is more room than at the last look.
   Instant not_before_;
   Duration pause_ = Duration::zero();
+  uint64_t free_ = UINT64_MAX;
   std::vector<Task> waiting_;
   Timer timer_;
   bool armed_ = false;

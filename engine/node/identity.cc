@@ -9,7 +9,6 @@
 namespace holdfast {
 namespace {
 
-constexpr char kName[] = "identity";
 constexpr uint64_t kMagic = 0x31746e6564496648u;  // "HfIdent1"
 constexpr uint32_t kVersion = 2;
 constexpr size_t kFixedBytes = 8 + 4 + 4 * 8 + 4;  // up to the name
@@ -19,9 +18,19 @@ constexpr size_t kBytesMax = 4096;
 
 absl::Status Damaged(absl::string_view what) {
   return absl::DataLossError(absl::StrCat(
-      "file identity: ", what,
-      "; this directory can't tell whose it is. Restore the file, or clear "
+      "files identity and identity.copy: ", what,
+      "; this directory can't tell whose it is. Restore one of them, or clear "
       "the directory and let the server join anew"));
+}
+
+absl::StatusOr<Identity> Decoded(const absl::StatusOr<Buffer>& bytes) {
+  if (!bytes.ok()) return bytes.status();
+  return DecodeIdentity(bytes->view());
+}
+
+// Whether the other file may stand in for it.
+bool IsGone(const absl::Status& status) {
+  return absl::IsNotFound(status) || absl::IsDataLoss(status);
 }
 
 }  // namespace
@@ -83,17 +92,47 @@ absl::StatusOr<Identity> DecodeIdentity(absl::string_view bytes) {
   return identity;
 }
 
-IdentityFile::IdentityFile(Disk* disk) : file_(disk, kName, kBytesMax) {}
+IdentityFile::IdentityFile(Disk* disk)
+    : file_(disk, kName, kBytesMax), copy_(disk, kCopyName, kBytesMax) {}
 
 void IdentityFile::Read(ResultFn<Identity> done) {
-  file_.Read([done = std::move(done)](absl::StatusOr<Buffer> bytes) mutable {
-    if (!bytes.ok()) return done(bytes.status());
-    done(DecodeIdentity(bytes->view()));
+  copy_.Read([this, done = std::move(done)](
+                 const absl::StatusOr<Buffer>& copy) mutable {
+    file_.Read([this, copy = Decoded(copy), done = std::move(done)](
+                   const absl::StatusOr<Buffer>& file) mutable {
+      done(Choose(std::move(copy), Decoded(file)));
+    });
   });
 }
 
+absl::StatusOr<Identity> IdentityFile::Choose(absl::StatusOr<Identity> copy,
+                                              absl::StatusOr<Identity> file) {
+  for (const absl::StatusOr<Identity>* each : {&copy, &file}) {
+    if (!each->ok() && !IsGone(each->status())) return each->status();
+  }
+  if (copy.ok() && file.ok()) {
+    if (copy->incarnation != file->incarnation) {
+      return Damaged("they are of two directories");
+    }
+    // The copy is written first. A release that knows of none starts without
+    // it.
+    return file->boot_count > copy->boot_count ? file : copy;
+  }
+  if (!copy.ok() && !file.ok()) {
+    return absl::IsNotFound(file.status()) ? copy : file;
+  }
+  const absl::Status& lost = copy.ok() ? file.status() : copy.status();
+  if (absl::IsDataLoss(lost)) damage_ = lost;
+  return copy.ok() ? copy : file;
+}
+
 void IdentityFile::Write(const Identity& identity, DoneFn done) {
-  file_.Write({EncodeIdentity(identity)}, std::move(done));
+  const Buffer bytes = EncodeIdentity(identity);
+  copy_.Write({bytes}, [this, bytes,
+                        done = std::move(done)](absl::Status written) mutable {
+    if (!written.ok()) return done(std::move(written));
+    file_.Write({bytes}, std::move(done));
+  });
 }
 
 }  // namespace holdfast

@@ -17,8 +17,8 @@
 
 namespace holdfast {
 
-// Whose data directory this is. Kept in the file `identity`, replaced as a
-// whole by rename.
+// Whose data directory this is. Kept in the file `identity` and in a copy of
+// it, each replaced as a whole by rename.
 struct Identity {
   ServerId id;
   // Drawn once, when the directory is made, and durable before the first
@@ -49,19 +49,31 @@ Buffer EncodeIdentity(const Identity& identity);
 // DATA_LOSS when the bytes aren't an intact identity.
 absl::StatusOr<Identity> DecodeIdentity(absl::string_view bytes);
 
-// Reads and replaces the identity file of one data directory. Operations
-// must not overlap. Destroying it drops their completions.
+// Reads and replaces the identity of one data directory, in both its files: one
+// that is intact is enough. Operations must not overlap. Destroying it drops
+// their completions.
 class IdentityFile {
  public:
+  static constexpr char kName[] = "identity";
+  static constexpr char kCopyName[] = "identity.copy";
+
   explicit IdentityFile(Disk* disk);
 
-  // NOT_FOUND in a new directory.
+  // NOT_FOUND in a new directory; DATA_LOSS: neither is intact, or they are of
+  // two directories.
   void Read(ResultFn<Identity> done);
-  // Done when the new identity is durable, data and name.
+  // What was wrong with one of them, as it was read; the next Write repairs it.
+  const absl::Status& damage() const { return damage_; }
+  // Done when the new identity is durable, data and names.
   void Write(const Identity& identity, DoneFn done);
 
  private:
+  absl::StatusOr<Identity> Choose(absl::StatusOr<Identity> copy,
+                                  absl::StatusOr<Identity> file);
+
   ReplacedFile file_;
+  ReplacedFile copy_;
+  absl::Status damage_;
 };
 
 }  // namespace holdfast

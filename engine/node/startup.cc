@@ -32,6 +32,10 @@ void Startup::OnRead(absl::StatusOr<Identity> found) {
   if (absl::IsNotFound(found.status())) return MakeNew();
   if (!found.ok()) return Finish(found.status());
   identity_ = *std::move(found);
+  if (!file_.damage().ok() && env_.log_line != nullptr && *env_.log_line) {
+    (*env_.log_line)(absl::StrCat("event=identity_repaired why=\"",
+                                  file_.damage().message(), "\""));
+  }
   if (identity_.id != id_) {
     return Finish(absl::FailedPreconditionError(
         absl::StrCat("the data directory belongs to server ",

@@ -141,7 +141,9 @@ void WalRecovery::OnScanned(size_t i, const PatchedBytes& file) {
   const Buffer& bytes = file.bytes;
   const SegmentScan scan = ScanSegment(bytes.view(), *c.header);
   if (absl::Status s = NoteMarked(&c, scan, file); !s.ok()) return Finish(s);
-  if (c.guessed) return MendGuessed(i, bytes);
+  // Else it goes, with all before it.
+  const bool stays = !c.newest || !Covered(std::max(scan.seen, base_.index));
+  if (c.guessed && stays) return MendGuessed(i, bytes);
   if (mend_ && !Joins(c) && GuessBefore(i)) return;
   if (mend_) {
     std::optional<SegmentEnd> end = Damaged(i, scan, bytes.view());

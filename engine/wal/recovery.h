@@ -94,8 +94,9 @@ class WalRecovery {
   // While `mend` is being asked, for others that ask in their turn: entries of
   // the segment that is being mended, as far as it is known to be whole.
   absl::Span<const Entry> mended() const;
-  // Up to where the log is known to be committed, likewise.
-  Index known_commit() const { return result_.commit; }
+  // Up to where the log, as far as it is whole, is known to be committed,
+  // likewise: by what was passed, or by frames of the segment that is mended.
+  Index known_commit() const;
   // Whether it stands in a segment that recovery has passed.
   bool HasPassed(Index index) const { return FindPassed(index) != nullptr; }
   // At least one entry from `first` on, and about max_bytes, of such a segment.

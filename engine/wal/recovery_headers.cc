@@ -130,6 +130,12 @@ void WalRecovery::OnHeaderlessRead(Candidate* c, bool newest,
                "the header is damaged or gone, though frames say that "
                "it was synced"));
   }
+  if (newest && marked) {
+    // It was begun, and the checkpoint stands for all of it: so for all before
+    // it, which goes with it, and in no other order than any leftovers.
+    Guess(c, base_.index);
+    return JudgeHeaderless();
+  }
   // Below a segment that was begun stand only those that were begun, too,
   // and spare ones that were too small.
   if (!newest && !IsAllZero(bytes)) {

@@ -298,6 +298,12 @@ absl::Span<const Entry> WalRecovery::mended() const {
   return salvage_->entries();
 }
 
+Index WalRecovery::known_commit() const {
+  if (salvage_ == nullptr) return result_.commit;
+  return std::max(result_.commit,
+                  std::min(salvage_->commit(), salvage_->last().index));
+}
+
 const LogSegment* WalRecovery::FindPassed(Index index) const {
   for (const LogSegment& s : result_.segments) {
     if (s.first() <= index && index <= s.last()) return &s;

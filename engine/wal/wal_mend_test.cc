@@ -4,11 +4,13 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <optional>
 #include <set>
 #include <string>
 #include <utility>
 #include <vector>
 
+#include "absl/algorithm/container.h"
 #include "absl/status/status.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
@@ -334,6 +336,30 @@ TEST_F(WalMendTest, TheDeviceRefusesASegmentThatWasJustBegun) {
 }
 
 // Behind a checkpoint only what comes after it is asked for.
+// Frames behind the damage say so. Another server, which doesn't know the term
+// of what it lacks, may have waited for just that, as this one waits for it.
+TEST_F(WalMendTest, WhatIsWholeBeforeAHoleIsKnownToBeCommitted) {
+  const NamedFile& first = segments_.front();
+  int holes = 0;
+  for (size_t at = kSegmentHeaderBytes + 200; at + 2000 < first.bytes.size();
+       at += 1000) {
+    WalRun after(run_, Everything);
+    after.disk().Flip(first.name, at, 1);
+    std::optional<LogHole> hole;
+    ResultFn<Mended> held;
+    after.SetMend([&](const LogHole& h, Term, ResultFn<Mended> done) {
+      hole = h;
+      held = std::move(done);
+    });
+    after.OpenFor(1000);
+    if (!hole.has_value() || hole->first == Index(1)) continue;
+    ++holes;
+    EXPECT_TRUE(after.wal().HasWhileMending(Index(1), Term())) << at;
+    EXPECT_FALSE(after.wal().HasWhileMending(hole->first, Term()));
+  }
+  EXPECT_GT(holes, 0);
+}
+
 TEST_F(WalMendTest, BehindACheckpoint) {
   for (Index index(1); index < run_.last().index; ++index) {
     for (const NamedFile& file : segments_) {
@@ -360,6 +386,40 @@ TEST_F(WalMendTest, BehindACheckpoint) {
             again.WhyNotOf({{run_.log(), run_.wal().hard_state(), LogPoint()}}),
             "");
       }
+    }
+  }
+}
+
+// The checkpoint stands for all of the log, the newest segment has lost its
+// header, and an earlier one can't be read: nothing of it is needed, nor is it
+// after the power has failed at any moment of that start.
+TEST_F(WalMendTest, AllIsBehindTheCheckpoint) {
+  const NamedFile& newest = segments_.back();
+  for (size_t i = 0; i + 1 < segments_.size(); ++i) {
+    for (size_t tasks = 1; tasks < 60; ++tasks) {
+      SCOPED_TRACE(absl::StrCat(segments_[i].name, ", ", tasks, " tasks"));
+      WalRun after(run_, Everything);
+      after.SetCheckpoint(run_.last());
+      std::string bytes = newest.bytes;
+      bytes.replace(0, kSegmentHeaderBytes, kSegmentHeaderBytes, 'x');
+      after.disk().SetContents(newest.name, bytes);
+      after.disk().Refuse(segments_[i].name, kSegmentHeaderBytes,
+                          segments_[i].bytes.size());
+      Help(&after);
+      after.OpenFor(tasks);
+      WalRun again(after, [&](size_t op, size_t sector) {
+        return (op + sector + tasks) % 3 != 0;
+      });
+      if (absl::c_linear_search(again.disk().Names(), segments_[i].name)) {
+        again.disk().Refuse(segments_[i].name, kSegmentHeaderBytes,
+                            segments_[i].bytes.size());
+      }
+      Help(&again);
+      const absl::Status opened = again.Open();
+      ASSERT_TRUE(opened.ok()) << opened;
+      EXPECT_TRUE(again.recovered().empty());
+      EXPECT_EQ(again.wal().last_index(), run_.last().index);
+      EXPECT_TRUE(asked_.empty());
     }
   }
 }
