@@ -135,9 +135,9 @@ Simulation::Simulation(const SimulationOptions& options)
   service.log.node.wal.mark_every_bytes = 4 << 10;
   // Whether or not a segment fits in.
   service.log.node.wal.small_segment_bytes = 4 << 10;
-  service.log.node.reserve_bytes =
+  service.log.node.reserve_bytes = options_.reserve_bytes.value_or(
       (64 << 10) +
-      Drawn(chance, kReserve, 0, 2) * service.log.node.wal.segment_bytes;
+      Drawn(chance, kReserve, 0, 2) * service.log.node.wal.segment_bytes);
   service.log.node.raft.hot_bytes = uint64_t{4 << 10}
                                     << Drawn(chance, kHotBytes, 0, 8);
   // Few and small messages under way split what a new leader sends: old

@@ -44,6 +44,7 @@ struct SimulationOptions {
   std::optional<bool> trims;
   std::optional<size_t> kept_for_laggards;  // nothing: drawn by the seed
   std::optional<uint64_t> segment_bytes;    // likewise
+  std::optional<uint64_t> reserve_bytes;    // likewise
   // Nothing: the usual ones if `rates` are given, else drawn by the seed.
   std::optional<SessionLimits> sessions;
   std::optional<Duration> election_timeout_max;

@@ -19,6 +19,8 @@ class SpaceScenario : public Scenario {
     set_kept_for_laggards(0);
     // More than what may be on its way when a disk is found to be full.
     set_segment_bytes(128 << 10);
+    // For some starts: each begins a segment.
+    set_reserve_bytes(256 << 10);
     Make(seed, nodes);
     ASSERT_TRUE(Fill());
   }
@@ -83,6 +85,7 @@ TEST_F(SpaceScenario, AFullLeaderRefusesRecordsUntilThereIsRoom) {
 TEST_F(SpaceScenario, WhenAllDisksAreFullATrimMakesRoom) {
   for (uint64_t seed = 1; seed <= 5; ++seed) {
     Begin(seed, 3);
+    ASSERT_TRUE(Fill());  // enough to trim
     for (MachineId m = 1; m <= 3; ++m) sim_->server(m)->FillDisk(500);
     ASSERT_TRUE(sim_->RunUntil([&] { return Stat("log_no_space") > 0; }, 60s));
     for (int i = 0; i < 3; ++i) {

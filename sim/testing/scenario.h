@@ -28,6 +28,7 @@ class Scenario : public testing::Test {
     options.spares = spares;
     options.kept_for_laggards = kept_for_laggards_;
     options.segment_bytes = segment_bytes_;
+    options.reserve_bytes = reserve_bytes_;
     options.retention_bytes = retention_bytes_;
     options.retention_age = retention_age_;
     options.kv = kv_;
@@ -186,6 +187,7 @@ class Scenario : public testing::Test {
   // Of the clusters to come.
   void set_kept_for_laggards(size_t segments) { kept_for_laggards_ = segments; }
   void set_segment_bytes(uint64_t bytes) { segment_bytes_ = bytes; }
+  void set_reserve_bytes(uint64_t bytes) { reserve_bytes_ = bytes; }
   uint64_t Stat(const std::string& name) { return sim_->Result().stats[name]; }
   static DistributedLog* Log(SimServer* server) { return &server->log(); }
   static void Append(SimServer* server, SessionId session, Sequence sequence,
@@ -209,6 +211,7 @@ class Scenario : public testing::Test {
   bool tls_ = false;
   std::optional<size_t> kept_for_laggards_;
   std::optional<uint64_t> segment_bytes_;
+  std::optional<uint64_t> reserve_bytes_;
   std::optional<uint64_t> retention_bytes_;
   std::optional<Duration> retention_age_;
   std::optional<uint64_t> log_bytes_max_;
