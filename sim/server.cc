@@ -75,10 +75,9 @@ void SimServer::Start() {
 bool SimServer::StoppedByItsDisk() const {
   if (image_->counts().failed() == failed_before_) return false;
   if (absl::StrContains(failure_.message(), kDeviceError)) return true;
-  // What serves goes on without room, unless a file that takes none has lost
-  // its end.
+  // What serves goes on without room, unless its hard state has lost its end.
   return absl::StrContains(failure_.message(), kDiskFull) &&
-         (!life_->serves || image_->damaged());
+         (!life_->serves || absl::StrContains(failure_.message(), "hardstate"));
 }
 
 void SimServer::Crash(bool power_lost) {

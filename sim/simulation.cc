@@ -134,7 +134,7 @@ Simulation::Simulation(const SimulationOptions& options)
       uint64_t{8 << 10} << Drawn(chance, kSegmentBytes, 0, 4));
   service.log.node.wal.mark_every_bytes = 4 << 10;
   // Whether or not a segment fits in.
-  service.log.node.wal.small_segment_bytes = 4 << 10;
+  service.log.node.wal.small_segment_bytes = 32 << 10;
   service.log.node.reserve_bytes = options_.reserve_bytes.value_or(
       (64 << 10) +
       Drawn(chance, kReserve, 0, 2) * service.log.node.wal.segment_bytes);

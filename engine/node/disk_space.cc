@@ -72,6 +72,7 @@ void DiskSpace::UntilThereIsRoom(std::function<void(DoneFn)> write,
       return done(std::move(written));
     }
     Await([this, write = std::move(write), done = std::move(done)]() mutable {
+      if (stopped_) return done(absl::CancelledError("stopped meanwhile"));
       UntilThereIsRoom(std::move(write), std::move(done));
     });
   });
@@ -85,6 +86,7 @@ void DiskSpace::NoteShort() {
 void DiskSpace::NoteFailed() {
   pause_ = std::min(std::max(pause_ * 2, kLookInterval), kPauseMax);
   not_before_ = loop_->Now() + pause_;
+  free_then_ = free_;
 }
 
 void DiskSpace::GiveUp(Task done) {
@@ -116,14 +118,14 @@ void DiskSpace::Look() {
 }
 
 void DiskSpace::OnFree(uint64_t free) {
+  free_ = free;
   // What waits comes first, then the reserve, then the log's next segment.
   if (!waiting_.empty()) {
     TryAgain();
     return Arm();
   }
-  const bool more = free > free_;
-  free_ = free;
-  const bool may_try = more || loop_->Now() >= not_before_;
+  const bool may_try =
+      loop_->Now() >= not_before_ || free > free_then_ + kSlackBytes;
   if (reserve_bytes_ > 0 && !whole_) {
     if (free < reserve_bytes_) {
       given_up_ = true;

@@ -1,6 +1,7 @@
 #ifndef HOLDFAST_ENGINE_NODE_DISK_SPACE_H_
 #define HOLDFAST_ENGINE_NODE_DISK_SPACE_H_
 
+#include <algorithm>
 #include <cstdint>
 #include <functional>
 #include <vector>
@@ -55,8 +56,16 @@ class DiskSpace {
   // The log made no segment ahead.
   void NoteShort();
   // Nothing waits any more.
-  void Stop() { stopped_ = true; }
+  void Stop() {
+    stopped_ = true;
+    timer_.Cancel();
+  }
 
+  // That can be had for what must go on, as far as is known: the reserve, or
+  // what is left of it.
+  uint64_t spare_bytes() const { return whole_ ? reserve_bytes_ : free_; }
+  // So much of that is about to be used.
+  void NoteUse(uint64_t bytes) { free_ -= std::min(free_, bytes); }
   // Whether the reserve is in use, or couldn't be made.
   bool given_up() const { return given_up_; }
   bool is_short() const { return given_up_ || callbacks_.log_is_short(); }
@@ -92,11 +101,12 @@ class DiskSpace {
   bool making_ = false;
   bool short_ = false;  // as last told of
   bool stopped_ = false;
+  uint64_t free_ = 0;  // at the last look
   // What nothing waits for isn't tried before then, after so long in vain,
-  // unless there is more room than at the last look.
+  // unless there is more room by then.
   Instant not_before_;
   Duration pause_ = Duration::zero();
-  uint64_t free_ = UINT64_MAX;
+  uint64_t free_then_ = 0;
   std::vector<Task> waiting_;
   Timer timer_;
   bool armed_ = false;

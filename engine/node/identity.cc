@@ -2,6 +2,7 @@
 
 #include <utility>
 
+#include "absl/algorithm/container.h"
 #include "absl/strings/str_cat.h"
 #include "engine/base/bytes.h"
 #include "engine/base/crc32c.h"
@@ -17,15 +18,19 @@ constexpr uint32_t kRetired = 1;
 constexpr size_t kBytesMax = 4096;
 
 absl::Status Damaged(absl::string_view what) {
-  return absl::DataLossError(absl::StrCat(
-      "files identity and identity.copy: ", what,
-      "; this directory can't tell whose it is. Restore one of them, or clear "
-      "the directory and let the server join anew"));
+  return absl::DataLossError(absl::StrCat("an identity file: ", what));
 }
 
 absl::StatusOr<Identity> Decoded(const absl::StatusOr<Buffer>& bytes) {
   if (!bytes.ok()) return bytes.status();
   return DecodeIdentity(bytes->view());
+}
+
+absl::Status NobodysDirectory(absl::string_view what) {
+  return absl::DataLossError(absl::StrCat(
+      "files identity and identity.copy: ", what,
+      "; this directory can't tell whose it is. Restore one of them, or clear "
+      "the directory and let the server join anew"));
 }
 
 // Whether the other file may stand in for it.
@@ -112,14 +117,21 @@ absl::StatusOr<Identity> IdentityFile::Choose(absl::StatusOr<Identity> copy,
   }
   if (copy.ok() && file.ok()) {
     if (copy->incarnation != file->incarnation) {
-      return Damaged("they are of two directories");
+      return NobodysDirectory("they are of two directories");
     }
-    // The copy is written first. A release that knows of none starts without
-    // it.
-    return file->boot_count > copy->boot_count ? file : copy;
+    // The copy is written first; but a release that knows of none writes the
+    // file alone. It is the later one if it knows of the file's start.
+    const bool later =
+        file->lives.empty()
+            ? copy->boot_count >= file->boot_count
+            : absl::c_linear_search(copy->lives, file->lives.front());
+    return later ? copy : file;
   }
   if (!copy.ok() && !file.ok()) {
-    return absl::IsNotFound(file.status()) ? copy : file;
+    const absl::Status& why =
+        absl::IsNotFound(file.status()) ? copy.status() : file.status();
+    if (absl::IsNotFound(why)) return why;
+    return NobodysDirectory(why.message());
   }
   const absl::Status& lost = copy.ok() ? file.status() : copy.status();
   if (absl::IsDataLoss(lost)) damage_ = lost;

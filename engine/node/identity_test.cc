@@ -113,13 +113,24 @@ TEST_F(IdentityTest, TwoDirectoriesAreNotMixed) {
   EXPECT_TRUE(absl::IsDataLoss(Read().status()));
 }
 
-// One that knows of a single file started on it: its count is the later one.
+// A release that knows of no copy wrote the file alone: it is the later one,
+// also if the copy has as many starts, of which it knows nothing.
 TEST_F(IdentityTest, TheLaterOneCounts) {
-  Write(Some(6));
-  const std::string later = disk_->Contents(IdentityFile::kName);
+  for (uint64_t boot_count : {3, 4, 6}) {
+    Write(Some(4));
+    Identity other = Some(boot_count);
+    other.lives = {1234, 5};
+    disk_->SetContents(IdentityFile::kName,
+                       std::string(EncodeIdentity(other).view()));
+    EXPECT_EQ(Read().value(), other);
+  }
+  // Else the copy is.
   Write(Some(4));
-  disk_->SetContents(IdentityFile::kName, later);
-  EXPECT_EQ(Read().value(), Some(6));
+  Identity next = Some(5);
+  next.lives = {1234, 40, 5};
+  disk_->SetContents(IdentityFile::kCopyName,
+                     std::string(EncodeIdentity(next).view()));
+  EXPECT_EQ(Read().value(), next);
 }
 
 TEST_F(IdentityTest, PowerFailsAtAnyMoment) {

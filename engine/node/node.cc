@@ -8,6 +8,12 @@
 #include "engine/raft/quorum.h"
 
 namespace holdfast {
+namespace {
+
+// Small ones, that a full disk keeps for what is no record.
+constexpr uint64_t kKeptSegments = 2;
+
+}  // namespace
 
 Node::Node(const Env& env, NodeOptions options, NodeEvents* events)
     : env_(env),
@@ -116,6 +122,7 @@ Address Node::AddressOf(ServerId id) const {
 
 void Node::Close(DoneFn done) {
   HaltAtOnce();
+  space_.Stop();
   peers_.Close();
   membership_.Close();
   env_.loop->Post(scope_.Wrap([this, done = std::move(done)]() mutable {
@@ -133,7 +140,6 @@ void Node::Stop(absl::Status why) {
 void Node::HaltAtOnce() {
   stopped_ = true;
   wake_.Cancel();
-  space_.Stop();
   if (scrubber_ != nullptr) scrubber_->Stop();
 }
 
@@ -151,6 +157,7 @@ void Node::FinishStop(absl::Status why) {
   LogLine(absl::StrCat("event=stopped why=\"", why.ToString(), "\""));
   // Later: this may run within a stream's own callback.
   env_.loop->Post(scope_.Wrap([this, why]() {
+    space_.Stop();
     peers_.Close();
     membership_.Close();
     FailReads();
@@ -304,7 +311,7 @@ void Node::OnMessage(ServerId from, const MessageView& message) {
     return LogLine(
         absl::StrCat("event=misaddressed_message peer=", from.value()));
   }
-  if (!received->short_of_space && !HasRoomFor(received->entries)) {
+  if (!HasRoomFor(received->entries, received->must_take)) {
     // As if it had been lost. Heartbeats keep this server in the cluster. Only
     // what the cluster can't do without is worth the rest of the room.
     ++records_refused_;
@@ -316,7 +323,7 @@ void Node::OnMessage(ServerId from, const MessageView& message) {
   Step(Receive{std::move(received->message)}, std::move(received->entries));
 }
 
-bool Node::HasRoomFor(const std::vector<Entry>& entries) const {
+bool Node::HasRoomFor(const std::vector<Entry>& entries, bool must_take) {
   if (!space_.is_short()) return true;
   // What is no record may be what brings more room.
   bool records = false;
@@ -326,7 +333,18 @@ bool Node::HasRoomFor(const std::vector<Entry>& entries) const {
     records = records || entry.header.kind == EntryKind::kBatch;
     bytes += FrameBytes(EntryBytes(entry));
   }
-  return !records || bytes + options_.wal.segment_bytes / 4 <= wal_->room();
+  if (!records) return true;
+  const uint64_t room = wal_->room();
+  if (bytes + options_.wal.segment_bytes / 4 <= room) return true;
+  // A hard state that waits behind records would be the end of its votes. Small
+  // segments take up to twice what is in them.
+  const uint64_t needed = 2 * (bytes - std::min(bytes, room));
+  if (!must_take || needed + kKeptSegments * options_.wal.small_segment_bytes >
+                        space_.spare_bytes()) {
+    return false;
+  }
+  space_.NoteUse(needed);
+  return true;
 }
 
 void Node::NoteShortage(ServerId peer, bool short_of_space) {
@@ -478,14 +496,12 @@ void Node::Persist(RaftPersist& persist, std::vector<Entry>* entries) {
 
 void Node::Send(const Message& message, const Buffers& payload) {
   // If it can't go, Raft sends again what matters.
-  bool short_of_space = false;
-  if (message.type == MessageType::kHeartbeatAnswer) {
-    short_of_space = space_.is_short();
-  } else if (message.type == MessageType::kAppendRequest) {
-    short_of_space = !HasRoomForRecords();
-  }
-  SendTo(message.to, WireType::kRaft, EncodeRaftHeader(message, short_of_space),
-         payload);
+  const bool short_of_space =
+      message.type == MessageType::kHeartbeatAnswer && space_.is_short();
+  const bool must_take =
+      message.type == MessageType::kAppendRequest && !HasRoomForRecords();
+  SendTo(message.to, WireType::kRaft,
+         EncodeRaftHeader(message, short_of_space, must_take), payload);
 }
 
 void Node::SendTo(ServerId to, WireType type, const std::string& header,

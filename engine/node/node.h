@@ -334,8 +334,9 @@ class Node : private Membership::Host {
               const Buffers& payload);
   void SendAppend(const Message& message);
   void OnReadIndexQuestion(const ReadIndexQuestion& question);
-  // Whether there is room for them, or they must be taken all the same.
-  bool HasRoomFor(const std::vector<Entry>& entries) const;
+  // Whether there is room for them; if they must be taken, what is kept for
+  // other things counts, but for a rest.
+  bool HasRoomFor(const std::vector<Entry>& entries, bool must_take);
   void NoteShortage(ServerId peer, bool short_of_space);
   void OnChunk(const CheckpointChunk& chunk, absl::string_view bytes);
   // That it is the one that was announced, and this server can go on behind it.

@@ -331,6 +331,7 @@ void Node::OnFormed() {
   identity_.cluster_id = ClusterId(first_entry_->header.chain);
   WriteIdentity([this](absl::Status written) {
     if (!written.ok()) return Stop(std::move(written));
+    if (stopped_) return;
     cluster_noted_ = true;
     LogLine(absl::StrCat("event=formed cluster_id=",
                          absl::Hex(identity_.cluster_id.value())));

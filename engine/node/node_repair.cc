@@ -179,7 +179,7 @@ void Node::PromiseTermOf(const Checkpoint& checkpoint, HardState state) {
     if (!promised.ok()) return FinishOpen(std::move(promised));
     WriteCheckpoint(checkpoint, [this](absl::Status written) {
       if (!written.ok()) return FinishOpen(std::move(written));
-      Reopen();
+      if (!stopped_) Reopen();
     });
   };
   if (state.term >= checkpoint.point.term) return write(absl::OkStatus());

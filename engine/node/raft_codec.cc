@@ -18,7 +18,8 @@ constexpr size_t kShareBytesMin = 16 << 10;
 
 }  // namespace
 
-std::string EncodeRaftHeader(const Message& message, bool short_of_space) {
+std::string EncodeRaftHeader(const Message& message, bool short_of_space,
+                             bool must_take) {
   wire::RaftMessage proto;
   proto.set_type(static_cast<uint32_t>(message.type));
   proto.set_from(message.from.value());
@@ -37,6 +38,7 @@ std::string EncodeRaftHeader(const Message& message, bool short_of_space) {
   proto.set_promise_ns(static_cast<uint64_t>(message.promise.count()));
   proto.set_entry_count(static_cast<uint32_t>(message.entries.size()));
   proto.set_short_of_space(short_of_space);
+  proto.set_must_take(must_take);
   return proto.SerializeAsString();
 }
 
@@ -147,6 +149,7 @@ absl::StatusOr<ReceivedMessage> DecodeRaftMessage(absl::string_view header,
   m.sent_at = Instant(Duration(static_cast<int64_t>(proto.sent_at_ns())));
   m.promise = Duration(static_cast<int64_t>(proto.promise_ns()));
   received.short_of_space = proto.short_of_space();
+  received.must_take = proto.must_take();
   absl::StatusOr<std::vector<Entry>> entries =
       DecodeEntries("Raft message", proto.entry_count(), payload);
   if (!entries.ok()) return entries.status();

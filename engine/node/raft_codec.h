@@ -18,9 +18,11 @@ namespace holdfast {
 // Between the core's messages, which have no payloads, and the wire's.
 
 // The Protobuf header; entries are counted, not contained. `short_of_space`: of
-// a heartbeat's answer, the sender's disk is; of an append, the leader takes no
-// more records, since too many disks are. In others it doesn't count.
-std::string EncodeRaftHeader(const Message& message, bool short_of_space);
+// a heartbeat's answer, the sender's disk is. `must_take`: of an append, the
+// leader takes no more records, since too many disks are short, and needs
+// these.
+std::string EncodeRaftHeader(const Message& message, bool short_of_space,
+                             bool must_take);
 
 // The entries as they follow the header: small ones gathered into one
 // buffer, large payloads shared without a copy.
@@ -33,6 +35,7 @@ struct ReceivedMessage {
   Message message;
   std::vector<Entry> entries;  // share the received payload's bytes
   bool short_of_space = false;
+  bool must_take = false;
 };
 
 // INVALID_ARGUMENT when it isn't a well-formed message, DATA_LOSS when an

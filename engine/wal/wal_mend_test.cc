@@ -335,7 +335,6 @@ TEST_F(WalMendTest, TheDeviceRefusesASegmentThatWasJustBegun) {
   }
 }
 
-// Behind a checkpoint only what comes after it is asked for.
 // Frames behind the damage say so. Another server, which doesn't know the term
 // of what it lacks, may have waited for just that, as this one waits for it.
 TEST_F(WalMendTest, WhatIsWholeBeforeAHoleIsKnownToBeCommitted) {
@@ -360,6 +359,7 @@ TEST_F(WalMendTest, WhatIsWholeBeforeAHoleIsKnownToBeCommitted) {
   EXPECT_GT(holes, 0);
 }
 
+// Behind a checkpoint only what comes after it is asked for.
 TEST_F(WalMendTest, BehindACheckpoint) {
   for (Index index(1); index < run_.last().index; ++index) {
     for (const NamedFile& file : segments_) {

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "absl/algorithm/container.h"
 #include "absl/strings/str_cat.h"
 #include "engine/base/check.h"
 #include "engine/wal/wal.h"
@@ -252,11 +253,14 @@ void Wal::OnMended(absl::StatusOr<Mended> mended) {
 }
 
 void Wal::OnMendReplaced(absl::StatusOr<std::unique_ptr<File>> file) {
-  // It may have been dropped, or replaced, meanwhile; if the file is there all
-  // the same, the next start removes it.
+  // It may have been dropped, or replaced, meanwhile.
   LogSegment* segment = Find(*mending_);
   if (segment != nullptr && !file.ok()) return Fail(file.status());
-  if (segment == nullptr) Remove(SegmentName(*mending_));
+  const std::string name = SegmentName(*mending_);
+  // One that was cut goes when its successor is durable.
+  if (segment == nullptr && !absl::c_linear_search(replaced_, name)) {
+    Remove(name);
+  }
   ++stats_.segments_mended;
   if (segment != nullptr) {
     const Index last = segment->last();
