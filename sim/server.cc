@@ -74,7 +74,10 @@ void SimServer::Start() {
 
 bool SimServer::StoppedByItsDisk() const {
   if (image_->counts().failed() == failed_before_) return false;
-  if (absl::StrContains(failure_.message(), kDeviceError)) return true;
+  if (absl::StrContains(failure_.message(), kDeviceError) ||
+      absl::StrContains(failure_.message(), "the device refuses to read")) {
+    return true;
+  }
   // What serves goes on without room, unless its hard state has lost its end.
   return absl::StrContains(failure_.message(), kDiskFull) &&
          (!life_->serves || absl::StrContains(failure_.message(), "hardstate"));
