@@ -181,7 +181,7 @@ grep -q '^entry [0-9]*: the records before offset 31000 come from a server of' "
 
 start_case "a directory that was never finished is refused"
 cp -r "$work/data5" "$work/data9"
-rm "$work/data9/identity"
+rm "$work/data9/identity" "$work/data9/identity.copy"
 run "$holdfast" node --id=5 --listen="$(address 5)" --data-dir="$work/data9" \
   --certs="$certs"
 expect_code 1
