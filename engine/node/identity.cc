@@ -128,10 +128,12 @@ absl::StatusOr<Identity> IdentityFile::Choose(absl::StatusOr<Identity> copy,
     return later ? copy : file;
   }
   if (!copy.ok() && !file.ok()) {
-    const absl::Status& why =
-        absl::IsNotFound(file.status()) ? copy.status() : file.status();
-    if (absl::IsNotFound(why)) return why;
-    return NobodysDirectory(why.message());
+    if (absl::IsNotFound(file.status()) && absl::IsNotFound(copy.status())) {
+      return file.status();
+    }
+    // One that the disk couldn't read now it may read the next time.
+    return NobodysDirectory(
+        absl::StrCat(file.status().message(), "; ", copy.status().message()));
   }
   const absl::Status& lost = copy.ok() ? file.status() : copy.status();
   if (absl::IsDataLoss(lost)) damage_ = lost;
