@@ -79,7 +79,8 @@ void DiskSpace::UntilThereIsRoom(std::function<void(DoneFn)> write,
 }
 
 void DiskSpace::NoteShort() {
-  NoteFailed();
+  // Without the reserve it wasn't tried.
+  if (!given_up_) NoteFailed();
   Arm();
 }
 
@@ -155,7 +156,8 @@ void DiskSpace::MakeReserve() {
     if (!file.ok()) {
       given_up_ = true;
       disk_->Remove(kReserveName, [](absl::Status) {});
-      return NoteShort();
+      NoteFailed();
+      return Arm();
     }
     whole_ = true;
     given_up_ = false;
