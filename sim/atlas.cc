@@ -122,8 +122,7 @@ bool Atlas::MayDamage(SimServer* server, const Damage& damage) const {
   if (const auto which = HardStateCopyOf(damage.file); which.has_value()) {
     return MayDamageHardState(*server, *which, disk.names(), *after);
   }
-  if (damage.file == IdentityFile::kName ||
-      damage.file == IdentityFile::kCopyName) {
+  if (IdentityFile::IsName(damage.file)) {
     return MayDamageIdentity(*server, damage.file, *after);
   }
   std::vector<View> views = Look();

@@ -59,7 +59,7 @@ constexpr size_t kClasses = 4;
 constexpr size_t kSegments = 3;
 std::optional<size_t> ClassOf(const Name& name) {
   if (name == HardStateCopyName(0) || name == HardStateCopyName(1) ||
-      name == IdentityFile::kName || name == IdentityFile::kCopyName) {
+      IdentityFile::IsName(name)) {
     return 0;
   }
   if (ParseCheckpointName(CheckpointKind::kBase, name).has_value()) return 1;

@@ -88,13 +88,7 @@ TEST_F(DiskScenario, ScheduleSpoilsDisks) {
        [](const SimulationResult& r) { return r.disks.sync_errors; }},
   };
   for (const ScheduledFault& kind : kinds) {
-    SimulationOptions options;
-    options.nodes = 5;
-    options.clients = 2;
-    options.trims = true;
-    options.rates = FaultRates{};
-    options.rates->crash_ppm = 10'000;
-    const SimulationResult result = RunWith(options, kind);
+    const SimulationResult result = RunWith(CrashesAndTrims(), kind);
     // What can't be read is read again, or around.
     if (kind.rate != &FaultRates::read_error_ppm) {
       EXPECT_GT(result.faults.started_again, 0u);

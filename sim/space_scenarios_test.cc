@@ -6,6 +6,7 @@
 
 #include "absl/status/status.h"
 #include "absl/strings/match.h"
+#include "absl/strings/string_view.h"
 #include "gtest/gtest.h"
 #include "sim/testing/scenario.h"
 
@@ -40,6 +41,14 @@ class SpaceScenario : public Scenario {
     ASSERT_TRUE(sim_->RunFor(length));
     EXPECT_EQ(sim_->history().acknowledged(), before);
   }
+  void ExpectRefusal(SimServer* leader, absl::string_view why) {
+    std::optional<AppendOutcome> outcome;
+    Append(leader, SessionId(0), Sequence(0), &outcome);
+    ASSERT_TRUE(sim_->RunUntil([&] { return outcome.has_value(); }, 5s));
+    EXPECT_EQ(outcome->kind, AppendOutcome::Kind::kOverloaded);
+    EXPECT_EQ(outcome->reason, AppendOutcome::Reason::kNoSpace);
+    EXPECT_TRUE(absl::StrContains(outcome->message, why)) << outcome->message;
+  }
   void ExpectNobodyStopped() {
     for (MachineId m = 1; m <= sim_->server_count(); ++m) {
       EXPECT_TRUE(sim_->server(m)->failure().ok())
@@ -56,12 +65,7 @@ TEST_F(SpaceScenario, AFullLeaderRefusesRecordsUntilThereIsRoom) {
     const Term term = leader->node().core()->term();
     ExpectNoProgress(10s);
     EXPECT_GT(Stat("log_no_space"), 0u);
-    std::optional<AppendOutcome> outcome;
-    Append(leader, SessionId(0), Sequence(0), &outcome);
-    ASSERT_TRUE(sim_->RunUntil([&] { return outcome.has_value(); }, 5s));
-    EXPECT_EQ(outcome->kind, AppendOutcome::Kind::kOverloaded);
-    EXPECT_EQ(outcome->reason, AppendOutcome::Reason::kNoSpace);
-    EXPECT_TRUE(absl::StrContains(outcome->message, "disk is full"));
+    ExpectRefusal(leader, "disk is full");
     // It leads, and answers all else.
     EXPECT_EQ(sim_->Leader(), leader);
     EXPECT_EQ(leader->node().core()->term(), term);
@@ -168,11 +172,7 @@ TEST_F(SpaceScenario, FullFollowersMakeTheLeaderRefuse) {
     EXPECT_FALSE(IsShort(leader));
     ExpectNoProgress(5s);
     EXPECT_EQ(sim_->Leader(), leader);
-    std::optional<AppendOutcome> outcome;
-    Append(leader, SessionId(0), Sequence(0), &outcome);
-    ASSERT_TRUE(sim_->RunUntil([&] { return outcome.has_value(); }, 5s));
-    EXPECT_EQ(outcome->reason, AppendOutcome::Reason::kNoSpace);
-    EXPECT_TRUE(absl::StrContains(outcome->message, "too many servers"));
+    ExpectRefusal(leader, "too many servers");
     for (MachineId m = 1; m <= 3; ++m) sim_->server(m)->EmptyDisk();
     ASSERT_TRUE(Progress(20));
     ExpectNobodyStopped();
@@ -214,15 +214,10 @@ TEST_F(SpaceScenario, ALogAsLongAsItMayBecomeIsTrimmed) {
 
 // As often as the cluster bears it; nobody stops for it.
 TEST_F(SpaceScenario, ScheduleFillsDisks) {
-  SimulationOptions options;
-  options.nodes = 5;
-  options.clients = 2;
-  options.trims = true;
-  options.rates = FaultRates{};
-  options.rates->crash_ppm = 10'000;
-  const SimulationResult result = RunWith(
-      options, {&FaultRates::full_disk_ppm, 60'000,
-                [](const SimulationResult& r) { return r.disks.found_full; }});
+  const SimulationResult result =
+      RunWith(CrashesAndTrims(),
+              {&FaultRates::full_disk_ppm, 60'000,
+               [](const SimulationResult& r) { return r.disks.found_full; }});
   EXPECT_EQ(result.faults.started_again, 0u);
   EXPECT_GT(result.acknowledged, 1000u);
   EXPECT_GT(result.stats.at("disk_shortage"), 10u);

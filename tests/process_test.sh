@@ -11,9 +11,6 @@ bootstrap=1=$(address 1),2=$(address 2),3=$(address 3)
 # shellcheck disable=SC2086
 start() { start_node "$1" ${2-"--bootstrap=$bootstrap"}; }
 
-# All that was ever appended, in order.
-: > "$work/all"
-
 # Appends n more lines and expects all of them acknowledged.
 batch=0
 append_lines() {
@@ -36,22 +33,6 @@ expect_offsets() {
     fail "expected the offsets $before to $((before + lines - 1)), found" \
       "$(wc -l < "$2") of them: $(head -n 1 "$2") to $(tail -n 1 "$2")"
   cat "$1" >> "$work/all"
-}
-
-has_all() {
-  timeout -k 5 60 "$holdfast" read --servers="$(address "$1")" "${client[@]}" \
-    --local --from=0 --timeout=10s > "$work/read$1" 2> "$work/read$1.log" &&
-    [ "$(wc -l < "$work/read$1")" -ge "$(wc -l < "$work/all")" ]
-}
-
-# Every server has every line, and nothing else.
-expect_logs_equal() {
-  local id
-  for id in 1 2 3; do
-    await "$(wc -l < "$work/all") lines at server $id" has_all $id
-    cmp "$work/all" "$work/read$id" > "$work/cmp" 2>&1 ||
-      fail "expected all of the log at server $id, found: $(cat "$work/cmp")"
-  done
 }
 
 # The three processes of before run still, and serve.

@@ -198,3 +198,24 @@ stop_hard() {
   wait "${pid[$1]}" 2>/dev/null
   unset "pid[$1]"
 }
+
+# --- What the log must hold ---
+
+# All that was ever appended, a line each, in order.
+: > "$work/all"
+
+has_all() {
+  timeout -k 5 60 "$holdfast" read --servers="$(address "$1")" "${client[@]}" \
+    --local --from=0 --timeout=10s > "$work/read$1" 2> "$work/read$1.log" &&
+    [ "$(wc -l < "$work/read$1")" -ge "$(wc -l < "$work/all")" ]
+}
+
+# Each of the servers 1 to 3 has every line, and nothing else.
+expect_logs_equal() {
+  local id
+  for id in 1 2 3; do
+    await "$(wc -l < "$work/all") lines at server $id" has_all $id
+    cmp "$work/all" "$work/read$id" > "$work/cmp" 2>&1 ||
+      fail "expected all of the log at server $id, found: $(cat "$work/cmp")"
+  done
+}

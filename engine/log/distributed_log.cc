@@ -14,10 +14,6 @@ namespace {
 // commit what is queued on a slow disk.
 constexpr Duration kRetryAfter = 20ms;
 
-// ... and one without room for more records: until then it may have looked for
-// some.
-constexpr Duration kRetryAfterNoSpace = 250ms;
-
 }  // namespace
 
 class DistributedLog::TailOp : public PendingOp {

@@ -11,6 +11,10 @@
 
 namespace holdfast {
 
+// How long a leader without room for more records asks a client to wait: until
+// then it may have looked for some.
+inline constexpr Duration kRetryAfterNoSpace = 250ms;
+
 // What became of an append. Exactly one of:
 //   kCommitted   its records are in the log for ever, from `offset` on
 //   kRejected    it is not in the log and never will be through this call

@@ -56,6 +56,9 @@ class IdentityFile {
  public:
   static constexpr char kName[] = "identity";
   static constexpr char kCopyName[] = "identity.copy";
+  static bool IsName(absl::string_view name) {
+    return name == kName || name == kCopyName;
+  }
 
   explicit IdentityFile(Disk* disk);
 

@@ -311,7 +311,7 @@ void Node::OnMessage(ServerId from, const MessageView& message) {
     return LogLine(
         absl::StrCat("event=misaddressed_message peer=", from.value()));
   }
-  if (!HasRoomFor(received->entries, received->must_take)) {
+  if (!TakesIn(received->entries, received->must_take)) {
     // As if it had been lost. Heartbeats keep this server in the cluster. Only
     // what the cluster can't do without is worth the rest of the room.
     ++records_refused_;
@@ -323,7 +323,7 @@ void Node::OnMessage(ServerId from, const MessageView& message) {
   Step(Receive{std::move(received->message)}, std::move(received->entries));
 }
 
-bool Node::HasRoomFor(const std::vector<Entry>& entries, bool must_take) {
+bool Node::TakesIn(const std::vector<Entry>& entries, bool must_take) {
   if (!space_.is_short()) return true;
   // What is no record may be what brings more room.
   bool records = false;
@@ -360,13 +360,15 @@ bool Node::HasRoomForRecords() const {
   if (short_peers_.empty()) return true;
   // One that isn't there makes no room for what others have none for.
   const Instant heard = env_.loop->Now() - options_.raft.election_timeout_max;
-  std::set<ServerId> with_room;
-  for (const Progress& peer : core_->progress()) {
+  const auto has_room = [this, heard](const Progress& peer) {
     const bool there = peer.id() == options_.id || peer.last_heard >= heard;
-    if (there && !short_peers_.contains(peer.id())) with_room.insert(peer.id());
-  }
-  return QuorumValue(*configuration(), [&with_room](ServerId voter) {
-           return with_room.contains(voter) ? uint64_t{1} : uint64_t{0};
+    return there && !short_peers_.contains(peer.id());
+  };
+  return QuorumValue(*configuration(), [&](ServerId voter) -> uint64_t {
+           for (const Progress& peer : core_->progress()) {
+             if (peer.id() == voter) return has_room(peer) ? 1 : 0;
+           }
+           return 0;
          }) > 0;
 }
 

@@ -72,9 +72,9 @@ struct NodeOptions {
   // begins so long after the one before at the earliest.
   uint64_t scrub_bytes_per_second = 4 << 20;
   Duration scrub_interval = 1h;
-  // Of the disk, kept for what must go on when it is full (DiskSpace): more
-  // than what a leader may have taken by then (LogOptions::pending_bytes_max),
-  // and than a segment, to repair one. 0: nothing.
+  // Of the disk, kept for what must go on when it is full (DiskSpace): twice
+  // what a leader may have taken by then (LogOptions::pending_bytes_max), and
+  // more than a segment, to repair one. 0: nothing.
   uint64_t reserve_bytes = 128 << 20;
   RaftOptions raft;  // what concerns this server is filled in
   WalOptions wal;
@@ -334,9 +334,9 @@ class Node : private Membership::Host {
               const Buffers& payload);
   void SendAppend(const Message& message);
   void OnReadIndexQuestion(const ReadIndexQuestion& question);
-  // Whether there is room for them; if they must be taken, what is kept for
-  // other things counts, but for a rest.
-  bool HasRoomFor(const std::vector<Entry>& entries, bool must_take);
+  // Whether there is room for them; if they must be taken, that is also what is
+  // kept for other things, but for a rest, and is noted as used.
+  bool TakesIn(const std::vector<Entry>& entries, bool must_take);
   void NoteShortage(ServerId peer, bool short_of_space);
   void OnChunk(const CheckpointChunk& chunk, absl::string_view bytes);
   // That it is the one that was announced, and this server can go on behind it.

@@ -17,7 +17,6 @@ namespace {
 constexpr int kServerIdsMax = 1024;
 // A change of members that can't go on now won't within the next round trips.
 constexpr uint32_t kAdminRetryAfterMs = 100;
-constexpr uint32_t kNoSpaceRetryAfterMs = 250;
 
 ClientRole RoleOf(const PeerIdentity& peer) {
   switch (peer.kind) {
@@ -160,7 +159,8 @@ void ClientSession::OnRegister(const MessageView& message) {
       if (absl::IsResourceExhausted(session.status())) {
         answer.set_code(wire::CODE_OVERLOADED);
         answer.set_reason(wire::REJECT_REASON_NO_SPACE);
-        answer.set_retry_after_ms(kNoSpaceRetryAfterMs);
+        answer.set_retry_after_ms(
+            static_cast<uint32_t>(ToMillis(kRetryAfterNoSpace)));
       }
       answer.set_text(Text(session.status()));
       FillLeader(answer.mutable_leader());

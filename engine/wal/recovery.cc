@@ -141,9 +141,7 @@ void WalRecovery::OnScanned(size_t i, const PatchedBytes& file) {
   const Buffer& bytes = file.bytes;
   const SegmentScan scan = ScanSegment(bytes.view(), *c.header);
   if (absl::Status s = NoteMarked(&c, scan, file); !s.ok()) return Finish(s);
-  // Else it goes, with all before it.
-  const bool stays = !c.newest || !Covered(std::max(scan.seen, base_.index));
-  if (c.guessed && stays) return MendGuessed(i, bytes);
+  if (c.guessed && !IsAllCovered(c, scan)) return MendGuessed(i, bytes);
   if (mend_ && !Joins(c) && GuessBefore(i)) return;
   if (mend_) {
     std::optional<SegmentEnd> end = Damaged(i, scan, bytes.view());
@@ -218,7 +216,7 @@ absl::Status WalRecovery::TakeSegment(const Candidate& c,
   const LogPoint& previous = c.header->previous;
   if (c.newest && previous == base_) empty_id_ = c.id;  // if nothing follows
   // Damaged or not, nothing in it or before it matters.
-  if (c.newest && Covered(std::max(previous.index, scan.seen))) {
+  if (IsAllCovered(c, scan)) {
     return absl::OkStatus();
   }
   if (absl::Status joined = Join(c); !joined.ok()) return joined;

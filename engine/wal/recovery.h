@@ -1,6 +1,7 @@
 #ifndef HOLDFAST_ENGINE_WAL_RECOVERY_H_
 #define HOLDFAST_ENGINE_WAL_RECOVERY_H_
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -128,6 +129,10 @@ class WalRecovery {
   // Whether the checkpoint stands for the entry.
   bool Covered(Index index) const {
     return base_.index > Index(0) && index <= base_.index;
+  }
+  // Whether it stands for all of the newest segment, and so of those before it.
+  bool IsAllCovered(const Candidate& c, const SegmentScan& scan) const {
+    return c.newest && Covered(std::max(c.header->previous.index, scan.seen));
   }
   // Whether the resume point stands for it.
   bool Known(Index index) const { return index <= resume_.point.index; }

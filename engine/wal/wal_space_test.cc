@@ -13,16 +13,9 @@ namespace {
 
 constexpr Term kTerm(1);
 
-void OpenNew(WalRun* run) {
-  ASSERT_TRUE(run->Open().ok());
-  run->SetHardState({kTerm, ServerId(1)});
-  run->RunUntilIdle();
-  ASSERT_TRUE(run->all_persisted());
-}
-
 TEST(WalSpaceTest, WithoutAnybodyToTellAFullDiskIsAnError) {
   WalRun run;
-  OpenNew(&run);
+  run.OpenNew(kTerm);
   run.Append(kTerm, {100});
   run.RunUntilIdle();
   run.disk().set_full(true);
@@ -47,7 +40,7 @@ TEST(WalSpaceTest, AFullDiskIsWaitedOut) {
   std::vector<bool> told;
   run.SetNoSpace([&told](bool needed) { told.push_back(needed); });
   run.disk().set_full(true);
-  OpenNew(&run);
+  run.OpenNew(kTerm);
   EXPECT_EQ(told, std::vector<bool>({false}));
   EXPECT_TRUE(run.wal().short_of_space());
   EXPECT_EQ(run.wal().room(), 0u);

@@ -14,14 +14,6 @@ namespace {
 
 constexpr Term kTerm(1);
 
-// With the hard state that an entry of kTerm needs.
-void OpenNew(WalRun* run) {
-  ASSERT_TRUE(run->Open().ok());
-  run->SetHardState({kTerm, ServerId(1)});
-  run->RunUntilIdle();
-  ASSERT_TRUE(run->all_persisted());
-}
-
 bool Nothing(size_t, size_t) { return false; }
 
 TEST(WalTest, NewDirectoryIsEmpty) {
@@ -36,7 +28,7 @@ TEST(WalTest, NewDirectoryIsEmpty) {
 
 TEST(WalTest, KeepsEntriesAndHardState) {
   WalRun run;
-  OpenNew(&run);
+  run.OpenNew(kTerm);
   run.Append(kTerm, {0, 100, 5000});
   run.SetHardStateAndAppend({Term(3), ServerId(2)}, {0});
   run.RunUntilIdle();
@@ -50,7 +42,7 @@ TEST(WalTest, KeepsEntriesAndHardState) {
 
 TEST(WalTest, ReportsNothingInsideWriteAndNothingBeforeItsSync) {
   WalRun run;
-  OpenNew(&run);
+  run.OpenNew(kTerm);
   uint64_t before = run.persisted();
   run.Append(kTerm, {10});
   EXPECT_EQ(run.persisted(), before);
@@ -62,7 +54,7 @@ TEST(WalTest, ReportsNothingInsideWriteAndNothingBeforeItsSync) {
 
 TEST(WalTest, WhatQueuesUpGoesOutTogether) {
   WalRun run;
-  OpenNew(&run);
+  run.OpenNew(kTerm);
   uint64_t groups = run.wal().stats().groups;
   for (int i = 0; i < 20; ++i) run.Append(kTerm, {10});
   run.RunUntilIdle();
@@ -72,7 +64,7 @@ TEST(WalTest, WhatQueuesUpGoesOutTogether) {
 
 TEST(WalTest, GroupsAreBounded) {
   WalRun run;
-  OpenNew(&run);
+  run.OpenNew(kTerm);
   for (int i = 0; i < 9; ++i) run.Append(kTerm, {3000});
   run.RunUntilIdle();
   EXPECT_TRUE(run.all_persisted());
@@ -81,7 +73,7 @@ TEST(WalTest, GroupsAreBounded) {
 
 TEST(WalTest, RollsSegments) {
   WalRun run;
-  OpenNew(&run);
+  run.OpenNew(kTerm);
   for (int i = 0; i < 60; ++i) run.Append(kTerm, {size_t(i) * 50});
   run.RunUntilIdle();
   EXPECT_TRUE(run.all_persisted());
@@ -93,7 +85,7 @@ TEST(WalTest, RollsSegments) {
 
 TEST(WalTest, OversizeEntryGetsItsOwnSegment) {
   WalRun run;
-  OpenNew(&run);
+  run.OpenNew(kTerm);
   run.Append(kTerm, {100});
   run.Append(kTerm, {100000});
   run.Append(kTerm, {100, 12000, 12160, 12161});
@@ -113,7 +105,7 @@ TEST(WalTest, OversizeEntryGetsItsOwnSegment) {
 TEST(WalTest, CutsASuffix) {
   for (uint64_t keep : {0u, 1u, 10u, 19u}) {
     WalRun run;
-    OpenNew(&run);
+    run.OpenNew(kTerm);
     run.Append(kTerm, std::vector<size_t>(20, 1500));
     run.RunUntilIdle();
     run.SetHardState({Term(2), ServerId()});
@@ -136,7 +128,7 @@ TEST(WalTest, CutsASuffix) {
 
 TEST(WalTest, CutsInOneQueue) {
   WalRun run;
-  OpenNew(&run);
+  run.OpenNew(kTerm);
   run.Append(kTerm, {10, 20, 30, 40});
   run.SetHardState({Term(2), ServerId()});
   run.CutAndAppend(Index(2), Term(2), {50, 60});
@@ -152,7 +144,7 @@ TEST(WalTest, CutsInOneQueue) {
 
 TEST(WalTest, ReadsFromAnywhere) {
   WalRun run;
-  OpenNew(&run);
+  run.OpenNew(kTerm);
   for (int i = 0; i < 80; ++i) run.Append(kTerm, {size_t(i % 7) * 400});
   run.RunUntilIdle();
   for (int life = 0; life < 2; ++life) {
@@ -181,7 +173,7 @@ TEST(WalTest, ReadsFromAnywhere) {
 
 TEST(WalTest, ReadSeesNothingThatIsNotDurable) {
   WalRun run;
-  OpenNew(&run);
+  run.OpenNew(kTerm);
   run.Append(kTerm, {100});
   run.RunUntilIdle();
   run.Append(kTerm, {100});  // its write is under way
@@ -199,7 +191,7 @@ TEST(WalTest, ReadSeesNothingThatIsNotDurable) {
 
 TEST(WalTest, ReadAcrossACutIsAborted) {
   WalRun run;
-  OpenNew(&run);
+  run.OpenNew(kTerm);
   run.Append(kTerm, {100, 100, 100});
   run.RunUntilIdle();
   absl::Status status;
@@ -218,7 +210,7 @@ TEST(WalTest, ReadAcrossACutIsAborted) {
 
 TEST(WalTest, WhatIsToBeCutIsntReadAnyMore) {
   WalRun run;
-  OpenNew(&run);
+  run.OpenNew(kTerm);
   run.Append(kTerm, {100, 100, 100});
   run.RunUntilIdle();
   // The cut waits for the hard state.
@@ -240,7 +232,7 @@ TEST(WalTest, WhatIsToBeCutIsntReadAnyMore) {
 
 TEST(WalTest, ReadOfATruncatedFileFails) {
   WalRun run;
-  OpenNew(&run);
+  run.OpenNew(kTerm);
   run.Append(kTerm, {3000, 3000});
   run.RunUntilIdle();
   std::string name = SegmentName(1);
@@ -258,7 +250,7 @@ TEST(WalTest, ReadOfATruncatedFileFails) {
 
 TEST(WalTest, FindsOffsets) {
   WalRun run;
-  OpenNew(&run);
+  run.OpenNew(kTerm);
   for (int i = 0; i < 200; ++i) run.Append(kTerm, {size_t(i % 3) * 700});
   run.RunUntilIdle();
   uint64_t records = run.last().next_offset.value();
@@ -272,7 +264,7 @@ TEST(WalTest, FindsOffsets) {
 
 TEST(WalTest, MarksARestingTail) {
   WalRun run;
-  OpenNew(&run);
+  run.OpenNew(kTerm);
   run.Append(kTerm, {100, 100});
   run.RunUntilIdle();
   EXPECT_EQ(run.wal().stats().marks, 1u);
@@ -287,7 +279,7 @@ TEST(WalTest, MarksARestingTail) {
 
 TEST(WalTest, MarkSurvivesARestart) {
   WalRun run;
-  OpenNew(&run);
+  run.OpenNew(kTerm);
   run.Append(kTerm, {100, 100});
   run.RunUntilIdle();
   ASSERT_TRUE(run.Reopen().ok());
@@ -303,7 +295,7 @@ TEST(WalTest, MarkSurvivesARestart) {
 
 TEST(WalTest, RewrittenTailIsMarked) {
   WalRun run;
-  OpenNew(&run);
+  run.OpenNew(kTerm);
   run.Append(kTerm, {100, 100});
   while (!run.all_persisted()) run.RunTasks(1);  // and no mark
   WalRun second(run, Nothing);
@@ -317,7 +309,7 @@ TEST(WalTest, RewrittenTailIsMarked) {
 
 TEST(WalTest, CommitHintComesBackFromMarks) {
   WalRun run;
-  OpenNew(&run);
+  run.OpenNew(kTerm);
   run.Append(kTerm, {100, 100});
   while (!run.all_persisted()) run.RunTasks(1);
   // Says that all so far is committed, before the mark is written.
@@ -330,7 +322,7 @@ TEST(WalTest, CommitHintComesBackFromMarks) {
 
 TEST(WalTest, WriteErrorIsFinal) {
   WalRun run;
-  OpenNew(&run);
+  run.OpenNew(kTerm);
   run.Append(kTerm, {100});
   run.RunUntilIdle();
   uint64_t persisted = run.persisted();
@@ -348,7 +340,7 @@ TEST(WalTest, WriteErrorIsFinal) {
 // After a failed sync the pages may be clean, readable, and not on the disk.
 TEST(WalTest, TrustsNothingAfterAFailedSync) {
   WalRun run;
-  OpenNew(&run);
+  run.OpenNew(kTerm);
   run.Append(kTerm, {100});
   run.RunUntilIdle();
   run.disk().FailAt(run.disk().completions() + 2);
@@ -371,7 +363,7 @@ TEST(WalTest, TrustsNothingAfterAFailedSync) {
 TEST(WalTest, DestructionDropsEverything) {
   for (size_t tasks = 0; tasks < 40; ++tasks) {
     auto run = std::make_unique<WalRun>();
-    OpenNew(run.get());
+    run->OpenNew(kTerm);
     for (int i = 0; i < 10; ++i) run->Append(kTerm, {3000});
     for (int i = 0; i < 3; ++i) {
       run->wal().Read(Index(1), 1000,
@@ -395,7 +387,7 @@ size_t SegmentFiles(WalRun* run) {
 }
 
 void OpenLong(WalRun* run) {
-  OpenNew(run);
+  run->OpenNew(kTerm);
   for (int i = 0; i < 30; ++i) run->Append(kTerm, {size_t(i % 4) * 1000});
   run->RunUntilIdle();
   ASSERT_TRUE(run->all_persisted());
@@ -531,7 +523,7 @@ TEST(WalTest, ALogThatBeginsTooLateIsRefused) {
 
 TEST(WalTest, ACheckpointNeedsItsHardState) {
   WalRun run;
-  OpenNew(&run);
+  run.OpenNew(kTerm);
   LogPoint base{.index = Index(5), .term = Term(2), .chain = 1};
   WalRun after(run, Everything);
   after.SetCheckpoint(base);  // of a term that was never promised
@@ -595,7 +587,7 @@ TEST(WalTest, ResetsAndCutsInOneQueue) {
 
 TEST(WalTest, ResetOfANewLogAndBeforeItsFirstEntry) {
   WalRun run;
-  OpenNew(&run);
+  run.OpenNew(kTerm);
   LogPoint base{.index = Index(5), .term = kTerm, .chain = 1};
   run.ResetTo(base);
   run.RunUntilIdle();

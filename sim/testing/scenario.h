@@ -86,6 +86,16 @@ class Scenario : public testing::Test {
     uint64_t ppm;
     std::function<uint64_t(const SimulationResult&)> count;
   };
+  // Of a cluster that is crashed now and then, and its log trimmed.
+  static SimulationOptions CrashesAndTrims() {
+    SimulationOptions options;
+    options.nodes = 5;
+    options.clients = 2;
+    options.trims = true;
+    options.rates = FaultRates{};
+    options.rates->crash_ppm = 10'000;
+    return options;
+  }
   // A whole run with it, which has to end well and to have had it often;
   // `options` have rates.
   static SimulationResult RunWith(SimulationOptions options,

@@ -73,7 +73,7 @@ class Inspector {
     std::ifstream in(absl::StrCat(directory_, "/", name), std::ios::binary);
     const std::string bytes{std::istreambuf_iterator<char>(in),
                             std::istreambuf_iterator<char>()};
-    if (name == IdentityFile::kName || name == IdentityFile::kCopyName) {
+    if (IdentityFile::IsName(name)) {
       InspectIdentity(name, bytes);
     } else if (name == "peers") {
       InspectPeers(name, bytes);

@@ -119,6 +119,13 @@ void WalRun::OpenFor(size_t tasks) {
   RunTasks(tasks);
 }
 
+void WalRun::OpenNew(Term term) {
+  CHECK(Open().ok());
+  SetHardState({term, ServerId(1)});
+  RunUntilIdle();
+  CHECK(all_persisted());
+}
+
 absl::Status WalRun::Open() {
   BeginOpen();
   loop_.RunUntilIdle();

@@ -72,6 +72,9 @@ class WalRun {
 
   // Makes a Wal and has it recover, until nothing is left to do.
   absl::Status Open();
+  // Of an empty disk, which must succeed; then makes the hard state durable
+  // that an entry of that term needs.
+  void OpenNew(Term term);
   // The same for so many tasks, after which nothing but a crash makes sense.
   void OpenFor(size_t tasks);
   // The process dies and another one starts; the power stays on.
