@@ -123,18 +123,69 @@ size_t MemoryDisk::unsynced_ops() const {
   return ops;
 }
 
-std::unique_ptr<MemoryDisk> MemoryDisk::AfterCrash(
-    Loop* loop, const Survives& survives) const {
-  std::map<uint64_t, std::shared_ptr<Inode>> files = Files();
-  // All unsynced operations in the order of the calls, to number them.
+std::map<uint64_t, size_t> MemoryDisk::Ordinals() const {
   std::map<uint64_t, size_t> ordinals;
   for (const NameOp& op : unsynced_names_) ordinals[op.number] = 0;
-  for (const auto& [id, file] : files) {
+  for (const auto& [id, file] : Files()) {
     for (const FileOp& op : file->unsynced) ordinals[op.number] = 0;
   }
   size_t next = 0;
   for (auto& [number, ordinal] : ordinals) ordinal = next++;
+  return ordinals;
+}
 
+std::vector<std::pair<uint64_t, uint64_t>> MemoryDisk::Sectors(
+    const FileOp& op) {
+  std::vector<std::pair<uint64_t, uint64_t>> sectors;
+  for (uint64_t from = op.at, end = op.at + op.bytes.size(); from < end;) {
+    uint64_t to = std::min(end, (from / kSectorBytes + 1) * kSectorBytes);
+    sectors.emplace_back(from, to);
+    from = to;
+  }
+  return sectors;
+}
+
+bool MemoryDisk::IsSame(const Inode& file, uint64_t from, uint64_t to) {
+  if (to > file.durable.size()) return false;
+  for (const FileOp& op : file.unsynced) {
+    if (op.truncate) {
+      if (op.at < to) return false;
+      continue;
+    }
+    const uint64_t begin = std::max(from, op.at);
+    const uint64_t end = std::min<uint64_t>(to, op.at + op.bytes.size());
+    if (begin < end && file.durable.compare(begin, end - begin, op.bytes,
+                                            begin - op.at, end - begin) != 0) {
+      return false;
+    }
+  }
+  return true;
+}
+
+std::vector<MemoryDisk::Part> MemoryDisk::UnsyncedParts() const {
+  const std::map<uint64_t, size_t> ordinals = Ordinals();
+  std::vector<Part> parts;
+  for (const NameOp& op : unsynced_names_) {
+    parts.push_back({.op = ordinals.at(op.number)});
+  }
+  for (const auto& [id, file] : Files()) {
+    for (const FileOp& op : file->unsynced) {
+      const size_t ordinal = ordinals.at(op.number);
+      if (op.truncate) parts.push_back({.op = ordinal});
+      size_t sector = 0;
+      for (const auto& [from, to] : Sectors(op)) {
+        if (!IsSame(*file, from, to)) parts.push_back({ordinal, sector});
+        ++sector;
+      }
+    }
+  }
+  return parts;
+}
+
+std::unique_ptr<MemoryDisk> MemoryDisk::AfterCrash(
+    Loop* loop, const Survives& survives) const {
+  std::map<uint64_t, std::shared_ptr<Inode>> files = Files();
+  const std::map<uint64_t, size_t> ordinals = Ordinals();
   auto disk = std::make_unique<MemoryDisk>(loop);
   for (auto& [id, file] : files) {
     std::shared_ptr<Inode> old = std::move(file);
@@ -147,15 +198,12 @@ std::unique_ptr<MemoryDisk> MemoryDisk::AfterCrash(
         continue;
       }
       size_t sector = 0;
-      for (uint64_t from = op.at, end = op.at + op.bytes.size(); from < end;) {
-        uint64_t to = std::min(end, (from / kSectorBytes + 1) * kSectorBytes);
-        if (survives(ordinal, sector++)) {
-          FileOp part;
-          part.at = from;
-          part.bytes = op.bytes.substr(from - op.at, to - from);
-          Apply(part, &file->durable);
-        }
-        from = to;
+      for (const auto& [from, to] : Sectors(op)) {
+        if (!survives(ordinal, sector++)) continue;
+        FileOp part;
+        part.at = from;
+        part.bytes = op.bytes.substr(from - op.at, to - from);
+        Apply(part, &file->durable);
       }
     }
     file->current = file->durable;

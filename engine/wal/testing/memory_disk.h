@@ -7,6 +7,7 @@
 #include <map>
 #include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "engine/base/inline_function.h"
@@ -35,6 +36,13 @@ class MemoryDisk : public Disk {
 
   // Counted over the whole disk, in the order of the calls.
   size_t unsynced_ops() const;
+  // What Survives is asked for and may make a difference: a sector that holds
+  // the same bytes durably, and that nothing else changes, doesn't.
+  struct Part {
+    size_t op = 0;
+    size_t sector = 0;
+  };
+  std::vector<Part> UnsyncedParts() const;
   // What the disk holds after a power failure at this moment.
   std::unique_ptr<MemoryDisk> AfterCrash(Loop* loop,
                                          const Survives& survives) const;
@@ -113,6 +121,12 @@ class MemoryDisk : public Disk {
   std::shared_ptr<Inode> NewFile();
   // By id: all that have a name now or may have one after a crash.
   std::map<uint64_t, std::shared_ptr<Inode>> Files() const;
+  // By number, of all unsynced operations in the order of the calls.
+  std::map<uint64_t, size_t> Ordinals() const;
+  // The sectors of a write: from where to where in the file.
+  static std::vector<std::pair<uint64_t, uint64_t>> Sectors(const FileOp& op);
+  // Whether all that is unsynced there is as it is durably.
+  static bool IsSame(const Inode& file, uint64_t from, uint64_t to);
   void ChangeNames(NameOp op);
   // Runs `run(failed)` as the next completion, unless `alive` is gone.
   void Complete(std::weak_ptr<void> alive, InlineFunction<void(bool)> run);
