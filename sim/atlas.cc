@@ -113,7 +113,10 @@ bool Stands(const std::vector<Member>& members, const Member& wanted) {
 
 bool Atlas::MayDamage(SimServer* server, const Damage& damage) const {
   const DiskImage& disk = *server->disk();
-  if (server->put_back() ||
+  // Whoever helps might help with what was forged.
+  const bool anybody_forged =
+      absl::c_any_of(servers_, [](const SimServer* s) { return s->forged(); });
+  if (server->put_back() || anybody_forged ||
       !disk.AtRest(damage.file, damage.from, damage.end())) {
     return false;
   }

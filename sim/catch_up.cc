@@ -91,6 +91,8 @@ CatchUp::Laggard CatchUp::Note(TrueTime now, const SimServer& leader,
 
 void CatchUp::LookAt(TrueTime now, const SimServer& leader,
                      const Member& member, const SimServer& server) {
+  // It has nothing of the kind in mind.
+  if (server.forged()) return;
   const std::pair who(member.id, member.incarnation);
   auto it = laggards_.find(who);
   if (it == laggards_.end()) {

@@ -37,6 +37,16 @@ class DecayScenario : public DamageScenario {
     ASSERT_TRUE(Progress(10)) << sim_->verdict().what();
     ExpectGoodEnd();
   }
+  // One whose checkpoint another server has, or a later one. Its name.
+  std::string ChooseByCheckpoint() {
+    const auto newest = [](SimServer* s) {
+      return Checkpoints(s, CheckpointKind::kBase).back();
+    };
+    for (MachineId m = 1; m <= 3; ++m) {
+      if (newest(sim_->server(m)) < newest(victim_)) victim_ = sim_->server(m);
+    }
+    return newest(victim_);
+  }
   uint64_t Mended() {
     return Stat("wal_segment_mended") + Stat("repair_by_checkpoint");
   }
@@ -228,15 +238,8 @@ TEST_F(DecayScenario, ADamagedCheckpoint) {
   ASSERT_TRUE(TrimMostEverywhere());
   ASSERT_TRUE(Fill());
   ASSERT_TRUE(TrimMostEverywhere());
-  // One whose checkpoint another server has, or a later one.
-  const auto newest = [](SimServer* s) {
-    return Checkpoints(s, CheckpointKind::kBase).back();
-  };
-  for (MachineId m = 1; m <= 3; ++m) {
-    if (newest(sim_->server(m)) < newest(victim_)) victim_ = sim_->server(m);
-  }
+  const std::string name = ChooseByCheckpoint();
   victim_->Crash(true);
-  const std::string name = newest(victim_);
   Spoil(victim_, Rot(victim_, name, 60));
   ExpectRepaired(name);
 }
@@ -307,6 +310,33 @@ TEST_F(DecayScenario, ScrubbingFindsWhatNobodyReads) {
     EXPECT_EQ(Mended(), mended + 1);
     EXPECT_EQ(Stat("wal_scrub_found_damage"), 1u);
     EXPECT_TRUE(sim_->atlas()->IsWhole(victim_));
+    ExpectGoodEnd();
+  }
+}
+
+// Nor does anybody read these before the next start.
+TEST_F(DecayScenario, ScrubbingFindsADamagedCheckpointAndIdentity) {
+  set_scrub(true);
+  for (uint64_t seed = 1; seed <= 4; ++seed) {
+    Begin(seed);
+    ASSERT_TRUE(TrimMostEverywhere());
+    const std::string checkpoint = ChooseByCheckpoint();
+    const Buffer before = Bytes(victim_, checkpoint);
+    const std::vector<Damage> kinds = {
+        Rot(victim_, checkpoint, before.size() - 1),
+        Zeroes(checkpoint, 0, before.size()), Truncate(checkpoint, 50),
+        Refused(checkpoint, 0, before.size())};
+    Spoil(victim_, kinds[seed - 1]);
+    const Buffer identity = Bytes(victim_, IdentityFile::kName);
+    Spoil(victim_, Rot(victim_, IdentityFile::kName, 30));
+    const auto mended = [&] {
+      // Not while it is being replaced.
+      return !Checkpoints(victim_, CheckpointKind::kBase).empty() &&
+             Bytes(victim_, checkpoint).view() == before.view() &&
+             Bytes(victim_, IdentityFile::kName).view() == identity.view();
+    };
+    ASSERT_TRUE(sim_->RunUntil(mended, 60s)) << seed;
+    EXPECT_EQ(Stat("checkpoint_mended"), 1u);
     ExpectGoodEnd();
   }
 }

@@ -90,6 +90,7 @@ FaultRates FaultRates::Swarm(Chance* chance, bool damage) {
     rates.misdirect_ppm = rate(40000);
     rates.truncate_ppm = rate(40000);
     rates.refuse_blocks_ppm = rate(40000);
+    rates.forge_ppm = rate(100000);
   }
   return rates;
 }
@@ -184,6 +185,9 @@ void FaultSchedule::OnWindow() {
       OldDisk(server);
     }
     DamageDisk(server);
+    if (Happens(faults::kForge, m, rates_.forge_ppm, &value)) {
+      ForgeDisk(server, value);
+    }
     if (Happens(faults::kIsolate, m, rates_.isolate_ppm, &value))
       Isolate(m, value);
   }
@@ -374,6 +378,15 @@ void FaultSchedule::OldDisk(SimServer* server) {
   // A change in which somebody leaves may need that server.
   if (operator_->AskedToLeaveWithin(8s)) return;
   old_copies_->Strike(server);
+}
+
+void FaultSchedule::ForgeDisk(SimServer* server, uint64_t value) {
+  if (operator_->AskedToLeaveWithin(8s) || !old_copies_->Forge(server)) return;
+  // If all start anew, none has a longer log than it has.
+  if (Which(value, 22, 2) == 0) return;
+  for (SimServer* other : servers_) {
+    if (other != server) Crash(other, Another(value, other->machine()), true);
+  }
 }
 
 void FaultSchedule::DamageDisk(SimServer* server) {

@@ -65,6 +65,7 @@ struct FaultRates {
   uint64_t misdirect_ppm = 0;
   uint64_t truncate_ppm = 0;
   uint64_t refuse_blocks_ppm = 0;
+  uint64_t forge_ppm = 0;  // a disk's last entry becomes another one
 
   // `damage`: with those of storage at rest.
   static FaultRates Swarm(Chance* chance, bool damage);
@@ -134,6 +135,7 @@ class FaultSchedule {
   void HangDisk(SimServer* server, uint64_t value);
   void FillDisk(SimServer* server, uint64_t value);
   void OldDisk(SimServer* server);
+  void ForgeDisk(SimServer* server, uint64_t value);
   void DamageDisk(SimServer* server);
   void CrashClient(SimClient* client, uint64_t value);
   void Isolate(MachineId machine, uint64_t value);

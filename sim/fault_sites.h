@@ -58,6 +58,8 @@ inline constexpr ChanceSite kZeroes("fault/zeroes");
 inline constexpr ChanceSite kMisdirect("fault/misdirect");
 inline constexpr ChanceSite kTruncate("fault/truncate");
 inline constexpr ChanceSite kRefuseBlocks("fault/refuse_blocks");
+// Its last entry becomes another one (sim/old_copies.h).
+inline constexpr ChanceSite kForge("fault/forge");
 
 // Of a disk's operation, or what it leaves of one when a process or the power
 // fails.
@@ -136,11 +138,12 @@ inline constexpr const ChanceSite* kAll[] = {
     &kMisdirect,
     &kTruncate,
     &kRefuseBlocks,
+    &kForge,
 };
 
 // Of storage at rest.
 inline constexpr const ChanceSite* kDamage[] = {
-    &kRot, &kZeroes, &kMisdirect, &kTruncate, &kRefuseBlocks,
+    &kRot, &kZeroes, &kMisdirect, &kTruncate, &kRefuseBlocks, &kForge,
 };
 
 constexpr bool IsDamage(absl::string_view name) {

@@ -5,6 +5,8 @@
 
 #include "absl/strings/str_cat.h"
 #include "engine/base/check.h"
+#include "engine/wal/checkpoint_file.h"
+#include "engine/wal/segment.h"
 
 namespace holdfast {
 namespace {
@@ -13,6 +15,73 @@ constexpr Duration kLetGoEvery = 4s;
 
 bool Formed(const SimServer& server) {
   return server.running() && server.node().formed();
+}
+
+// In a segment's bytes, the last entry, behind which there are at most marks,
+// becomes another one, written a moment later. Null: there is none, or another
+// one wouldn't fit.
+Buffer WithAnotherLastEntry(const Buffer& bytes, Index* index) {
+  const absl::StatusOr<SegmentHeader> header =
+      DecodeSegmentHeader(bytes.view().substr(0, kSegmentHeaderBytes));
+  if (!header.ok()) return Buffer();
+  const SegmentScan scan = ScanSegment(bytes.view(), *header);
+  std::vector<Entry> entries;
+  for (const FoundFrame& frame : scan.frames) {
+    if (frame.header.kind != FrameKind::kEntry) continue;
+    absl::StatusOr<Entry> entry =
+        DecodeEntry(bytes.SliceFrom(frame.position + kLogFrameHeaderBytes));
+    CHECK(entry.ok());
+    entries.push_back(*std::move(entry));
+  }
+  if (entries.empty()) return Buffer();
+  const Entry last = std::move(entries.back());
+  entries.pop_back();
+  const LogPoint before =
+      entries.empty() ? header->previous : PointAfter(entries.back().header);
+  entries.push_back(
+      SealEntry(before, last.header.term, last.header.kind, last.header.count,
+                last.header.log_time + Duration(1), last.payload));
+  *index = last.header.index;
+  FrameWriter writer(*header);
+  Buffers buffers = {EncodeSegmentHeader(*header)};
+  for (const Entry& entry : entries) {
+    writer.AppendEntry(entry, writer.position(), scan.commit, &buffers);
+  }
+  writer.AppendRestingMarks(writer.position(), scan.commit, &buffers);
+  if (writer.position() > bytes.size()) return Buffer();
+  Buffer forged = Buffer::Zeroes(bytes.size());
+  char* to = forged.data_mutable();
+  for (const Buffer& buffer : buffers) {
+    to = std::copy(buffer.view().begin(), buffer.view().end(), to);
+  }
+  return forged;
+}
+
+// Returns the entry's index; 0: that isn't possible. Nothing else on the disk
+// may know of the entry.
+Index ForgeLastEntry(DiskImage* disk) {
+  std::string newest;
+  Index known;
+  for (const auto& [name, file] : disk->names().durable()) {
+    if (ParseSegmentName(name).has_value() &&
+        file->durable().Read(0, sizeof(uint64_t)).view() !=
+            Buffer::Zeroes(sizeof(uint64_t)).view()) {
+      newest = std::max(newest, name);
+    }
+    for (CheckpointKind kind : {CheckpointKind::kBase, CheckpointKind::kResume,
+                                CheckpointKind::kWaypoint}) {
+      known =
+          std::max(known, ParseCheckpointName(kind, name).value_or(Index()));
+    }
+  }
+  if (newest.empty()) return Index();
+  const SparseBytes& all = disk->names().durable().at(newest)->durable();
+  Index index;
+  Buffer forged = WithAnotherLastEntry(all.Read(0, all.size()), &index);
+  // The first one is the cluster's name.
+  if (forged.empty() || index <= std::max(known, Index(1))) return Index();
+  disk->Spoil({.file = newest, .bytes = std::move(forged)});
+  return index;
 }
 
 }  // namespace
@@ -47,12 +116,38 @@ bool OldCopies::Strike(SimServer* server) {
                             " comes back as it was in its start ", copy.boot));
   server->Crash(true);
   wiped_(server);
-  server->PutBackDisk(std::move(copy.image));
+  server->PutBackDisk(std::move(copy.image), /*forged=*/false);
   copies_.erase(server->machine());
   ++put_back_;
   server->Start();
   LetGoLater(server);
   return true;
+}
+
+bool OldCopies::Forge(SimServer* server) {
+  if (!Formed(*server) || under_way() || !MayBeForged(server)) return false;
+  std::unique_ptr<DiskImage> image = server->disk()->CopyDurable();
+  const Index last = server->node().core()->durable();
+  const Index index = ForgeLastEntry(image.get());
+  if (index == Index() || index != last) return false;
+  forged_index_ = index;
+  world_->Note(absl::StrCat("on the disk of server ", server->machine(),
+                            ", entry ", index.value(), " becomes another one"));
+  server->Crash(true);
+  wiped_(server);
+  server->PutBackDisk(std::move(image), /*forged=*/true);
+  ++forged_;
+  server->Start();
+  LetGoLater(server);
+  return true;
+}
+
+bool OldCopies::MayBeForged(SimServer* victim) const {
+  const RaftCore& core = *victim->node().core();
+  // What it has promised is in the copy.
+  return core.hard_state_durable() && core.durable() == core.last_index() &&
+         atlas_->IsWhole(victim) &&
+         CanDoWithout(victim, [](const SimServer&) { return true; });
 }
 
 void OldCopies::Take(SimServer* server, Copy* copy) {
@@ -96,26 +191,34 @@ SimServer* OldCopies::Machine(ServerId id) const {
 bool OldCopies::MayBePutBack(SimServer* victim, const Copy& copy) const {
   const SimServer& server = *victim;
   SimServer* leader = leader_();
-  if (leader == nullptr || leader == &server) return false;
   // A copy of its present start isn't noticed.
-  if (server.boots() == copy.boot) return false;
-  const RaftCore& core = *server.node().core();
+  if (leader == nullptr || leader == &server || server.boots() == copy.boot) {
+    return false;
+  }
+  return !MayVoteAlone(server, copy, leader->node().core()->configuration()) &&
+         CanDoWithout(victim, [this, &server](const SimServer& other) {
+           return Remembers(other, server);
+         });
+}
+
+bool OldCopies::CanDoWithout(
+    SimServer* victim, absl::FunctionRef<bool(const SimServer&)> knows) const {
+  SimServer* leader = leader_();
+  if (leader == nullptr) return false;
+  const RaftCore& core = *victim->node().core();
   const Configuration& now = leader->node().core()->configuration();
-  // Nor is it, or another one, about to vote.
+  // Nobody is about to become a voter, or to be none any more.
   const bool quiet = !now.joint() && now.joining.empty() &&
                      now == core.configuration() &&
                      now == leader->node().core()->committed_configuration();
-  if (!quiet || now.Find(server.id()) == nullptr ||
-      MayVoteAlone(server, copy, now)) {
-    return false;
-  }
+  if (!quiet || now.Find(victim->id()) == nullptr) return false;
   size_t voters = 0;
   for (const Member& m : now.Everyone()) {
-    if (m.id == server.id()) continue;
+    if (m.id == victim->id()) continue;
     SimServer* const other = Machine(m.id);
     if (!Formed(*other) || other->put_back() ||
         other->node().identity().incarnation != m.incarnation ||
-        !HasAllOf(other, core) || !Remembers(*other, server)) {
+        !HasAllOf(other, core) || !knows(*other)) {
       return false;
     }
     voters += other->node().core()->is_voter() ? 1 : 0;
@@ -142,14 +245,20 @@ bool OldCopies::Remembers(const SimServer& other,
                                 .life = identity.lives.front()};
 }
 
-void OldCopies::Check(const SimServer& server) {
+void OldCopies::Check(SimServer* put_back) {
+  const SimServer& server = *put_back;
   if (!server.node().formed()) return;
   const ServerId leader = server.node().core()->leader();
   if (leader == ServerId()) return;
   if (leader == server.id()) {
     return verdict_->Violate(
-        absl::StrCat("server ", server.id().value(),
-                     " leads with an older copy of its disk"));
+        absl::StrCat("server ", server.id().value(), " leads with ",
+                     server.forged() ? "an entry that nobody else has"
+                                     : "an older copy of its disk"));
+  }
+  if (server.forged()) {
+    if (server.node().base().index >= forged_index_) put_back->Healed();
+    return;
   }
   const SimServer& other = *Machine(leader);
   if (!Formed(other) || !known_by_[server.machine()].contains(
@@ -172,6 +281,8 @@ void OldCopies::LetGo(SimServer* server) {
   LetGoLater(server);
   SimServer* leader = leader_();
   if (leader == nullptr || leader == server) return;
+  // It hasn't been told yet.
+  if (server->forged() && server->failure().ok()) return;
   leader->log().Leave({server->id()}, [this, server](absl::Status status) {
     if (!status.ok() && !absl::IsNotFound(status)) return;
     // Later: this is within the leader's own code.
@@ -183,7 +294,7 @@ void OldCopies::LetGo(SimServer* server) {
 void OldCopies::Replace(SimServer* server) {
   if (!server->put_back()) return;
   world_->Note(absl::StrCat("server ", server->machine(),
-                            ", which had an older copy, gets an empty disk"));
+                            ", whose disk was another one, gets an empty one"));
   ++replaced_;
   wiped_(server);
   server->BeginAnew();

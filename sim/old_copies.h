@@ -8,6 +8,7 @@
 #include <set>
 #include <vector>
 
+#include "absl/functional/function_ref.h"
 #include "absl/status/status.h"
 #include "engine/base/types.h"
 #include "sim/atlas.h"
@@ -34,6 +35,13 @@ namespace holdfast {
 // disk is replaced whenever it has left.
 //
 // Then somebody has the server leave, and gives it an empty disk.
+//
+// And disks whose last entry has become another one, of the same index and
+// term, without anybody's noticing it by checksums. Its server counts as lost
+// likewise, so it happens to one only without which the cluster has all that is
+// committed. It never leads; it stops when it is told that a quorum has another
+// log, and only then is it asked to leave; unless it is so far behind that it
+// gets a checkpoint that stands for the entry, and is as good as any other.
 class OldCopies {
  public:
   // `wiped`: a server's disk is about to be replaced.
@@ -44,13 +52,17 @@ class OldCopies {
   // Takes a copy of the server's disk, or puts back the one that was taken, if
   // it may be; returns whether it was put back.
   bool Strike(SimServer* server);
+  // Makes the last entry on the server's disk another one, if that may be;
+  // returns whether it was done. The server crashes and starts.
+  bool Forge(SimServer* server);
   // Servers with such a disk are to leave, and nobody else for now: the
   // cluster would lose one too many.
   bool under_way() const;
   // After each event of a server whose disk was put back.
-  void Check(const SimServer& server);
+  void Check(SimServer* server);
 
   uint64_t put_back() const { return put_back_; }
+  uint64_t forged() const { return forged_; }
   // Servers whose disk was put back, and replaced since.
   uint64_t replaced() const { return replaced_; }
 
@@ -67,6 +79,11 @@ class OldCopies {
                     const Configuration& now) const;
 
   bool MayBePutBack(SimServer* server, const Copy& copy) const;
+  bool MayBeForged(SimServer* server) const;
+  // All other members, which are a majority of the voters, have what it has,
+  // and `knows` holds of each of them.
+  bool CanDoWithout(SimServer* victim,
+                    absl::FunctionRef<bool(const SimServer&)> knows) const;
   bool HasAllOf(SimServer* other, const RaftCore& core) const;
   bool Remembers(const SimServer& other, const SimServer& server) const;
   SimServer* Machine(ServerId id) const;
@@ -83,7 +100,9 @@ class OldCopies {
   std::map<MachineId, Copy> copies_;
   // Of a server that was put back: the members that will know it for one.
   std::map<MachineId, std::set<Incarnation>> known_by_;
+  Index forged_index_;  // of the last one
   uint64_t put_back_ = 0;
+  uint64_t forged_ = 0;
   uint64_t replaced_ = 0;
 };
 

@@ -142,13 +142,14 @@ void SimServer::ReplaceDisk(std::unique_ptr<DiskImage> image) {
   durable_log_.Update(image_->names());
   lost_logs_.push_back(std::exchange(durable_log_, {}));
   image_ = std::move(image);
-  put_back_ = false;
+  put_back_ = forged_ = false;
 }
 
-void SimServer::PutBackDisk(std::unique_ptr<DiskImage> image) {
+void SimServer::PutBackDisk(std::unique_ptr<DiskImage> image, bool forged) {
   ReplaceDisk(std::move(image));
   MendDisk();
   put_back_ = true;
+  forged_ = forged;
 }
 
 bool SimServer::HadDurably(Index index, Term term) {
@@ -225,6 +226,7 @@ void SimServer::CollectStats(std::map<std::string, uint64_t>* totals) const {
   log.stats().ForEach(add);
   if (log.applier() != nullptr) log.applier()->stats().ForEach(add);
   log.node().disk_space().stats().ForEach(add);
+  log.node().log_comparison().stats().ForEach(add);
   add("disk_records_refused", log.node().records_refused());
   log.node().membership().stats().ForEach(add);
   if (log.node().remote_reads() != nullptr) {
@@ -233,6 +235,9 @@ void SimServer::CollectStats(std::map<std::string, uint64_t>* totals) const {
   log.node().checkpoint_sender().stats().ForEach(add);
   log.node().repair_stats().ForEach(add);
   log.node().cold_read_pace().stats().ForEach(add);
+  if (log.node().checkpoint_file() != nullptr) {
+    log.node().checkpoint_file()->stats().ForEach(add);
+  }
   if (log.node().waypoints() != nullptr) {
     log.node().waypoints()->stats().ForEach(add);
   }

@@ -59,9 +59,13 @@ class SimServer {
   void BeginAnew();
   // Or another one, with what is on it. Needs !running().
   void ReplaceDisk(std::unique_ptr<DiskImage> image);
-  // Its own disk comes back as it was once. Needs !running().
-  void PutBackDisk(std::unique_ptr<DiskImage> image);
+  // Its own disk comes back as it was once, or with `forged` entries. Needs
+  // !running().
+  void PutBackDisk(std::unique_ptr<DiskImage> image, bool forged);
   bool put_back() const { return put_back_; }
+  bool forged() const { return forged_; }
+  // A checkpoint of the others stands for what was forged.
+  void Healed() { put_back_ = forged_ = false; }
   // Whether the entry is durable on this machine now, or was on a disk that it
   // lost since. False once a checkpoint has replaced it.
   bool HadDurably(Index index, Term term);
@@ -143,6 +147,7 @@ class SimServer {
   DurableLog durable_log_;
   std::vector<DurableLog> lost_logs_;  // of its former disks
   bool put_back_ = false;
+  bool forged_ = false;
   KvWorld* kv_ = nullptr;
   int64_t drift_ppm_ = 0;
   uint32_t boots_ = 0;

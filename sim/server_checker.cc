@@ -10,6 +10,8 @@ namespace holdfast {
 
 void ServerChecker::Check(SimServer& server) {
   if (!server.running() || !server.node().formed()) return;
+  // Nothing holds of what somebody else wrote.
+  if (server.forged()) return;
   const ClusterId cluster_id = server.node().identity().cluster_id;
   if (cluster_id_ == ClusterId()) cluster_id_ = cluster_id;
   if (cluster_id != cluster_id_) return;

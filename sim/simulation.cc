@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "engine/base/batch.h"
 #include "engine/base/check.h"
@@ -39,6 +40,17 @@ constexpr ChanceSite kCredit("setup/tail_credit");
 uint64_t Drawn(Chance* chance, const ChanceSite& site, uint32_t id,
                uint64_t bound) {
   return chance->Below(site, ChanceActor{id, 0}, 0, bound);
+}
+
+// An intact one, durably.
+bool HasCheckpoint(const SimServer& server, Index index) {
+  const NameTable::Files& files = server.disk()->names().durable();
+  const auto file = files.find(CheckpointName(CheckpointKind::kBase, index));
+  if (file == files.end()) return false;
+  const SparseBytes& bytes = file->second->durable();
+  const absl::StatusOr<Checkpoint> checkpoint =
+      DecodeCheckpoint(bytes.Read(0, bytes.size()));
+  return checkpoint.ok() && checkpoint->point.index == index;
 }
 
 }  // namespace
@@ -98,7 +110,9 @@ SimulationOptions Simulation::Draw(SimulationOptions options, Chance* chance) {
   if (!options.rates.has_value()) {
     options.rates = FaultRates::Swarm(chance, options.damage);
     // Somebody has to replace such a server.
-    if (!*options.changes) options.rates->old_disk_ppm = 0;
+    if (!*options.changes) {
+      options.rates->old_disk_ppm = options.rates->forge_ppm = 0;
+    }
   }
   if (!options.drift) options.rates->drift_ppm_max = 0;
   return options;
@@ -258,14 +272,28 @@ void Simulation::CheckLastActor() {
     if (server->process()->actor() != actor) continue;
     checker_.Check(*server);
     bounds_.Check(*server);
-    if (server->put_back()) old_copies_->Check(*server);
+    if (server->put_back()) old_copies_->Check(server.get());
+    if (old_copies_->forged() == 0) CheckNoneDiffers(*server);
     if (!server->failure().ok()) CheckStopped(server.get());
   }
 }
 
+void Simulation::CheckNoneDiffers(const SimServer& server) {
+  if (server.node().log_comparison().stats().any() == 0) return;
+  verdict_.Violate(absl::StrCat("server ", server.machine(),
+                                " takes another one's log for another one"));
+}
+
 void Simulation::CheckStopped(SimServer* server) {
   const absl::Status& why = server->failure();
-  if (server->put_back() && absl::IsFailedPrecondition(why)) return;
+  if (server->forged()) {
+    if (absl::StrContains(why.message(),
+                          "isn't the same in this server's log")) {
+      return;
+    }
+  } else if (server->put_back() && absl::IsFailedPrecondition(why)) {
+    return;
+  }
   if (server->StoppedByItsDisk()) {
     if (schedule_ != nullptr) schedule_->OnStopped(server);
     return;
@@ -409,11 +437,13 @@ void Simulation::AwaitScrubbing() {
                    DamagedEntry(damaged)->value(), " is damaged on its disk"));
 }
 
-// What a checkpoint stands for doesn't matter.
+// What a checkpoint stands for doesn't matter; the checkpoint's last entry
+// stands for the checkpoint.
 std::optional<Index> Simulation::DamagedEntry(SimServer* server) {
   std::optional<Index> damaged;
   if (!server->disk()->damaged()) return damaged;
   const Index base = server->node().base().index;
+  if (base > Index(0) && !HasCheckpoint(*server, base)) return base;
   server->WholeLog().ForEachDamaged([&](Index index, Term) {
     if (index > base && !damaged.has_value()) damaged = index;
   });
@@ -613,6 +643,7 @@ SimulationResult Simulation::Result() {
   r.damages.ForEach([&r](const char* name, uint64_t n) { r.stats[name] = n; });
   r.stats["disk_put_back"] = old_copies_->put_back();
   r.stats["disk_put_back_replaced"] = old_copies_->replaced();
+  r.stats["disk_forged"] = old_copies_->forged();
   if (operator_ != nullptr) {
     const OperatorCounts& counts = operator_->counts();
     r.stats["operator_joins"] = counts.joins;

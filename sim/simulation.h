@@ -175,6 +175,7 @@ class Simulation {
   bool Step(TrueTime limit);
   void CheckLastActor();
   void CheckStopped(SimServer* server);
+  void CheckNoneDiffers(const SimServer& server);
   bool LogsEqual();
   // The servers of the leader's configuration; needs a leader.
   std::vector<SimServer*> Members();

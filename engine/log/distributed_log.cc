@@ -370,7 +370,7 @@ Index DistributedLog::applied() const {
 void DistributedLog::OnApplied(Index index, std::string result) {
   CompletePending(index, std::move(result));
   while (!barriers_.empty() && barriers_.begin()->first <= applied()) {
-    barriers_.extract(barriers_.begin()).mapped()(absl::OkStatus());
+    barriers_.extract(barriers_.begin()).mapped()(node_.CheckSameLog());
   }
 }
 
@@ -435,7 +435,7 @@ void DistributedLog::ReadBarrier(DoneFn done) {
         if (!index.ok()) return done(index.status());
         if (closing_)
           return done(absl::UnavailableError("this server is closing"));
-        if (*index <= applied()) return done(absl::OkStatus());
+        if (*index <= applied()) return done(node_.CheckSameLog());
         barriers_.emplace(*index, std::move(done));
       });
 }
@@ -463,13 +463,16 @@ void DistributedLog::Read(Offset from, size_t max_bytes, ReadMode mode,
 
 void DistributedLog::ReadCommitted(Offset from, size_t max_bytes, ReadFn done) {
   Offset end = committed_end();
-  if (from < end && from >= first_offset()) {
+  const absl::Status same = node_.CheckSameLog();
+  if (same.ok() && from < end && from >= first_offset()) {
     return ScanFrom(node_.FloorIndexOfOffset(from), from, max_bytes,
                     std::move(done));
   }
   absl::StatusOr<ReadResult> result =
       ReadResult{.batches = {}, .committed_end = end};
-  if (from < first_offset()) {
+  if (!same.ok()) {
+    result = same;
+  } else if (from < first_offset()) {
     result = absl::OutOfRangeError(absl::StrCat(
         "offset ", from.value(), " was trimmed: the log holds ",
         first_offset().value(), " up to ", end.value(), " (exclusive)"));

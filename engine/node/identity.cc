@@ -101,6 +101,7 @@ IdentityFile::IdentityFile(Disk* disk)
     : file_(disk, kName, kBytesMax), copy_(disk, kCopyName, kBytesMax) {}
 
 void IdentityFile::Read(ResultFn<Identity> done) {
+  damage_ = absl::OkStatus();
   copy_.Read([this, done = std::move(done)](
                  const absl::StatusOr<Buffer>& copy) mutable {
     file_.Read([this, copy = Decoded(copy), done = std::move(done)](

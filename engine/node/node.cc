@@ -37,7 +37,11 @@ Node::Node(const Env& env, NodeOptions options, NodeEvents* events)
                   [this](ServerId from, const MessageView& message) {
                     OnMessage(from, message);
                   },
-              .on_lost = [this](ServerId from) { Step(PeerLost{from}); },
+              .on_lost =
+                  [this](ServerId from) {
+                    comparison_.Forget(from);
+                    Step(PeerLost{from});
+                  },
               .on_up = [this](ServerId to) { OnPeerUp(to); },
               .on_refused =
                   [this](RefusalReason reason, const absl::Status& why) {
@@ -99,6 +103,7 @@ uint32_t Node::SupportedLevel(const Member& member) const {
 void Node::OnPeerUp(ServerId to) {
   // It knows this very incarnation, or it would have refused the hello.
   if (repair_ != nullptr) repair_group_ = peers_.HelloOf(to)->cluster_id;
+  comparison_.Forget(to);
   Step(SendLost{to});
   // It may be of a newer release.
   env_.loop->Post(scope_.Wrap([this] { membership_.Advance(); }));
@@ -217,6 +222,9 @@ void Node::ReadIndexAnywhere(ResultFn<Index> done) {
 void Node::OnReadIndexQuestion(const ReadIndexQuestion& question) {
   ReadIndex([this, question](absl::StatusOr<Index> index) {
     ReadIndexAnswer answer;
+    if (comparison_.Differs(question.from)) {
+      index = absl::UnavailableError("its log is another one");
+    }
     answer.from = options_.id;
     answer.to = question.from;
     answer.life = question.life;
@@ -311,16 +319,22 @@ void Node::OnMessage(ServerId from, const MessageView& message) {
     return LogLine(
         absl::StrCat("event=misaddressed_message peer=", from.value()));
   }
-  if (!TakesIn(received->entries, received->must_take)) {
+  if (!Compare(*received)) return;
+  const MessageExtras& extras = received->extras;
+  if (!TakesIn(received->entries, extras.must_take)) {
     // As if it had been lost. Heartbeats keep this server in the cluster. Only
     // what the cluster can't do without is worth the rest of the room.
     ++records_refused_;
     return;
   }
   if (received->message.type == MessageType::kHeartbeatAnswer) {
-    NoteShortage(from, received->short_of_space);
+    NoteShortage(from, extras.short_of_space);
   }
+  const Term term = received->message.term;
   Step(Receive{std::move(received->message)}, std::move(received->entries));
+  if (!stopped_ && core_->term() == term && core_->leader() == from) {
+    OnCondemned(extras.condemned);
+  }
 }
 
 bool Node::TakesIn(const std::vector<Entry>& entries, bool must_take) {
@@ -392,6 +406,7 @@ void Node::Step(InputEvent event, std::vector<Entry> entries) {
 // --- Out of the core ---
 
 void Node::Carry(std::vector<Entry> entries) {
+  if (output_.role_changed && is_leader()) comparison_.BeginToLead();
   if (output_.installed) Install();
   if (output_.persist.has_value()) Persist(*output_.persist, &entries);
   if (stopped_) return;
@@ -479,12 +494,6 @@ void Node::Persist(RaftPersist& persist, std::vector<Entry>* entries) {
       }
     }
     if (meta.index > tail_.last().index) {
-      if (!Continues(tail_.last(), entry.header)) {
-        return Stop(absl::DataLossError(absl::StrCat(
-            "entry ", meta.index.value(),
-            " from the leader doesn't continue this server's log, though "
-            "index and term fit: one of the two logs is damaged")));
-      }
       tail_.Append(entry);
       events_->OnEntry(entry);
     }
@@ -498,12 +507,28 @@ void Node::Persist(RaftPersist& persist, std::vector<Entry>* entries) {
 
 void Node::Send(const Message& message, const Buffers& payload) {
   // If it can't go, Raft sends again what matters.
-  const bool short_of_space =
-      message.type == MessageType::kHeartbeatAnswer && space_.is_short();
-  const bool must_take =
-      message.type == MessageType::kAppendRequest && !HasRoomForRecords();
-  SendTo(message.to, WireType::kRaft,
-         EncodeRaftHeader(message, short_of_space, must_take), payload);
+  MessageExtras extras;
+  switch (message.type) {
+    case MessageType::kAppendRequest:
+      extras.must_take = !HasRoomForRecords();
+      break;
+    case MessageType::kHeartbeat:
+      extras.condemned =
+          comparison_.Condemn(message.to, options_.id, *configuration())
+              .value_or(LogClaim());
+      break;
+    case MessageType::kHeartbeatAnswer:
+      extras.short_of_space = space_.is_short();
+      [[fallthrough]];
+    case MessageType::kPreVoteRequest:
+    case MessageType::kVoteRequest:
+      comparison_.Claim(message, core_->trail(), &extras);
+      break;
+    default:
+      break;
+  }
+  SendTo(message.to, WireType::kRaft, EncodeRaftHeader(message, extras),
+         payload);
 }
 
 void Node::SendTo(ServerId to, WireType type, const std::string& header,
@@ -579,6 +604,9 @@ void Node::OnColdRead(const RaftColdRead& cold,
   Index last = entries->back().header.index;
   std::optional<Message> message = core_->ColdAppend(cold, std::move(metas));
   if (!message.has_value()) return Step(ColdFailed{cold.to, cold.token});
+  if (absl::Status own = CheckRead(*entries); !own.ok()) {
+    return Stop(std::move(own));
+  }
   Send(*message, EncodeEntries(pointers));
   cold_read_pace_.OnRead(cold.to, bytes);
   Step(ColdSent{cold.to, cold.token, last, bytes});

@@ -27,6 +27,7 @@
 #include "engine/node/disk_space.h"
 #include "engine/node/forming.h"
 #include "engine/node/identity.h"
+#include "engine/node/log_comparison.h"
 #include "engine/node/log_repair.h"
 #include "engine/node/membership.h"
 #include "engine/node/peer_boots.h"
@@ -159,6 +160,9 @@ class Node : private Membership::Host {
   }
   const ColdReadPace& cold_read_pace() const { return cold_read_pace_; }
   // Null before this server's directory is open.
+  const CheckpointFile* checkpoint_file() const {
+    return checkpoint_file_.get();
+  }
   const Waypoints* waypoints() const { return waypoints_.get(); }
   LogRepair::Stats repair_stats() const {
     return repair_ == nullptr ? repair_stats_ : repair_->stats();
@@ -172,6 +176,7 @@ class Node : private Membership::Host {
   // The leader's. Whether its disk, and those of a quorum, have room for more
   // records: nobody should propose any else.
   bool HasRoomForRecords() const;
+  const LogComparison& log_comparison() const { return comparison_; }
   // Appends of a leader that this server ignored, for want of room.
   uint64_t records_refused() const { return records_refused_; }
 
@@ -208,6 +213,9 @@ class Node : private Membership::Host {
   void WriteResume(Checkpoint resume, DoneFn done);
   // The log begins behind this point.
   const LogPoint& base() const { return base_.point; }
+  // UNAVAILABLE as long as a leader's entries contradict this server's log:
+  // nobody should be given what is in it.
+  absl::Status CheckSameLog() const;
   // At least one whole entry from `first` on, which is committed, and about
   // max_bytes of them; none beyond commit() as it is now: what isn't committed
   // yet may be cut before it is read. From memory if they are there.
@@ -278,6 +286,12 @@ class Node : private Membership::Host {
   // As long as there is no room for them, these wait.
   void WriteIdentity(DoneFn done);
   void WriteCheckpoint(const Checkpoint& checkpoint, DoneFn done);
+  // At the end of a scrubber's pass: what this server needs besides its log is
+  // in memory, too, and is written anew if it can't be read any more.
+  void ScrubOthers();
+  void ScrubCheckpoint();
+  void ScrubIdentity();
+  void NoteMended(absl::string_view what, const absl::StatusOr<bool>& mended);
   void StartCore();
   void FinishOpen(absl::Status status);
   // Repairing the log, and helping others to (node_repair.cc).
@@ -334,6 +348,15 @@ class Node : private Membership::Host {
               const Buffers& payload);
   void SendAppend(const Message& message);
   void OnReadIndexQuestion(const ReadIndexQuestion& question);
+  // Comparing logs (node_comparison.cc).
+  // False: the message is as good as lost, for its sender has another log.
+  bool Compare(const ReceivedMessage& received);
+  bool Counts(const ReceivedMessage& received);
+  void LookUp(ServerId peer, const LogClaim& claim);
+  // That they are those that this server once wrote, as far as it knows.
+  absl::Status CheckRead(const std::vector<Entry>& entries) const;
+  void CheckOutvoted(Index at);
+  void OnCondemned(const LogClaim& condemned);
   // Whether there is room for them; if they must be taken, that is also what is
   // kept for other things, but for a rest, and is noted as used.
   bool TakesIn(const std::vector<Entry>& entries, bool must_take);
@@ -371,6 +394,7 @@ class Node : private Membership::Host {
   uint64_t records_refused_ = 0;
   Identity identity_;
   Tail tail_;
+  LogComparison comparison_{&tail_};
   RaftRecovered recovered_;
   absl::Status replay_error_;  // the first entry that can't be gone along with
   ClusterId first_chain_;      // the cluster's id, as the log says

@@ -310,6 +310,54 @@ void Node::BeginBehind(const Checkpoint& checkpoint) {
   waypoints_->RemoveTo(checkpoint.point.index);
 }
 
+// --- Scrubbing ---
+
+void Node::ScrubOthers() {
+  if (stopped_) return;
+  wal_->RefreshHardState();
+  ScrubIdentity();
+  ScrubCheckpoint();
+}
+
+void Node::ScrubIdentity() {
+  if (writing_identity_ || !cluster_noted_) return;
+  writing_identity_ = true;
+  identity_file_.Read([this](absl::StatusOr<Identity> found) {
+    writing_identity_ = false;
+    const bool intact =
+        found.ok() && *found == identity_ && identity_file_.damage().ok();
+    if (stopped_ || intact) return;
+    WriteIdentity([this](absl::Status written) {
+      NoteMended("identity", written.ok() ? absl::StatusOr<bool>(true)
+                                          : absl::StatusOr<bool>(written));
+    });
+  });
+}
+
+void Node::ScrubCheckpoint() {
+  if (writing_checkpoint_ || late_base_.has_value() ||
+      base_.point.index == Index(0) || space_.is_short()) {
+    return;
+  }
+  writing_checkpoint_ = true;
+  checkpoint_file_->Scrub(base_,
+                          scope_.Wrap([this](absl::StatusOr<bool> mended) {
+                            writing_checkpoint_ = false;
+                            NoteMended("checkpoint", mended);
+                          }));
+}
+
+void Node::NoteMended(absl::string_view what,
+                      const absl::StatusOr<bool>& mended) {
+  if (!mended.ok()) {
+    // The next pass tries it again.
+    LogLine(absl::StrCat("event=not_mended what=", what, " why=\"",
+                         mended.status().message(), "\""));
+  } else if (*mended) {
+    LogLine(absl::StrCat("event=mended what=", what));
+  }
+}
+
 // --- Sending ---
 
 void Node::SendCheckpoints() {
@@ -386,6 +434,9 @@ void Node::OnChunk(const CheckpointChunk& chunk, absl::string_view bytes) {
       !level.ok()) {
     return Stop(std::move(level));
   }
+  if (comparison_.Contradicts(checkpoint->point, chunk.term, core_->trail())) {
+    return;
+  }
   if (checkpoint->point.index <= core_->commit()) {
     // Comes late; the leader hears of it.
     return Step(InstallCheckpoint{checkpoint->point.index,
@@ -419,6 +470,7 @@ void Node::Install() {
   base_encoded_ = Buffer();
   encoded_.clear();
   tail_.Reset(base_.point);
+  comparison_.ForgetContradiction();
   wal_->Reset(base_.point, [](absl::Status) {});
   waypoints_->RemoveTo(base_.point.index);
   NoteCluster();

@@ -453,9 +453,9 @@ void Node::StartCore() {
                EncodeReadIndexQuestion(out), {});
       });
   if (options_.scrub_bytes_per_second > 0) {
-    scrubber_ = std::make_unique<Scrubber>(env_.loop, wal_.get(),
-                                           options_.scrub_bytes_per_second,
-                                           options_.scrub_interval);
+    scrubber_ = std::make_unique<Scrubber>(
+        env_.loop, wal_.get(), options_.scrub_bytes_per_second,
+        options_.scrub_interval, [this] { ScrubOthers(); });
     scrubber_->Start();
   }
   events_->OnCommit(commit);

@@ -221,6 +221,8 @@ void Node::OnRepairQuestion(const RepairQuestion& question) {
   answer.life = question.life;
   answer.number = question.number;
   const LogHole& hole = question.hole;
+  // Its own may be the one that is wrong.
+  if (!CheckSameLog().ok()) return AnswerRepair(std::move(answer), {});
   if (core_ == nullptr) {
     if (hole.first <= base_.point.index) {
       return AnswerWithCheckpoint(question, std::move(answer));

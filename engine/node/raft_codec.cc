@@ -16,10 +16,19 @@ namespace {
 // copy than to describe.
 constexpr size_t kShareBytesMin = 16 << 10;
 
+void SetClaim(const LogClaim& claim, wire::LogClaim* proto) {
+  proto->set_index(claim.index.value());
+  proto->set_chain(claim.chain);
+}
+
+LogClaim GetClaim(const wire::LogClaim& proto) {
+  return {Index(proto.index()), proto.chain()};
+}
+
 }  // namespace
 
-std::string EncodeRaftHeader(const Message& message, bool short_of_space,
-                             bool must_take) {
+std::string EncodeRaftHeader(const Message& message,
+                             const MessageExtras& extras) {
   wire::RaftMessage proto;
   proto.set_type(static_cast<uint32_t>(message.type));
   proto.set_from(message.from.value());
@@ -37,8 +46,16 @@ std::string EncodeRaftHeader(const Message& message, bool short_of_space,
       static_cast<uint64_t>(message.sent_at.time_since_epoch().count()));
   proto.set_promise_ns(static_cast<uint64_t>(message.promise.count()));
   proto.set_entry_count(static_cast<uint32_t>(message.entries.size()));
-  proto.set_short_of_space(short_of_space);
-  proto.set_must_take(must_take);
+  proto.set_short_of_space(extras.short_of_space);
+  proto.set_must_take(extras.must_take);
+  if (extras.claim.index != Index()) {
+    SetClaim(extras.claim, proto.mutable_claim());
+  }
+  proto.set_contradicted(extras.contradicted);
+  proto.set_last_chain(extras.last_chain);
+  if (extras.condemned.index != Index()) {
+    SetClaim(extras.condemned, proto.mutable_condemned());
+  }
   return proto.SerializeAsString();
 }
 
@@ -148,8 +165,12 @@ absl::StatusOr<ReceivedMessage> DecodeRaftMessage(absl::string_view header,
   m.transfer = proto.transfer();
   m.sent_at = Instant(Duration(static_cast<int64_t>(proto.sent_at_ns())));
   m.promise = Duration(static_cast<int64_t>(proto.promise_ns()));
-  received.short_of_space = proto.short_of_space();
-  received.must_take = proto.must_take();
+  received.extras.short_of_space = proto.short_of_space();
+  received.extras.must_take = proto.must_take();
+  received.extras.claim = GetClaim(proto.claim());
+  received.extras.contradicted = proto.contradicted();
+  received.extras.last_chain = proto.last_chain();
+  received.extras.condemned = GetClaim(proto.condemned());
   absl::StatusOr<std::vector<Entry>> entries =
       DecodeEntries("Raft message", proto.entry_count(), payload);
   if (!entries.ok()) return entries.status();

@@ -17,12 +17,35 @@ namespace holdfast {
 
 // Between the core's messages, which have no payloads, and the wire's.
 
-// The Protobuf header; entries are counted, not contained. `short_of_space`: of
-// a heartbeat's answer, the sender's disk is. `must_take`: of an append, the
-// leader takes no more records, since too many disks are short, and needs
-// these.
-std::string EncodeRaftHeader(const Message& message, bool short_of_space,
-                             bool must_take);
+// What a server says of its log: up to and with this entry, its chained hash is
+// that. Index 0: nothing.
+struct LogClaim {
+  Index index;
+  uint64_t chain = 0;
+
+  bool operator==(const LogClaim&) const = default;
+};
+
+// What the node says with a core's message.
+struct MessageExtras {
+  // Heartbeat's answer: the sender's disk is short of space.
+  bool short_of_space = false;
+  // Append request: the leader takes no more records, since too many disks are
+  // short, and needs these.
+  bool must_take = false;
+  // Heartbeat's answer, vote and pre-vote request: see LogComparison.
+  LogClaim claim;
+  bool contradicted = false;
+  // Vote and pre-vote request: the chained hash at the candidate's last entry;
+  // 0: of an older release.
+  uint64_t last_chain = 0;
+  // Heartbeat: a quorum has another log than the receiver claimed.
+  LogClaim condemned;
+};
+
+// The Protobuf header; entries are counted, not contained.
+std::string EncodeRaftHeader(const Message& message,
+                             const MessageExtras& extras);
 
 // The entries as they follow the header: small ones gathered into one
 // buffer, large payloads shared without a copy.
@@ -34,8 +57,7 @@ absl::StatusOr<EntryMeta> MetaOf(const Entry& entry);
 struct ReceivedMessage {
   Message message;
   std::vector<Entry> entries;  // share the received payload's bytes
-  bool short_of_space = false;
-  bool must_take = false;
+  MessageExtras extras;
 };
 
 // INVALID_ARGUMENT when it isn't a well-formed message, DATA_LOSS when an

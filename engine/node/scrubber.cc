@@ -1,6 +1,7 @@
 #include "engine/node/scrubber.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "engine/node/cold_read_pace.h"
 
@@ -13,11 +14,12 @@ constexpr size_t kBytesAtOnce = 256 << 10;
 }  // namespace
 
 Scrubber::Scrubber(Loop* loop, Wal* wal, uint64_t bytes_per_second,
-                   Duration interval)
+                   Duration interval, std::function<void()> on_pass)
     : loop_(loop),
       wal_(wal),
       bytes_per_second_(bytes_per_second),
       interval_(interval),
+      on_pass_(std::move(on_pass)),
       began_(loop->Now()) {}
 
 void Scrubber::Continue() {
@@ -35,6 +37,7 @@ void Scrubber::OnScrubbed(const Wal::Scrubbed& scrubbed) {
     ++passes_;
     wait = std::max(began_ + interval_ - now, Duration(1ms));
     began_ = now + wait;
+    on_pass_();
   }
   timer_ = loop_->After(wait, [this] { Continue(); });
 }

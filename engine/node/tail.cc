@@ -19,6 +19,7 @@ void Tail::Append(const Entry& entry) {
 }
 
 void Tail::Reset(const LogPoint& base) {
+  chains_.clear();
   points_.assign(1, base);
   hot_.clear();
 }
@@ -34,7 +35,25 @@ void Tail::Cut(Index from) {
 void Tail::Commit(Index commit) {
   CHECK_LE(committed().index, commit);
   CHECK_LE(commit, last().index);
-  while (committed().index < commit) points_.pop_front();
+  while (committed().index < commit) {
+    chains_.push_back(points_.front().chain);
+    points_.pop_front();
+  }
+  while (chains_.size() > kChainsKept) chains_.pop_front();
+}
+
+std::optional<uint64_t> Tail::ChainAt(Index index) const {
+  if (index > last().index) return std::nullopt;
+  if (index >= committed().index) return PointAt(index).chain;
+  const uint64_t back = committed().index - index;
+  if (back > chains_.size()) return std::nullopt;
+  return chains_[chains_.size() - back];
+}
+
+const LogPoint& Tail::PointAt(Index index) const {
+  CHECK_LE(committed().index, index);
+  CHECK_LE(index, last().index);
+  return points_[index - committed().index];
 }
 
 void Tail::EvictBelow(Index first) {

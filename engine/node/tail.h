@@ -1,8 +1,10 @@
 #ifndef HOLDFAST_ENGINE_NODE_TAIL_H_
 #define HOLDFAST_ENGINE_NODE_TAIL_H_
 
+#include <cstddef>
 #include <cstdint>
 #include <deque>
+#include <optional>
 
 #include "engine/base/buffer.h"
 #include "engine/base/entry_kind.h"
@@ -33,6 +35,11 @@ class Tail {
   void Reset(const LogPoint& base);
   // Drops the entries from `from` on; committed().index < from.
   void Cut(Index from);
+  // The chained hash of the log up to and with that entry; nothing for one that
+  // isn't in the log, or has more than kChainsKept committed ones behind it.
+  std::optional<uint64_t> ChainAt(Index index) const;
+  // Needs committed().index <= index <= last().index.
+  const LogPoint& PointAt(Index index) const;
   // All up to `commit` are committed; never falls.
   void Commit(Index commit);
   // Payloads below `first` needn't be kept.
@@ -46,7 +53,11 @@ class Tail {
   // The first entry in memory; last().index + 1 when there is none.
   Index hot_first() const { return last().index + 1 - hot_.size(); }
 
+  static constexpr size_t kChainsKept = 4096;
+
  private:
+  // Of the last committed entries before points_.front().
+  std::deque<uint64_t> chains_;
   // One for each index from committed to last.
   std::deque<LogPoint> points_{LogPoint{}};
   std::deque<Entry> hot_;

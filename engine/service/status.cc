@@ -1,8 +1,11 @@
 #include "engine/service/status.h"
 
 #include <algorithm>
+#include <optional>
 #include <string>
 #include <vector>
+
+#include "absl/strings/str_cat.h"
 
 namespace holdfast {
 namespace {
@@ -44,6 +47,13 @@ void AddMember(const Node& node, const Member& member, wire::MemberKind kind,
     m->set_connected(node.peers().connected(member.id));
     m->set_last_error(
         std::string(node.peers().last_error(member.id).message()));
+  }
+  const std::optional<LogClaim> differs =
+      node.log_comparison().DifferenceOf(member.id);
+  if (differs.has_value()) {
+    m->set_last_error(absl::StrCat("its log isn't this server's: entry ",
+                                   differs->index.value(),
+                                   ", or one before it, ", "differs"));
   }
   if (!node.formed()) return;
   for (const Progress& progress : node.core()->progress()) {
@@ -92,7 +102,9 @@ wire::StatusAnswer DescribeStatus(const DistributedLog& log) {
   for (const Member& m : configuration.Everyone()) {
     AddMember(node, m, KindOf(configuration, m.id), &answer);
   }
-  if (node.is_leader()) {
+  if (absl::Status same = node.CheckSameLog(); !same.ok()) {
+    answer.set_text(std::string(same.message()));
+  } else if (node.is_leader()) {
     answer.set_text(std::string(log.CheckSpace(0).message()));
   } else if (node.disk_space().is_short()) {
     answer.set_text("this server's disk is full");

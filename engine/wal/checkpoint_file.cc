@@ -298,6 +298,32 @@ void CheckpointFile::RemoveOthers() {
   }));
 }
 
+void CheckpointFile::Scrub(const Checkpoint& newest, ResultFn<bool> done) {
+  CHECK(!open_done_ && !write_done_);
+  CHECK(newest_ == newest.point.index);
+  scrubbed_ = std::make_unique<ReplacedFile>(
+      disk_, CheckpointName(kind_, *newest_), kCheckpointBytesMax + 1,
+      TemporaryName(kind_));
+  scrubbed_->Read([this, newest, done = std::move(done)](
+                      absl::StatusOr<Buffer> bytes) mutable {
+    OnScrubbed(std::move(bytes), std::move(newest), std::move(done));
+  });
+}
+
+void CheckpointFile::OnScrubbed(absl::StatusOr<Buffer> bytes, Checkpoint newest,
+                                ResultFn<bool> done) {
+  newest.owner = owner_;
+  Buffer encoded = EncodeCheckpoint(newest);
+  if (bytes.ok() && bytes->view() == encoded.view()) return done(false);
+  ++stats_.damaged;
+  scrubbed_->Write({std::move(encoded)}, [this, done = std::move(done)](
+                                             absl::Status written) mutable {
+    if (!written.ok()) return done(std::move(written));
+    ++stats_.mended;
+    done(true);
+  });
+}
+
 void CheckpointFile::FinishWrite(absl::Status status) {
   DoneFn done = std::exchange(write_done_, nullptr);
   done(std::move(status));

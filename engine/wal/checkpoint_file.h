@@ -94,12 +94,14 @@ struct CheckpointStats {
   uint64_t written = 0;
   uint64_t damaged = 0;
   uint64_t removed = 0;
+  uint64_t mended = 0;
 
   template <typename Fn>  // fn(name, value)
   void ForEach(Fn fn) const {
     fn("checkpoint_written", written);
     fn("checkpoint_damaged", damaged);
     fn("checkpoint_removed", removed);
+    fn("checkpoint_mended", mended);
   }
 };
 
@@ -132,9 +134,16 @@ class CheckpointFile {
   // operation at a time.
   void Write(Checkpoint checkpoint, DoneFn done);
 
+  // Looks at the file of the newest intact one, which is this; if it was
+  // damaged since, writes it anew. Whether it did. Not while a Write is under
+  // way.
+  void Scrub(const Checkpoint& newest, ResultFn<bool> done);
+
   const CheckpointStats& stats() const { return stats_; }
 
  private:
+  void OnScrubbed(absl::StatusOr<Buffer> bytes, Checkpoint newest,
+                  ResultFn<bool> done);
   void OnListed(absl::StatusOr<std::vector<FileInfo>> files);
   // Reads the newest of those left to be tried.
   void TryNext();
@@ -155,6 +164,7 @@ class CheckpointFile {
   Found found_;
   std::unique_ptr<File> file_;  // that is read
   std::unique_ptr<ReplacedFile> writer_;
+  std::unique_ptr<ReplacedFile> scrubbed_;
   ResultFn<Found> open_done_;
   DoneFn write_done_;
   CheckpointStats stats_;

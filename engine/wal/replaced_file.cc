@@ -15,6 +15,8 @@ void ReplacedFile::Read(ResultFn<Buffer> done) {
                       absl::StatusOr<std::unique_ptr<File>> file) mutable {
         if (!file.ok()) return done(file.status());
         file_ = *std::move(file);
+        // What the kernel has in memory says nothing of the disk.
+        file_->DropCache();
         const uint64_t size = std::min<uint64_t>(bytes_max_, file_->size());
         file_->Read(0, static_cast<size_t>(size),
                     [this, done = std::move(done)](

@@ -176,6 +176,9 @@ class Wal {
   uint64_t bytes() const;
   // Of entries that wait to be written, their payloads.
   uint64_t bytes_queued() const { return bytes_queued_; }
+  // Writes the hard state anew, for both its copies may have decayed since the
+  // last promise. Nothing happens unless the log is idle.
+  void RefreshHardState();
   // Writes the marks of a log at rest at once. Needs idle(); done when they
   // are durable, never after on_failed.
   void Rest(DoneFn done);

@@ -115,6 +115,17 @@ void Wal::LeaveScrubbed(uint64_t next) {
   scrub_ = ScrubPlace{.segment = next};
 }
 
+void Wal::RefreshHardState() {
+  if (!idle() || failed_ || rest_done_ || hard_state_.term == Term(0)) return;
+  busy_ = true;
+  hard_state_file_.Write(hard_state_, [this](absl::Status written) {
+    if (failed_) return;
+    if (!written.ok()) return Fail(std::move(written));
+    busy_ = false;
+    Pump();
+  });
+}
+
 void Wal::EndScrub(Scrubbed scrubbed) {
   ResultFn<Scrubbed> done = std::move(scrub_done_);
   done(scrubbed);

@@ -116,7 +116,7 @@ std::vector<ShrinkCase> WithFeaturesOff(const ShrinkCase& c) {
     f->changes = false;
     // Nobody is there any more who replaces such a server.
     std::erase_if(f->tape->entries, [](const TapeEntry& e) {
-      return e.site == faults::kOldDisk.name;
+      return e.site == faults::kOldDisk.name || e.site == faults::kForge.name;
     });
   });
   off(now.trims.value_or(true), [](SimulateFlags* f) { f->trims = false; });
