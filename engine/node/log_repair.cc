@@ -198,14 +198,18 @@ bool LogRepair::LeaderLacked(const RepairAnswer& answer) const {
 
 bool LogRepair::AskForFewer(const RepairAnswer& answer) {
   LogHole& hole = question_.hole;
-  if (hole.first == hole.last || patience_ == Patience::kOnce) return false;
+  if (hole.first == hole.last) return false;
   // It has the first ones of them: those of one term are the same everywhere.
   if (hole.one_term && answer.log_term == hole.last_term &&
       answer.log_index >= hole.first && answer.log_index < hole.last) {
     hole.last = answer.log_index;
     return true;
   }
-  if (hole.last_term == Term() || !LeaderLacked(answer)) return false;
+  // Nothing goes from a server that has a part in Raft.
+  if (patience_ == Patience::kOnce || hole.last_term == Term() ||
+      !LeaderLacked(answer)) {
+    return false;
+  }
   // The last one goes; those before it may be the log's.
   if (hole.one_term) {
     hole.last = hole.first + (hole.last - hole.first) / 2;

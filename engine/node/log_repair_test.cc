@@ -105,6 +105,21 @@ TEST_F(LogRepairTest, WhoIsNoMemberAnyMoreIsNotAsked) {
   EXPECT_EQ(result_->status().code(), absl::StatusCode::kUnavailable);
 }
 
+// A follower that is behind may have the only copies of a hole's first entries.
+TEST_F(LogRepairTest, WhoHasTheFirstOnesIsAskedForThese) {
+  for (LogRepair::Patience patience :
+       {LogRepair::Patience::kOnce, LogRepair::Patience::kEndless}) {
+    Fetch({Index(2), Index(6), Term(3), true}, Term(5), patience);
+    repair_.OnAnswer(Lacks(Index(4), Term(3)));
+    EXPECT_EQ(asked_.back().to, kTwo);
+    EXPECT_EQ(asked_.back().hole.last, Index(4));
+    repair_.OnAnswer(Has(Index(2), Index(4)));
+    ASSERT_TRUE(result_.has_value());
+    ASSERT_TRUE(result_->ok());
+    EXPECT_EQ((*result_)->entries.size(), 3u);
+  }
+}
+
 TEST_F(LogRepairTest, EndlessPatienceAsksAgain) {
   Fetch({Index(2), Index(3), Term(3), true}, Term(5));
   for (int round = 0; round < 5; ++round) {
