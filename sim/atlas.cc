@@ -20,12 +20,6 @@ Buffer Bytes(const FileImage& file) {
   return file.durable().Read(0, file.durable().size());
 }
 
-// Whether its bytes pass for the checkpoint of that name.
-bool IsCheckpoint(const FileImage& file, Index index) {
-  const absl::StatusOr<Checkpoint> found = DecodeCheckpoint(Bytes(file));
-  return found.ok() && found->point.index == index;
-}
-
 std::optional<Index> IndexOf(const std::string& name) {
   for (CheckpointKind kind : {CheckpointKind::kBase, CheckpointKind::kResume,
                               CheckpointKind::kWaypoint}) {
@@ -110,6 +104,11 @@ bool Stands(const std::vector<Member>& members, const Member& wanted) {
 }
 
 }  // namespace
+
+bool IsCheckpoint(const FileImage& file, Index index) {
+  const absl::StatusOr<Checkpoint> found = DecodeCheckpoint(Bytes(file));
+  return found.ok() && found->point.index == index;
+}
 
 bool Atlas::MayDamage(SimServer* server, const Damage& damage) const {
   const DiskImage& disk = *server->disk();

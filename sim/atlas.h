@@ -10,10 +10,14 @@
 
 #include "engine/base/configuration.h"
 #include "engine/base/types.h"
+#include "sim/file_image.h"
 #include "sim/server.h"
 #include "sim/server_checker.h"
 
 namespace holdfast {
+
+// Whether its durable bytes pass for a checkpoint with that last entry.
+bool IsCheckpoint(const FileImage& file, Index index);
 
 // Decides which damage of storage at rest may happen (sim/damage.h), and what
 // must wait while it isn't repaired, so that whatever is lost, served wrong, or

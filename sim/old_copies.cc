@@ -114,13 +114,9 @@ bool OldCopies::Strike(SimServer* server) {
   }
   world_->Note(absl::StrCat("the disk of server ", server->machine(),
                             " comes back as it was in its start ", copy.boot));
-  server->Crash(true);
-  wiped_(server);
-  server->PutBackDisk(std::move(copy.image), /*forged=*/false);
-  copies_.erase(server->machine());
   ++put_back_;
-  server->Start();
-  LetGoLater(server);
+  PutBack(server, std::move(copy.image), /*forged=*/false);
+  copies_.erase(server->machine());
   return true;
 }
 
@@ -133,13 +129,18 @@ bool OldCopies::Forge(SimServer* server) {
   forged_index_ = index;
   world_->Note(absl::StrCat("on the disk of server ", server->machine(),
                             ", entry ", index.value(), " becomes another one"));
+  ++forged_;
+  PutBack(server, std::move(image), /*forged=*/true);
+  return true;
+}
+
+void OldCopies::PutBack(SimServer* server, std::unique_ptr<DiskImage> image,
+                        bool forged) {
   server->Crash(true);
   wiped_(server);
-  server->PutBackDisk(std::move(image), /*forged=*/true);
-  ++forged_;
+  server->PutBackDisk(std::move(image), forged);
   server->Start();
   LetGoLater(server);
-  return true;
 }
 
 bool OldCopies::MayBeForged(SimServer* victim) const {

@@ -75,6 +75,9 @@ class OldCopies {
   };
 
   void Take(SimServer* server, Copy* copy);
+  // The server starts with that one in its disk's place, and is to leave.
+  void PutBack(SimServer* server, std::unique_ptr<DiskImage> image,
+               bool forged);
   bool MayVoteAlone(const SimServer& server, const Copy& copy,
                     const Configuration& now) const;
 

@@ -46,11 +46,7 @@ uint64_t Drawn(Chance* chance, const ChanceSite& site, uint32_t id,
 bool HasCheckpoint(const SimServer& server, Index index) {
   const NameTable::Files& files = server.disk()->names().durable();
   const auto file = files.find(CheckpointName(CheckpointKind::kBase, index));
-  if (file == files.end()) return false;
-  const SparseBytes& bytes = file->second->durable();
-  const absl::StatusOr<Checkpoint> checkpoint =
-      DecodeCheckpoint(bytes.Read(0, bytes.size()));
-  return checkpoint.ok() && checkpoint->point.index == index;
+  return file != files.end() && IsCheckpoint(*file->second, index);
 }
 
 }  // namespace

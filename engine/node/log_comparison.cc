@@ -23,8 +23,7 @@ void LogComparison::Claim(const Message& message, const Trail& trail,
   }
   extras->contradicted = contradiction_.has_value();
   // The log may have changed while the request waited for the disk.
-  if (trail.last_index() >= message.index &&
-      trail.Has(message.index, message.log_term)) {
+  if (trail.Has(message.index, message.log_term)) {
     extras->last_chain = tail_->ChainAt(message.index).value_or(0);
   }
 }

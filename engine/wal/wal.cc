@@ -145,8 +145,11 @@ void Wal::Pump() {
   MendNext();
   if (queue_.empty()) return ArmMark();
   switch (queue_.front().kind) {
-    case Item::Kind::kHardState:
-      return WriteHardState();
+    case Item::Kind::kHardState: {
+      const HardState state = queue_.front().hard_state;
+      queue_.pop_front();
+      return WriteHardState(state);
+    }
     case Item::Kind::kCut:
       CutTo(queue_.front().cut_to);
       queue_.pop_front();
@@ -172,10 +175,8 @@ void Wal::Pump() {
   }
 }
 
-void Wal::WriteHardState() {
+void Wal::WriteHardState(const HardState& state) {
   busy_ = true;
-  HardState state = queue_.front().hard_state;
-  queue_.pop_front();
   hard_state_file_.Write(state, [this, state](absl::Status written) {
     if (failed_) return;
     if (!written.ok()) return Fail(std::move(written));

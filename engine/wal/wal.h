@@ -272,7 +272,7 @@ class Wal {
   void Recover(const LogPoint& base, const WalResume& resume,
                WalRecovery::Mode mode, ReplayFn replay, DoneFn done);
   void Pump();
-  void WriteHardState();
+  void WriteHardState(const HardState& state);
   void WriteGroup();
   // Takes entries off the queue and makes frames of them; the last sequence
   // that they complete, or 0.

@@ -179,6 +179,18 @@ std::vector<Scene> Scenes() {
   };
 }
 
+// Up to so many I/O completions of the scene's action; `over`: it has no more.
+void Play(const Scene& scene, uint64_t stop, WalRun* run, bool* over) {
+  ASSERT_TRUE(run->Open().ok());
+  scene.before(run);
+  run->RunUntilIdle();
+  const uint64_t end = run->disk().completions() + stop;
+  run->disk().StopAfter(end);
+  scene.action(run);
+  run->RunUntilIdle();
+  *over = run->disk().completions() < end;
+}
+
 void ExpectOneOf(WalRun* after, const std::vector<WalRun::State>& outcomes) {
   const absl::Status opened = after->Open();
   ASSERT_TRUE(opened.ok()) << opened;
@@ -214,13 +226,8 @@ TEST_P(WalImagesTest, AllRecover) {
   for (uint64_t stop = 0;; ++stop) {
     SCOPED_TRACE(absl::StrCat("stopped after ", stop));
     WalRun run;
-    ASSERT_TRUE(run.Open().ok());
-    scene.before(&run);
-    run.RunUntilIdle();
-    const uint64_t started = run.disk().completions();
-    run.disk().StopAfter(started + stop);
-    scene.action(&run);
-    run.RunUntilIdle();
+    bool over = false;
+    ASSERT_NO_FATAL_FAILURE(Play(scene, stop, &run, &over));
     ++points;
     const std::vector<WalRun::State> outcomes = run.Outcomes();
     images.ForEach(run.disk(), [&](const Survives& survives) {
@@ -232,7 +239,7 @@ TEST_P(WalImagesTest, AllRecover) {
       if (images.count() % every != 0) return;
       RecoverAndFailAgain(run, survives, &of_recoveries);
     });
-    if (HasFatalFailure() || run.disk().completions() < started + stop) break;
+    if (HasFatalFailure() || over) break;
   }
   std::cout << scene.name << ": " << points << " points, " << images.count()
             << " images (all of them at all but " << images.bounded()
@@ -251,13 +258,8 @@ TEST_P(WalImagesTest, WhatARestartFoundStays) {
   for (uint64_t stop = 0;; ++stop) {
     SCOPED_TRACE(absl::StrCat("stopped after ", stop));
     WalRun run;
-    ASSERT_TRUE(run.Open().ok());
-    scene.before(&run);
-    run.RunUntilIdle();
-    const uint64_t started = run.disk().completions();
-    run.disk().StopAfter(started + stop);
-    scene.action(&run);
-    run.RunUntilIdle();
+    bool over = false;
+    ASSERT_NO_FATAL_FAILURE(Play(scene, stop, &run, &over));
     WalRun next(run);
     ASSERT_NO_FATAL_FAILURE(ExpectOneOf(&next, run.Outcomes()));
     const std::vector<WalRun::State> found = next.Outcomes();
@@ -265,7 +267,7 @@ TEST_P(WalImagesTest, WhatARestartFoundStays) {
       WalRun after(next, survives);
       ExpectOneOf(&after, found);
     });
-    if (HasFatalFailure() || run.disk().completions() < started + stop) break;
+    if (HasFatalFailure() || over) break;
   }
   std::cout << scene.name << ": " << images.count()
             << " images after restarts\n";

@@ -117,13 +117,7 @@ void Wal::LeaveScrubbed(uint64_t next) {
 
 void Wal::RefreshHardState() {
   if (!idle() || failed_ || rest_done_ || hard_state_.term == Term(0)) return;
-  busy_ = true;
-  hard_state_file_.Write(hard_state_, [this](absl::Status written) {
-    if (failed_) return;
-    if (!written.ok()) return Fail(std::move(written));
-    busy_ = false;
-    Pump();
-  });
+  WriteHardState(hard_state_);
 }
 
 void Wal::EndScrub(Scrubbed scrubbed) {
