@@ -15,6 +15,8 @@ constexpr uint64_t kControl = 64 << 10;
 // A chunk of a checkpoint is sent again each 200 ms, until the stream is given
 // up for its silence, or has brought an answer.
 constexpr uint64_t kChunkCopies = 16;
+// With each of some heartbeats to six followers.
+constexpr uint64_t kBacktracksASecond = 200;
 
 uint64_t BytesOf(const Entry& entry) {
   return kEntryHeaderBytes + entry.payload.size();
@@ -42,6 +44,21 @@ void BoundsChecker::Check(const SimServer& server) {
   CheckWal(server, &seen);
   CheckMemory(server);
   CheckSpace(server, &seen);
+  CheckBacktracks(server, &seen);
+}
+
+void BoundsChecker::CheckBacktracks(const SimServer& server, Seen* seen) {
+  const Instant now = server.process()->loop()->Now();
+  const uint64_t backtracks = server.node().core()->stats().backtrack;
+  if (now - seen->backtracks_at > 1s) {
+    seen->backtracks_at = now;
+    seen->backtracks = backtracks;
+  }
+  if (backtracks - seen->backtracks <= kBacktracksASecond) return;
+  verdict_->Violate(absl::StrCat(
+      "bounds: server ", server.id().value(), " moved followers back ",
+      backtracks - seen->backtracks, " times within ",
+      ToMillis(now - seen->backtracks_at), " ms, to send the same again"));
 }
 
 void BoundsChecker::NoteEntries(const Tail& tail, Seen* seen) {

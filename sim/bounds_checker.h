@@ -20,7 +20,8 @@ namespace holdfast {
 // for a peer's or a client's stream, and what it has of its log in memory.
 // The bounds are those of the options, with what one message or request may
 // exceed them by; it counts by itself where the engine's own count could be
-// what is wrong.
+// what is wrong. And that no leader sends a follower the same again and again
+// as fast as the link goes.
 class BoundsChecker {
  public:
   explicit BoundsChecker(Verdict* verdict) : verdict_(verdict) {}
@@ -47,6 +48,9 @@ class BoundsChecker {
     // Of each follower: what it was known to have, and what was sent, when
     // that was looked at.
     std::map<ServerId, std::pair<Index, Index>> windows;
+    // How often it had moved followers back by then.
+    uint64_t backtracks = 0;
+    Instant backtracks_at;
   };
 
   void NoteEntries(const Tail& tail, Seen* seen);
@@ -55,6 +59,7 @@ class BoundsChecker {
   void CheckWal(const SimServer& server, Seen* seen);
   void CheckMemory(const SimServer& server);
   void CheckSpace(const SimServer& server, Seen* seen);
+  void CheckBacktracks(const SimServer& server, Seen* seen);
   void CheckPeerQueues(const SimServer& server);
   void CheckClients(const SimServer& server);
   // What one message may bring: as many entries as fill it, the last one whole.

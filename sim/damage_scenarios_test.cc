@@ -4,14 +4,19 @@
 #include <algorithm>
 #include <cstdint>
 #include <functional>
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "absl/status/status.h"
+#include "engine/base/lost_records.h"
 #include "engine/node/identity.h"
+#include "engine/service/status.h"
 #include "engine/wal/hard_state_file.h"
+#include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "sim/testing/damage_scenario.h"
 
@@ -52,8 +57,11 @@ class DecayScenario : public DamageScenario {
   }
   // What the victim's own log has at that offset.
   absl::StatusOr<ReadResult> ReadAt(Offset offset) {
+    return ReadAt(victim_, offset);
+  }
+  absl::StatusOr<ReadResult> ReadAt(SimServer* server, Offset offset) {
     auto result = std::make_shared<std::optional<absl::StatusOr<ReadResult>>>();
-    victim_->log().Read(
+    server->log().Read(
         offset, 1000, ReadMode::kLocal,
         [result](absl::StatusOr<ReadResult> r) { *result = std::move(r); });
     sim_->RunUntil([&] { return result->has_value(); }, 5s);
@@ -68,8 +76,14 @@ class DecayScenario : public DamageScenario {
 TEST_F(DecayScenario, RotBelowAMarkOfTheNewestSegment) {
   for (uint64_t seed = 1; seed <= 4; ++seed) {
     Begin(seed);
+    Segment newest = Segments(victim_).back();
+    for (int i = 0; i < 1000; ++i) {
+      if (newest.HasEntryBefore(newest.scan.marked_to)) break;
+      ASSERT_TRUE(sim_->RunFor(10ms));
+      newest = Segments(victim_).back();
+    }
+    ASSERT_TRUE(newest.HasEntryBefore(newest.scan.marked_to));
     victim_->Crash(true);
-    const Segment newest = Segments(victim_).back();
     Spoil(victim_,
           Rot(victim_,
               newest.LastEntryBefore(newest.scan.marked_to).header.index));
@@ -310,6 +324,126 @@ TEST_F(DecayScenario, ScrubbingFindsWhatNobodyReads) {
     EXPECT_EQ(Mended(), mended + 1);
     EXPECT_EQ(Stat("wal_scrub_found_damage"), 1u);
     EXPECT_TRUE(sim_->atlas()->IsWhole(victim_));
+    ExpectGoodEnd();
+  }
+}
+
+// An entry that is damaged on every server is lost, and nothing else is: who
+// reads it hears which records these are; all others are read on each server,
+// also those of the same segments that only one server has; and the log goes
+// on. When a disk's mirror brings the entry back, all have it again.
+TEST_F(DecayScenario, WhatNoServerHasIsLostAndAllElseIsServed) {
+  set_may_lose(true);
+  for (uint64_t seed = 1; seed <= 4; ++seed) {
+    Begin(seed);
+    const Offset end = leader_->log().committed_end();
+    const auto read_all = [this, end](SimServer* server) {
+      std::map<Offset, std::string> found;
+      std::vector<LostRecords> lost;
+      Offset at = server->log().first_offset();
+      while (at < end) {
+        const absl::StatusOr<ReadResult> read = ReadAt(server, at);
+        if (const auto gone = LostRecordsOf(read.status()); gone.has_value()) {
+          EXPECT_EQ(gone->first, at);
+          if (gone->end <= at) break;
+          lost.push_back(*gone);
+          at = gone->end;
+          continue;
+        }
+        if (!read.ok() || read->batches.empty()) {
+          ADD_FAILURE() << at.value() << ": " << read.status();
+          break;
+        }
+        for (const Entry& batch : read->batches) {
+          if (batch.header.base_offset >= end) break;
+          found[batch.header.base_offset] = std::string(batch.payload.view());
+          at = batch.header.base_offset + batch.header.count;
+        }
+        if (read->batches.back().header.base_offset >= end) break;
+      }
+      return std::make_pair(found, lost);
+    };
+    const auto [all, none] = read_all(leader_);
+    ASSERT_TRUE(none.empty());
+    const Segment& s = segments_[segments_.size() / 2];
+    const FoundFrame& frame = s.LastEntryBefore(s.scan.end);
+    const Buffer bytes = Bytes(victim_, s.name);
+    const absl::StatusOr<Entry> entry = DecodeEntry(bytes.Slice(
+        frame.position + kLogFrameHeaderBytes, frame.header.body_size));
+    ASSERT_TRUE(entry.ok() && entry->header.count > 0) << entry.status();
+    const Offset first = entry->header.base_offset;
+    const LostRecords gone{first, first + entry->header.count,
+                           frame.header.index};
+    // Each one lacks another entry besides, right beside it.
+    const Index index = frame.header.index;
+    const Index neighbours[] = {index - 1, index + 1, index + 2};
+    for (MachineId m = 1; m <= 3; ++m) {
+      SimServer* server = sim_->server(m);
+      // The later one first: it couldn't be found behind the other.
+      for (Index each : {std::max(index, neighbours[m - 1]),
+                         std::min(index, neighbours[m - 1])}) {
+        SpoilAnyway(server, Rot(server, each));
+      }
+      if (seed % 2 == m % 2) Restart(server);
+    }
+    ASSERT_TRUE(Progress(10)) << sim_->verdict().what();
+    for (MachineId m = 1; m <= 3; ++m) {
+      SCOPED_TRACE(absl::StrCat("seed ", seed, ", server ", m));
+      SimServer* server = sim_->server(m);
+      const auto [found, lost] = read_all(server);
+      EXPECT_EQ(lost, std::vector<LostRecords>{gone});
+      for (const auto& [offset, batch] : all) {
+        if (offset == first) continue;
+        ASSERT_TRUE(found.contains(offset)) << offset.value();
+        EXPECT_EQ(found.at(offset), batch);
+      }
+      EXPECT_EQ(server->node().wal()->lost(), lost);
+      EXPECT_THAT(DescribeStatus(server->log()).text(),
+                  testing::HasSubstr("records are lost"));
+    }
+    if (seed % 2 == 1) {
+      // Or it is trimmed, with what is before it.
+      ASSERT_TRUE(TrimMostEverywhere());
+      for (MachineId m = 1; m <= 3; ++m) {
+        EXPECT_GT(sim_->server(m)->node().base().index, index);
+        EXPECT_TRUE(sim_->server(m)->node().wal()->lost().empty());
+      }
+      ExpectGoodEnd();
+      continue;
+    }
+    victim_->Crash(/*power_lost=*/true);
+    Restore(victim_);
+    victim_->Start();
+    // Those who were told that it is lost ask again by then.
+    ASSERT_TRUE(sim_->RunFor(11s)) << sim_->verdict().what();
+    for (MachineId m = 1; m <= 3; ++m) {
+      const auto [found, lost] = read_all(sim_->server(m));
+      EXPECT_TRUE(lost.empty());
+      EXPECT_TRUE(sim_->server(m)->node().wal()->lost().empty());
+      for (const auto& [offset, batch] : all) {
+        EXPECT_EQ(found.at(offset), batch);
+      }
+    }
+    ExpectGoodEnd();
+  }
+}
+
+// What a server has in memory it needs nobody for.
+TEST_F(DecayScenario, ScrubbingMendsFromMemoryWhatNoDiskHas) {
+  set_scrub(true);
+  for (uint64_t seed = 1; seed <= 4; ++seed) {
+    Begin(seed);
+    // Of the newest ones that are full.
+    const Segment& s = segments_[segments_.size() - 2];
+    const Index index = s.LastEntryBefore(s.scan.end).header.index;
+    const uint64_t mended = Mended();
+    for (MachineId m = 1; m <= 3; ++m) {
+      ASSERT_NE(sim_->server(m)->node().tail().Find(index), nullptr);
+      SpoilAnyway(sim_->server(m), Rot(sim_->server(m), index));
+    }
+    ASSERT_TRUE(sim_->RunUntil([&] { return Mended() >= mended + 3; }, 60s))
+        << seed;
+    EXPECT_EQ(Stat("wal_entry_lost"), 0u);
     ExpectGoodEnd();
   }
 }

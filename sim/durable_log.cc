@@ -23,9 +23,9 @@ void DurableLog::Update(const NameTable& disk) {
   }
   for (auto it = segments_.lower_bound(first); it != segments_.end(); ++it) {
     Segment& segment = it->second;
-    if (segment.changes == segment.file->durable_changes()) continue;
-    segment.changes = segment.file->durable_changes();
-    Read(it->first, &segment);
+    if (segment.changes != segment.file->durable_changes()) {
+      ReadOn(it->first, &segment);
+    }
   }
 }
 
@@ -36,8 +36,7 @@ void DurableLog::UpdateWhole(const NameTable& disk) {
   }
   for (auto& [id, segment] : segments_) {
     if (segment.changes != segment.file->durable_changes()) {
-      segment.changes = segment.file->durable_changes();
-      Read(id, &segment);
+      ReadOn(id, &segment);
     }
     if (segment.damages == segment.file->damages()) continue;
     segment.damages = segment.file->damages();
@@ -67,6 +66,22 @@ uint64_t DurableLog::FirstGrowing() const {
   return 0;
 }
 
+void DurableLog::ReadOn(uint64_t id, Segment* segment) {
+  segment->changes = segment->file->durable_changes();
+  // Cut by its server, which has what is cut elsewhere; not damaged.
+  const uint64_t size = segment->file->durable().size();
+  while (segment->damages == segment->file->damages() &&
+         !segment->frames.empty() && segment->position > size) {
+    const Frame& frame = segment->frames.back();
+    segment->position = frame.position;
+    segment->seed = frame.seed;
+    if (frame.is_entry) segment->terms.pop_back();
+    segment->frames.pop_back();
+    segment->lost.resize(std::min(segment->lost.size(), segment->terms.size()));
+  }
+  Read(id, segment);
+}
+
 void DurableLog::Read(uint64_t id, Segment* segment) {
   const SparseBytes& bytes = segment->file->durable();
   if (segment->position == 0) {
@@ -76,6 +91,7 @@ void DurableLog::Read(uint64_t id, Segment* segment) {
     segment->position = kSegmentHeaderBytes;
     segment->seed = FirstSeed(*header);
     segment->before_first = header->previous.index;
+    segment->before_term = header->previous.term;
   }
   for (;;) {
     std::optional<LogFrameHeader> header = DecodeLogFrameHeader(
@@ -161,8 +177,7 @@ const DurableLog::Segment* DurableLog::Find(Index index) const {
 
 bool DurableLog::Has(Index index, Term term) const {
   const Segment* segment = Find(index);
-  return segment != nullptr &&
-         segment->terms[index - segment->before_first - 1] == term;
+  return segment != nullptr && segment->TermAt(index) == term;
 }
 
 bool DurableLog::HasIntact(Index index, Term term) const {
@@ -207,8 +222,15 @@ Index DurableLog::last() const {
 }
 
 bool DurableLog::GoesOn(Index after, Index to) const {
-  for (Index i = after + 1; i <= to; ++i) {
-    if (Find(i) == nullptr) return false;
+  const Segment* before = nullptr;  // that has the entry before i
+  for (Index i = after + 1; i <= to + 1; ++i) {
+    const Segment* segment = Find(i);
+    if (segment == nullptr) return i > to;
+    if (before != nullptr && i == segment->before_first + 1 &&
+        before->TermAt(segment->before_first) != segment->before_term) {
+      return false;
+    }
+    before = segment;
   }
   return true;
 }

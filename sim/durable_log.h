@@ -45,7 +45,8 @@ class DurableLog {
   // one; 0 and 0: it has none.
   Index before_first() const;
   Index last() const;
-  // Whether it has, damaged or not, each entry behind `after` up to `to`.
+  // Whether it has, damaged or not, each entry behind `after` up to `to`; not
+  // others that stood there before, whose successors are gone with their files.
   bool GoesOn(Index after, Index to) const;
   bool Contains(uint64_t id) const { return segments_.contains(id); }
   // What would be left if this file stood in the place of that segment's.
@@ -79,12 +80,14 @@ class DurableLog {
     // It replaces all entries behind this one in those before it, once it has
     // an intact frame.
     Index before_first;
+    Term before_term;           // that entry's
     std::vector<Term> terms;    // of its entries
     std::vector<Frame> frames;  // marks included
     bool has_header = true;
     std::vector<bool> lost;  // entries, the first ones; the others are intact
 
     bool begun() const { return position > kSegmentHeaderBytes; }
+    Term TermAt(Index index) const { return terms[index - before_first - 1]; }
     Index last() const { return before_first + terms.size(); }
     bool Lost(uint64_t at) const { return at < lost.size() && lost[at]; }
     bool damaged() const { return !has_header || !lost.empty(); }
@@ -93,6 +96,7 @@ class DurableLog {
   void UpdateNames(const NameTable::Files& files, uint64_t first);
   // Segments with lower ids have all their frames.
   uint64_t FirstGrowing() const;
+  static void ReadOn(uint64_t id, Segment* segment);
   static void Read(uint64_t id, Segment* segment);
   // Compares what was read with what is there now.
   static void Inspect(uint64_t id, Segment* segment);

@@ -123,6 +123,61 @@ TEST_F(DurableLogTest, ALaterSegmentReplacesWhatItBeginsBehind) {
   EXPECT_FALSE(Has(3, 1));
 }
 
+// Seed 300010111: a recovery had written a tail anew in another file, and cut
+// it off the first one; then the other file's removal survived a power loss,
+// and that of the first one didn't.
+TEST_F(DurableLogTest, WhatItsServerCutOffAFileIsGone) {
+  Segment old = Begin(1, LogPoint());
+  Append(&old, Term(1), "one");
+  const LogPoint one = old.last;
+  const uint64_t end = old.writer.position();
+  Append(&old, Term(1), "two");
+  Sync(old);
+  EXPECT_TRUE(Has(2, 1));
+  Segment again = Begin(2, one);
+  Append(&again, Term(1), "two");
+  Sync(again);
+  Segment next = Begin(3, again.last);
+  Append(&next, Term(1), "three");
+  Sync(next);
+  old.file->Truncate(++number_, end);
+  Sync(old);
+  EXPECT_TRUE(Has(2, 1));
+  log_.UpdateWhole(disk_);
+  EXPECT_TRUE(log_.GoesOn(Index(0), Index(3)));
+  disk_.Remove(++number_, SegmentName(2));
+  Sync(next);
+  EXPECT_FALSE(Has(2, 1));
+  EXPECT_TRUE(Has(3, 1));
+  log_.UpdateWhole(disk_);
+  EXPECT_FALSE(log_.GoesOn(Index(0), Index(3)));
+  EXPECT_FALSE(log_.damaged());
+}
+
+// The same of entries that were replaced.
+TEST_F(DurableLogTest, WhatWasReplacedIsNotTheLogs) {
+  Segment old = Begin(1, LogPoint());
+  Append(&old, Term(1), "one");
+  const LogPoint one = old.last;
+  Append(&old, Term(1), "two");
+  Sync(old);
+  Segment cut = Begin(2, one);
+  Append(&cut, Term(2), "another two");
+  Sync(cut);
+  Segment next = Begin(3, cut.last);
+  Append(&next, Term(2), "three");
+  Sync(next);
+  log_.UpdateWhole(disk_);
+  EXPECT_TRUE(log_.GoesOn(Index(0), Index(3)));
+  disk_.Remove(++number_, SegmentName(2));
+  Sync(next);
+  log_.UpdateWhole(disk_);
+  EXPECT_FALSE(log_.GoesOn(Index(0), Index(2)));
+  EXPECT_FALSE(log_.GoesOn(Index(0), Index(3)));
+  EXPECT_TRUE(log_.GoesOn(Index(0), Index(1)));
+  EXPECT_TRUE(log_.GoesOn(Index(2), Index(3)));
+}
+
 TEST_F(DurableLogTest, WhatIsDamagedWasDurableAllTheSame) {
   Segment segment = Begin(1, LogPoint());
   std::vector<uint64_t> at;

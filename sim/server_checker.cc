@@ -3,7 +3,9 @@
 #include <algorithm>
 #include <utility>
 
+#include "absl/algorithm/container.h"
 #include "absl/strings/str_cat.h"
+#include "engine/base/lost_records.h"
 #include "engine/raft/quorum.h"
 
 namespace holdfast {
@@ -33,6 +35,19 @@ void ServerChecker::Check(SimServer& server) {
     CheckStep(server, &seen);
   }
   CheckFitToLead(server, server.process()->loop()->Now(), seen);
+  CheckNothingLost(server);
+}
+
+void ServerChecker::CheckNothingLost(const SimServer& server) const {
+  if (may_lose_ || server.node().wal()->stats().entries_lost == 0) return;
+  const std::vector<LostRecords> lost = server.node().wal()->lost();
+  verdict_->Violate(absl::StrCat(
+      "durability: server ", server.id().value(), " takes ",
+      lost.empty()
+          ? std::string("entries")
+          : absl::StrCat("the records from offset ", lost.front().first.value(),
+                         " up to ", lost.front().end.value()),
+      " for lost, of which there are copies"));
 }
 
 void ServerChecker::CheckStep(SimServer& server, Seen* seen) {
@@ -350,6 +365,12 @@ ServerChecker::ConfigurationsInForce() const {
     }
   }
   return in_force;
+}
+
+bool ServerChecker::MayDecide(ServerId id) const {
+  return absl::c_any_of(ConfigurationsInForce(), [id](const auto& each) {
+    return each->Find(id) != nullptr;
+  });
 }
 
 Incarnation ServerChecker::IncarnationOf(MachineId machine) const {

@@ -41,10 +41,13 @@ namespace holdfast {
 //   disks. It shows an entry that was taken for committed too early long
 //   before it is lost, if it ever is;
 // - what a leader takes for committed is durable on a quorum, by the bytes on
-//   the disks: a sync that is missing shows though no power fails.
+//   the disks: a sync that is missing shows though no power fails;
+// - no server takes records for lost, since the atlas leaves a copy of each.
 class ServerChecker {
  public:
-  explicit ServerChecker(Verdict* verdict) : verdict_(verdict) {}
+  // `may_lose`: there may be no copy.
+  explicit ServerChecker(Verdict* verdict, bool may_lose = false)
+      : verdict_(verdict), may_lose_(may_lose) {}
 
   void Check(SimServer& server);
   // That machine's log and promises are gone.
@@ -61,6 +64,8 @@ class ServerChecker {
   // one in a log that was seen.
   std::vector<std::shared_ptr<const Configuration>> ConfigurationsInForce()
       const;
+  // Whether it is of any of them.
+  bool MayDecide(ServerId id) const;
   // Of the machine's present disk; none: it wasn't seen to take part.
   Incarnation IncarnationOf(MachineId machine) const;
 
@@ -130,8 +135,10 @@ class ServerChecker {
   // have proposed the next one since it counted.
   void CheckDurable(const SimServer& leader, const Configuration* before);
   void CheckTrimmed(const SimServer& server, Seen* seen);
+  void CheckNothingLost(const SimServer& server) const;
 
   Verdict* const verdict_;
+  const bool may_lose_;
   // Servers of any other cluster are none of its business.
   ClusterId cluster_id_;
   std::map<MachineId, Seen> seen_;

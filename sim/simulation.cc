@@ -123,7 +123,7 @@ Simulation::Simulation(const SimulationOptions& options)
                                 .refuse_ppm = options_.rates->refuse_ppm,
                                 .flip_ppm = options_.rates->flip_ppm,
                                 .linger_ppm = options_.rates->linger_ppm}),
-      checker_(&verdict_),
+      checker_(&verdict_, options_.may_lose),
       bounds_(&verdict_),
       history_(&verdict_),
       kv_model_(&verdict_),
@@ -290,6 +290,12 @@ void Simulation::CheckStopped(SimServer* server) {
   } else if (server->put_back() && absl::IsFailedPrecondition(why)) {
     return;
   }
+  // One that was removed, of an older release, whom another one that hasn't
+  // heard of it has brought up to date.
+  if (absl::StrContains(why.message(), "run a newer release") &&
+      !checker_.MayDecide(server->id())) {
+    return;
+  }
   if (server->StoppedByItsDisk()) {
     if (schedule_ != nullptr) schedule_->OnStopped(server);
     return;
@@ -342,6 +348,7 @@ SimServer* Simulation::Leader() {
 
 std::vector<SimServer*> Simulation::Members() {
   std::vector<SimServer*> members;
+  if (Leader() == nullptr) return members;
   for (const Member& m : Leader()->node().configuration()->Everyone()) {
     members.push_back(server(static_cast<MachineId>(m.id.value())));
   }
@@ -424,9 +431,10 @@ void Simulation::AwaitScrubbing() {
         std::find_if(members.begin(), members.end(),
                      [](SimServer* s) { return DamagedEntry(s).has_value(); });
     damaged = it == members.end() ? nullptr : *it;
-    return damaged == nullptr;
+    return damaged == nullptr && !members.empty();
   };
   if (RunUntil(whole, limit) || !verdict_.ok()) return;
+  if (damaged == nullptr) return SayWhatIsNotSettled(limit);
   verdict_.NotLive(
       absl::StrCat("server ", damaged->machine(), " has looked for damage for ",
                    ToMillis(limit), " ms, but entry ",
@@ -504,6 +512,8 @@ void Simulation::SayWhatIsNotSettled(Duration limit) {
 // Reads each server's whole log through its own face, and compares it with
 // all that was ever acknowledged.
 void Simulation::CompareLogs() {
+  Duration took;  // the leader may have changed once more
+  if (!Reach([this] { return Led(); }, options_.settle_max, &took)) return;
   for (SimServer* member : Members()) {
     if (verdict_.ok()) CompareLog(member);
     if (verdict_.ok() && *options_.kv) CompareMachine(member);

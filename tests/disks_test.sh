@@ -198,6 +198,44 @@ expect_logs_equal
 expect_intact 3
 start 3
 
+start_case "what no server has is named, and all else is read"
+# The same part of the oldest segment, of records that no start needs to read.
+for id in 1 2 3; do
+  terminate $id
+  cp "$(segment $id 1)" "$work/kept$id"
+  zero "$(segment $id 1)" 20 60
+  start_node $id --bootstrap="$bootstrap" --reserve-mib=2 \
+    --scrub-mib-per-second=0
+done
+await_leader 1 2 3
+run "$holdfast" read --servers="$servers" "${client[@]}" --timeout=60s
+expect_code 1
+expect_line "records from offset [0-9]* up to [0-9]* \(exclusive\) are lost"
+run "$holdfast" read --servers="$servers" "${client[@]}" --timeout=60s --skip-lost
+expect_code 0
+read -r from end < <(sed -n \
+  's/.* from offset \([0-9]*\) up to \([0-9]*\) .*/\1 \2/p' "$work/err.log")
+[ $((end - from)) -gt 100 ] || fail "expected more to be lost than $from to $end"
+cmp <(sed "$((from + 1)),${end}d" "$work/all") "$work/out" ||
+  fail "expected all lines but those from $from to $end"
+run "$holdfast" tail --servers="$servers" "${client[@]}" --timeout=60s --skip-lost
+cmp <(sed "$((from + 1)),${end}d" "$work/all") "$work/out" ||
+  fail "expected the same of a tail"
+status_of "$leader" | grep -q "records are lost, .* $from to $end" ||
+  fail "expected a status that says so"
+append_lines 10
+# One disk's mirror brings it back, for all.
+file=$(segment 2 1)
+terminate 2
+cp "$work/kept2" "$file"
+start 2
+for id in 1 3; do
+  terminate $id
+  start $id
+done
+await_leader 1 2 3
+expect_logs_equal
+
 start_case "a full file system refuses records until there is room"
 if [ "$DISKS_TEST_MOUNTS" = yes ]; then
   for id in 1 2 3; do

@@ -51,6 +51,8 @@ absl::Status CodeToStatus(wire::Code code, absl::string_view text) {
       return absl::InvalidArgumentError(why);
     case wire::CODE_REFUSED:
       return absl::FailedPreconditionError(why);
+    case wire::CODE_RECORDS_LOST:
+      return absl::DataLossError(why);
     default:
       return absl::UnavailableError(why);
   }

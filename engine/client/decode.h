@@ -8,6 +8,7 @@
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "engine/base/buffer.h"
+#include "engine/base/lost_records.h"
 #include "engine/base/types.h"
 #include "engine/client/types.h"
 #include "engine/peer/client.pb.h"
@@ -37,6 +38,15 @@ absl::Status ParseAnswer(const MessageView& message, WireType type,
 
 // Why a request came to nothing. UNAVAILABLE for what may be tried again.
 absl::Status CodeToStatus(wire::Code code, absl::string_view text);
+// The same of an answer that may be CODE_RECORDS_LOST.
+template <typename Answer>
+absl::Status WhyNot(const Answer& answer) {
+  if (answer.code() != wire::CODE_RECORDS_LOST) {
+    return CodeToStatus(answer.code(), answer.text());
+  }
+  return LostRecordsError(
+      {.first = Offset(answer.lost_from()), .end = Offset(answer.lost_end())});
+}
 
 ServerStatus DecodeStatus(const wire::StatusAnswer& answer);
 

@@ -200,6 +200,11 @@ void FakeServer::OnRead(MessageStream* stream, const MessageView& message) {
   } else if (request.from_offset() > log_->end.value()) {
     answer.set_code(wire::CODE_OUT_OF_RANGE);
     answer.set_text("beyond the end");
+  } else if (log_->lost_from <= Offset(request.from_offset()) &&
+             Offset(request.from_offset()) < log_->lost_end) {
+    answer.set_code(wire::CODE_RECORDS_LOST);
+    answer.set_lost_from(log_->lost_from.value());
+    answer.set_lost_end(log_->lost_end.value());
   } else {
     const Offset from(request.from_offset());
     for (const FakeLog::Batch& batch : log_->batches) {
@@ -296,13 +301,11 @@ void FakeServer::PushTails() {
   }
 }
 
-void FakeServer::EndTails() {
+void FakeServer::EndTails(wire::TailEnd end) {
   for (FakeTail& tail : std::exchange(tails_, {})) {
     auto stream = streams_.find(tail.stream);
     if (stream == streams_.end()) continue;
-    wire::TailEnd end;
     end.set_request_id(tail.request);
-    end.set_code(wire::CODE_NOT_LEADER);
     FillHint(end.mutable_leader());
     stream->second->Send(WireType::kTailEnd, end);
   }

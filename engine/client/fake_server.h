@@ -32,6 +32,9 @@ struct FakeLog {
   std::map<uint64_t, std::vector<Offset>> results;
   std::map<uint64_t, Address> members;  // those that were joined
   int transfers = 0;
+  // Records that are lost; up to lost_end.
+  Offset lost_from;
+  Offset lost_end;
 };
 
 // Speaks the client protocol from a script, for the tests of the client: the
@@ -63,7 +66,13 @@ class FakeServer {
 
   // Sends what tails are owed, within their credit.
   void PushTails();
-  void EndTails();
+  void EndTails() {
+    wire::TailEnd end;
+    end.set_code(wire::CODE_NOT_LEADER);
+    EndTails(std::move(end));
+  }
+  // As it says.
+  void EndTails(wire::TailEnd end);
 
   uint64_t appends() const { return appends_; }
   uint64_t unanswered_max() const { return unanswered_max_; }

@@ -37,6 +37,9 @@ class ReadRequest final : public Request {
   }
 
   void Done(absl::Status status) override {
+    if (answer_.code() == wire::CODE_RECORDS_LOST && absl::IsDataLoss(status)) {
+      status = WhyNot(answer_);
+    }
     if (!status.ok()) return done_(std::move(status));
     absl::StatusOr<std::vector<LogBatch>> batches =
         DecodeLogBatches(payload_, answer_.batch_count(), from_);

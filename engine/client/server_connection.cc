@@ -168,7 +168,9 @@ void ServerConnection::OnClosed(const absl::Status& why) {
   Fail(lost);
 }
 
-void ServerConnection::Fail(const absl::Status& why) {
+void ServerConnection::Fail(absl::Status why) {
+  // Bytes that broke on their way say nothing of the log.
+  if (absl::IsDataLoss(why)) why = absl::UnavailableError(why.message());
   last_error_ = why;
   failed_at_ = env_.loop->Now();
   std::map<uint64_t, Waiting> requests = std::exchange(requests_, {});

@@ -79,7 +79,7 @@ class ServerConnection {
   void OnDialed(absl::StatusOr<OutboundStream> dialed);
   void OnMessage(const MessageView& message);
   void OnClosed(const absl::Status& why);
-  void Fail(const absl::Status& why);
+  void Fail(absl::Status why);
 
   const Env env_;
   const ClientOptions& options_;

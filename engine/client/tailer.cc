@@ -138,7 +138,7 @@ void Tailer::OnTailEnd(ServerConnection* server, const MessageView& message) {
                           static_cast<int>(message.header.size()))) {
     end.set_code(wire::CODE_UNAVAILABLE);
   }
-  absl::Status why = CodeToStatus(end.code(), end.text());
+  absl::Status why = WhyNot(end);
   if (why.ok()) why = absl::UnavailableError("the server ended the tail");
   if (!absl::IsUnavailable(why)) return End(std::move(why));
   if (options_.server.empty() && end.code() != wire::CODE_OVERLOADED) {

@@ -115,6 +115,10 @@ struct ClientReadResult {
   Offset committed_end;
   Offset first_offset;
 };
+// OUT_OF_RANGE: before the first offset that is kept, or beyond the end;
+// DATA_LOSS: the next record is lost (engine/base/lost_records.h says up to
+// where, and the log goes on behind it); PERMISSION_DENIED; UNAVAILABLE: nobody
+// could answer in time.
 using ClientReadFn = ResultFn<ClientReadResult>;
 
 struct ClientTailOptions {
@@ -130,8 +134,9 @@ struct ClientTailCallbacks {
   // Optional: with the batches just delivered, all that was committed, as far
   // as the server knew, has been; it ends at this offset.
   InlineFunction<void(Offset)> on_caught_up;
-  // It can't go on: OUT_OF_RANGE, PERMISSION_DENIED; with options.server also
-  // that server's failure. Nothing follows.
+  // It can't go on: OUT_OF_RANGE, PERMISSION_DENIED, DATA_LOSS (as of a read:
+  // another tail may begin behind what is lost); with options.server also that
+  // server's failure. Nothing follows.
   InlineFunction<void(absl::Status)> on_end;
 };
 

@@ -6,6 +6,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "engine/base/check.h"
+#include "engine/base/lost_records.h"
 
 namespace holdfast {
 namespace {
@@ -80,7 +81,8 @@ void Applier::ReadBack() {
         // A checkpoint may have come in between.
         if (closed_ || restoring_ != nullptr) return;
         if (applied_ + 1 == next) {
-          if (absl::IsUnavailable(entries.status())) {
+          if (absl::IsUnavailable(entries.status()) ||
+              LostRecordsOf(entries.status()).has_value()) {
             // They are damaged here, and others don't help for now.
             reading_ = true;
             retry_ = loop_->After(kRetry, [this] {

@@ -6,6 +6,7 @@
 #include "absl/strings/str_cat.h"
 #include "engine/base/batch.h"
 #include "engine/base/check.h"
+#include "engine/base/lost_records.h"
 
 namespace holdfast {
 namespace {
@@ -498,6 +499,14 @@ void DistributedLog::ScanFrom(Index index, Offset from, size_t max_bytes,
           // it was dropped.
           if (from < first_offset() || absl::IsOutOfRange(entries.status())) {
             return ReadCommitted(from, max_bytes, std::move(done));
+          }
+          const std::optional<LostRecords> missing =
+              MissingRecordsOf(entries.status());
+          // Those that are wanted may stand behind them.
+          if (missing.has_value() && missing->end <= from &&
+              missing->last_index < node_.commit()) {
+            return ScanFrom(missing->last_index + 1, from, max_bytes,
+                            std::move(done));
           }
           return done(entries.status());
         }

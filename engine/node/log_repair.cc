@@ -1,5 +1,6 @@
 #include "engine/node/log_repair.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "absl/algorithm/container.h"
@@ -42,6 +43,8 @@ void LogRepair::Fetch(const LogHole& hole, Term term, Patience patience,
         " last=", hole.last.value(), " last_term=", hole.last_term.value()));
   }
   in_vain_ = 0;
+  lacking_.clear();
+  all_ = callbacks_.others();
   if (in_vain) {
     timer_ = loop_->After(timeout_, [this] { AskNext(); });
     return;
@@ -79,6 +82,9 @@ void LogRepair::AskNext() {
   question_.hole = hole_;
   AskForParts(CheckpointId());
   const std::vector<ServerId> others = callbacks_.others();
+  if (others.empty() && patience_ == Patience::kOnce) {
+    return Finish(absl::UnavailableError("there is no other server any more"));
+  }
   if (others.empty()) {
     // It has to hear of one first.
     if (++alone_ > kAloneMax && callbacks_.may_be_alone()) {
@@ -93,6 +99,14 @@ void LogRepair::AskNext() {
     return Ask();
   }
   in_vain_ = 0;
+  const bool lost = others == all_ && absl::c_all_of(all_, [this](ServerId id) {
+                      return absl::c_linear_search(lacking_, id);
+                    });
+  if (patience_ == Patience::kOnce && lost) {
+    answers_.clear();
+    return Finish(
+        Mended{.entries = {}, .lost_to = std::min(lost_to_, hole_.last)});
+  }
   if (patience_ == Patience::kOnce) {
     return Finish(absl::UnavailableError(
         absl::StrCat("entries ", question_.hole.first.value(), " to ",
@@ -119,8 +133,12 @@ void LogRepair::Ask() {
   callbacks_.send(question_);
 }
 
-void LogRepair::InVain(absl::string_view what) {
+void LogRepair::InVain(absl::string_view what, Index lacks_to) {
   ++in_vain_;
+  if (lacks_to >= hole_.first) {
+    lost_to_ = lacking_.empty() ? lacks_to : std::min(lost_to_, lacks_to);
+    lacking_.push_back(question_.to);
+  }
   absl::StrAppend(&answers_, answers_.empty() ? "" : ", ", "server ",
                   question_.to.value(), " ", what);
   AskNext();
@@ -147,9 +165,10 @@ void LogRepair::OnAnswer(const RepairAnswer& answer) {
         }
         // Whatever its log has there now, it isn't these.
         const Term term = entry.header.term;
-        if (hole.last_term > Term() &&
-            (term > hole.last_term ||
-             (entry.header.index == hole.last && term != hole.last_term))) {
+        const LogHole& known = patience_ == Patience::kOnce ? hole_ : hole;
+        if (known.last_term > Term() &&
+            (term > known.last_term ||
+             (entry.header.index == known.last && term != known.last_term))) {
           return InVain("has other entries");
         }
         mended.entries.push_back(entry);
@@ -167,10 +186,11 @@ void LogRepair::OnAnswer(const RepairAnswer& answer) {
         return Finish(Mended{.entries = {}, .never_committed = true});
       }
       if (AskForFewer(answer)) return Ask();
-      return InVain("lacks them");
+      return InVain("lacks them",
+                    answer.log_index < hole.first ? hole_.last : Index());
     case RepairOutcome::kUnreadable:
       ++stats_.unreadable;
-      return InVain("can't read them");
+      return InVain("can't read them", answer.damaged_to);
     case RepairOutcome::kCheckpoint:
       if (answer.id.bytes == 0 || answer.id.index < hole.first) {
         return InVain("begins behind them");
@@ -205,11 +225,18 @@ bool LogRepair::AskForFewer(const RepairAnswer& answer) {
     hole.last = answer.log_index;
     return true;
   }
-  // Nothing goes from a server that has a part in Raft.
-  if (patience_ == Patience::kOnce || hole.last_term == Term() ||
-      !LeaderLacked(answer)) {
-    return false;
+  if (hole.last_term == Term()) return false;
+  // Nothing goes from a server that has a part in Raft. But of what the other
+  // one has, some may be committed, and is the log's then.
+  if (patience_ == Patience::kOnce) {
+    const Index last =
+        std::min({hole.last, answer.log_index, callbacks_.commit()});
+    if (last < hole.first) return false;
+    hole.last = last;
+    hole.last_term = Term();
+    return true;
   }
+  if (!LeaderLacked(answer)) return false;
   // The last one goes; those before it may be the log's.
   if (hole.one_term) {
     hole.last = hole.first + (hole.last - hole.first) / 2;

@@ -43,6 +43,8 @@ class LogRepair {
     InlineFunction<std::vector<ServerId>()> others;
     // Whether this server may take itself for the only one, if there are none.
     InlineFunction<bool()> may_be_alone;
+    // Up to where this server's log is committed, for Patience::kOnce.
+    InlineFunction<Index()> commit;
     InlineFunction<void(const RepairQuestion&)> send;
     // An intact one, by its id's checksum, as encoded, of that server.
     InlineFunction<void(const CheckpointId&, std::string bytes, ServerId from)>
@@ -59,9 +61,10 @@ class LogRepair {
     // Done when another server had some of them, or knows that they may go; or
     // never, if there is a checkpoint in their place.
     kEndless,
-    // Done as well; UNAVAILABLE: all others were asked, and none had them;
-    // ABORTED: nobody needs them any more. For who has a part in Raft, and can
-    // do without them for now.
+    // Done as well, or when each of the others said that it has none of the
+    // first ones (Mended::lost_to); UNAVAILABLE: all others were asked, and
+    // none gave them; ABORTED: nobody needs them any more. For who has a part
+    // in Raft, and can do without them for now.
     kOnce,
   };
   // One at a time. DATA_LOSS: there is no other server.
@@ -102,8 +105,9 @@ class LogRepair {
   // bytes: for none.
   void AskForParts(const CheckpointId& id);
   void Ask();
-  // `what` the one that was asked last says.
-  void InVain(absl::string_view what);
+  // `what` the one that was asked last says: that it has none of the hole's
+  // entries up to `lacks_to`; 0: it can't say.
+  void InVain(absl::string_view what, Index lacks_to = Index());
   void Finish(absl::StatusOr<Mended> mended);
   bool IsNeverCommitted(const RepairAnswer& answer);
   // The leader of a later term lacked the hole's last entry.
@@ -124,7 +128,12 @@ class LogRepair {
   bool checkpoint_only_ = false;
   int alone_ = 0;  // times that there was nobody to ask
   size_t next_ = 0;
-  size_t in_vain_ = 0;   // asked, of all others
+  size_t in_vain_ = 0;  // asked, of all others
+  // Those of them that have none of the hole's entries up to lost_to_; and who
+  // they all were when the first one was asked.
+  std::vector<ServerId> lacking_;
+  std::vector<ServerId> all_;
+  Index lost_to_;
   Index told_of_;        // the last entry that the log line was about
   std::string answers_;  // in vain, since the last line about them
   std::string part_;     // of the checkpoint question_.id

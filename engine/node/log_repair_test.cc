@@ -60,6 +60,7 @@ class LogRepairTest : public testing::Test {
   std::vector<Entry> log_;  // 1 to 6 of term 3, 7 to 9 of term 4
   std::vector<ServerId> others_{kTwo, kThree};
   bool alone_ = false;
+  Index commit_{9};
   std::vector<RepairQuestion> asked_;
   std::optional<absl::StatusOr<Mended>> result_;
   std::string checkpoint_;
@@ -68,6 +69,7 @@ class LogRepairTest : public testing::Test {
       LogRepair::Callbacks{
           .others = [this] { return others_; },
           .may_be_alone = [this] { return alone_; },
+          .commit = [this] { return commit_; },
           .send = [this](const RepairQuestion& q) { asked_.push_back(q); },
           .on_checkpoint = [this](const CheckpointId&, std::string bytes,
                                   ServerId) { checkpoint_ = std::move(bytes); },
@@ -117,6 +119,100 @@ TEST_F(LogRepairTest, WhoHasTheFirstOnesIsAskedForThese) {
     ASSERT_TRUE(result_.has_value());
     ASSERT_TRUE(result_->ok());
     EXPECT_EQ((*result_)->entries.size(), 3u);
+  }
+}
+
+// Lost is what each of the others says that it hasn't, and no more than that.
+TEST_F(LogRepairTest, WhatEachOtherOneLacksIsLost) {
+  const auto damaged_to = [this](Index last) {
+    RepairAnswer answer = Answer(RepairOutcome::kUnreadable);
+    answer.damaged_to = last;
+    return answer;
+  };
+  const auto fetch = [this] {
+    Fetch({Index(2), Index(8), Term(4), false}, Term(5),
+          LogRepair::Patience::kOnce);
+    // What came last didn't fit.
+    if (asked_.empty() || result_.has_value()) NextTimeout();
+  };
+  const auto lost_to = [this] {
+    return result_.has_value() && result_->ok() ? (*result_)->lost_to : Index();
+  };
+  fetch();
+  repair_.OnAnswer(damaged_to(Index(5)));
+  EXPECT_FALSE(result_.has_value());
+  repair_.OnAnswer(damaged_to(Index(4)));
+  EXPECT_EQ(lost_to(), Index(4));
+  EXPECT_TRUE((*result_)->entries.empty());
+
+  // Not beyond what was asked for.
+  fetch();
+  NextTimeout();
+  repair_.OnAnswer(damaged_to(Index(30)));
+  repair_.OnAnswer(damaged_to(Index(20)));
+  EXPECT_EQ(lost_to(), Index(8));
+
+  // One that begins before them has none of them.
+  fetch();
+  NextTimeout();
+  repair_.OnAnswer(Lacks(Index(1), Term(3)));
+  repair_.OnAnswer(damaged_to(Index(6)));
+  EXPECT_EQ(lost_to(), Index(6));
+
+  // One that ends within them is asked for what it knows to be committed.
+  fetch();
+  NextTimeout();
+  repair_.OnAnswer(damaged_to(Index(8)));
+  repair_.OnAnswer(Lacks(Index(5), Term(3)));
+  EXPECT_FALSE(result_.has_value());
+  EXPECT_EQ(asked_.back().hole.last, Index(5));
+  EXPECT_EQ(asked_.back().hole.last_term, Term());
+  repair_.OnAnswer(damaged_to(Index(3)));
+  EXPECT_EQ(lost_to(), Index(3));
+
+  // That can't be more than this server knows to be committed; and what isn't
+  // of the hole's terms isn't this log's.
+  commit_ = Index(3);
+  fetch();
+  NextTimeout();
+  repair_.OnAnswer(Lacks(Index(5), Term(3)));
+  EXPECT_EQ(asked_.back().hole.last, Index(3));
+  RepairAnswer later = Has(Index(2), Index(3));
+  later.entries[1].header.term = Term(5);
+  repair_.OnAnswer(later);
+  EXPECT_FALSE(result_.has_value());
+  repair_.OnAnswer(damaged_to(Index(8)));
+  EXPECT_FALSE(result_->ok());
+  commit_ = Index(1);
+  fetch();
+  NextTimeout();
+  repair_.OnAnswer(Lacks(Index(5), Term(3)));
+  repair_.OnAnswer(damaged_to(Index(8)));
+  EXPECT_FALSE(result_->ok());
+  commit_ = Index(9);
+
+  // Nor when the others aren't those that were asked.
+  fetch();
+  NextTimeout();
+  repair_.OnAnswer(damaged_to(Index(8)));
+  others_ = {kTwo};
+  repair_.OnAnswer(damaged_to(Index(8)));
+  EXPECT_FALSE(result_->ok());
+  others_ = {kTwo, kThree};
+
+  // Who doesn't answer, or can't say, may have them.
+  for (int how = 0; how < 3; ++how) {
+    fetch();
+    NextTimeout();
+    repair_.OnAnswer(damaged_to(Index(8)));
+    if (how == 0) NextTimeout();
+    if (how == 1) repair_.OnAnswer(Answer(RepairOutcome::kUnreadable));
+    if (how == 2) {
+      repair_.OnAnswer(Lacks(Index(5), Term(3)));
+      repair_.OnAnswer(Lacks(Index(5), Term(3)));
+    }
+    ASSERT_TRUE(result_.has_value()) << how;
+    EXPECT_EQ(result_->status().code(), absl::StatusCode::kUnavailable);
   }
 }
 

@@ -5,15 +5,8 @@
 
 #include "absl/strings/str_cat.h"
 #include "engine/base/check.h"
-#include "engine/raft/quorum.h"
 
 namespace holdfast {
-namespace {
-
-// Small ones, that a full disk keeps for what is no record.
-constexpr uint64_t kKeptSegments = 2;
-
-}  // namespace
 
 Node::Node(const Env& env, NodeOptions options, NodeEvents* events)
     : env_(env),
@@ -321,12 +314,8 @@ void Node::OnMessage(ServerId from, const MessageView& message) {
   }
   if (!Compare(*received)) return;
   const MessageExtras& extras = received->extras;
-  if (!TakesIn(received->entries, extras.must_take)) {
-    // As if it had been lost. Heartbeats keep this server in the cluster. Only
-    // what the cluster can't do without is worth the rest of the room.
-    ++records_refused_;
-    return;
-  }
+  // If not, as if it had been lost. Heartbeats keep this server in the cluster.
+  if (!TakesIn(*received)) return;
   if (received->message.type == MessageType::kHeartbeatAnswer) {
     NoteShortage(from, extras.short_of_space);
   }
@@ -335,55 +324,6 @@ void Node::OnMessage(ServerId from, const MessageView& message) {
   if (!stopped_ && core_->term() == term && core_->leader() == from) {
     OnCondemned(extras.condemned);
   }
-}
-
-bool Node::TakesIn(const std::vector<Entry>& entries, bool must_take) {
-  if (!space_.is_short()) return true;
-  // What is no record may be what brings more room.
-  bool records = false;
-  uint64_t bytes = wal_->bytes_queued();
-  for (const Entry& entry : entries) {
-    if (core_->trail().Has(entry.header.index, entry.header.term)) continue;
-    records = records || entry.header.kind == EntryKind::kBatch;
-    bytes += FrameBytes(EntryBytes(entry));
-  }
-  if (!records) return true;
-  const uint64_t room = wal_->room();
-  if (bytes + options_.wal.segment_bytes / 4 <= room) return true;
-  // A hard state that waits behind records would be the end of its votes. Small
-  // segments take up to twice what is in them.
-  const uint64_t needed = 2 * (bytes - std::min(bytes, room));
-  if (!must_take || needed + kKeptSegments * options_.wal.small_segment_bytes >
-                        space_.spare_bytes()) {
-    return false;
-  }
-  space_.NoteUse(needed);
-  return true;
-}
-
-void Node::NoteShortage(ServerId peer, bool short_of_space) {
-  if (short_of_space) {
-    short_peers_.insert(peer);
-  } else {
-    short_peers_.erase(peer);
-  }
-}
-
-bool Node::HasRoomForRecords() const {
-  if (space_.is_short()) return false;
-  if (short_peers_.empty()) return true;
-  // One that isn't there makes no room for what others have none for.
-  const Instant heard = env_.loop->Now() - options_.raft.election_timeout_max;
-  const auto has_room = [this, heard](const Progress& peer) {
-    const bool there = peer.id() == options_.id || peer.last_heard >= heard;
-    return there && !short_peers_.contains(peer.id());
-  };
-  return QuorumValue(*configuration(), [&](ServerId voter) -> uint64_t {
-           for (const Progress& peer : core_->progress()) {
-             if (peer.id() == voter) return has_room(peer) ? 1 : 0;
-           }
-           return 0;
-         }) > 0;
 }
 
 void Node::Step(InputEvent event, std::vector<Entry> entries) {
@@ -589,7 +529,6 @@ void Node::ReadCold(const RaftColdRead& cold) {
 void Node::OnColdRead(const RaftColdRead& cold,
                       absl::StatusOr<std::vector<Entry>> entries) {
   if (stopped_) return;
-  if (absl::IsDataLoss(entries.status())) return Stop(entries.status());
   if (!entries.ok()) return Step(ColdFailed{cold.to, cold.token});
   std::vector<EntryMeta> metas;
   std::vector<const Entry*> pointers;

@@ -315,9 +315,12 @@ class Node : private Membership::Host {
   void Reopen();
   void OnRepairMessage(ServerId from, const MessageView& message);
   void OnRepairQuestion(const RepairQuestion& question);
+  // Of the hole's entries what is in memory, from the first one on.
+  std::vector<Entry> FromTail(const LogHole& hole) const;
+  absl::StatusOr<Mended> AsFarAsLost(const LogHole& hole,
+                                     absl::StatusOr<Mended> mended) const;
   // Answers with what of the hole is read.
-  ResultFn<std::vector<Entry>> RepairReader(RepairAnswer answer,
-                                            const LogHole& hole);
+  ResultFn<WholeEntries> RepairReader(RepairAnswer answer, const LogHole& hole);
   void AnswerWithCheckpoint(const RepairQuestion& question,
                             RepairAnswer answer);
   void AnswerRepair(RepairAnswer answer, std::vector<Entry> entries);
@@ -357,9 +360,11 @@ class Node : private Membership::Host {
   absl::Status CheckRead(const std::vector<Entry>& entries) const;
   void CheckOutvoted(Index at);
   void OnCondemned(const LogClaim& condemned);
+  // Whether an append is taken in; if not, as if it had been lost.
+  bool TakesIn(const ReceivedMessage& received);
   // Whether there is room for them; if they must be taken, that is also what is
   // kept for other things, but for a rest, and is noted as used.
-  bool TakesIn(const std::vector<Entry>& entries, bool must_take);
+  bool HasRoomFor(const std::vector<Entry>& entries, bool must_take);
   void NoteShortage(ServerId peer, bool short_of_space);
   void OnChunk(const CheckpointChunk& chunk, absl::string_view bytes);
   // That it is the one that was announced, and this server can go on behind it.
@@ -392,6 +397,11 @@ class Node : private Membership::Host {
   DiskSpace space_;
   std::set<ServerId> short_peers_;  // of space, by their latest answers
   uint64_t records_refused_ = 0;
+  // When some were refused last, in which term, and the entry before the first
+  // one of these.
+  Instant refused_at_;
+  Term refused_in_;
+  Index refused_behind_;
   Identity identity_;
   Tail tail_;
   LogComparison comparison_{&tail_};

@@ -62,6 +62,10 @@ void Node::OpenLog() {
       if (wal_ != nullptr) wal_->TryAgain();
     });
   };
+  events.on_lost = [this](const LostRecords& lost) {
+    LogLine(absl::StrCat("event=records_lost first_offset=", lost.first.value(),
+                         " end_offset=", lost.end.value()));
+  };
   wal_ = std::make_unique<Wal>(env_.loop, env_.disk, identity_.incarnation,
                                options_.wal, std::move(events));
   wal_->set_mend([this](const LogHole& hole, Term term, ResultFn<Mended> done) {

@@ -67,6 +67,7 @@ absl::Status Node::BeginRepair() {
                 return known_configuration() != nullptr ||
                        !options_.bootstrap.empty();
               },
+          .commit = [this] { return commit(); },
           .send =
               [this](const RepairQuestion& question) {
                 RepairQuestion out = question;
@@ -100,20 +101,61 @@ void Node::HearOfMembersBefore() {
 }
 
 void Node::AskOthers(const LogHole& hole, Term term, ResultFn<Mended> done) {
+  if (tail_.Find(hole.first) != nullptr) {
+    Mended mended{.entries = FromTail(hole)};
+    return env_.loop->Post(scope_.Wrap(
+        [done = std::move(done), mended = std::move(mended)]() mutable {
+          done(std::move(mended));
+        }));
+  }
   absl::Status begun;
   if (!formed() && heard_of_ == nullptr) HearOfMembersBefore();
   if (repair_ == nullptr) begun = BeginRepair();
-  if (begun.ok() && formed() && OthersThatMayHelp().empty()) {
-    begun = absl::UnavailableError("there is no other server any more");
+  const bool alone = formed() && OthersThatMayHelp().empty();
+  if (!begun.ok() || alone) {
+    absl::StatusOr<Mended> at_once =
+        Mended{.entries = {}, .lost_to = hole.last};
+    if (!begun.ok()) at_once = begun;
+    return env_.loop->Post(
+        scope_.Wrap([this, hole, done = std::move(done),
+                     at_once = std::move(at_once)]() mutable {
+          done(AsFarAsLost(hole, std::move(at_once)));
+        }));
   }
-  if (!begun.ok()) {
-    return env_.loop->Post(scope_.Wrap(
-        [done = std::move(done), begun]() mutable { done(std::move(begun)); }));
+  if (!formed()) {
+    return repair_->Fetch(hole, term, LogRepair::Patience::kEndless,
+                          std::move(done));
   }
-  repair_->Fetch(
-      hole, term,
-      formed() ? LogRepair::Patience::kOnce : LogRepair::Patience::kEndless,
-      std::move(done));
+  repair_->Fetch(hole, term, LogRepair::Patience::kOnce,
+                 [this, hole, done = std::move(done)](
+                     absl::StatusOr<Mended> mended) mutable {
+                   done(AsFarAsLost(hole, std::move(mended)));
+                 });
+}
+
+std::vector<Entry> Node::FromTail(const LogHole& hole) const {
+  std::vector<Entry> entries;
+  size_t bytes = 0;
+  for (Index i = hole.first; i <= hole.last && bytes < kRepairBytes; ++i) {
+    const Entry* entry = tail_.Find(i);
+    if (entry == nullptr) break;
+    entries.push_back(*entry);
+    bytes += EntryBytes(*entry);
+  }
+  return entries;
+}
+
+// Only what is committed can be lost, and what isn't in memory.
+absl::StatusOr<Mended> Node::AsFarAsLost(const LogHole& hole,
+                                         absl::StatusOr<Mended> mended) const {
+  if (!mended.ok() || mended->lost_to == Index()) return mended;
+  mended->lost_to = std::min(mended->lost_to, commit());
+  if (tail_.hot_first() > hole.first) {
+    mended->lost_to = std::min(mended->lost_to, tail_.hot_first() - 1);
+  }
+  if (mended->lost_to >= hole.first) return mended;
+  return absl::UnavailableError(absl::StrCat(
+      "entry ", hole.first.value(), " is damaged here, and not yet committed"));
 }
 
 void Node::EndRepair() {
@@ -234,7 +276,7 @@ void Node::OnRepairQuestion(const RepairQuestion& question) {
           !recovered_.trail.Has(hole.last, hole.last_term)))) {
       return AnswerRepair(std::move(answer), {});
     }
-    return wal_->ReadWhileMending(hole.first, kRepairBytes,
+    return wal_->ReadWhileMending(hole.first, kRepairBytes, hole.behind_gap,
                                   RepairReader(std::move(answer), hole));
   }
   if (question.term > core_->term()) {
@@ -262,29 +304,29 @@ void Node::OnRepairQuestion(const RepairQuestion& question) {
     return AnswerRepair(std::move(answer), {});
   }
   if (tail_.Find(hole.first) == nullptr) {
-    return wal_->ReadWhole(hole.first, kRepairBytes,
+    return wal_->ReadWhole(hole.first, kRepairBytes, hole.behind_gap,
                            RepairReader(std::move(answer), hole));
   }
-  std::vector<Entry> entries;
-  size_t bytes = 0;
-  for (Index i = hole.first; i <= hole.last && bytes < kRepairBytes; ++i) {
-    entries.push_back(*tail_.Find(i));
-    bytes += EntryBytes(entries.back());
-  }
-  AnswerRepair(std::move(answer), std::move(entries));
+  AnswerRepair(std::move(answer), FromTail(hole));
 }
 
-ResultFn<std::vector<Entry>> Node::RepairReader(RepairAnswer answer,
-                                                const LogHole& hole) {
+ResultFn<WholeEntries> Node::RepairReader(RepairAnswer answer,
+                                          const LogHole& hole) {
   return scope_.Wrap(
       [this, answer = std::make_unique<RepairAnswer>(std::move(answer)),
-       last = hole.last](absl::StatusOr<std::vector<Entry>> entries) mutable {
+       last = hole.last](absl::StatusOr<WholeEntries> whole) mutable {
         if (stopped_) return;
-        if (!entries.ok()) return AnswerRepair(std::move(*answer), {});
-        std::erase_if(*entries, [last](const Entry& entry) {
+        if (!whole.ok()) return AnswerRepair(std::move(*answer), {});
+        answer->damaged_to = whole->damaged_to;
+        // What comes then is in memory.
+        if (core_ != nullptr && answer->damaged_to >= tail_.hot_first() &&
+            tail_.hot_first() > Index()) {
+          answer->damaged_to = tail_.hot_first() - 1;
+        }
+        std::erase_if(whole->entries, [last](const Entry& entry) {
           return entry.header.index > last;
         });
-        AnswerRepair(std::move(*answer), *std::move(entries));
+        AnswerRepair(std::move(*answer), std::move(whole->entries));
       });
 }
 

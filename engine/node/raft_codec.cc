@@ -348,6 +348,7 @@ std::string EncodeRepairQuestion(const RepairQuestion& question) {
   proto.set_first(question.hole.first.value());
   proto.set_last(question.hole.last.value());
   proto.set_last_term(question.hole.last_term.value());
+  proto.set_behind_gap(question.hole.behind_gap);
   if (question.id.bytes > 0) {
     SetPart(question.id, question.at, proto.mutable_part_of());
   }
@@ -361,6 +362,7 @@ std::string EncodeRepairAnswer(const RepairAnswer& answer) {
   proto.set_entry_count(static_cast<uint32_t>(answer.entries.size()));
   proto.set_log_index(answer.log_index.value());
   proto.set_log_term(answer.log_term.value());
+  proto.set_damaged_to(answer.damaged_to.value());
   if (answer.id.bytes > 0) {
     SetPart(answer.id, answer.at, proto.mutable_part_of());
   }
@@ -379,6 +381,7 @@ absl::StatusOr<RepairQuestion> DecodeRepairQuestion(absl::string_view header) {
   question.hole.first = Index(proto.first());
   question.hole.last = Index(proto.last());
   question.hole.last_term = Term(proto.last_term());
+  question.hole.behind_gap = proto.behind_gap();
   absl::Status part = GetPart(proto.part_of(), &question.id, &question.at);
   if (!part.ok()) return part;
   return question;
@@ -396,6 +399,7 @@ absl::StatusOr<RepairAnswer> DecodeRepairAnswer(absl::string_view header,
   answer.outcome = static_cast<RepairOutcome>(proto.outcome());
   answer.log_index = Index(proto.log_index());
   answer.log_term = Term(proto.log_term());
+  answer.damaged_to = Index(proto.damaged_to());
   absl::Status part = GetPart(proto.part_of(), &answer.id, &answer.at);
   if (!part.ok()) return part;
   if (answer.outcome == RepairOutcome::kPart) {

@@ -145,7 +145,7 @@ enum class RepairOutcome : uint8_t {
   kEntries = 1,  // from the hole's first one on
   // Its log has another entry than the hole's last one, or none there.
   kLacks = 2,
-  // It has them, and can't read them now.
+  // It has them, and can't read them now: damaged_to.
   kUnreadable = 3,
   // It begins behind a checkpoint that stands for all of them.
   kCheckpoint = 4,
@@ -160,6 +160,9 @@ struct RepairAnswer {
   RepairOutcome outcome = RepairOutcome::kUnreadable;
   Index log_index;  // of its last entry
   Term log_term;
+  // kUnreadable: from the hole's first entry up to there they are damaged; 0:
+  // it can't say, or is of a release that doesn't.
+  Index damaged_to;
   CheckpointId id;
   uint64_t at = 0;
   std::vector<Entry> entries;  // share the payload's bytes

@@ -235,7 +235,8 @@ void MessageStream::Pump() {
   }
   writing_ = true;
   bytes_writing_ = TotalSize(data);
-  bytes_unheard_ += bytes_writing_;
+  bytes_written_ += bytes_writing_;
+  PingBetween();
   connection_->Write(std::move(data), [this](absl::Status status) {
     OnWritten(std::move(status));
   });
@@ -335,7 +336,6 @@ void MessageStream::OnRead(absl::StatusOr<Buffer> bytes) {
   }
   last_received_ = loop_->Now();
   heard_ = true;
-  bytes_unheard_ = 0;
   if (bytes->bytes_pinned() > 2 * bytes->size() + kPinnedSlackBytes) {
     *bytes = Buffer::Copy(bytes->view());
   }
@@ -388,7 +388,31 @@ bool MessageStream::TakePing(const MessageView& message) {
     Send(pong);
     return true;
   }
-  return message.type == WireType::kPong;
+  if (message.type != WireType::kPong) return false;
+  // They come in order; one that nobody asked for says nothing.
+  if (!pinged_at_.empty()) {
+    bytes_arrived_ = pinged_at_.front();
+    pinged_at_.pop_front();
+  }
+  return true;
+}
+
+void MessageStream::SendPing() {
+  const uint64_t at = bytes_written_;
+  OutMessage ping;
+  ping.type = WireType::kPing;
+  if (Send(ping)) pinged_at_.push_back(at);
+}
+
+// A peer may have nothing to say here however much it is sent. Pings in between
+// tell what of it has come there, so that SilencesAllowed doesn't count it.
+void MessageStream::PingBetween() {
+  const uint64_t pinged =
+      pinged_at_.empty() ? bytes_arrived_ : pinged_at_.back();
+  if (options_.silence_max > Duration::zero() && !finishing_ &&
+      bytes_written_ - pinged >= kSlowLinkBytesPerSecond) {
+    SendPing();
+  }
 }
 
 void MessageStream::CheckSilenceLater() {
@@ -401,8 +425,9 @@ void MessageStream::CheckSilenceLater() {
 // Two, and as many more as a slow link may need for what was written before
 // the ping.
 int64_t MessageStream::SilencesAllowed() const {
-  const Duration behind = Duration(1s) * static_cast<int64_t>(bytes_unheard_) /
-                          kSlowLinkBytesPerSecond;
+  const Duration behind =
+      Duration(1s) * static_cast<int64_t>(bytes_written_ - bytes_arrived_) /
+      kSlowLinkBytesPerSecond;
   return 2 + behind / (options_.silence_max / 3);
 }
 
@@ -416,9 +441,7 @@ void MessageStream::CheckSilence() {
     pings_unanswered_ = 0;
   } else if (pings_unanswered_ < SilencesAllowed()) {
     ++pings_unanswered_;
-    OutMessage ping;
-    ping.type = WireType::kPing;
-    Send(ping);
+    SendPing();
   } else {
     Close(absl::UnavailableError(
         absl::StrCat("nothing came from the peer for ",

@@ -34,8 +34,8 @@ struct MessageStreamOptions {
   size_t read_bytes = 256 << 10;
   // Zero: none. Otherwise a peer from which no byte comes is pinged after a
   // third of this, and given up after all of it, plus the time that a slow link
-  // (256 KiB/s) takes for what was written since a byte came: the ping is
-  // behind that.
+  // (256 KiB/s) takes for what was written and isn't known to have come: the
+  // ping is behind that. It is pinged each 256 KiB, too.
   Duration silence_max = Duration::zero();
 };
 
@@ -165,6 +165,8 @@ class MessageStream {
   void Deliver();
   void GoOnReceiving();
   bool TakePing(const MessageView& message);
+  void SendPing();
+  void PingBetween();
   void CheckSilenceLater();
   void CheckSilence();
   int64_t SilencesAllowed() const;
@@ -197,7 +199,9 @@ class MessageStream {
   bool heard_ = false;  // anything, since the last check of the silence
   Instant silence_checked_;
   int64_t pings_unanswered_ = 0;
-  size_t bytes_unheard_ = 0;  // written since a byte came
+  uint64_t bytes_written_ = 0;
+  uint64_t bytes_arrived_ = 0;      // of these, as pongs tell
+  std::deque<uint64_t> pinged_at_;  // bytes_written_, of pings not answered
   Timer deliver_;
   Timer silence_check_;
   std::unique_ptr<Connection> connection_;  // destroyed first

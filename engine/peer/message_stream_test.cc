@@ -289,6 +289,22 @@ TEST_F(MessageStreamTest, PingsKeepALivingPeerAndSilenceEndsADeadOne) {
   EXPECT_THAT(std::string(a_.closed->message()), HasSubstr("nothing came"));
 }
 
+// However much was sent just before: most of that has come there.
+TEST_F(MessageStreamTest, ADeadPeerIsSeenSoonThoughMuchWasSent) {
+  MessageStreamOptions options;
+  options.silence_max = 3s;
+  Open(options);
+  for (int i = 0; i < 200; ++i) {
+    ASSERT_TRUE(
+        a_.Send("", std::string(256 << 10, 'x'), MessagePriority::kBulk));
+    loop_.RunFor(1ms);
+  }
+  EXPECT_EQ(b_.got.size(), 200u);
+  network_.set_black_hole(true);
+  loop_.RunFor(10s);
+  EXPECT_TRUE(a_.closed.has_value());
+}
+
 TEST_F(MessageStreamTest, ASlowLinkIsntTakenForADeadOne) {
   Open();
   MessageStreamOptions options;

@@ -5,6 +5,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "engine/base/check.h"
+#include "engine/base/lost_records.h"
 #include "engine/env/address.h"
 #include "engine/peer/batches.h"
 #include "engine/service/status.h"
@@ -48,11 +49,20 @@ wire::Code CodeOf(const absl::Status& status) {
   if (status.ok()) return wire::CODE_OK;
   if (absl::IsOutOfRange(status)) return wire::CODE_OUT_OF_RANGE;
   if (absl::IsUnavailable(status)) return wire::CODE_UNAVAILABLE;
+  if (LostRecordsOf(status).has_value()) return wire::CODE_RECORDS_LOST;
   return wire::CODE_STOPPING;
 }
 
 std::string Text(const absl::Status& status) {
   return std::string(status.message());
+}
+
+template <typename Answer>
+void FillLost(const absl::Status& status, Answer* answer) {
+  const std::optional<LostRecords> lost = LostRecordsOf(status);
+  if (!lost.has_value()) return;
+  answer->set_lost_from(lost->first.value());
+  answer->set_lost_end(lost->end.value());
 }
 
 // The batches as sent, and their number of bytes.
@@ -240,6 +250,7 @@ void ClientSession::AnswerRead(uint64_t request,
     answer.set_code(elsewhere ? wire::CODE_NOT_LEADER
                               : CodeOf(result.status()));
     answer.set_text(Text(result.status()));
+    FillLost(result.status(), &answer);
     answer.set_committed_end(log_->committed_end().value());
     FillLeader(answer.mutable_leader());
     return Send(WireType::kReadAnswer, answer);
@@ -315,7 +326,11 @@ void ClientSession::OnTailData(uint64_t id, absl::StatusOr<ReadResult> result) {
   TailState& tail = tails_.at(id);
   tail.waiting = nullptr;
   if (!result.ok()) {
-    return EndTail(id, CodeOf(result.status()), Text(result.status()));
+    wire::TailEnd end;
+    end.set_code(CodeOf(result.status()));
+    end.set_text(Text(result.status()));
+    FillLost(result.status(), &end);
+    return EndTail(id, std::move(end));
   }
   if (!result->batches.empty()) {
     const EntryHeader& last = result->batches.back().header;
@@ -333,11 +348,15 @@ void ClientSession::OnTailData(uint64_t id, absl::StatusOr<ReadResult> result) {
 
 void ClientSession::EndTail(uint64_t id, wire::Code code,
                             absl::string_view text) {
-  tails_.erase(id);
   wire::TailEnd end;
-  end.set_request_id(id);
   end.set_code(code);
   end.set_text(std::string(text));
+  EndTail(id, std::move(end));
+}
+
+void ClientSession::EndTail(uint64_t id, wire::TailEnd end) {
+  tails_.erase(id);
+  end.set_request_id(id);
   FillLeader(end.mutable_leader());
   Send(WireType::kTailEnd, end);
 }

@@ -71,6 +71,7 @@ class ClientSession {
   void PushTail(uint64_t id);
   void OnTailData(uint64_t id, absl::StatusOr<ReadResult> result);
   void EndTail(uint64_t id, wire::Code code, absl::string_view text);
+  void EndTail(uint64_t id, wire::TailEnd end);
   void Refuse(uint64_t request, wire::Code code, absl::string_view text);
 
   // Parses the header, or ends the connection: what it says can't be known.

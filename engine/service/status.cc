@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "engine/base/lost_records.h"
 
 namespace holdfast {
 namespace {
@@ -63,6 +64,21 @@ void AddMember(const Node& node, const Member& member, wire::MemberKind kind,
   }
 }
 
+// Of all of them; the first ones by their offsets.
+std::string DescribeLost(const std::vector<LostRecords>& lost) {
+  constexpr size_t kNamed = 8;
+  std::string text = "records are lost, damaged on every server that had them:";
+  for (size_t i = 0; i < std::min(lost.size(), kNamed); ++i) {
+    absl::StrAppend(&text, i == 0 ? " " : ", ", lost[i].first.value(), " to ",
+                    lost[i].end.value());
+  }
+  absl::StrAppend(&text, " (exclusive)");
+  if (lost.size() > kNamed) {
+    absl::StrAppend(&text, ", and ", lost.size() - kNamed, " more stretches");
+  }
+  return text;
+}
+
 }  // namespace
 
 wire::StatusAnswer DescribeStatus(const DistributedLog& log) {
@@ -104,6 +120,8 @@ wire::StatusAnswer DescribeStatus(const DistributedLog& log) {
   }
   if (absl::Status same = node.CheckSameLog(); !same.ok()) {
     answer.set_text(std::string(same.message()));
+  } else if (!node.wal()->lost().empty()) {
+    answer.set_text(DescribeLost(node.wal()->lost()));
   } else if (node.is_leader()) {
     answer.set_text(std::string(log.CheckSpace(0).message()));
   } else if (node.disk_space().is_short()) {

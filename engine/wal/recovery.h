@@ -100,10 +100,9 @@ class WalRecovery {
   Index known_commit() const;
   // Whether it stands in a segment that recovery has passed.
   bool HasPassed(Index index) const { return FindPassed(index) != nullptr; }
-  // At least one entry from `first` on, and about max_bytes, of such a segment.
-  // DATA_LOSS: it is damaged.
-  void ReadPassed(Index first, size_t max_bytes,
-                  ResultFn<std::vector<Entry>> done);
+  // What is whole from `first` on, about max_bytes, of such a segment.
+  void ReadPassed(Index first, size_t max_bytes, bool behind_gap,
+                  ResultFn<WholeEntries> done);
 
  private:
   struct Candidate {

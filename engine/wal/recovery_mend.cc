@@ -311,16 +311,16 @@ const LogSegment* WalRecovery::FindPassed(Index index) const {
   return nullptr;
 }
 
-void WalRecovery::ReadPassed(Index first, size_t max_bytes,
-                             ResultFn<std::vector<Entry>> done) {
+void WalRecovery::ReadPassed(Index first, size_t max_bytes, bool behind_gap,
+                             ResultFn<WholeEntries> done) {
   const LogSegment* s = FindPassed(first);
   CHECK(s != nullptr);
   // Those before it may be damaged, which nobody looked at.
   auto on_read =
-      [id = s->id(), first, last = s->last(), max_bytes,
+      [id = s->id(), first, last = s->last(), max_bytes, behind_gap,
        done = std::move(done)](absl::StatusOr<PatchedBytes> file) mutable {
         if (!file.ok()) return done(file.status());
-        done(FindWhole(file->bytes, id, first, last, max_bytes));
+        done(FindWhole(file->bytes, id, first, last, max_bytes, behind_gap));
       };
   ReadAround(s->file(), s->end(), std::move(on_read));
 }

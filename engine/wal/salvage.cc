@@ -28,13 +28,19 @@ std::optional<Entry> EntryOf(const Buffer& bytes, const FoundFrame& frame) {
   return *std::move(entry);
 }
 
+// Whether all of the frame is, by the seed that the one right before it gave.
+bool IsWholeFrame(absl::string_view bytes, const FoundFrame& frame, uint64_t id,
+                  std::optional<uint32_t> seed) {
+  return seed.has_value() &&
+         ReadFrame(bytes, frame.position, id, *seed).has_value();
+}
+
 // The terms of all entries from the segment's first one on, by a mark behind
 // them whose body is whole; `seed`: of the frame right before it. Else nothing.
 std::vector<TermRun> RunsOf(absl::string_view bytes, const FoundFrame& frame,
                             uint64_t id, std::optional<uint32_t> seed) {
   const LogFrameHeader& h = frame.header;
-  if (h.kind != FrameKind::kMark || !seed.has_value() ||
-      !ReadFrame(bytes, frame.position, id, *seed)) {
+  if (h.kind != FrameKind::kMark || !IsWholeFrame(bytes, frame, id, seed)) {
     return {};
   }
   absl::StatusOr<std::vector<TermRun>> runs = DecodeTermRuns(
@@ -77,30 +83,42 @@ std::optional<SegmentEnd> FindBeginning(absl::string_view bytes, uint64_t id) {
   return std::nullopt;
 }
 
-absl::StatusOr<std::vector<Entry>> FindWhole(const Buffer& bytes, uint64_t id,
-                                             Index first, Index last,
-                                             size_t max_bytes) {
-  std::vector<Entry> entries;
+WholeEntries FindWhole(const Buffer& bytes, uint64_t id, Index first,
+                       Index last, size_t max_bytes, bool behind_gap) {
+  WholeEntries whole{.entries = {}, .damaged_to = last};
+  std::vector<Entry>& entries = whole.entries;
   size_t taken = 0;
   uint64_t at = kSegmentHeaderBytes;
+  std::optional<uint32_t> seed;  // of a frame right here
+  const absl::StatusOr<SegmentHeader> header =
+      DecodeSegmentHeader(bytes.view().substr(0, kSegmentHeaderBytes));
+  if (header.ok()) seed = FirstSeed(*header);
   while (std::optional<FoundFrame> frame =
              NextFrameHeader(bytes.view(), at, id)) {
     const LogFrameHeader& h = frame->header;
+    if (frame->position != at) seed.reset();
+    const std::optional<uint32_t> own_seed = seed;
     at = frame->end();
+    seed = h.body_crc;
     if (h.kind != FrameKind::kEntry || h.index < first) continue;
+    if (h.index > last || taken >= max_bytes) break;
     std::optional<Entry> entry = EntryOf(bytes, *frame);
-    if (!entry.has_value() || h.index != first + entries.size() ||
-        h.index > last || taken >= max_bytes) {
-      break;
+    if (entries.empty() && behind_gap &&
+        !IsWholeFrame(bytes.view(), *frame, id, own_seed)) {
+      entry.reset();
+    }
+    const bool follows = h.index == first + entries.size();
+    if (!entry.has_value() || !follows) {
+      if (!entries.empty()) break;
+      if (!entry.has_value()) continue;
+      whole.damaged_to = h.index - 1;
+      return whole;
     }
     taken += EntryBytes(*entry);
     entries.push_back(*std::move(entry));
   }
-  if (entries.empty()) {
-    return absl::DataLossError(
-        absl::StrCat("entry ", first.value(), " is damaged here"));
-  }
-  return entries;
+  if (!entries.empty()) whole.damaged_to = Index();
+  return whole;
 }
 
 SegmentSalvage::SegmentSalvage(const SegmentHeader& header,
@@ -121,7 +139,8 @@ void SegmentSalvage::Find(const Buffer& bytes) {
     if (h.kind == FrameKind::kEntry) {
       std::optional<Entry> entry = EntryOf(bytes, *frame);
       if (entry.has_value() && h.index > begin_.index) {
-        found_.emplace(h.index, Found{*std::move(entry), h.prev_term});
+        const bool whole = IsWholeFrame(bytes.view(), *frame, header_.id, seed);
+        found_.emplace(h.index, Found{*std::move(entry), h.prev_term, whole});
       }
     } else if (std::vector<TermRun> runs =
                    RunsOf(bytes.view(), *frame, header_.id, seed);
@@ -137,10 +156,11 @@ std::optional<LogHole> SegmentSalvage::NextHole() {
   for (;;) {
     auto next = found_.begin();
     if (next != found_.end() && next->first == last_.index + 1) {
-      const Entry entry = std::move(next->second.entry);
+      const Found found = std::move(next->second);
       found_.erase(next);
       // Else it isn't this log's, whatever it is.
-      if (Continues(last_, entry.header)) Take(entry);
+      const bool takes = found.whole_frame || !at_gap_;
+      if (takes && Follows(found.entry.header)) Take(found.entry);
       continue;
     }
     if (last_.index >= end_.index) return std::nullopt;
@@ -157,27 +177,43 @@ std::optional<LogHole> SegmentSalvage::NextHole() {
 
 LogHole SegmentSalvage::HoleTo(Index last, Term last_term) const {
   const Index first = last_.index + 1;
-  if (last_term == last_.term) return LogHole{first, last, last_term, true};
+  if (last_term == last_.term) {
+    return LogHole{first, last, last_term, true, at_gap_};
+  }
   auto behind = std::upper_bound(
       runs_.begin(), runs_.end(), first,
       [](Index i, const TermRun& run) { return i < run.first; });
   // A mark tells of the entries before it only.
   if (behind == runs_.begin() || behind == runs_.end()) {
-    return LogHole{first, last, last_term, false};
+    return LogHole{first, last, last_term, false, at_gap_};
   }
   return LogHole{first, std::min(last, behind->first - 1),
-                 std::prev(behind)->term, true};
+                 std::prev(behind)->term, true, at_gap_};
+}
+
+bool SegmentSalvage::Follows(const EntryHeader& header) const {
+  if (!at_gap_) return Continues(last_, header);
+  return header.index == last_.index + 1 && header.term >= last_.term &&
+         header.base_offset >= last_.next_offset &&
+         header.log_time >= last_.log_time;
 }
 
 void SegmentSalvage::Take(const Entry& entry) {
+  if (std::exchange(at_gap_, false)) {
+    gaps_.back().end_offset = entry.header.base_offset;
+  }
   last_ = PointAfter(entry.header);
   entries_.push_back(entry);
 }
 
 absl::Status SegmentSalvage::Fill(const std::vector<Entry>& entries) {
   LogPoint point = last_;
+  bool first = true;
   for (const Entry& entry : entries) {
-    if (!Continues(point, entry.header) || !IsWhole(entry)) {
+    const bool fits = std::exchange(first, false)
+                          ? Follows(entry.header)
+                          : Continues(point, entry.header);
+    if (!fits || !IsWhole(entry)) {
       return absl::DataLossError(absl::StrCat(
           "entry ", entry.header.index.value(),
           " of another server doesn't continue the log before it here"));
@@ -204,6 +240,36 @@ void SegmentSalvage::Distrust() {
 void SegmentSalvage::Drop() {
   found_.clear();
   end_ = SegmentEnd{last_.index, last_.term};
+}
+
+void SegmentSalvage::GiveUp(Index last, bool lost) {
+  if (at_gap_) {
+    // Where the one ends and the other begins isn't known.
+    gaps_.back().last = last;
+    gaps_.back().lost = gaps_.back().lost && lost;
+  } else {
+    gaps_.push_back(Gap{.first = last_.index + 1,
+                        .last = last,
+                        .first_offset = last_.next_offset,
+                        .end_offset = last_.next_offset,
+                        .lost = lost});
+  }
+  at_gap_ = true;
+  last_.index = last;
+  found_.erase(found_.begin(), found_.upper_bound(last));
+}
+
+bool SegmentSalvage::EndsAt(const LogPoint& end) {
+  // Entries behind it, which were replaced, may be there as well.
+  for (Gap& gap : gaps_) {
+    if (gap.last != end.index) continue;
+    gap.end_offset = end.next_offset;
+    return gap.end_offset >= gap.first_offset;
+  }
+  const auto it = std::lower_bound(
+      entries_.begin(), entries_.end(), end.index,
+      [](const Entry& e, Index index) { return e.header.index < index; });
+  return it != entries_.end() && PointAfter(it->header) == end;
 }
 
 SegmentHeader SegmentSalvage::header() const {

@@ -28,6 +28,9 @@ struct LogHole {
   Term last_term;  // 0: not known; then only what is committed is the right one
   // All of them are known to be of that term.
   bool one_term = false;
+  // Nor is the entry before them known: nothing but its own frame speaks for
+  // the first one.
+  bool behind_gap = false;
 
   bool operator==(const LogHole&) const = default;
 };
@@ -39,6 +42,8 @@ struct Mended {
   // Instead: its last entry was never committed, and never will be, whatever
   // this server said of it: so it may be dropped, with all behind it.
   bool never_committed = false;
+  // Instead: none of the other servers has those up to there. 0: not said.
+  Index lost_to;
 };
 // Asks them, for as long as it takes; an error ends the recovery. `term`: this
 // server's; it acknowledged nothing in a later one.
@@ -61,13 +66,28 @@ std::optional<SegmentEnd> FindMarkedEnd(absl::string_view bytes, uint64_t id,
 // term.
 std::optional<SegmentEnd> FindBeginning(absl::string_view bytes, uint64_t id);
 
+struct WholeEntries {
+  std::vector<Entry> entries;
+  // Without any: those from the first one up to there are damaged.
+  Index damaged_to;
+};
 // Entries from `first` to `last`, about max_bytes, that are whole by their own
 // checksums, wherever they stand in a segment: for another server, which knows
-// by the log's chained hash whether they are the right ones. DATA_LOSS: the
-// first one isn't.
-absl::StatusOr<std::vector<Entry>> FindWhole(const Buffer& bytes, uint64_t id,
-                                             Index first, Index last,
-                                             size_t max_bytes);
+// by the log's chained hash whether they are the right ones. With `behind_gap`
+// (LogHole) all of the first one's frame is whole.
+WholeEntries FindWhole(const Buffer& bytes, uint64_t id, Index first,
+                       Index last, size_t max_bytes, bool behind_gap);
+
+// Entries of a segment that are missing, and can't be had.
+struct Gap {
+  Index first;
+  Index last;
+  // Of the first one's first record, and behind the last one's last.
+  Offset first_offset;
+  Offset end_offset;
+  // No other server has them, either. Else nobody knows.
+  bool lost = false;
+};
 
 // What can be had of a damaged segment: the entries that are whole by their own
 // checksums, wherever they stand in the file, in the log's order as its chained
@@ -93,6 +113,14 @@ class SegmentSalvage {
   void Doubt();
   // The log ends before NextHole(); needs IsEnd of it.
   void Drop();
+  // NextHole()'s entries up to `last` can't be had; with `lost`: by nobody.
+  // What comes behind them has no chained hash before it to continue.
+  void GiveUp(Index last, bool lost);
+  // What was given up. The last one's end_offset counts once EndsAt was asked.
+  const std::vector<Gap>& gaps() const { return gaps_; }
+  // Once there is no hole: whether what was found behind the last gap leads to
+  // the log at `end`, which is of this segment.
+  bool EndsAt(const LogPoint& end);
   // Whether all that stands behind the hole, in this segment and in later ones,
   // is known to continue its last entry.
   bool IsEnd(const LogHole& hole) const {
@@ -119,8 +147,13 @@ class SegmentSalvage {
   struct Found {
     Entry entry;
     Term before;  // of the entry before it
+    // Its frame is whole, by the checksum that continues the frame's before it;
+    // else its payload is, and the chained hash tells of the rest.
+    bool whole_frame = false;
   };
   void Find(const Buffer& bytes);
+  // Whether the entry may stand behind last_, once its frame is whole.
+  bool Follows(const EntryHeader& header) const;
   // The hole from behind last_ to there, or the part of it that is of one term.
   LogHole HoleTo(Index last, Term last_term) const;
   void Take(const Entry& entry);
@@ -131,8 +164,12 @@ class SegmentSalvage {
   SegmentEnd end_;
   std::map<Index, Found> found_;  // behind last_
   std::vector<TermRun> runs_;     // of an intact mark, the last one
-  std::vector<Entry> entries_;    // behind begin_, without a gap
+  std::vector<Entry> entries_;    // behind begin_, but for the gaps
+  std::vector<Gap> gaps_;
+  // The last of entries_; or, while at_gap_, of the entry before the last gap,
+  // with the index of the gap's end.
   LogPoint last_;
+  bool at_gap_ = false;
   Index commit_;
   size_t doubted_ = 1;
 };

@@ -80,8 +80,8 @@ bool Wal::HasWhileMending(Index index, Term term) const {
          mended[index - mended.front().header.index].header.term == term;
 }
 
-void Wal::ReadWhileMending(Index first, size_t max_bytes,
-                           ResultFn<std::vector<Entry>> done) {
+void Wal::ReadWhileMending(Index first, size_t max_bytes, bool behind_gap,
+                           ResultFn<WholeEntries> done) {
   std::vector<Entry> entries;
   size_t bytes = 0;
   for (const Entry& entry : FoundWhileMending()) {
@@ -91,10 +91,11 @@ void Wal::ReadWhileMending(Index first, size_t max_bytes,
     entries.push_back(entry);
   }
   if (entries.empty() && recovery_ != nullptr && recovery_->HasPassed(first)) {
-    return recovery_->ReadPassed(first, max_bytes, std::move(done));
+    return recovery_->ReadPassed(first, max_bytes, behind_gap, std::move(done));
   }
-  absl::StatusOr<std::vector<Entry>> result = std::move(entries);
-  if (result->empty()) {
+  absl::StatusOr<WholeEntries> result =
+      WholeEntries{.entries = std::move(entries)};
+  if (result->entries.empty()) {
     result = absl::OutOfRangeError(
         absl::StrCat("entry ", first.value(), " wasn't looked at yet"));
   }
@@ -276,6 +277,8 @@ void Wal::CutTo(const LogPoint& point) {
   last_ = point;
   durable_last_ = point.index;
   begin_segment_ = true;
+  // It may have entries that are gone.
+  partial_ = nullptr;
 }
 
 void Wal::RemoveReplaced() {

@@ -16,6 +16,7 @@
 #include "absl/types/span.h"
 #include "engine/base/callback_scope.h"
 #include "engine/base/hard_state.h"
+#include "engine/base/lost_records.h"
 #include "engine/base/types.h"
 #include "engine/env/completion.h"
 #include "engine/env/disk.h"
@@ -97,6 +98,8 @@ class Wal {
     // Whether a segment may be made ahead of its need. If not, that is as if
     // there were no room for it. Null: always.
     std::function<bool()> may_make_segments = nullptr;
+    // Somebody came across them, for the first time since this was opened.
+    InlineFunction<void(const LostRecords&)> on_lost = nullptr;
   };
   // Each live entry in order, at Open; `commit`: an index that was known to
   // be committed when the entry was written.
@@ -142,10 +145,9 @@ class Wal {
   // Likewise: whether it has the entry. `term` 0: or one of that index, which
   // is known to be committed.
   bool HasWhileMending(Index index, Term term) const;
-  // Likewise: entries from `first` on that are whole here, at least one, and
-  // about max_bytes. OUT_OF_RANGE: none that Open has passed.
-  void ReadWhileMending(Index first, size_t max_bytes,
-                        ResultFn<std::vector<Entry>> done);
+  // Likewise, as ReadWhole. OUT_OF_RANGE: Open hasn't passed the first one.
+  void ReadWhileMending(Index first, size_t max_bytes, bool behind_gap,
+                        ResultFn<WholeEntries> done);
   // As Open, for a log that is only to be read: nothing on the disk changes,
   // and nothing may be written afterwards. A damaged hard state is none.
   void OpenReadOnly(const LogPoint& base, ReplayFn replay, DoneFn done) {
@@ -211,18 +213,27 @@ class Wal {
 
   // At least one entry from `first` on, about max_bytes of them. OUT_OF_RANGE:
   // not in the log, or not durable yet; ABORTED: the log was cut meanwhile.
-  // Damaged bytes are never given: it waits until the others have helped, or
-  // fails as they do.
+  // Damaged bytes are never given: it waits until the others have helped. If
+  // they can't, what is whole is given, and the rest fails as they do: with
+  // LostRecordsError if none of them has it.
   void Read(Index first, size_t max_bytes, ResultFn<std::vector<Entry>> done) {
-    Read(first, max_bytes, /*whole=*/false, std::move(done));
+    Read(ReadJob{
+        .first = first, .max_bytes = max_bytes, .done = std::move(done)});
   }
   // The same for another server that lacks them: without waiting for anybody,
   // and whether or not these are the log's entries is for that one to see.
-  // DATA_LOSS: the first one is damaged here, too.
-  void ReadWhole(Index first, size_t max_bytes,
-                 ResultFn<std::vector<Entry>> done) {
-    Read(first, max_bytes, /*whole=*/true, std::move(done));
+  // `behind_gap`: as of FindWhole.
+  void ReadWhole(Index first, size_t max_bytes, bool behind_gap,
+                 ResultFn<WholeEntries> done) {
+    Read(ReadJob{.first = first,
+                 .max_bytes = max_bytes,
+                 .behind_gap = behind_gap,
+                 .whole_done = std::move(done)});
   }
+
+  // Of what is in the log, as far as somebody has come across it: records that
+  // neither this server nor, when they were asked, any other could read.
+  std::vector<LostRecords> lost() const;
 
   struct Scrubbed {
     uint64_t bytes = 0;  // that were read
@@ -259,15 +270,26 @@ class Wal {
     Index first;
     Index last;  // of the segment
     size_t max_bytes = 0;
-    bool whole = false;  // as ReadWhole
+    bool behind_gap = false;  // as of ReadWhole
     uint64_t cuts = 0;
     ResultFn<std::vector<Entry>> done;
+    ResultFn<WholeEntries> whole_done = nullptr;  // of ReadWhole, instead
+
+    bool whole() const { return static_cast<bool>(whole_done); }
+    void Done(absl::StatusOr<std::vector<Entry>> entries);
   };
   // A segment that is damaged, and those that wait for it.
   struct Mending {
     std::vector<ReadJob> readers;
     std::unique_ptr<SegmentSalvage> salvage;  // once its file was read
+    absl::Status why;  // the others couldn't help with some of it
     std::unique_ptr<ReplacedFile> file;
+  };
+  // What is left of a segment that couldn't be mended.
+  struct Partial {
+    std::shared_ptr<File> file;
+    std::unique_ptr<SegmentSalvage> salvage;
+    absl::Status why;  // of gaps that aren't lost; OK: there are none
   };
   void Recover(const LogPoint& base, const WalResume& resume,
                WalRecovery::Mode mode, ReplayFn replay, DoneFn done);
@@ -300,8 +322,7 @@ class Wal {
   void RemoveNext();
   void ArmMark();
   void WriteMark();
-  void Read(Index first, size_t max_bytes, bool whole,
-            ResultFn<std::vector<Entry>> done);
+  void Read(ReadJob job);
   void ReadMore(uint64_t id, uint64_t length);
   void FindWholeOnes(ReadJob job);
   void OnRead(uint64_t id, uint64_t asked, absl::StatusOr<Buffer> bytes);
@@ -318,6 +339,15 @@ class Wal {
   void OnMendReplaced(absl::StatusOr<std::unique_ptr<File>> file);
   // Reads again, or fails.
   void EndMending(absl::Status status);
+  // Gives what is left.
+  void EndInPart();
+  void NoteLost(const LogSegment& segment, const std::vector<Gap>& gaps);
+  // These entries of the segment are whole, after all.
+  void NoteFound(uint64_t segment, Index first, Index last);
+  absl::StatusOr<std::vector<Entry>> ReadInPart(const Partial& partial,
+                                                const ReadJob& job) const;
+  // After the last entry of the segment, as what follows it has it.
+  LogPoint PointBehind(const LogSegment& segment) const;
   // Scrubbing (wal_scrub.cc).
   struct ScrubPlace {
     uint64_t segment = 0;  // or the next one
@@ -390,6 +420,9 @@ class Wal {
   std::map<uint64_t, Mending> damaged_;  // by segment
   std::optional<uint64_t> mending_;
   bool mend_waits_ = false;  // for room
+  std::shared_ptr<Partial> partial_;
+  Timer forget_partial_;
+  std::map<uint64_t, std::vector<LostRecords>> lost_;  // by segment
   ScrubPlace scrub_;
   ResultFn<Scrubbed> scrub_done_;
   WalStats stats_;

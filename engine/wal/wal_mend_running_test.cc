@@ -2,12 +2,14 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
 
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
+#include "engine/base/lost_records.h"
 #include "engine/wal/testing/damaged_log.h"
 #include "engine/wal/testing/wal_run.h"
 #include "engine/wal/wal.h"
@@ -111,6 +113,135 @@ TEST_F(WalMendRunningTest, ReadingWithoutHelp) {
   }
   EXPECT_TRUE(after.Read(Index(1), 1).ok());
   EXPECT_EQ(asked, 3);
+}
+
+// What nobody has: its readers hear which records these are, just those, and
+// all others are read. Once somebody has it, it is mended as ever.
+TEST_F(WalMendRunningTest, WhatNobodyHasIsLostAndAllElseIsRead) {
+  const auto entry = [this](Index i) -> const Entry& {
+    return run_.log()[i.value() - 1];
+  };
+  size_t lost_entries = 0;
+  for (const NamedFile& file : segments_) {
+    const size_t used = file.bytes.find_last_not_of('\0') + 1;
+    for (size_t at = kSegmentHeaderBytes; at < used; at += 397) {
+      SCOPED_TRACE(absl::StrCat(file.name, " at ", at));
+      WalRun after(run_, Everything);
+      bool helps = false;
+      after.SetMend([&](const LogHole& hole, Term, ResultFn<Mended> done) {
+        if (!helps) return done(Mended{.entries = {}, .lost_to = hole.last});
+        done(Mended{.entries = {entry(hole.first)}});
+      });
+      ASSERT_TRUE(after.Open().ok());
+      // In one or two places, up to three blocks apart.
+      const size_t other = std::min(used - 1, at + (at % 4) * 4096);
+      after.disk().Flip(file.name, at, 1);
+      if (other != at) after.disk().Flip(file.name, other, 1);
+      std::vector<Index> lost;
+      std::vector<LostRecords> said;
+      for (Index i(1); i <= run_.last().index; ++i) {
+        const auto read = after.Read(i, 3000);
+        if (read.ok()) {
+          for (size_t n = 0; n < read->size(); ++n) {
+            ASSERT_TRUE(SameEntries({(*read)[n]}, {entry(i + n)}));
+          }
+          continue;
+        }
+        const std::optional<LostRecords> records = LostRecordsOf(read.status());
+        ASSERT_TRUE(records.has_value()) << read.status();
+        if (said.empty() || said.back() != *records) {
+          said.push_back(*records);
+          EXPECT_EQ(records->first, entry(i).header.base_offset);
+          const EntryHeader& last = entry(records->last_index).header;
+          EXPECT_EQ(records->end, last.base_offset + last.count);
+        }
+        EXPECT_LE(i, records->last_index);
+        lost.push_back(i);
+      }
+      // A flipped bit takes one entry, and, in a frame's header, the one behind
+      // it, for which nothing speaks any more.
+      EXPECT_LE(lost.size(), other == at ? 2u : 4u);
+      EXPECT_EQ(after.wal().lost(), said);
+      EXPECT_EQ(after.wal().stats().entries_lost, lost.size());
+      // Without it, the file is mended by what is left.
+      EXPECT_LE(after.wal().stats().segments_mended, lost.empty() ? 1u : 0u);
+      lost_entries += lost.size();
+      // The log goes on.
+      after.Append(Term(4), {10});
+      after.RunUntilIdle();
+      ASSERT_TRUE(after.all_persisted());
+      helps = true;
+      for (Index i(1); i <= run_.last().index; ++i) {
+        ASSERT_TRUE(after.Read(i, 1).ok()) << i.value();
+      }
+      EXPECT_TRUE(after.wal().lost().empty());
+    }
+  }
+  EXPECT_GT(lost_entries, 50u);
+}
+
+// What stands behind a damaged frame's header is given to whoever knows the
+// entry before it, by whose hash it is known; to others only in a frame that is
+// whole.
+TEST_F(WalMendRunningTest, WhatIsGivenToOthersBehindDamage) {
+  const SegmentHeader header =
+      *DecodeSegmentHeader(segments_[0].bytes.substr(0, kSegmentHeaderBytes));
+  std::vector<FoundFrame> frames;
+  for (const FoundFrame& f : ScanSegment(segments_[0].bytes, header).frames) {
+    if (f.header.kind == FrameKind::kEntry) frames.push_back(f);
+  }
+  ASSERT_GE(frames.size(), 4u);
+  const auto read = [](WalRun* run, Index first, bool behind_gap) {
+    WholeEntries found;
+    run->wal().ReadWhole(first, 1, behind_gap,
+                         [&found](absl::StatusOr<WholeEntries> whole) {
+                           ASSERT_TRUE(whole.ok()) << whole.status();
+                           found = *std::move(whole);
+                         });
+    run->RunUntilIdle();
+    return found;
+  };
+  for (const bool of_header : {true, false}) {
+    WalRun after(run_, Everything);
+    ASSERT_TRUE(after.Open().ok());
+    const size_t at = of_header ? 8 : kLogFrameHeaderBytes + 8;
+    after.disk().Flip(segments_[0].name, frames[1].position + at, 1);
+    const Index damaged = frames[1].header.index;
+    EXPECT_TRUE(read(&after, damaged, false).entries.empty());
+    EXPECT_EQ(read(&after, damaged, false).damaged_to, damaged);
+    EXPECT_EQ(read(&after, damaged, true).damaged_to,
+              of_header ? damaged + 1 : damaged);
+    EXPECT_EQ(read(&after, damaged + 1, false).entries.size(), 1u);
+    EXPECT_EQ(read(&after, damaged + 1, true).entries.size(),
+              of_header ? 0u : 1u);
+    EXPECT_EQ(read(&after, damaged + 2, true).entries.size(), 1u);
+  }
+}
+
+// While it isn't certain, nothing is called lost; but what is whole is read.
+TEST_F(WalMendRunningTest, WhatIsWholeIsReadThoughNobodyHelps) {
+  WalRun after(run_, Everything);
+  after.SetMend([](const LogHole&, Term, ResultFn<Mended> done) {
+    done(absl::UnavailableError("server 2 doesn't answer"));
+  });
+  ASSERT_TRUE(after.Open().ok());
+  // All entries of the first segment but its first one.
+  const Index last = after.wal().SegmentStarts()[1].first - 1;
+  ASSERT_GT(last, Index(2));
+  after.disk().Flip(segments_[0].name, kSegmentHeaderBytes + 70, 1);
+  const absl::Status why = after.Read(Index(1), 1).status();
+  EXPECT_EQ(why.message(), "server 2 doesn't answer");
+  const EntryHeader& first = run_.log()[0].header;
+  EXPECT_EQ(MissingRecordsOf(why),
+            (LostRecords{first.base_offset, first.base_offset + first.count,
+                         first.index}));
+  EXPECT_FALSE(LostRecordsOf(why).has_value());
+  for (Index i(2); i <= last; ++i) {
+    const auto read = after.Read(i, 1);
+    ASSERT_TRUE(read.ok()) << read.status();
+    EXPECT_TRUE(SameEntries({read->front()}, {run_.log()[i.value() - 1]}));
+  }
+  EXPECT_TRUE(after.wal().lost().empty());
 }
 
 // What is damaged while the log is open is found by looking at all of it, at

@@ -1,9 +1,8 @@
-// How a Wal is read, and what it does about damage that a read finds.
+// How a Wal is read.
 
 #include <algorithm>
 #include <utility>
 
-#include "absl/algorithm/container.h"
 #include "absl/strings/str_cat.h"
 #include "engine/base/check.h"
 #include "engine/wal/wal.h"
@@ -18,9 +17,9 @@ constexpr uint64_t kSkipBytes = 1 << 20;
 
 }  // namespace
 
-void Wal::Read(Index first, size_t max_bytes, bool whole,
-               ResultFn<std::vector<Entry>> done) {
+void Wal::Read(ReadJob job) {
   ++stats_.reads;
+  const Index first = job.first;
   auto after = std::upper_bound(
       segments_.begin(), segments_.end(), first,
       [](Index index, const LogSegment& s) { return index < s.first(); });
@@ -30,26 +29,29 @@ void Wal::Read(Index first, size_t max_bytes, bool whole,
         "entry ", first.value(), " is not in the log, which durably holds ",
         first_index().value(), " to ", durable_last_.value()));
     loop_->Post(scope_.Wrap(
-        [done = std::move(done), status = std::move(out_of_range)]() mutable {
-          done(std::move(status));
+        [job = std::move(job), status = std::move(out_of_range)]() mutable {
+          job.Done(std::move(status));
         }));
     return;
   }
   const LogSegment& segment = *std::prev(after);
-  uint64_t id = next_read_++;
-  ReadJob& job = reads_[id];
   job.file = segment.file();
   job.segment = segment.id();
   job.from = segment.Floor(first);
   job.end = segment.end();
-  job.first = first;
   job.last = std::min({segment.last(), durable_last_, readable_to_});
-  job.max_bytes = max_bytes;
-  job.whole = whole;
   job.cuts = cuts_;
-  job.done = std::move(done);
-  ReadMore(id, std::max<uint64_t>(kReadBytesMin,
-                                  max_bytes + LogSegment::kBytesPerSample));
+  const uint64_t length = std::max<uint64_t>(
+      kReadBytesMin, job.max_bytes + LogSegment::kBytesPerSample);
+  const uint64_t id = next_read_++;
+  reads_[id] = std::move(job);
+  ReadMore(id, length);
+}
+
+void Wal::ReadJob::Done(absl::StatusOr<std::vector<Entry>> entries) {
+  if (!whole()) return done(std::move(entries));
+  if (!entries.ok()) return whole_done(entries.status());
+  whole_done(WholeEntries{.entries = *std::move(entries)});
 }
 
 void Wal::ReadMore(uint64_t id, uint64_t length) {
@@ -78,11 +80,16 @@ void Wal::OnRead(uint64_t id, uint64_t asked, absl::StatusOr<Buffer> bytes) {
     return ReadMore(id, job.from.position > from ? kSkipBytes : asked * 4);
   }
   // Or the device refuses to read it.
-  const bool damaged = none || absl::IsDataLoss(entries.status());
-  if (damaged && job.whole) {
+  bool damaged = none || absl::IsDataLoss(entries.status());
+  if (damaged && job.whole()) {
     ReadJob found = std::move(job);
     reads_.erase(id);
     return FindWholeOnes(std::move(found));
+  }
+  if (damaged && partial_ != nullptr && partial_->file == job.file) {
+    entries = ReadInPart(*partial_, job);
+    // What others may have yet is asked for again.
+    damaged = absl::IsUnavailable(entries.status());
   }
   if (damaged && mend_) {
     // The job may be the last to hold its file, whose completion this is.
@@ -92,17 +99,21 @@ void Wal::OnRead(uint64_t id, uint64_t asked, absl::StatusOr<Buffer> bytes) {
     reads_.erase(id);
     return MendNext();
   }
-  if (none) {
+  if (damaged && none) {
     entries = absl::DataLossError(
         absl::StrCat("file ", SegmentName(job.segment), ": entry ",
                      job.first.value(), ", behind position ", job.from.position,
                      ", is damaged; another server may have it"));
   }
-  ResultFn<std::vector<Entry>> done = std::move(job.done);
+  if (entries.ok() && !lost_.empty() && !entries->empty()) {
+    NoteFound(job.segment, entries->front().header.index,
+              entries->back().header.index);
+  }
+  ReadJob answered = std::move(job);
   // The job may be the last to hold its file, whose completion this is.
-  loop_->Post([file = std::move(job.file)] {});
+  loop_->Post([file = std::move(answered.file)] {});
   reads_.erase(id);
-  done(std::move(entries));
+  answered.Done(std::move(entries));
 }
 
 void Wal::FindWholeOnes(ReadJob job) {
@@ -111,9 +122,9 @@ void Wal::FindWholeOnes(ReadJob job) {
                      absl::StatusOr<PatchedBytes> found) mutable {
     // This is its own completion.
     loop_->Post([file = std::move(job->file)] {});
-    if (!found.ok()) return job->done(found.status());
-    job->done(FindWhole(found->bytes, job->segment, job->first, job->last,
-                        job->max_bytes));
+    if (!found.ok()) return job->whole_done(found.status());
+    job->whole_done(FindWhole(found->bytes, job->segment, job->first, job->last,
+                              job->max_bytes, job->behind_gap));
   };
   ReadAround(file, file->size(), scope_.Wrap(std::move(on_read)));
 }
@@ -148,151 +159,6 @@ absl::StatusOr<std::vector<Entry>> Wal::TakeEntries(const Buffer& bytes,
   return entries;
 }
 
-// --- Mending ---
-
-void Wal::MendNext() {
-  if (mending_.has_value() || damaged_.empty() || failed_) return;
-  mending_ = damaged_.begin()->first;
-  LogSegment* segment = Find(*mending_);
-  if (segment == nullptr) return EndMending(absl::OkStatus());
-  if (segment == &segments_.back()) {
-    // What comes next begins another one.
-    if (busy_) return mending_.reset();
-    mark_timer_.Cancel();
-    begin_segment_ = true;
-  }
-  ++stats_.segments_damaged;
-  std::shared_ptr<File> file = segment->file();
-  ReadAround(
-      file, file->size(),
-      scope_.Wrap([this, file](absl::StatusOr<PatchedBytes> found) mutable {
-        loop_->Post([file = std::move(file)] {});
-        OnMendRead(std::move(found));
-      }));
-}
-
-void Wal::OnMendRead(absl::StatusOr<PatchedBytes> file) {
-  if (!file.ok()) {
-    return EndMending(absl::UnavailableError(absl::StrCat(
-        "entries here are damaged, and the rest of their segment can't be "
-        "read: ",
-        file.status().message())));
-  }
-  const LogSegment* segment = Find(*mending_);
-  if (segment == nullptr || segment->last() < segment->first()) {
-    return EndMending(absl::OkStatus());
-  }
-  if (segment->last() <= base_.index) {
-    return EndMending(absl::UnavailableError(
-        "entries here are damaged, and a checkpoint stands for them"));
-  }
-  const bool is_last = segment == &segments_.back();
-  const Term last_term =
-      is_last ? last_.term : (segment + 1)->header().previous.term;
-  const LogPoint& previous = segment->header().previous;
-  damaged_[*mending_].salvage = std::make_unique<SegmentSalvage>(
-      segment->header(), base_.index > previous.index ? base_ : previous,
-      file->bytes, SegmentEnd{segment->last(), last_term});
-  FillHole();
-}
-
-void Wal::FillHole() {
-  Mending& mending = damaged_[*mending_];
-  if (std::optional<LogHole> hole = mending.salvage->NextHole()) {
-    // It has no reason to drop anything: what isn't committed is in memory.
-    return mend_(*hole, Term(),
-                 scope_.Wrap([this](absl::StatusOr<Mended> mended) {
-                   OnMended(std::move(mended));
-                 }));
-  }
-  WriteMended();
-}
-
-void Wal::WriteMended() {
-  // Once more, when something was given up for it.
-  const bool may_wait = !std::exchange(mend_waits_, false);
-  if (Find(*mending_) == nullptr) return EndMending(absl::OkStatus());
-  Mending& mending = damaged_[*mending_];
-  const std::string name = SegmentName(*mending_);
-  mending.file = std::make_unique<ReplacedFile>(disk_, name, 0);
-  mending.file->Write(
-      mending.salvage->Encode(),
-      scope_.Wrap([this, name, may_wait](absl::Status written) {
-        if (absl::IsResourceExhausted(written) && may_wait &&
-            events_.on_no_space) {
-          mend_waits_ = true;
-          return events_.on_no_space(true);
-        }
-        // Nothing has changed then; there may be room the next time.
-        if (absl::IsResourceExhausted(written)) {
-          return EndMending(absl::UnavailableError(
-              absl::StrCat("entries here are damaged, and there is no room to "
-                           "write them anew: ",
-                           written.message())));
-        }
-        // The next start would find what this one did.
-        if (!written.ok()) return Fail(std::move(written));
-        disk_->Open(
-            name, OpenMode::kExisting,
-            scope_.Wrap([this](absl::StatusOr<std::unique_ptr<File>> file) {
-              OnMendReplaced(std::move(file));
-            }));
-      }));
-}
-
-void Wal::OnMended(absl::StatusOr<Mended> mended) {
-  if (absl::IsAborted(mended.status())) return EndMending(absl::OkStatus());
-  if (!mended.ok()) return EndMending(mended.status());
-  if (mended->entries.empty() ||
-      !damaged_[*mending_].salvage->Fill(mended->entries).ok()) {
-    return EndMending(absl::UnavailableError(
-        "entries here are damaged, and another server has other ones"));
-  }
-  stats_.entries_mended += mended->entries.size();
-  FillHole();
-}
-
-void Wal::OnMendReplaced(absl::StatusOr<std::unique_ptr<File>> file) {
-  // It may have been dropped, or replaced, meanwhile.
-  LogSegment* segment = Find(*mending_);
-  if (segment != nullptr && !file.ok()) return Fail(file.status());
-  const std::string name = SegmentName(*mending_);
-  // One that was cut goes when its successor is durable.
-  if (segment == nullptr && !absl::c_linear_search(replaced_, name)) {
-    Remove(name);
-  }
-  ++stats_.segments_mended;
-  if (segment != nullptr) {
-    const Index last = segment->last();
-    LogSegment mended = damaged_[*mending_].salvage->Locate(
-        std::shared_ptr<File>(*std::move(file)));
-    if (mended.last() > last) mended.CutTo(last);
-    // Reads under way hold the old file.
-    loop_->Post([old = segment->file()] {});
-    *segment = std::move(mended);
-    NoteSealed();
-  }
-  EndMending(absl::OkStatus());
-}
-
-void Wal::EndMending(absl::Status status) {
-  Mending mending = std::move(damaged_.extract(*mending_).mapped());
-  mending_.reset();
-  // Its file's own completion may have led here.
-  loop_->Post(scope_.Wrap(
-      [this, mending = std::make_shared<Mending>(std::move(mending)),
-       status = std::move(status)] {
-        for (ReadJob& job : mending->readers) {
-          if (status.ok()) {
-            Read(job.first, job.max_bytes, job.whole, std::move(job.done));
-          } else {
-            job.done(status);
-          }
-        }
-        MendNext();
-      }));
-}
-
 LogSegment* Wal::Find(uint64_t id) {
   auto it =
       std::partition_point(segments_.begin(), segments_.end(),
@@ -305,7 +171,8 @@ Index Wal::FloorIndexOfOffset(Offset offset) const {
       segments_.begin(), segments_.end(),
       [offset](const LogSegment& s) { return s.first_offset() <= offset; });
   CHECK(after != segments_.begin());
-  return std::prev(after)->Floor(offset).index;
+  // Of what is before it in its segment, nothing need be left.
+  return std::max(std::prev(after)->Floor(offset).index, base_.index + 1);
 }
 
 }  // namespace holdfast

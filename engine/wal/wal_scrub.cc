@@ -84,6 +84,7 @@ Wal::Look Wal::LookAt(const Buffer& bytes, bool more_follows) {
     scrub_.seed = frame->header.body_crc;
     if (frame->header.kind == FrameKind::kEntry &&
         frame->header.index >= scrub_.to) {
+      NoteFound(scrub_.segment, Index(), scrub_.to);
       return Look::kDone;
     }
   }
@@ -99,9 +100,12 @@ Wal::Look Wal::LookAt(const Buffer& bytes, bool more_follows) {
 
 void Wal::NoteDamage() {
   const LogSegment* segment = Find(scrub_.segment);
-  // A suffix that was cut meanwhile need not be whole.
+  // A suffix that was cut meanwhile need not be whole; and what nobody has
+  // needn't be asked for with each pass.
   if (segment == nullptr || segment->file() != scrub_.file ||
-      segment->last() < scrub_.to || !mend_) {
+      segment->last() < scrub_.to || !mend_ ||
+      (partial_ != nullptr && partial_->file == scrub_.file &&
+       partial_->why.ok())) {
     return;
   }
   ++stats_.scrub_found;

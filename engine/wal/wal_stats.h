@@ -16,7 +16,9 @@ struct WalStats {
   uint64_t segments_damaged = 0;
   uint64_t segments_mended = 0;
   uint64_t entries_mended = 0;
-  uint64_t entries_dropped = 0;  // that were damaged, and never committed
+  uint64_t entries_dropped = 0;   // that were damaged, and never committed
+  uint64_t segments_in_part = 0;  // served so, for want of help
+  uint64_t entries_lost = 0;      // that no server has
   uint64_t bytes_scrubbed = 0;
   uint64_t scrub_found = 0;  // damaged segments
   uint64_t marks = 0;
@@ -41,6 +43,8 @@ struct WalStats {
     fn("wal_segment_mended", segments_mended);
     fn("wal_entry_mended", entries_mended);
     fn("wal_damaged_entry_dropped", entries_dropped);
+    fn("wal_segment_served_in_part", segments_in_part);
+    fn("wal_entry_lost", entries_lost);
     fn("wal_byte_scrubbed", bytes_scrubbed);
     fn("wal_scrub_found_damage", scrub_found);
     fn("wal_mark_written", marks);

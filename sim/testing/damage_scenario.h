@@ -23,6 +23,7 @@ namespace holdfast {
 class DamageScenario : public Scenario {
  protected:
   void MakeFull(uint64_t seed, uint32_t nodes) {
+    mirror_.clear();
     Make(seed, nodes);
     ASSERT_TRUE(Fill());
     // All have it, and a mark behind it.
@@ -39,14 +40,21 @@ class DamageScenario : public Scenario {
     SegmentHeader header;
     SegmentScan scan;
 
-    // The last frame of an entry that ends at or before the position.
+    // The last frame of an entry that ends at or before the position; needs
+    // HasEntryBefore.
     const FoundFrame& LastEntryBefore(uint64_t position) const {
+      return *FindEntryBefore(position);
+    }
+    bool HasEntryBefore(uint64_t position) const {
+      return FindEntryBefore(position) != nullptr;
+    }
+    const FoundFrame* FindEntryBefore(uint64_t position) const {
       const FoundFrame* found = nullptr;
       for (const FoundFrame& f : scan.frames) {
         const uint64_t end = f.end();
         if (f.header.kind == FrameKind::kEntry && end <= position) found = &f;
       }
-      return *found;
+      return found;
     }
   };
   static Buffer Bytes(SimServer* server, const std::string& file) {
@@ -134,13 +142,17 @@ class DamageScenario : public Scenario {
   // As the atlas allows.
   void Spoil(SimServer* server, const Damage& damage) {
     ASSERT_TRUE(May(server, damage)) << damage.file << " " << damage.from;
+    SpoilAnyway(server, damage);
+  }
+  void SpoilAnyway(SimServer* server, const Damage& damage) {
     mirror_[server->machine()].try_emplace(damage.file,
                                            Bytes(server, damage.file));
     server->Spoil(damage);
   }
-  // As from a mirror of its disk.
+  // As from a mirror of its disk, but for files that were mended.
   void Restore(SimServer* server) {
     for (const auto& [file, bytes] : mirror_[server->machine()]) {
+      if (!server->disk()->AtRest(file, 0, bytes.size())) continue;
       server->Spoil({.file = file, .from = 0, .bytes = bytes});
     }
     mirror_.erase(server->machine());

@@ -34,6 +34,7 @@ class Scenario : public testing::Test {
     options.kv = kv_;
     options.leases = leases_;
     options.scrub = scrub_;
+    options.may_lose = may_lose_;
     options.tls = tls_;
     options.log_bytes_max = log_bytes_max_;
     options.rates = FaultRates{};
@@ -190,6 +191,7 @@ class Scenario : public testing::Test {
   void set_kv(bool kv) { kv_ = kv; }
   void set_leases(bool leases) { leases_ = leases; }
   void set_scrub(bool scrub) { scrub_ = scrub; }
+  void set_may_lose(bool may_lose) { may_lose_ = may_lose; }
   void set_tls(bool tls) { tls_ = tls; }
   void set_log_bytes_max(uint64_t bytes) { log_bytes_max_ = bytes; }
   size_t clients() const { return clients_; }
@@ -218,6 +220,7 @@ class Scenario : public testing::Test {
   bool kv_ = false;
   bool leases_ = false;
   bool scrub_ = false;
+  bool may_lose_ = false;
   bool tls_ = false;
   std::optional<size_t> kept_for_laggards_;
   std::optional<uint64_t> segment_bytes_;

@@ -4,11 +4,14 @@
 
 #include <algorithm>
 #include <cstdio>
+#include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"
+#include "engine/base/lost_records.h"
 #include "transport/cli/command.h"
 #include "transport/cli/connection.h"
 
@@ -64,6 +67,7 @@ struct Request {
   Offset from;
   uint64_t count = 0;
   bool json = false;
+  bool skip_lost = false;
 };
 
 absl::StatusOr<Request> ParseRequest(const Args& args) {
@@ -81,11 +85,21 @@ absl::StatusOr<Request> ParseRequest(const Args& args) {
         "--format: expected text or json, found \"", format, "\""));
   }
   r.json = format == "json";
+  r.skip_lost = args.Has("skip-lost");
   absl::StatusOr<std::unique_ptr<ClientConnection>> c =
       ClientConnection::Open(args);
   if (!c.ok()) return c.status();
   r.connection = *std::move(c);
   return r;
+}
+
+// Whether that is what ended it, and it is to go on, at `next`. Says so.
+bool SkipsLost(const absl::Status& why, bool skip_lost, Offset* next) {
+  const std::optional<LostRecords> lost = LostRecordsOf(why);
+  if (!skip_lost || !lost.has_value() || lost->end <= *next) return false;
+  std::fprintf(stderr, "holdfast: %s\n", std::string(why.message()).c_str());
+  *next = lost->end;
+  return true;
 }
 
 // Reads stretch by stretch, up to the end that the first one saw.
@@ -94,6 +108,7 @@ class Reading {
   Reading(Request request, bool local)
       : connection_(std::move(request.connection)),
         printer_(request.json, request.count),
+        skip_lost_(request.skip_lost),
         next_(request.from) {
     options_.timeout = connection_->timeout();
     if (local) {
@@ -115,6 +130,12 @@ class Reading {
   void Next() {
     connection_->client()->Read(
         next_, options_, [this](absl::StatusOr<ClientReadResult> result) {
+          if (SkipsLost(result.status(), skip_lost_, &next_)) {
+            if (end_.has_value() && next_ >= *end_) {
+              return Stop(absl::OkStatus());
+            }
+            return Next();
+          }
           if (!result.ok()) return Stop(result.status());
           if (!end_.has_value()) end_ = result->committed_end;
           bool more = printer_.Print(result->batches);
@@ -132,6 +153,7 @@ class Reading {
 
   std::unique_ptr<ClientConnection> connection_;
   Printer printer_;
+  const bool skip_lost_;
   Offset next_;
   ClientReadOptions options_;
   std::optional<Offset> end_;
@@ -153,22 +175,30 @@ int RunTail(const Args& args) {
   absl::Status status;
   bool follow = args.Has("follow");
   bool answered = false;
-  ClientTailCallbacks callbacks;
-  callbacks.on_batches = [&](std::vector<LogBatch> batches) {
-    answered = true;
-    if (!printer.Print(batches)) loop->Stop();
+  std::unique_ptr<ClientTail> tail;
+  std::function<void(Offset)> begin = [&](Offset from) {
+    ClientTailCallbacks callbacks;
+    callbacks.on_batches = [&](std::vector<LogBatch> batches) {
+      answered = true;
+      if (!printer.Print(batches)) loop->Stop();
+    };
+    callbacks.on_caught_up = [&](Offset) {
+      answered = true;
+      if (!follow) loop->Stop();
+    };
+    callbacks.on_end = [&](absl::Status why) {
+      answered = true;
+      Offset next = tail->next();
+      // Not within its own callback.
+      if (SkipsLost(why, request->skip_lost, &next)) {
+        return loop->Post([&begin, next] { begin(next); });
+      }
+      status = std::move(why);
+      loop->Stop();
+    };
+    tail = request->connection->client()->Tail(from, {}, std::move(callbacks));
   };
-  callbacks.on_caught_up = [&](Offset) {
-    answered = true;
-    if (!follow) loop->Stop();
-  };
-  callbacks.on_end = [&](absl::Status why) {
-    answered = true;
-    status = std::move(why);
-    loop->Stop();
-  };
-  std::unique_ptr<ClientTail> tail = request->connection->client()->Tail(
-      request->from, {}, std::move(callbacks));
+  begin(request->from);
   // Without --follow it must come to an end; with it, to a beginning.
   Timer patience = loop->After(request->connection->timeout(), [&] {
     if (answered) return;
@@ -194,6 +224,8 @@ Command ReadCommand() {
                {"local", nullptr,
                 "the first server's committed prefix, instead of a "
                 "linearizable read"},
+               {"skip-lost", nullptr,
+                "go on behind records that no server has any more"},
                {"format", "FORMAT", "text (a record a line) or json"}}),
           RunRead};
 }
@@ -204,6 +236,8 @@ Command TailCommand() {
               {{"from", "OFFSET", "the first record; 0 unless told otherwise"},
                {"count", "N", "at most so many"},
                {"follow", nullptr, "go on when the log ends"},
+               {"skip-lost", nullptr,
+                "go on behind records that no server has any more"},
                {"format", "FORMAT", "text (a record a line) or json"}}),
           RunTail};
 }
