@@ -286,8 +286,8 @@ HelloVerdict Node::JudgeHello(const Hello& hello) {
     return own;
   }
   // What is damaged of this server's log may say otherwise. When it is whole,
-  // they are all judged anew.
-  if (!formed() && repair_ != nullptr && hello.cluster_id == own.cluster_id) {
+  // they are all judged anew. It may have died before it noted its cluster.
+  if (!formed() && repair_ != nullptr && hello.cluster_id == group()) {
     return own;
   }
   // It knows of a later configuration, which says more than this one.
