@@ -2,6 +2,7 @@
 // serves; and how it helps them.
 
 #include <algorithm>
+#include <optional>
 #include <utility>
 
 #include "absl/algorithm/container.h"
@@ -101,36 +102,33 @@ void Node::HearOfMembersBefore() {
 }
 
 void Node::AskOthers(const LogHole& hole, Term term, ResultFn<Mended> done) {
+  ResultFn<Mended> answer = [this, hole, done = std::move(done)](
+                                absl::StatusOr<Mended> mended) mutable {
+    done(AsFarAsLost(hole, std::move(mended)));
+  };
+  std::optional<absl::StatusOr<Mended>> at_once;
   if (tail_.Find(hole.first) != nullptr) {
-    Mended mended{.entries = FromTail(hole)};
+    at_once = Mended{.entries = FromTail(hole)};
+  } else {
+    absl::Status begun;
+    if (!formed() && heard_of_ == nullptr) HearOfMembersBefore();
+    if (repair_ == nullptr) begun = BeginRepair();
+    if (!begun.ok()) {
+      at_once = std::move(begun);
+    } else if (formed() && OthersThatMayHelp().empty()) {
+      at_once = Mended{.entries = {}, .lost_to = hole.last};
+    }
+  }
+  if (at_once.has_value()) {
     return env_.loop->Post(scope_.Wrap(
-        [done = std::move(done), mended = std::move(mended)]() mutable {
-          done(std::move(mended));
+        [answer = std::move(answer), mended = *std::move(at_once)]() mutable {
+          answer(std::move(mended));
         }));
   }
-  absl::Status begun;
-  if (!formed() && heard_of_ == nullptr) HearOfMembersBefore();
-  if (repair_ == nullptr) begun = BeginRepair();
-  const bool alone = formed() && OthersThatMayHelp().empty();
-  if (!begun.ok() || alone) {
-    absl::StatusOr<Mended> at_once =
-        Mended{.entries = {}, .lost_to = hole.last};
-    if (!begun.ok()) at_once = begun;
-    return env_.loop->Post(
-        scope_.Wrap([this, hole, done = std::move(done),
-                     at_once = std::move(at_once)]() mutable {
-          done(AsFarAsLost(hole, std::move(at_once)));
-        }));
-  }
-  if (!formed()) {
-    return repair_->Fetch(hole, term, LogRepair::Patience::kEndless,
-                          std::move(done));
-  }
-  repair_->Fetch(hole, term, LogRepair::Patience::kOnce,
-                 [this, hole, done = std::move(done)](
-                     absl::StatusOr<Mended> mended) mutable {
-                   done(AsFarAsLost(hole, std::move(mended)));
-                 });
+  repair_->Fetch(
+      hole, term,
+      formed() ? LogRepair::Patience::kOnce : LogRepair::Patience::kEndless,
+      std::move(answer));
 }
 
 std::vector<Entry> Node::FromTail(const LogHole& hole) const {
@@ -149,10 +147,8 @@ std::vector<Entry> Node::FromTail(const LogHole& hole) const {
 absl::StatusOr<Mended> Node::AsFarAsLost(const LogHole& hole,
                                          absl::StatusOr<Mended> mended) const {
   if (!mended.ok() || mended->lost_to == Index()) return mended;
-  mended->lost_to = std::min(mended->lost_to, commit());
-  if (tail_.hot_first() > hole.first) {
-    mended->lost_to = std::min(mended->lost_to, tail_.hot_first() - 1);
-  }
+  mended->lost_to =
+      std::min({mended->lost_to, commit(), tail_.hot_first() - 1});
   if (mended->lost_to >= hole.first) return mended;
   return absl::UnavailableError(absl::StrCat(
       "entry ", hole.first.value(), " is damaged here, and not yet committed"));
@@ -319,9 +315,9 @@ ResultFn<WholeEntries> Node::RepairReader(RepairAnswer answer,
         if (!whole.ok()) return AnswerRepair(std::move(*answer), {});
         answer->damaged_to = whole->damaged_to;
         // What comes then is in memory.
-        if (core_ != nullptr && answer->damaged_to >= tail_.hot_first() &&
-            tail_.hot_first() > Index()) {
-          answer->damaged_to = tail_.hot_first() - 1;
+        if (core_ != nullptr) {
+          answer->damaged_to =
+              std::min(answer->damaged_to, tail_.hot_first() - 1);
         }
         std::erase_if(whole->entries, [last](const Entry& entry) {
           return entry.header.index > last;

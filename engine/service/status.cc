@@ -118,10 +118,11 @@ wire::StatusAnswer DescribeStatus(const DistributedLog& log) {
   for (const Member& m : configuration.Everyone()) {
     AddMember(node, m, KindOf(configuration, m.id), &answer);
   }
+  const std::vector<LostRecords> lost = node.wal()->lost();
   if (absl::Status same = node.CheckSameLog(); !same.ok()) {
     answer.set_text(std::string(same.message()));
-  } else if (!node.wal()->lost().empty()) {
-    answer.set_text(DescribeLost(node.wal()->lost()));
+  } else if (!lost.empty()) {
+    answer.set_text(DescribeLost(lost));
   } else if (node.is_leader()) {
     answer.set_text(std::string(log.CheckSpace(0).message()));
   } else if (node.disk_space().is_short()) {

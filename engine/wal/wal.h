@@ -340,7 +340,7 @@ class Wal {
   // Reads again, or fails.
   void EndMending(absl::Status status);
   // Gives what is left.
-  void EndInPart();
+  void EndInPart(const LogSegment& segment);
   void NoteLost(const LogSegment& segment, const std::vector<Gap>& gaps);
   // These entries of the segment are whole, after all.
   void NoteFound(uint64_t segment, Index first, Index last);

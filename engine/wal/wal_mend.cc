@@ -79,7 +79,7 @@ void Wal::FillHole() {
         "entries here are damaged, and what there is of their segment doesn't "
         "lead to the log behind it"));
   }
-  if (!mending.salvage->gaps().empty()) return EndInPart();
+  if (!mending.salvage->gaps().empty()) return EndInPart(*segment);
   WriteMended();
 }
 
@@ -186,19 +186,18 @@ LogPoint Wal::PointBehind(const LogSegment& segment) const {
                                        : (&segment + 1)->header().previous;
 }
 
-void Wal::EndInPart() {
-  const LogSegment* segment = Find(*mending_);
+void Wal::EndInPart(const LogSegment& segment) {
   Mending& found = damaged_[*mending_];
   ++stats_.segments_in_part;
   partial_ =
-      std::make_shared<Partial>(Partial{.file = segment->file(),
+      std::make_shared<Partial>(Partial{.file = segment.file(),
                                         .salvage = std::move(found.salvage),
                                         .why = std::move(found.why)});
   forget_partial_ = loop_->After(kPartialLife, [this] { partial_ = nullptr; });
   auto mending = std::make_shared<Mending>(
       std::move(damaged_.extract(*mending_).mapped()));
   mending_.reset();
-  NoteLost(*segment, partial_->salvage->gaps());
+  NoteLost(segment, partial_->salvage->gaps());
   // Its file's own completion may have led here.
   loop_->Post(scope_.Wrap([this, mending, partial = partial_] {
     for (ReadJob& job : mending->readers) {
