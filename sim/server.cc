@@ -67,7 +67,8 @@ void SimServer::Start() {
       [this](absl::Status why) { failure_ = std::move(why); });
   life.service->Open([this, &life](absl::Status opened) {
     life.serves = opened.ok();
-    if (!opened.ok()) failure_ = std::move(opened);
+    const bool closed = life.closing && absl::IsCancelled(opened);
+    if (!opened.ok() && !closed) failure_ = std::move(opened);
   });
   if (kv_ != nullptr) life.kv->Start(&life.service->log());
 }
@@ -119,6 +120,7 @@ void SimServer::Close(std::function<void()> ended) {
     EndLife(/*power_lost=*/false);
     ended();
   };
+  life_->closing = true;
   life_->service->Close([this, end](absl::Status) {
     // Not within its own code.
     world_->scheduler.At(world_->now(), kWorldActor, EventKind::kFault, end);

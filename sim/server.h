@@ -129,6 +129,7 @@ class SimServer {
     std::unique_ptr<KvActor> kv;
     std::unique_ptr<Service> service;
     bool serves = false;  // its log is open
+    bool closing = false;
   };
 
   // Nothing that it opened may be left when its objects are gone.

@@ -263,11 +263,14 @@ class NodeProcess {
     server_ = *std::move(server);
     loop_.OnSignals({SIGTERM, SIGINT}, [this](int signal) {
       PrintLogLine("info", absl::StrCat("event=closing signal=", signal));
+      closing_ = true;
       server_->service()->Close([this](absl::Status) { loop_.Stop(); });
     });
     server_->service()->OnFatal(
         [this](absl::Status why) { Stop(std::move(why)); });
     server_->service()->Open([this](absl::Status opened) {
+      // Close has been called, and says when it is done.
+      if (closing_ && absl::IsCancelled(opened)) return;
       if (!opened.ok()) return Stop(std::move(opened));
       const Node& node = server_->service()->log().node();
       PrintLogLine("info",
@@ -312,6 +315,7 @@ class NodeProcess {
     PrintLogLine("info", line);
   };
   std::unique_ptr<Server> server_;
+  bool closing_ = false;
   absl::Status status_;
 };
 
