@@ -234,13 +234,14 @@ class Damage {
   }
 
   // Nobody else can help: of a file that is gone no other one need tell, and
-  // votes are nobody else's. Of a segment that replaced others' entries, and of
-  // which nothing is left, too little is known.
+  // votes are nobody else's. Of a segment that replaced others' entries nothing
+  // may tell which, if that isn't left of it.
   bool beyond_help() const {
     if (gone_ || hard_states_.size() > 1) return true;
     return std::any_of(replacing_.begin(), replacing_.end(),
-                       [this](const std::string& name) {
-                         return TellsNothing(name, disk_->Contents(name));
+                       [this](const auto& each) {
+                         const auto& [name, before] = each;
+                         return !Tells(name, before, disk_->Contents(name));
                        });
   }
 
@@ -254,17 +255,22 @@ class Damage {
       absl::StatusOr<SegmentHeader> header = DecodeSegmentHeader(
           absl::string_view(bytes).substr(0, kSegmentHeaderBytes));
       if (!header.ok()) continue;
-      if (header->first_index() <= seen) replacing_.push_back(name);
+      if (header->first_index() <= seen) {
+        replacing_.emplace_back(name, header->previous.index);
+      }
       FindMarkedTo(bytes, kSegmentHeaderBytes, *id, nullptr, &seen);
     }
   }
 
-  static bool TellsNothing(const std::string& name, const std::string& bytes) {
+  // Whether what is left of the segment tells that it begins behind `before`.
+  static bool Tells(const std::string& name, Index before,
+                    const std::string& bytes) {
     const absl::StatusOr<SegmentHeader> header = DecodeSegmentHeader(
         absl::string_view(bytes).substr(0, kSegmentHeaderBytes));
     const uint64_t id = *ParseSegmentName(name);
-    return (!header.ok() || header->id != id) &&
-           !NextFrameHeader(bytes, kSegmentHeaderBytes, id).has_value();
+    if (header.ok() && header->id == id) return true;
+    const std::optional<SegmentEnd> found = FindBeginning(bytes, id);
+    return found.has_value() && found->index == before;
   }
 
   static void Fill(size_t at, size_t block, char c, std::string* bytes) {
@@ -298,7 +304,8 @@ class Damage {
   size_t kept_from_ = 0;
   bool gone_ = false;
   std::set<std::string> hard_states_;
-  std::vector<std::string> replacing_;  // others' entries
+  // Segments that replaced others' entries, and those before their first ones.
+  std::vector<std::pair<std::string, Index>> replacing_;
 };
 
 // --- The other servers ---
@@ -403,6 +410,14 @@ void Run(ByteReader r) {
       late.push_back(record);
     } else {
       damage.Apply(record);
+    }
+  }
+  if (head.marked()) {
+    // With nobody to ask it has nothing else, and says what it lacks.
+    WalRun part(after, Everything);
+    if (part.OpenInPart().ok()) {
+      uint64_t lost = 0;
+      CHECK_EQ(part.WhyNotPartOf(run.log(), &lost), "");
     }
   }
   Help(run.log(), head.at_once, &after);

@@ -57,15 +57,7 @@ class DecayScenario : public DamageScenario {
   }
   // What the victim's own log has at that offset.
   absl::StatusOr<ReadResult> ReadAt(Offset offset) {
-    return ReadAt(victim_, offset);
-  }
-  absl::StatusOr<ReadResult> ReadAt(SimServer* server, Offset offset) {
-    auto result = std::make_shared<std::optional<absl::StatusOr<ReadResult>>>();
-    server->log().Read(
-        offset, 1000, ReadMode::kLocal,
-        [result](absl::StatusOr<ReadResult> r) { *result = std::move(r); });
-    sim_->RunUntil([&] { return result->has_value(); }, 5s);
-    return result->value_or(absl::DeadlineExceededError("no answer"));
+    return DamageScenario::ReadAt(victim_, offset);
   }
 
   SimServer* leader_ = nullptr;
@@ -337,33 +329,7 @@ TEST_F(DecayScenario, WhatNoServerHasIsLostAndAllElseIsServed) {
   for (uint64_t seed = 1; seed <= 4; ++seed) {
     Begin(seed);
     const Offset end = leader_->log().committed_end();
-    const auto read_all = [this, end](SimServer* server) {
-      std::map<Offset, std::string> found;
-      std::vector<LostRecords> lost;
-      Offset at = server->log().first_offset();
-      while (at < end) {
-        const absl::StatusOr<ReadResult> read = ReadAt(server, at);
-        if (const auto gone = LostRecordsOf(read.status()); gone.has_value()) {
-          EXPECT_EQ(gone->first, at);
-          if (gone->end <= at) break;
-          lost.push_back(*gone);
-          at = gone->end;
-          continue;
-        }
-        if (!read.ok() || read->batches.empty()) {
-          ADD_FAILURE() << at.value() << ": " << read.status();
-          break;
-        }
-        for (const Entry& batch : read->batches) {
-          if (batch.header.base_offset >= end) break;
-          found[batch.header.base_offset] = std::string(batch.payload.view());
-          at = batch.header.base_offset + batch.header.count;
-        }
-        if (read->batches.back().header.base_offset >= end) break;
-      }
-      return std::make_pair(found, lost);
-    };
-    const auto [all, none] = read_all(leader_);
+    const auto [all, none] = ReadAll(leader_, end);
     ASSERT_TRUE(none.empty());
     const Segment& s = segments_[segments_.size() / 2];
     const FoundFrame& frame = s.LastEntryBefore(s.scan.end);
@@ -390,7 +356,7 @@ TEST_F(DecayScenario, WhatNoServerHasIsLostAndAllElseIsServed) {
     for (MachineId m = 1; m <= 3; ++m) {
       SCOPED_TRACE(absl::StrCat("seed ", seed, ", server ", m));
       SimServer* server = sim_->server(m);
-      const auto [found, lost] = read_all(server);
+      const auto [found, lost] = ReadAll(server, end);
       EXPECT_EQ(lost, std::vector<LostRecords>{gone});
       for (const auto& [offset, batch] : all) {
         if (offset == first) continue;
@@ -417,7 +383,7 @@ TEST_F(DecayScenario, WhatNoServerHasIsLostAndAllElseIsServed) {
     // Those who were told that it is lost ask again by then.
     ASSERT_TRUE(sim_->RunFor(11s)) << sim_->verdict().what();
     for (MachineId m = 1; m <= 3; ++m) {
-      const auto [found, lost] = read_all(sim_->server(m));
+      const auto [found, lost] = ReadAll(sim_->server(m), end);
       EXPECT_TRUE(lost.empty());
       EXPECT_TRUE(sim_->server(m)->node().wal()->lost().empty());
       for (const auto& [offset, batch] : all) {

@@ -10,7 +10,7 @@
 #include "engine/log/recover.h"
 #include "gtest/gtest.h"
 #include "sim/sim_process.h"
-#include "sim/testing/scenario.h"
+#include "sim/testing/damage_scenario.h"
 
 namespace holdfast {
 namespace {
@@ -18,7 +18,7 @@ namespace {
 // Of the process that recovers: unlike those of servers.
 constexpr uint32_t kBoot = 1000;
 
-class RecoverScenario : public Scenario {
+class RecoverScenario : public DamageScenario {
  protected:
   // Three servers, one of which will be left: it has all that the leader has.
   void MakeCluster(uint64_t seed) {
@@ -169,6 +169,94 @@ TEST_F(RecoverScenario, ServersOfTheOldClusterFindNobody) {
     for (SimServer* server : {sim_->server(leader_), other_}) {
       JoinWithNewDisk(server);
     }
+    ExpectGoodEnd();
+  }
+}
+
+// An entry behind each server's newest resume point rots on all of them, while
+// they are down: they wait for it, for ever. A new cluster of what one of them
+// has says which records are lost, and serves all others, on each server.
+TEST_F(RecoverScenario, WhatNobodyHasIsLostAndAllElseIsServed) {
+  set_may_lose(true);
+  set_segment_bytes(128 << 10);
+  for (uint64_t seed = 1; seed <= 4; ++seed) {
+    SCOPED_TRACE(seed);
+    MakeFull(seed, 3);
+    AppendByHand();
+    ASSERT_TRUE(Progress(20));
+    left_ = sim_->Leader();
+    leader_ = left_->machine() % 3 + 1;
+    other_ = sim_->server(leader_ % 3 + 1);
+    for (size_t i = 0; i < clients(); ++i) sim_->client(i)->Crash();
+    // What a mark covers of each server's last segment, but for one more.
+    Index marked;
+    Index first;
+    for (int i = 1; first + 2 >= marked; ++i) {
+      ASSERT_LT(i, 400);
+      const std::string record = absl::StrCat("by hand ", i);
+      sim_->mutable_history()->AppendInvoked(record);
+      ASSERT_TRUE(AppendRecord(SessionId(0), Sequence(0), record).has_value());
+      if (i % 8 != 0) continue;
+      // Time for the marks.
+      ASSERT_TRUE(sim_->RunFor(100ms));
+      first = Index();
+      marked = Index(UINT64_MAX);
+      for (MachineId m = 1; m <= 3; ++m) {
+        const Segment newest = Segments(sim_->server(m)).back();
+        const FoundFrame* frame = newest.FindEntryBefore(newest.scan.marked_to);
+        first = std::max(first, newest.header.first_index());
+        marked = std::min(marked,
+                          frame == nullptr ? Index() : frame->header.index - 1);
+      }
+    }
+    const Offset end = left_->log().committed_end();
+    const AllRead before = ReadAll(left_, end);
+    for (MachineId m = 1; m <= 3; ++m) sim_->server(m)->Crash(true);
+    const auto entry_of = [this](Index index) {
+      const auto [name, frame] = FrameOf(left_, index);
+      return *DecodeEntry(Bytes(left_, name)
+                              .Slice(frame.position + kLogFrameHeaderBytes,
+                                     frame.header.body_size));
+    };
+    while (entry_of(marked).header.count == 0) marked = marked - 1;
+    const EntryHeader header = entry_of(marked).header;
+    const std::vector<LostRecords> gone{
+        {header.base_offset, header.base_offset + header.count, header.index}};
+    for (MachineId m = 1; m <= 3; ++m) {
+      SpoilAnyway(sim_->server(m), Rot(sim_->server(m), marked));
+      sim_->server(m)->Start();
+    }
+    ASSERT_TRUE(sim_->RunFor(5s));
+    for (MachineId m = 1; m <= 3; ++m) {
+      EXPECT_FALSE(sim_->server(m)->node().formed());
+      sim_->server(m)->Crash(seed % 2 == 0);
+    }
+    const absl::StatusOr<Recover::Result> result = RunRecover();
+    ASSERT_TRUE(result.ok()) << result.status();
+    EXPECT_EQ(result->lost, gone);
+    sim_->mutable_checker()->LogReplaced(gone[0].last_index);
+    left_->Start();
+    for (size_t i = 0; i < clients(); ++i) sim_->client(i)->Start();
+    ASSERT_TRUE(LeadsAlone()) << sim_->verdict().what() << left_->failure();
+    // Nobody knows what the lost one was: the session has ended.
+    EXPECT_EQ(OfAppend(left_), std::nullopt);
+    ASSERT_TRUE(Progress(20));
+    for (SimServer* server : {sim_->server(leader_), other_}) {
+      JoinWithNewDisk(server);
+      ASSERT_TRUE(Progress(20)) << sim_->verdict().what();
+    }
+    for (MachineId m = 1; m <= 3; ++m) {
+      const AllRead now = ReadAll(sim_->server(m), end);
+      EXPECT_EQ(now.lost, gone);
+      EXPECT_EQ(now.batches.size() + 1, before.batches.size());
+      for (const auto& [offset, batch] : now.batches) {
+        ASSERT_TRUE(before.batches.contains(offset));
+        // But for the session in it.
+        EXPECT_EQ(batch.substr(kBatchHeaderBytes),
+                  before.batches.at(offset).substr(kBatchHeaderBytes));
+      }
+    }
+    ASSERT_TRUE(Trim(gone[0].end).ok());
     ExpectGoodEnd();
   }
 }

@@ -135,6 +135,15 @@ void ServerChecker::CheckPromise(const SimServer& leader,
   }
 }
 
+void ServerChecker::LogReplaced(Index from) {
+  const size_t kept = from.value() - 1;
+  if (kept < committed_.size()) {
+    std::fill(committed_.begin() + static_cast<ptrdiff_t>(kept),
+              committed_.end(), 0);
+  }
+  if (kept < entries_.size()) entries_.resize(kept);
+}
+
 void ServerChecker::CheckTrimmed(const SimServer& server, Seen* seen) {
   const std::pair now(server.node().commit(), server.log().trimmed_to());
   if (seen->trimmed == now) return;

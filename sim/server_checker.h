@@ -59,6 +59,8 @@ class ServerChecker {
     committed_configuration_ = nullptr;
     seen_.clear();
   }
+  // And others stand in its log for the entries from there on.
+  void LogReplaced(Index from);
 
   // Those that may decide: the last one known to be committed, and each later
   // one in a log that was seen.

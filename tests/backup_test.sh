@@ -47,7 +47,7 @@ expect_nothing_in() {
 
 start_case "three servers, and their log"
 make_ca
-for id in 1 2 3 4 5 6; do issue --node=$id --hosts=127.0.0.1; done
+for id in 1 2 3 4 5 6 7; do issue --node=$id --hosts=127.0.0.1; done
 issue --client=ops --role=admin
 bootstrap="1=$(address 1),2=$(address 2),3=$(address 3)"
 for id in 1 2 3; do start_node $id --bootstrap="$bootstrap"; done
@@ -178,6 +178,32 @@ run "$holdfast" inspect --data-dir="$work/data5"
 expect_code 0
 grep -q '^entry [0-9]*: the records before offset 31000 come from a server of' "$work/out" ||
   fail "expected where the records come from, found $(cat "$work/out")"
+
+start_case "of a damaged directory all is recovered but what is damaged"
+cp -r "$work/data2" "$work/data21"
+segment=$(grep -l 'line 20500' "$work"/data21/*.segment)
+at=$(grep -abo 'line 20500' "$segment" | cut -d: -f1)
+printf 'X' | dd of="$segment" bs=1 seek="$at" conv=notrunc 2> /dev/null
+recover 21 7 --accept-data-loss
+expect_code 0
+lost=$(sed -nE 's/^damaged here, and lost: offsets ([0-9]+) to ([0-9]+) .*/\1 \2/p' "$work/out")
+read -r first end <<< "$lost"
+[ "$first" -le 20499 ] && [ "$end" -gt 20499 ] ||
+  fail "expected that offset 20499 is lost, found $(cat "$work/out")"
+run "$holdfast" inspect --data-dir="$work/data7"
+expect_code 0
+grep -q "records from offset $first to $end (exclusive) were lost" "$work/out" ||
+  fail "expected what was lost, found $(cat "$work/out")"
+start_node 7
+await_leader 7
+servers=$(address 7)
+read_json 777
+expect_code 1
+expect_line "from offset $first up to $end "
+ops read --from=777 --format=json --skip-lost
+awk -F'[:,]' -v first="$first" -v end="$end" '$2 < first || $2 >= end' \
+  "$work/last.json" | cmp -s - "$work/out" || fail "expected all other records"
+terminate 7
 
 start_case "a directory that was never finished is refused"
 cp -r "$work/data5" "$work/data9"

@@ -17,6 +17,11 @@ enum class EntryKind : uint8_t {
   // As kNoOp, of level 2: no release so far supports it, but servers in tests
   // of upgrades, which are told to.
   kNextNoOp = 8,
+  // Stands for entries that a recovery found damaged: one of each index, the
+  // first one with the records of all of them. No payload. What producers'
+  // sessions had come to is lost with them, so it ends all. Only recoveries
+  // make them, in a new cluster: no server of an earlier release is in it.
+  kLost = 9,
 };
 
 // What the servers of a cluster may put into its log, and say to each other,
@@ -35,6 +40,7 @@ constexpr std::optional<uint32_t> FeatureLevelOf(EntryKind kind) {
     case EntryKind::kSession:
     case EntryKind::kTrim:
     case EntryKind::kRecovered:
+    case EntryKind::kLost:
       return 1;
     case EntryKind::kNextNoOp:
       return 2;

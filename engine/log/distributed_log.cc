@@ -318,12 +318,15 @@ void DistributedLog::FailPendingFrom(Index from, absl::string_view why) {
 
 void DistributedLog::OnEntry(const Entry& entry) {
   const EntryHeader& header = entry.header;
+  const uint64_t ended = sessions_.ended();
   if (header.kind == EntryKind::kSession) {
     absl::StatusOr<SessionLimits> limits =
         DecodeSessionLimits(entry.payload.view());
     CHECK(limits.ok());
-    const uint64_t ended = sessions_.ended();
     sessions_.Register(header.index, header.log_time, *limits);
+    stats_.sessions_ended += sessions_.ended() - ended;
+  } else if (header.kind == EntryKind::kLost) {
+    sessions_.EndAll(header.index);
     stats_.sessions_ended += sessions_.ended() - ended;
   } else if (header.kind == EntryKind::kTrim) {
     absl::StatusOr<Offset> first = DecodeTrim(entry.payload.view());
@@ -516,8 +519,13 @@ void DistributedLog::ScanFrom(Index index, Offset from, size_t max_bytes,
         for (Entry& entry : *entries) {
           const EntryHeader& h = entry.header;
           index = h.index;
-          if (h.kind != EntryKind::kBatch) continue;
           if (h.base_offset + h.count <= from) continue;
+          if (h.kind == EntryKind::kLost) {
+            if (!result.batches.empty()) break;
+            return done(LostRecordsError(
+                {h.base_offset, h.base_offset + h.count, h.index}));
+          }
+          if (h.kind != EntryKind::kBatch) continue;
           result.batches.push_back(std::move(entry));
         }
         if (result.batches.empty() && index < node_.commit()) {

@@ -101,8 +101,9 @@ class DistributedLog : private NodeEvents {
   // Takes the directory, recovers the log, listens, and meets the other
   // servers; a new directory waits until all servers of `bootstrap` have met
   // (see forming.h). Done when the server serves; a leader may come later.
-  // Errors say what to do: another process has the directory, it belongs to
-  // another server or cluster, it is damaged, the port is in use, ...
+  // CANCELLED when it was closed meanwhile, unless Close is done first.
+  // Other errors say what to do: another process has the directory, it belongs
+  // to another server or cluster, it is damaged, the port is in use, ...
   void Open(DoneFn done);
 
   // Replicates one batch (engine/base/batch.h), which becomes one entry.

@@ -57,6 +57,8 @@ void LogState::Apply(const Entry& entry) {
         DecodeSessionLimits(entry.payload.view());
     CHECK(limits.ok());
     sessions_.Register(h.index, h.log_time, *limits);
+  } else if (h.kind == EntryKind::kLost) {
+    sessions_.EndAll(h.index);
   } else if (h.kind == EntryKind::kBatch) {
     absl::StatusOr<BatchHeader> batch = ReadBatchHeader(entry.payload.view());
     CHECK(batch.ok());

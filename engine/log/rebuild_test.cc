@@ -1,5 +1,6 @@
 // New clusters of what is left: of a server's directory, and of an image.
 
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -171,6 +172,72 @@ class Rebuild : public testing::Test {
       files[name] = old_disk_.Contents(name);
     }
     return files;
+  }
+  // The segment that has the entry, and its frame's position.
+  std::pair<std::string, uint64_t> FrameOf(Index index) {
+    for (const std::string& name : old_disk_.Names()) {
+      const std::string bytes = old_disk_.Contents(name);
+      if (!ParseSegmentName(name).has_value()) continue;
+      const auto header = DecodeSegmentHeader(
+          absl::string_view(bytes).substr(0, kSegmentHeaderBytes));
+      if (!header.ok()) continue;
+      for (const FoundFrame& f : ScanSegment(bytes, *header).frames) {
+        if (f.header.kind == FrameKind::kEntry && f.header.index == index) {
+          return {name, f.position};
+        }
+      }
+    }
+    ADD_FAILURE() << "no frame of entry " << index.value();
+    return {};
+  }
+  // A byte of each of these entries, in its header.
+  void Spoil(const std::vector<uint64_t>& indexes) {
+    std::vector<std::pair<std::string, uint64_t>> frames;
+    for (uint64_t index : indexes) frames.push_back(FrameOf(Index(index)));
+    for (const auto& [name, position] : frames) {
+      old_disk_.Flip(name, position + kLogFrameHeaderBytes + 33, 1);
+    }
+  }
+  // The new log has what the old one had, but for the entries from `first` to
+  // `last`, and its state can be made of it.
+  void ExpectAllBut(Index first, Index last) {
+    const Directory found = ReadDirectory(&loop_, new_disk_.get());
+    ASSERT_TRUE(found.status.ok()) << found.status;
+    absl::StatusOr<LogState> state = LogState::Of(*found.checkpoint);
+    ASSERT_TRUE(state.ok()) << state.status();
+    uint32_t missing = 0;
+    for (Index i = first; i <= last; ++i) {
+      missing += log_[i.value() - 1].header.count;
+    }
+    for (const Entry& entry : found.entries) {
+      state->Apply(entry);
+      const EntryHeader& h = entry.header;
+      if (h.index > last_.index || h.kind == EntryKind::kRecovered) break;
+      const Entry& old = log_[h.index.value() - 1];
+      if (h.index >= first && h.index <= last) {
+        EXPECT_EQ(h.kind, EntryKind::kLost);
+        EXPECT_EQ(h.count, std::exchange(missing, 0));
+        EXPECT_EQ(state->sessions().size(), 0u);
+        continue;
+      }
+      EXPECT_EQ(h.kind, old.header.kind);
+      EXPECT_EQ(h.term, old.header.term);
+      EXPECT_EQ(h.log_time, old.header.log_time);
+      EXPECT_EQ(h.base_offset, old.header.base_offset);
+      EXPECT_EQ(h.count, old.header.count);
+      if (h.kind != EntryKind::kBatch) {
+        EXPECT_EQ(entry.payload.view(), old.payload.view());
+        continue;
+      }
+      const auto batch = BatchView::Parse(entry.payload);
+      ASSERT_TRUE(batch.ok()) << batch.status();
+      // Of a session that may have come to more than this log tells.
+      const bool forgotten = h.index > last && first >= Index(3);
+      const SessionId session = BatchView::Parse(old.payload)->session();
+      EXPECT_EQ(batch->session(), forgotten ? SessionId() : session);
+      EXPECT_EQ(entry.payload.view().substr(kBatchHeaderBytes),
+                old.payload.view().substr(kBatchHeaderBytes));
+    }
   }
   absl::StatusOr<Recover::Result> RunRecover() {
     Recover recover(&loop_, &old_disk_, new_disk_.get(), Options());
@@ -356,6 +423,94 @@ TEST_F(Rebuild, RecoversACheckpointAlone) {
   ExpectEnd(ReadDirectory(&loop_, new_disk_.get()), result->from, Term(5));
 }
 
+// Whatever one entry is damaged, and nobody has it: all others are there.
+TEST_F(Rebuild, RecoversAllButWhatIsDamaged) {
+  MakeLog();
+  for (uint64_t i = 1; i <= log_.size(); ++i) {
+    SCOPED_TRACE(i);
+    for (const std::string& name : old_disk_.Names()) old_disk_.Delete(name);
+    NewDisk();
+    WriteOld(log_, Index(20));
+    Spoil({i});
+    const auto before = OldFiles();
+    absl::StatusOr<Recover::Result> result = RunRecover();
+    ASSERT_TRUE(result.ok()) << result.status();
+    EXPECT_EQ(OldFiles(), before);
+    EXPECT_EQ(result->from.cluster, cluster_);
+    EXPECT_EQ(result->reached, last_.index);
+    // Behind the last one nobody knows its records.
+    const bool at_end = Index(i) == last_.index;
+    EXPECT_EQ(result->from.last_index, at_end ? Index(i - 1) : last_.index);
+    const EntryHeader& h = log_[i - 1].header;
+    std::vector<LostRecords> lost;
+    if (!at_end && i > 1) {
+      lost.push_back({h.base_offset, h.base_offset + h.count, h.index});
+    }
+    EXPECT_EQ(result->lost, lost);
+    ASSERT_NO_FATAL_FAILURE(ExpectAllBut(Index(i), Index(i)));
+  }
+}
+
+TEST_F(Rebuild, RecoversWhatIsBetweenDamages) {
+  MakeLog();
+  WriteOld(log_, Index(20));
+  // And a segment's header.
+  const auto [name, position] = FrameOf(Index(20));
+  Spoil({1, 2, 8, 9, 10, 25});
+  old_disk_.Flip(name, 40, 1);
+  absl::StatusOr<Recover::Result> result = RunRecover();
+  ASSERT_TRUE(result.ok()) << result.status();
+  std::vector<LostRecords> lost{{Offset(0), Offset(0), Index(2)},
+                                {Offset(12), Offset(21), Index(10)},
+                                {Offset(63), Offset(66), Index(25)}};
+  EXPECT_EQ(result->lost, lost);
+  EXPECT_EQ(result->from.next_offset, Offset(90));
+  const Directory found = ReadDirectory(&loop_, new_disk_.get());
+  ASSERT_TRUE(found.status.ok()) << found.status;
+  EXPECT_EQ(found.checkpoint->point.index, Index(1));
+  absl::StatusOr<LogState> state = LogState::Of(*found.checkpoint);
+  ASSERT_TRUE(state.ok()) << state.status();
+  for (const Entry& entry : found.entries) state->Apply(entry);
+  ExpectEnd(found, result->from, Term(5));
+}
+
+TEST_F(Rebuild, RecoversWithoutASegment) {
+  MakeLog();
+  WriteOld(log_, Index(20));
+  const std::string name = FrameOf(Index(20)).first;
+  uint64_t first = 20;
+  while (FrameOf(Index(first - 1)).first == name) --first;
+  uint64_t last = 20;
+  while (FrameOf(Index(last + 1)).first == name) ++last;
+  old_disk_.Delete(name);
+  absl::StatusOr<Recover::Result> result = RunRecover();
+  ASSERT_TRUE(result.ok()) << result.status();
+  ASSERT_EQ(result->lost.size(), 1u);
+  EXPECT_EQ(result->lost[0].last_index, Index(last));
+  ExpectAllBut(Index(first), Index(last));
+}
+
+// Sessions that were registered behind all that is lost go on.
+TEST_F(Rebuild, ASessionBehindWhatIsLostGoesOn) {
+  MakeLog();
+  Add(EntryKind::kSession, EncodeSessionLimits(SessionLimits()));
+  const SessionId session(last_.index.value());
+  BatchBuilder batch;
+  ASSERT_TRUE(batch.Add("a").ok());
+  Add(EntryKind::kBatch, batch.Finish(session, Sequence(1)), 1);
+  WriteOld(log_, Index(20));
+  Spoil({30});
+  ASSERT_TRUE(RunRecover().ok());
+  const Directory found = ReadDirectory(&loop_, new_disk_.get());
+  ASSERT_TRUE(found.status.ok()) << found.status;
+  absl::StatusOr<LogState> state = LogState::Of(*found.checkpoint);
+  for (const Entry& entry : found.entries) state->Apply(entry);
+  using enum Sessions::Verdict;
+  EXPECT_EQ(state->sessions().Check(session, Sequence(1)).verdict, kDuplicate);
+  EXPECT_EQ(state->sessions().Check(kSession, Sequence(1)).verdict,
+            kUnknownSession);
+}
+
 // A new server votes anew: what the old one had voted doesn't matter.
 TEST_F(Rebuild, RecoversWithoutAHardState) {
   MakeLog();
@@ -375,7 +530,12 @@ TEST_F(Rebuild, RefusesWhatCannotBeRecovered) {
   EXPECT_TRUE(new_disk_->Names().empty());
   MakeLog();
   WriteOld(log_, Index(20));
-  old_disk_.Delete(SegmentName(3));
+  // Where a segment begins neither its header tells nor what is before it.
+  uint64_t first = 20;
+  const std::string name = FrameOf(Index(first)).first;
+  while (FrameOf(Index(first - 1)).first == name) --first;
+  Spoil({first - 1});
+  old_disk_.Flip(name, 40, 1);
   EXPECT_TRUE(absl::IsDataLoss(RunRecover().status()));
   EXPECT_TRUE(new_disk_->Names().empty());
 }

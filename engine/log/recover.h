@@ -8,11 +8,13 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "engine/base/callback_scope.h"
+#include "engine/base/lost_records.h"
 #include "engine/env/completion.h"
 #include "engine/env/disk.h"
 #include "engine/env/loop.h"
 #include "engine/log/new_cluster.h"
 #include "engine/log/recovered.h"
+#include "engine/log/sessions.h"
 #include "engine/log/steps.h"
 #include "engine/node/identity.h"
 #include "engine/wal/checkpoint_file.h"
@@ -26,6 +28,13 @@ namespace holdfast {
 // lost, and nobody can tell what that was; so it is for people to decide. For
 // producers, it is the same log: their sessions go on.
 //
+// Or when there is a majority, but none of it has some of the entries any more:
+// in the place of those that are damaged here the new log has others, of
+// EntryKind::kLost, which keep their indexes and offsets, and end all sessions:
+// nobody knows what was in them. All else stays as it was, but for the chained
+// hashes, and for the sessions in batches behind. A trim that is lost is
+// undone.
+//
 // Only reads the old directory. One recovery, once:
 //
 //   Recover recover(loop, old_disk, new_disk, options);
@@ -36,6 +45,10 @@ class Recover {
     Recovered from;
     ClusterId cluster;
     Identity old;
+    std::vector<LostRecords> lost;  // some without records
+    // The old log had come so far, if that is behind from.last_index: what
+    // stood in between is gone with its offsets.
+    Index reached;
   };
 
   // The disks outlive it.
@@ -43,7 +56,9 @@ class Recover {
           NewClusterOptions options);
 
   // FAILED_PRECONDITION: a server runs on the old directory, it has no log, or
-  // the new one isn't empty. DATA_LOSS: the old one is damaged.
+  // the new one isn't empty. DATA_LOSS: the old one is damaged in such a way
+  // that it can't be told which entries are lost, or which of those before them
+  // are the log's.
   void Run(ResultFn<Result> done);
 
  private:
@@ -51,7 +66,14 @@ class Recover {
   void OnCheckpoint(absl::StatusOr<CheckpointFile::Found> found);
   void OnReplayed(const Entry& entry);
   void OnOpen();
+  // Of a log whose first entry is damaged.
+  Checkpoint BehindTheFirst() const;
   void Copy(Index next);
+  void OnRead(absl::StatusOr<std::vector<Entry>> entries);
+  // In the place of entries up to that one.
+  absl::StatusOr<std::vector<Entry>> StandIns(const LostRecords& lost) const;
+  // Makes them continue what the new log has instead of lost ones.
+  absl::Status Reseal(std::vector<Entry>* entries);
   void Finish();
 
   Loop* const loop_;
@@ -66,6 +88,8 @@ class Recover {
   std::optional<Checkpoint> checkpoint_;
   // The last configuration, committed or not.
   Buffer configuration_;
+  // Those registered behind the last lost entry; nothing: none is lost.
+  std::optional<Sessions> sessions_;
   Steps<Result> steps_;
   CallbackScope scope_;
 };

@@ -60,6 +60,7 @@ void Sessions::Register(Index index, WallTime at, const SessionLimits& limits) {
   Undo undo{.index = index,
             .session = id,
             .registered = true,
+            .ended_all = false,
             .displaced = {},
             .active = {},
             .ended = {}};
@@ -81,6 +82,22 @@ void Sessions::Register(Index index, WallTime at, const SessionLimits& limits) {
   undos_.push_back(std::move(undo));
 }
 
+void Sessions::EndAll(Index index) {
+  Undo undo{.index = index,
+            .session = SessionId(),
+            .registered = false,
+            .ended_all = true,
+            .displaced = {},
+            .active = {},
+            .ended = {}};
+  for (auto& [id, session] : sessions_) {
+    ++ended_;
+    undo.ended.emplace_back(id, std::move(session));
+  }
+  sessions_.clear();
+  undos_.push_back(std::move(undo));
+}
+
 bool Sessions::Record(SessionId session, Sequence sequence,
                       const Result& result, WallTime at) {
   if (Check(session, sequence).verdict != Verdict::kNew) return false;
@@ -88,6 +105,7 @@ bool Sessions::Record(SessionId session, Sequence sequence,
   Undo undo{.index = result.index,
             .session = session,
             .registered = false,
+            .ended_all = false,
             .displaced = {},
             .active = s.active,
             .ended = {}};
@@ -105,8 +123,8 @@ bool Sessions::Record(SessionId session, Sequence sequence,
 void Sessions::Cut(Index from) {
   while (!undos_.empty() && undos_.back().index >= from) {
     Undo& undo = undos_.back();
-    if (undo.registered) {
-      sessions_.erase(undo.session);
+    if (undo.registered || undo.ended_all) {
+      if (undo.registered) sessions_.erase(undo.session);
       for (auto& [id, session] : undo.ended) {
         sessions_.emplace(id, std::move(session));
       }

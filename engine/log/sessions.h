@@ -69,13 +69,15 @@ class Sessions {
   // (Check says kNew); returns false, and changes nothing, if it isn't.
   bool Record(SessionId session, Sequence sequence, const Result& result,
               WallTime at);
+  // The log's next entry says that entries before it are lost: all end.
+  void EndAll(Index index);
   // The log lost its entries from `from` on.
   void Cut(Index from);
   // Entries up to `commit` will never be cut.
   void Commit(Index commit);
 
   size_t size() const { return sessions_.size(); }
-  // Sessions that have ended, by registrations that this object was told of.
+  // Sessions that have ended, by entries that this object was told of.
   uint64_t ended() const { return ended_; }
 
   // All of it but how to take entries back: for checkpoints, of a committed
@@ -95,6 +97,7 @@ class Sessions {
     Index index;
     SessionId session;
     bool registered = false;
+    bool ended_all = false;
     std::optional<Result> displaced;  // the result that fell off the front
     WallTime active;                  // before
     std::vector<std::pair<SessionId, Session>> ended;

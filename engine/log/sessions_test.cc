@@ -113,6 +113,26 @@ TEST(Sessions, LeastRecentlyActiveEndsWhenThereAreTooMany) {
   EXPECT_EQ(sessions.Check(SessionId(1), Sequence(2)).verdict, Verdict::kNew);
 }
 
+TEST(Sessions, AllEndWhereEntriesAreLost) {
+  Sessions sessions;
+  const SessionLimits limits{.idle_max = 10s, .count_max = 10};
+  sessions.Register(Index(1), kNow, limits);
+  sessions.Register(Index(2), kNow, limits);
+  ASSERT_TRUE(sessions.Record(SessionId(1), Sequence(1), At(3, 0), kNow));
+  sessions.EndAll(Index(4));
+  EXPECT_EQ(sessions.size(), 0u);
+  EXPECT_EQ(sessions.ended(), 2u);
+  EXPECT_EQ(sessions.Check(SessionId(1), Sequence(2)).verdict,
+            Verdict::kUnknownSession);
+  sessions.Register(Index(5), kNow, limits);
+  // Perhaps that entry comes to nothing.
+  sessions.Cut(Index(4));
+  EXPECT_EQ(sessions.Check(SessionId(1), Sequence(1)).verdict,
+            Verdict::kDuplicate);
+  EXPECT_EQ(sessions.Check(SessionId(2), Sequence(1)).verdict, Verdict::kNew);
+  EXPECT_EQ(sessions.size(), 2u);
+}
+
 TEST(Sessions, SurviveTheirEncoding) {
   Sessions sessions;
   const SessionLimits limits{.idle_max = 10s, .count_max = 2};

@@ -33,7 +33,8 @@ void LogRepair::Fetch(const LogHole& hole, Term term, Patience patience,
   done_ = std::move(done);
   // What came the last time didn't fit.
   const bool in_vain = hole_.first != Index(0) && hole.first <= hole_.first;
-  hole_ = question_.hole = hole;
+  hole_ = hole;
+  AskForAll();
   question_.term = term_ = term;
   AskForParts(CheckpointId());
   if (hole.last != told_of_) {
@@ -78,8 +79,15 @@ void LogRepair::ReadAgain() {
   Finish(absl::AbortedError("a checkpoint stands for them now"));
 }
 
-void LogRepair::AskNext() {
+void LogRepair::AskForAll() {
   question_.hole = hole_;
+  if (hole_.later == Index()) return;
+  question_.hole.last = hole_.later;
+  question_.hole.last_term = hole_.later_term;
+}
+
+void LogRepair::AskNext() {
+  AskForAll();
   AskForParts(CheckpointId());
   const std::vector<ServerId> others = callbacks_.others();
   if (others.empty() && patience_ == Patience::kOnce) {
@@ -114,8 +122,8 @@ void LogRepair::AskNext() {
                      std::exchange(answers_, {}))));
   }
   callbacks_.log_line(absl::StrCat(
-      "event=repair_waits first=", question_.hole.first.value(),
-      " last=", question_.hole.last.value(), " answers=\"", answers_, "\""));
+      "event=repair_waits first=", hole_.first.value(),
+      " last=", hole_.last.value(), " answers=\"", answers_, "\""));
   answers_.clear();
   timer_ = loop_->After(timeout_, [this] { AskNext(); });
 }
@@ -155,7 +163,7 @@ void LogRepair::OnAnswer(const RepairAnswer& answer) {
       if (checkpoint_only_) return InVain("has no checkpoint of them");
       Mended mended;
       for (const Entry& entry : answer.entries) {
-        if (entry.header.index > hole.last) break;
+        if (entry.header.index > std::min(hole.last, hole_.last)) break;
         // Committed there in a term that this server hasn't been in: then it
         // had another one, which can't have been.
         if (patience_ == Patience::kEndless && hole.last_term == Term() &&
@@ -204,7 +212,10 @@ void LogRepair::OnAnswer(const RepairAnswer& answer) {
 
 bool LogRepair::IsNeverCommitted(const RepairAnswer& answer) {
   const LogHole& hole = question_.hole;
-  if (patience_ == Patience::kOnce || hole.last_term == Term()) {
+  // Without its term it isn't known which one it was: what goes for a later one
+  // says nothing of it.
+  if (patience_ == Patience::kOnce || hole.last_term == Term() ||
+      hole_.last_term == Term()) {
     return false;
   }
   // It says nothing of those before it, unless that log ends before them.
@@ -218,6 +229,11 @@ bool LogRepair::LeaderLacked(const RepairAnswer& answer) const {
 
 bool LogRepair::AskForFewer(const RepairAnswer& answer) {
   LogHole& hole = question_.hole;
+  // It may have all of them, and not the later one yet.
+  if (hole_.later > Index() && hole.last_term > Term()) {
+    hole = hole_;
+    return true;
+  }
   if (hole.first == hole.last) return false;
   // It has the first ones of them: those of one term are the same everywhere.
   if (hole.one_term && answer.log_term == hole.last_term &&

@@ -112,6 +112,8 @@ class LogRepair {
   bool IsNeverCommitted(const RepairAnswer& answer);
   // The leader of a later term lacked the hole's last entry.
   bool LeaderLacked(const RepairAnswer& answer) const;
+  // All of hole_, in the way that most others can answer.
+  void AskForAll();
   // Whether it may have the first ones of them; the question is for these then.
   bool AskForFewer(const RepairAnswer& answer);
   void OnPart(const RepairAnswer& answer);

@@ -107,6 +107,42 @@ TEST_F(LogRepairTest, WhoIsNoMemberAnyMoreIsNotAsked) {
   EXPECT_EQ(result_->status().code(), absl::StatusCode::kUnavailable);
 }
 
+// Who has a later entry has them all; who hasn't may have them nonetheless.
+TEST_F(LogRepairTest, ALaterEntryStandsForALastOneOfUnknownTerm) {
+  const LogHole hole{.first = Index(5),
+                     .last = Index(6),
+                     .last_term = Term(),
+                     .one_term = false,
+                     .behind_gap = false,
+                     .later = Index(8),
+                     .later_term = Term(4)};
+  for (bool has_later : {true, false}) {
+    Fetch(hole, Term(5));
+    // They are asked for once more, as if they hadn't fit.
+    if (!has_later) NextTimeout();
+    EXPECT_EQ(asked_.back().hole.last, Index(8));
+    EXPECT_EQ(asked_.back().hole.last_term, Term(4));
+    if (!has_later) {
+      const ServerId to = asked_.back().to;
+      repair_.OnAnswer(Lacks(Index(7), Term(4)));
+      EXPECT_EQ(asked_.back().to, to);
+      EXPECT_EQ(asked_.back().hole.last, Index(6));
+      EXPECT_EQ(asked_.back().hole.last_term, Term());
+      // Nor are they committed, as far as that one knows.
+      repair_.OnAnswer(Lacks(Index(7), Term(4)));
+      EXPECT_NE(asked_.back().to, to);
+      EXPECT_EQ(asked_.back().hole.last, Index(8));
+      // That the later one was never committed says nothing of these.
+      repair_.OnAnswer(Lacks(Index(4), Term(5)));
+      EXPECT_FALSE(result_.has_value());
+      EXPECT_EQ(asked_.back().hole.last_term, Term());
+    }
+    repair_.OnAnswer(Has(Index(5), Index(8)));
+    ASSERT_TRUE(result_.has_value() && result_->ok());
+    EXPECT_EQ((*result_)->entries.size(), 2u);
+  }
+}
+
 // A follower that is behind may have the only copies of a hole's first entries.
 TEST_F(LogRepairTest, WhoHasTheFirstOnesIsAskedForThese) {
   for (LogRepair::Patience patience :

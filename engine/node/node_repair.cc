@@ -258,7 +258,7 @@ void Node::OnRepairQuestion(const RepairQuestion& question) {
   answer.to = question.from;
   answer.life = question.life;
   answer.number = question.number;
-  const LogHole& hole = question.hole;
+  LogHole hole = question.hole;
   // Its own may be the one that is wrong.
   if (!CheckSameLog().ok()) return AnswerRepair(std::move(answer), {});
   if (core_ == nullptr) {
@@ -292,8 +292,10 @@ void Node::OnRepairQuestion(const RepairQuestion& question) {
   if (hole.first <= trail.base_index()) {
     return AnswerWithCheckpoint(question, std::move(answer));
   }
+  // Of any term: what is committed is the right one.
+  if (hole.last_term == Term()) hole.last = std::min(hole.last, commit());
   const bool has = hole.last_term == Term()
-                       ? hole.last <= core_->commit()
+                       ? hole.first <= hole.last
                        : trail.Has(hole.last, hole.last_term);
   if (!has) {
     answer.outcome = RepairOutcome::kLacks;

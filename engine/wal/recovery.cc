@@ -79,7 +79,7 @@ absl::Status WalRecovery::CheckSealed() {
     auto it = std::find_if(
         candidates_.begin(), candidates_.end(),
         [&start](const Candidate& each) { return each.id == start.id; });
-    if (it != candidates_.end() && mend_ &&
+    if (it != candidates_.end() && TakesDamage() &&
         (it->is_void ||
          (it->guessed && it->header->first_index() != start.first))) {
       Guess(&*it, start.first - 1);
@@ -142,8 +142,8 @@ void WalRecovery::OnScanned(size_t i, const PatchedBytes& file) {
   const SegmentScan scan = ScanSegment(bytes.view(), *c.header);
   if (absl::Status s = NoteMarked(&c, scan, file); !s.ok()) return Finish(s);
   if (c.guessed && !IsAllCovered(c, scan)) return MendGuessed(i, bytes);
-  if (mend_ && !Joins(c) && GuessBefore(i)) return;
-  if (mend_) {
+  if (TakesDamage() && !Joins(c) && GuessBefore(i)) return;
+  if (TakesDamage()) {
     std::optional<SegmentEnd> end = Damaged(i, scan, bytes.view());
     if (end.has_value()) return Mend(i, BeginOf(*c.header), *end, bytes);
   }
@@ -193,8 +193,14 @@ absl::Status WalRecovery::Join(const Candidate& c) {
     conflict_ = previous.index == base_.index && previous != base_;
     return absl::OkStatus();
   }
-  // The chained hash at the resume point vouches for what isn't read.
-  if (unread_to_ > Index(0) && previous.index == unread_to_) point_ = previous;
+  // The chained hash at the resume point vouches for what isn't read; nothing
+  // does for what is missing.
+  if (unread_to_ > Index(0) && previous.index == unread_to_ &&
+      previous.term >= point_.term &&
+      previous.next_offset >= point_.next_offset &&
+      previous.log_time >= point_.log_time) {
+    point_ = previous;
+  }
   // The first one, without a checkpoint's help, begins behind nothing.
   if (previous == point_) {
     joined_ = true;
@@ -277,11 +283,7 @@ absl::Status WalRecovery::TakeEntries(const Candidate& c,
       end = after;
     }
     NoteCommit(frame.header.commit);
-    const Index index = entry->header.index;
-    if (!Covered(index) && !Known(index) && index > replayed_to_) {
-      replayed_to_ = index;
-      replay_(*entry, result_.commit);
-    }
+    Replay(*entry);
   }
   segment.set_end(end);
   if (segment.last() >= segment.first()) {
@@ -318,6 +320,13 @@ absl::Status WalRecovery::CheckEnd(const Candidate& c, const SegmentScan& scan,
   return absl::OkStatus();
 }
 
+void WalRecovery::Replay(const Entry& entry) {
+  const Index index = entry.header.index;
+  if (Covered(index) || Known(index) || index <= replayed_to_) return;
+  replayed_to_ = index;
+  replay_(entry, result_.commit);
+}
+
 void WalRecovery::NoteCommit(Index commit) {
   result_.commit = std::max(result_.commit, std::min(commit, point_.index));
 }
@@ -325,12 +334,15 @@ void WalRecovery::NoteCommit(Index commit) {
 void WalRecovery::CheckReached() {
   Index end = std::max(point_.index, base_.index);
   if (mend_ && !conflict_ && end < promised_) return MendEnd();
-  if (end < reached_) {
+  result_.reached = std::max(result_.reached, reached_.index);
+  // In part, as long as nothing up to there can have been replaced.
+  const bool kept = end <= result_.commit || point_.term == reached_.term;
+  if (end < reached_.index && (mode_ != Mode::kInPart || !kept)) {
     return Finish(WalRot(
         reached_by_, 0,
-        absl::StrCat("the segment was begun behind entry ", reached_.value(),
-                     ", but the segments before it end at entry ",
-                     end.value())));
+        absl::StrCat(
+            "the segment was begun behind entry ", reached_.index.value(),
+            ", but the segments before it end at entry ", end.value())));
   }
   if (end < resume_.point.index || (conflict_ && Known(base_.index + 1))) {
     return Finish(
@@ -367,7 +379,7 @@ void WalRecovery::RecoverHardState() {
     OnHardState(std::move(found));
   };
   // Who only reads will not vote.
-  if (mode_ == Mode::kReadOnly) return hard_state_file_->Read(false, done);
+  if (mode_ != Mode::kRepair) return hard_state_file_->Read(false, done);
   // The hard state is written before the first segment is allocated.
   hard_state_file_->Open(!candidates_.empty() || base_.index > Index(0), done);
 }
@@ -376,7 +388,7 @@ void WalRecovery::OnHardState(absl::StatusOr<HardStateFile::Found> found) {
   if (!found.ok()) return Finish(found.status());
   if (found->repaired) ++result_.stats.hard_states_repaired;
   result_.hard_state = found->state.value_or(HardState{});
-  if (mode_ == Mode::kReadOnly) return Finish(absl::OkStatus());
+  if (mode_ != Mode::kRepair) return Finish(absl::OkStatus());
   if (result_.last.term > result_.hard_state.term) {
     return Finish(absl::DataLossError(absl::StrCat(
         "expected the hard state of term ", result_.last.term.value(),

@@ -42,6 +42,9 @@ struct RecoveredWal {
   HardState hard_state;
   LogPoint last;  // after the last entry
   Index commit;   // the greatest index found to be committed
+  // The log had come so far, if that is behind `last`: what is missing at its
+  // end is damaged. Of a recovery in part only.
+  Index reached;
   // To be removed once the next segment is durable: an empty one that stands
   // for all that the checkpoint replaced.
   std::vector<std::string> replaced;
@@ -76,11 +79,13 @@ bool IsAllZero(absl::string_view bytes);
 // on with that. Without `mend`, such damage ends the recovery.
 //
 // A recovery that only reads takes what it would write anew as it stands, and
-// leaves what it would remove.
+// leaves what it would remove. One in part does the same, with nobody to ask:
+// damage of entries doesn't end it. What is whole of them is replayed, and what
+// isn't shows when they are read.
 class WalRecovery {
  public:
   using ReplayFn = InlineFunction<void(const Entry& entry, Index commit)>;
-  enum class Mode { kRepair, kReadOnly };
+  enum class Mode { kRepair, kReadOnly, kInPart };
 
   WalRecovery(Disk* disk, Incarnation owner, const LogPoint& base,
               const WalResume& resume, HardStateFile* hard_state_file,
@@ -118,6 +123,7 @@ class WalRecovery {
     // entry are known, perhaps that one's term, by its frames, a resume point,
     // or what stands around it.
     bool guessed = false;
+    std::optional<SegmentEnd> before_first_frame;  // that is left of such a one
     // The last of its entries that no later segment replaces.
     Index live_last;
     bool newest = false;
@@ -125,6 +131,8 @@ class WalRecovery {
     uint64_t marked_to = 0;
   };
 
+  // Whether it goes on with a segment that lacks entries.
+  bool TakesDamage() const { return mend_ || mode_ == Mode::kInPart; }
   // Whether the checkpoint stands for the entry.
   bool Covered(Index index) const {
     return base_.index > Index(0) && index <= base_.index;
@@ -177,6 +185,8 @@ class WalRecovery {
   // What the segment had, if it lacks some of that.
   std::optional<SegmentEnd> Damaged(size_t i, const SegmentScan& scan,
                                     absl::string_view bytes) const;
+  // The segment that goes on behind that entry; null: there is none.
+  const Candidate* FindBehind(size_t i, Index last) const;
   // What the segment had; nothing: nobody knows.
   std::optional<SegmentEnd> EndOf(size_t i, absl::string_view bytes,
                                   uint64_t marked_to) const;
@@ -195,9 +205,16 @@ class WalRecovery {
   // Fills its holes, and goes on with it.
   void Mend(size_t i, const LogPoint& begin, const SegmentEnd& end,
             const Buffer& bytes);
+  // Leaves its holes as they are.
+  void TakeInPart(size_t i, const SegmentEnd& end, const Buffer& bytes);
+  // DATA_LOSS: what stands before a hole may have been replaced by entries that
+  // are lost with it.
+  absl::Status CheckPart(size_t i, const SegmentSalvage& salvage,
+                         const SegmentEnd& end, const Buffer& bytes) const;
   void ReadTerm(size_t i);
   void OnTerm(size_t i, absl::StatusOr<HardStateFile::Found> found);
   void FillHole(size_t i);
+  void FindLater(size_t i, LogHole* hole) const;
   void OnMended(size_t i, const LogHole& hole, absl::StatusOr<Mended> mended);
   // The log ends within the segment that is being mended. As any cut, this one
   // is a new segment, here without an entry.
@@ -212,6 +229,7 @@ class WalRecovery {
                            const Buffer& bytes);
   absl::Status CheckEnd(const Candidate& candidate, const SegmentScan& scan,
                         absl::string_view bytes);
+  void Replay(const Entry& entry);
   void NoteCommit(Index commit);
   void CheckReached();
   // The log is empty behind the checkpoint.
@@ -244,7 +262,7 @@ class WalRecovery {
   std::vector<std::string> leftovers_;
   std::vector<std::string> half_mended_;  // files that were to replace segments
   // The log had come so far, says the header of this void segment.
-  Index reached_;
+  SegmentEnd reached_;
   uint64_t reached_by_ = 0;
   // A damaged header that matters only if the log doesn't join without it.
   absl::Status suspect_;

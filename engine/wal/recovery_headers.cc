@@ -32,7 +32,7 @@ void WalRecovery::ReadHeader(size_t i) {
         candidates_[i].file->Read(
             0, kSegmentHeaderBytes, [this, i](absl::StatusOr<Buffer> block) {
               Candidate& c = candidates_[i];
-              if (absl::IsDataLoss(block.status()) && mend_) {
+              if (absl::IsDataLoss(block.status()) && TakesDamage()) {
                 c.header = block.status();
                 c.refused = true;
                 return ReadHeader(i + 1);
@@ -65,7 +65,9 @@ absl::Status WalRecovery::TakeHeader(absl::string_view block,
 }
 
 void WalRecovery::ReadFile(const Candidate& c, ResultFn<PatchedBytes> done) {
-  if (mend_) return ReadAround(c.file, c.bytes, scope_.Wrap(std::move(done)));
+  if (TakesDamage()) {
+    return ReadAround(c.file, c.bytes, scope_.Wrap(std::move(done)));
+  }
   c.file->Read(0, c.bytes,
                [done = std::move(done)](absl::StatusOr<Buffer> bytes) mutable {
                  if (!bytes.ok()) return done(bytes.status());
@@ -83,7 +85,7 @@ void WalRecovery::JudgeHeaderless() {
   const bool newest =
       std::all_of(candidates_.rbegin(), it,
                   [](const Candidate& later) { return later.is_void; });
-  if (!newest && !absl::IsNotFound(it->header.status()) && !mend_) {
+  if (!newest && !absl::IsNotFound(it->header.status()) && !TakesDamage()) {
     return SetAside(&*it, it->header.status().message());
   }
   ReadFile(*it, [this, it, newest](absl::StatusOr<PatchedBytes> file) {
@@ -107,7 +109,8 @@ void WalRecovery::OnHeaderlessRead(Candidate* c, bool newest,
       FindMarkedTo(bytes, kSegmentHeaderBytes, c->id, nullptr, &seen) > 0;
   const bool counts =
       marked ? !newest || !Covered(seen) : WasContinued(*c, bytes);
-  if (counts && mend_) {
+  if (counts && TakesDamage()) {
+    c->before_first_frame = FindMarkedEnd(bytes, c->id, kSegmentHeaderBytes);
     if (std::optional<SegmentEnd> before = FindBeginning(bytes, c->id)) {
       Guess(c, before->index, before->term);
       return JudgeHeaderless();
@@ -196,7 +199,7 @@ void WalRecovery::JudgeNewest() {
       // left. What it was to replace stands; and it shows how far the log had
       // come when it was begun.
       it->is_void = true;
-      reached_ = it->header->previous.index;
+      reached_ = {it->header->previous.index, it->header->previous.term};
       reached_by_ = it->id;
     }
     file->bytes = Buffer();

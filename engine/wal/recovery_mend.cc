@@ -45,12 +45,22 @@ std::optional<SegmentEnd> WalRecovery::EndOf(size_t i, absl::string_view bytes,
                                              uint64_t marked_to) const {
   const Candidate& c = candidates_[i];
   if (c.newest) return FindMarkedEnd(bytes, c.id, marked_to);
+  const Candidate* later = FindBehind(i, c.live_last);
+  if (later == nullptr) return std::nullopt;
+  return SegmentEnd{c.live_last, later->header->previous.term};
+}
+
+const WalRecovery::Candidate* WalRecovery::FindBehind(size_t i,
+                                                      Index last) const {
   for (size_t next = i + 1; next < candidates_.size(); ++next) {
     const Candidate& later = candidates_[next];
-    if (later.is_void || later.header->previous.index != c.live_last) continue;
-    return SegmentEnd{c.live_last, later.header->previous.term};
+    // Not one that was replaced itself.
+    if (!later.is_void && later.header->previous.index == last &&
+        later.header->first_index() <= later.live_last) {
+      return &later;
+    }
   }
-  return std::nullopt;
+  return nullptr;
 }
 
 void WalRecovery::Guess(Candidate* c, Index before_first, Term before_term) {
@@ -167,6 +177,11 @@ void WalRecovery::OnPreviousRead(size_t i, size_t previous, const Buffer& bytes,
     point_ = PointAfter(entry->header);
     return MendGuessed(i, bytes);
   }
+  if (mode_ == Mode::kInPart) {
+    return Finish(WalRot(candidates_[i].id, 0,
+                         absl::StrCat("the header is damaged, and so is entry ",
+                                      before.value(), " before it")));
+  }
   // That one first, then.
   std::optional<SegmentEnd> end = EndOf(previous, previous_bytes.view(), 0);
   CHECK(end.has_value());
@@ -181,7 +196,90 @@ void WalRecovery::Mend(size_t i, const LogPoint& begin, const SegmentEnd& end,
   salvage_ = std::make_unique<SegmentSalvage>(*candidates_[i].header, begin,
                                               bytes, end);
   ++result_.stats.segments_damaged;
+  if (mode_ == Mode::kInPart) return TakeInPart(i, end, bytes);
   ReadTerm(i);
+}
+
+absl::Status WalRecovery::CheckPart(size_t i, const SegmentSalvage& salvage,
+                                    const SegmentEnd& end,
+                                    const Buffer& bytes) const {
+  const Candidate& c = candidates_[i];
+  const LogPoint& begin = salvage.begin();
+  const auto refuse = [&c](absl::string_view what) {
+    return WalRot(c.id, 0,
+                  absl::StrCat("entries are missing, and ", what,
+                               ": which of those before them are the log's "
+                               "can't be told"));
+  };
+  if (salvage.contradicted()) {
+    return refuse("what stands behind doesn't continue what stands before");
+  }
+  if (base_.index > Index(0) &&
+      FindTerm(bytes.view(), c.id, base_.index).value_or(base_.term) !=
+          base_.term) {
+    return refuse("the checkpoint's last entry is another one");
+  }
+  // Entries that a lost segment replaced may stand before what is missing. But
+  // nothing that was committed was ever replaced, nor anything by entries of
+  // the same term (Raft, section 5.3).
+  const bool continues = !salvage.entries().empty() &&
+                         salvage.entries()[0].header.index == begin.index + 1;
+  if (c.guessed && begin.index > result_.commit && !continues) {
+    const SegmentEnd first = c.before_first_frame.value_or(end);
+    if (first.index < begin.index || first.term != begin.term) {
+      return refuse("nothing tells where the segment begins");
+    }
+  }
+  LogPoint last = begin;
+  for (const Entry& entry : salvage.entries()) {
+    if (entry.header.index <= end.index) last = PointAfter(entry.header);
+  }
+  const Index commit =
+      std::max(result_.commit, std::min(salvage.commit(), last.index));
+  if (c.newest || last.index == end.index || last.index <= commit) {
+    return absl::OkStatus();
+  }
+  // No other segment stood in between.
+  const Candidate* next = FindBehind(i, end.index);
+  if (next != nullptr && !next->guessed && next->id == c.id + 1) {
+    return absl::OkStatus();
+  }
+  if (last.term > end.term ||
+      (last.term < end.term && !NamesTermOf(bytes.view(), c.id, end))) {
+    return refuse("nothing tells whose they were");
+  }
+  return absl::OkStatus();
+}
+
+void WalRecovery::TakeInPart(size_t i, const SegmentEnd& end,
+                             const Buffer& bytes) {
+  Candidate& c = candidates_[i];
+  if (c.file == nullptr) return Finish(WalRot(c.id, 0, "the file is gone"));
+  salvage_->GiveUpAll(/*lost=*/true);
+  const std::unique_ptr<SegmentSalvage> salvage = std::move(salvage_);
+  absl::Status part = CheckPart(i, *salvage, end, bytes);
+  if (!part.ok()) return Finish(std::move(part));
+  if (c.guessed) c.header = salvage->header();
+  c.guessed = false;
+  if (absl::Status joined = Join(c); !joined.ok()) return Finish(joined);
+  if (conflict_) {
+    return Finish(WalRot(c.id, 0, "it isn't the checkpoint's log"));
+  }
+  for (const Entry& entry : salvage->entries()) {
+    if (entry.header.index > c.live_last) break;
+    point_ = PointAfter(entry.header);
+    Replay(entry);
+  }
+  NoteCommit(salvage->commit());
+  // Where the log goes on behind a hole, the next one's header says.
+  if (!c.newest && point_.index < c.live_last) unread_to_ = c.live_last;
+  if (c.newest) result_.reached = salvage->last().index;
+  LogSegment segment(*c.header, c.file);
+  segment.TakeUnread(c.newest ? point_.index : c.live_last, c.bytes);
+  if (segment.last() >= segment.first()) {
+    result_.segments.push_back(std::move(segment));
+  }
+  ScanNext(i + 1);
 }
 
 void WalRecovery::ReadTerm(size_t i) {
@@ -202,12 +300,23 @@ void WalRecovery::OnTerm(size_t i, absl::StatusOr<HardStateFile::Found> found) {
 }
 
 void WalRecovery::FillHole(size_t i) {
-  const std::optional<LogHole> hole = salvage_->NextHole();
+  std::optional<LogHole> hole = salvage_->NextHole();
   if (!hole.has_value()) return ReplaceSegment(i);
+  FindLater(i, &*hole);
   mend_(*hole, term_,
         scope_.Wrap([this, i, hole = *hole](absl::StatusOr<Mended> mended) {
           OnMended(i, hole, std::move(mended));
         }));
+}
+
+void WalRecovery::FindLater(size_t i, LogHole* hole) const {
+  if (hole->last_term > Term()) return;
+  const Candidate* c = FindBehind(i, hole->last);
+  if (c == nullptr || !c->before_first_frame.has_value()) return;
+  const SegmentEnd& later = *c->before_first_frame;
+  if (later.index < hole->last || later.index > c->live_last) return;
+  hole->later = later.index;
+  hole->later_term = later.term;
 }
 
 void WalRecovery::OnMended(size_t i, const LogHole& hole,
@@ -259,7 +368,7 @@ void WalRecovery::CutBehind(size_t i) {
     empty.bytes = tail_file_->size();
     empty.file = tail_file_;
     empty.header = tail_header_;
-    reached_ = Index();
+    reached_ = SegmentEnd();
     NoteLive();
     if (!salvage_->entries().empty()) return FillHole(i);
     salvage_ = nullptr;

@@ -83,6 +83,30 @@ std::optional<SegmentEnd> FindBeginning(absl::string_view bytes, uint64_t id) {
   return std::nullopt;
 }
 
+std::optional<Term> FindTerm(absl::string_view bytes, uint64_t id,
+                             Index index) {
+  uint64_t at = kSegmentHeaderBytes;
+  while (std::optional<FoundFrame> frame = NextFrameHeader(bytes, at, id)) {
+    const LogFrameHeader& h = frame->header;
+    if (h.index == index) return h.term;
+    if (const SegmentEnd before = Before(h); before.index == index) {
+      return before.term;
+    }
+    at = frame->end();
+  }
+  return std::nullopt;
+}
+
+bool NamesTermOf(absl::string_view bytes, uint64_t id, const SegmentEnd& end) {
+  uint64_t at = kSegmentHeaderBytes;
+  while (std::optional<FoundFrame> frame = NextFrameHeader(bytes, at, id)) {
+    const LogFrameHeader& h = frame->header;
+    if (h.index <= end.index && h.term == end.term) return true;
+    at = frame->end();
+  }
+  return false;
+}
+
 WholeEntries FindWhole(const Buffer& bytes, uint64_t id, Index first,
                        Index last, size_t max_bytes, bool behind_gap) {
   WholeEntries whole{.entries = {}, .damaged_to = last};
@@ -160,7 +184,11 @@ std::optional<LogHole> SegmentSalvage::NextHole() {
       found_.erase(next);
       // Else it isn't this log's, whatever it is.
       const bool takes = found.whole_frame || !at_gap_;
-      if (takes && Follows(found.entry.header)) Take(found.entry);
+      if (takes && Follows(found.entry.header)) {
+        Take(found.entry);
+      } else if (found.whole_frame) {
+        contradicted_ = true;
+      }
       continue;
     }
     if (last_.index >= end_.index) return std::nullopt;
@@ -178,17 +206,27 @@ std::optional<LogHole> SegmentSalvage::NextHole() {
 LogHole SegmentSalvage::HoleTo(Index last, Term last_term) const {
   const Index first = last_.index + 1;
   if (last_term == last_.term) {
-    return LogHole{first, last, last_term, true, at_gap_};
+    return LogHole{.first = first,
+                   .last = last,
+                   .last_term = last_term,
+                   .one_term = true,
+                   .behind_gap = at_gap_};
   }
   auto behind = std::upper_bound(
       runs_.begin(), runs_.end(), first,
       [](Index i, const TermRun& run) { return i < run.first; });
   // A mark tells of the entries before it only.
   if (behind == runs_.begin() || behind == runs_.end()) {
-    return LogHole{first, last, last_term, false, at_gap_};
+    return LogHole{.first = first,
+                   .last = last,
+                   .last_term = last_term,
+                   .behind_gap = at_gap_};
   }
-  return LogHole{first, std::min(last, behind->first - 1),
-                 std::prev(behind)->term, true, at_gap_};
+  return LogHole{.first = first,
+                 .last = std::min(last, behind->first - 1),
+                 .last_term = std::prev(behind)->term,
+                 .one_term = true,
+                 .behind_gap = at_gap_};
 }
 
 bool SegmentSalvage::Follows(const EntryHeader& header) const {
@@ -257,6 +295,12 @@ void SegmentSalvage::GiveUp(Index last, bool lost) {
   at_gap_ = true;
   last_.index = last;
   found_.erase(found_.begin(), found_.upper_bound(last));
+}
+
+void SegmentSalvage::GiveUpAll(bool lost) {
+  while (const std::optional<LogHole> hole = NextHole()) {
+    GiveUp(hole->last, lost);
+  }
 }
 
 bool SegmentSalvage::EndsAt(const LogPoint& end) {

@@ -25,12 +25,18 @@ namespace holdfast {
 struct LogHole {
   Index first;
   Index last;
-  Term last_term;  // 0: not known; then only what is committed is the right one
+  // 0: not known; then only what is committed is the right one, or what stands
+  // before `later` in another's log.
+  Term last_term;
   // All of them are known to be of that term.
   bool one_term = false;
   // Nor is the entry before them known: nothing but its own frame speaks for
   // the first one.
   bool behind_gap = false;
+  // If the last one's term isn't known: an entry of this log at or behind it,
+  // with its term. Whoever has that one has these. Index 0: none is known.
+  Index later;
+  Term later_term;
 
   bool operator==(const LogHole&) const = default;
 };
@@ -65,6 +71,12 @@ std::optional<SegmentEnd> FindMarkedEnd(absl::string_view bytes, uint64_t id,
 // header is damaged: the entry before its first one, and, if that is known, its
 // term.
 std::optional<SegmentEnd> FindBeginning(absl::string_view bytes, uint64_t id);
+
+// Whether a frame that is left names the last entry that it is to have had, or
+// one before it of the same term.
+bool NamesTermOf(absl::string_view bytes, uint64_t id, const SegmentEnd& end);
+// The term of that entry, as a frame has it that is left. Nothing: none does.
+std::optional<Term> FindTerm(absl::string_view bytes, uint64_t id, Index index);
 
 struct WholeEntries {
   std::vector<Entry> entries;
@@ -116,8 +128,13 @@ class SegmentSalvage {
   // NextHole()'s entries up to `last` can't be had; with `lost`: by nobody.
   // What comes behind them has no chained hash before it to continue.
   void GiveUp(Index last, bool lost);
+  // The same for all that is missing.
+  void GiveUpAll(bool lost);
   // What was given up. The last one's end_offset counts once EndsAt was asked.
   const std::vector<Gap>& gaps() const { return gaps_; }
+  // A frame that is whole didn't continue the entry before it: they can't both
+  // be the log's.
+  bool contradicted() const { return contradicted_; }
   // Once there is no hole: whether what was found behind the last gap leads to
   // the log at `end`, which is of this segment.
   bool EndsAt(const LogPoint& end);
@@ -170,6 +187,7 @@ class SegmentSalvage {
   // with the index of the gap's end.
   LogPoint last_;
   bool at_gap_ = false;
+  bool contradicted_ = false;
   Index commit_;
   size_t doubted_ = 1;
 };

@@ -34,7 +34,8 @@ Wal::~Wal() = default;
 
 void Wal::Recover(const LogPoint& base, const WalResume& resume,
                   WalRecovery::Mode mode, ReplayFn replay, DoneFn done) {
-  read_only_ = mode == WalRecovery::Mode::kReadOnly;
+  read_only_ = mode != WalRecovery::Mode::kRepair;
+  in_part_ = mode == WalRecovery::Mode::kInPart;
   base_ = base;
   MendFn mend;
   if (mend_) {
@@ -53,6 +54,7 @@ void Wal::Recover(const LogPoint& base, const WalResume& resume,
         last_ = found->last;
         durable_last_ = last_.index;
         commit_ = found->commit;
+        reached_ = found->reached;
         next_id_ = found->next_id;
         replaced_ = std::move(found->replaced);
         stats_ = found->stats;

@@ -154,6 +154,13 @@ class Wal {
     Recover(base, WalResume{}, WalRecovery::Mode::kReadOnly, std::move(replay),
             std::move(done));
   }
+  // As OpenReadOnly, of a log that nobody can help to mend: what is whole of it
+  // is replayed and can be read, and the rest reads as LostRecordsError.
+  // DATA_LOSS when it can't be known which entries are missing.
+  void OpenInPart(const LogPoint& base, ReplayFn replay, DoneFn done) {
+    Recover(base, WalResume{}, WalRecovery::Mode::kInPart, std::move(replay),
+            std::move(done));
+  }
 
   HardState hard_state() const { return hard_state_; }
   // The first kept entry, which may stand before the checkpoint's end; the next
@@ -163,6 +170,9 @@ class Wal {
   Term last_term() const { return last_.term; }
   // The greatest index found to be committed, at Open.
   Index commit_hint() const { return commit_; }
+  // Of a log opened in part: it had come so far, though the entries behind
+  // last_index() are damaged.
+  Index reached() const { return std::max(reached_, last_.index); }
 
   // Queues; goes out at once if nothing is in flight, else together with all
   // that queues up meanwhile. `commit`: as known now.
@@ -391,6 +401,7 @@ class Wal {
   Index durable_last_;
   LogPoint base_;
   Index commit_;
+  Index reached_;
   // What is to be cut isn't read any more, though it may take a while until the
   // files have lost it.
   static constexpr Index kNoCut = Index(UINT64_MAX);
@@ -403,6 +414,7 @@ class Wal {
   bool busy_ = false;          // a group, hard state or mark is being written
   bool failed_ = false;
   bool read_only_ = false;
+  bool in_part_ = false;
   Timer mark_timer_;
   DoneFn rest_done_;
   std::shared_ptr<File> spare_;

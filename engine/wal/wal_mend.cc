@@ -64,6 +64,7 @@ void Wal::OnMendRead(absl::StatusOr<PatchedBytes> file) {
 
 void Wal::FillHole() {
   Mending& mending = damaged_[*mending_];
+  if (in_part_) mending.salvage->GiveUpAll(/*lost=*/true);
   if (std::optional<LogHole> hole = mending.salvage->NextHole()) {
     // It has no reason to drop anything: what isn't committed is in memory.
     return mend_(*hole, Term(),
@@ -79,7 +80,7 @@ void Wal::FillHole() {
         "entries here are damaged, and what there is of their segment doesn't "
         "lead to the log behind it"));
   }
-  if (!mending.salvage->gaps().empty()) return EndInPart(*segment);
+  if (in_part_ || !mending.salvage->gaps().empty()) return EndInPart(*segment);
   WriteMended();
 }
 
@@ -122,9 +123,7 @@ void Wal::OnMended(absl::StatusOr<Mended> mended) {
   if (!mended.ok()) {
     mending.why = mended.status();
     // Nor are the others asked for what else is missing.
-    while (std::optional<LogHole> hole = salvage->NextHole()) {
-      salvage->GiveUp(hole->last, /*lost=*/false);
-    }
+    salvage->GiveUpAll(/*lost=*/false);
     return FillHole();
   }
   if (mended->lost_to > Index()) {

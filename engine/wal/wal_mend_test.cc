@@ -55,6 +55,62 @@ TEST_F(WalMendTest, AnyBlock) {
   EXPECT_GT(mended_, 100);
 }
 
+// With nobody to ask, what is whole is found all the same.
+TEST_F(WalMendTest, InPart) {
+  for (const NamedFile& file : segments_) {
+    const size_t used = file.bytes.find_last_not_of('\0') + 1;
+    for (size_t at = 0; at < used; at += at < 80 ? 1 : 7) {
+      SCOPED_TRACE(absl::StrCat(file.name, " at ", at));
+      std::string bytes = file.bytes;
+      bytes[at] = static_cast<char>(bytes[at] ^ (1 << at % 8));
+      ASSERT_NO_FATAL_FAILURE(ExpectPart(file.name, bytes));
+    }
+  }
+  // Of each flipped bit at most the entry is lost, and the one behind it.
+  EXPECT_GT(parts_, 1000);
+  EXPECT_EQ(refused_, 0);
+  EXPECT_LT(lost_, static_cast<uint64_t>(2 * parts_));
+  // The same behind a checkpoint.
+  for (uint64_t index : {3, 7}) {
+    run_.SetCheckpoint(run_.PointAt(Index(index)));
+    for (const NamedFile& file : segments_) {
+      const size_t used = file.bytes.find_last_not_of('\0') + 1;
+      for (size_t at = 0; at < used; at += at % 4096 < 200 ? 1 : 13) {
+        SCOPED_TRACE(absl::StrCat(file.name, " at ", at, " behind ", index));
+        std::string bytes = file.bytes;
+        bytes[at] = static_cast<char>(bytes[at] ^ (1 << at % 8));
+        ASSERT_NO_FATAL_FAILURE(ExpectPart(file.name, bytes));
+      }
+    }
+  }
+  run_.SetCheckpoint({});
+  EXPECT_EQ(refused_, 0);
+  for (size_t block : {512, 4096}) {
+    for (const NamedFile& file : segments_) {
+      const size_t used = file.bytes.find_last_not_of('\0') + 1;
+      for (size_t at = 0; at < used; at += block) {
+        for (const NamedFile& source : segments_) {
+          SCOPED_TRACE(absl::StrCat(file.name, " at ", at, " of ", block));
+          std::string bytes = file.bytes;
+          const size_t n = std::min(block, bytes.size() - at);
+          bytes.replace(at, n, source.bytes, 4096, n);
+          ASSERT_NO_FATAL_FAILURE(ExpectPart(file.name, bytes));
+        }
+      }
+    }
+  }
+  for (const NamedFile& file : segments_) {
+    for (size_t end = 0; end < file.bytes.size(); end += 300) {
+      SCOPED_TRACE(absl::StrCat(file.name, " ends at ", end));
+      ASSERT_NO_FATAL_FAILURE(ExpectPart(file.name, file.bytes.substr(0, end)));
+    }
+    WalRun after(run_, Everything);
+    after.disk().Delete(file.name);
+    ASSERT_NO_FATAL_FAILURE(ExpectPart(&after, run_.log()));
+  }
+  EXPECT_GT(parts_, 10 * refused_);
+}
+
 // What the device refuses to read is as good as damaged; but what no mark of
 // the newest segment covers isn't taken for a torn tail.
 TEST_F(WalMendTest, BlocksThatCannotBeRead) {
@@ -194,6 +250,52 @@ TEST_F(WalMendTest, AHeaderAndMarks) {
   EXPECT_GT(struck, 1);
 }
 
+// What stands at the end of a segment is damaged, and so is the beginning of
+// the next one, which would tell its term. A later entry tells as much: who has
+// that one has all before it, committed or not.
+TEST_F(WalMendTest, AnEndAndTheNextBeginning) {
+  WalRun run;
+  run.set_commit_max(Index(2));
+  ASSERT_TRUE(run.Open().ok());
+  run.SetHardStateAndAppend({Term(1), ServerId(1)}, {0, 5000, 5000, 300});
+  run.SetHardStateAndAppend({Term(2), ServerId(1)}, {5000, 300, 300});
+  run.RunUntilIdle();
+  const std::vector<Entry> log = run.log();
+  WalRun after(run, Everything);
+  auto frames = [&](uint64_t id) {
+    const std::string bytes = after.disk().Contents(SegmentName(id));
+    return ScanSegment(bytes, *DecodeSegmentHeader(
+                                  bytes.substr(0, kSegmentHeaderBytes)))
+        .frames;
+  };
+  std::vector<FoundFrame> first = frames(1);
+  std::erase_if(first, [](const FoundFrame& f) {
+    return f.header.kind != FrameKind::kEntry;
+  });
+  ASSERT_EQ(frames(2).front().header.index, first.back().header.index + 1);
+  const Index last = first.back().header.index;
+  after.disk().Flip(SegmentName(1), first.back().position, 1);
+  after.disk().Flip(SegmentName(2), 40, 1);
+  after.disk().Flip(SegmentName(2), kSegmentHeaderBytes, 1);
+  std::optional<LogHole> end;
+  after.SetMend([&](const LogHole& hole, Term, ResultFn<Mended> done) {
+    if (hole.last == last) end = hole;
+    const bool by_later = hole.later > Index();
+    const Index known = by_later ? hole.later : hole.last;
+    const Term term = by_later ? hole.later_term : hole.last_term;
+    if (log[known.value() - 1].header.term != term) {
+      return done(absl::DataLossError("nobody knows which one is meant"));
+    }
+    done(Mended{.entries = {log[hole.first.value() - 1]}});
+  });
+  const absl::Status opened = after.Open();
+  ASSERT_TRUE(opened.ok()) << opened;
+  EXPECT_TRUE(SameEntries(after.recovered(), log));
+  ASSERT_TRUE(end.has_value());
+  EXPECT_EQ(end->last_term, Term());
+  EXPECT_GT(end->later, last);
+}
+
 // Its frames don't say that anything was synced, as there was no time for it:
 // the next segment's header does.
 TEST_F(WalMendTest, AHeaderOfASegmentThatWasSoonCut) {
@@ -211,6 +313,7 @@ TEST_F(WalMendTest, AHeaderOfASegmentThatWasSoonCut) {
     WalRun after(run, Everything);
     after.disk().Flip(SegmentName(2), 40, 1);
     if (next_too) after.disk().Flip(SegmentName(3), 40, 1);
+    ASSERT_NO_FATAL_FAILURE(ExpectPart(&after, run.log()));
     HelpFrom(run, &after);
     const absl::Status opened = after.Open();
     ASSERT_TRUE(opened.ok()) << opened;
@@ -237,6 +340,8 @@ TEST_F(WalMendTest, NothingLeftOfASegmentThatReplaced) {
   HelpFrom(run, &after);
   const absl::Status opened = after.Open();
   EXPECT_TRUE(absl::IsDataLoss(opened)) << opened;
+  ExpectPart(&after, run.log());
+  EXPECT_EQ(refused_, 1);
 }
 
 // That the entries that it replaced were never committed says nothing of those
@@ -257,6 +362,8 @@ TEST_F(WalMendTest, ASegmentThatReplacedIsGone) {
   const std::vector<Entry> log = run.log();
   WalRun after(run, Everything);
   after.disk().Delete(SegmentName(2));
+  ASSERT_NO_FATAL_FAILURE(ExpectPart(&after, log));
+  EXPECT_EQ(refused_, 1);
   after.SetMend([&](const LogHole& hole, Term, ResultFn<Mended> done) {
     if (hole.last_term != Term(3)) {
       return done(Mended{.entries = {}, .never_committed = true});

@@ -91,7 +91,7 @@ void Wal::OnRead(uint64_t id, uint64_t asked, absl::StatusOr<Buffer> bytes) {
     // What others may have yet is asked for again.
     damaged = absl::IsUnavailable(entries.status());
   }
-  if (damaged && mend_) {
+  if (damaged && (mend_ || in_part_)) {
     // The job may be the last to hold its file, whose completion this is.
     loop_->Post([file = std::exchange(job.file, nullptr)] {});
     const uint64_t segment = job.segment;

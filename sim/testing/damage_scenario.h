@@ -10,7 +10,10 @@
 #include <utility>
 #include <vector>
 
+#include "absl/status/statusor.h"
 #include "absl/strings/str_cat.h"
+#include "engine/base/lost_records.h"
+#include "engine/log/distributed_log.h"
 #include "engine/wal/checkpoint_file.h"
 #include "engine/wal/segment.h"
 #include "gtest/gtest.h"
@@ -98,6 +101,48 @@ class DamageScenario : public Scenario {
     }
     ADD_FAILURE() << "no frame of entry " << index.value();
     return {};
+  }
+
+  // --- What a server serves ---
+
+  absl::StatusOr<ReadResult> ReadAt(SimServer* server, Offset offset) {
+    auto result = std::make_shared<std::optional<absl::StatusOr<ReadResult>>>();
+    server->log().Read(
+        offset, 1000, ReadMode::kLocal,
+        [result](absl::StatusOr<ReadResult> r) { *result = std::move(r); });
+    sim_->RunUntil([&] { return result->has_value(); }, 5s);
+    return result->value_or(absl::DeadlineExceededError("no answer"));
+  }
+  struct AllRead {
+    std::map<Offset, std::string> batches;
+    std::vector<LostRecords> lost;
+  };
+  // All that begins before `end`.
+  AllRead ReadAll(SimServer* server, Offset end) {
+    AllRead all;
+    Offset at = server->log().first_offset();
+    while (at < end) {
+      const absl::StatusOr<ReadResult> read = ReadAt(server, at);
+      if (const auto gone = LostRecordsOf(read.status()); gone.has_value()) {
+        EXPECT_EQ(gone->first, at);
+        if (gone->end <= at) break;
+        all.lost.push_back(*gone);
+        at = gone->end;
+        continue;
+      }
+      if (!read.ok() || read->batches.empty()) {
+        ADD_FAILURE() << at.value() << ": " << read.status();
+        break;
+      }
+      for (const Entry& batch : read->batches) {
+        if (batch.header.base_offset >= end) break;
+        all.batches[batch.header.base_offset] =
+            std::string(batch.payload.view());
+        at = batch.header.base_offset + batch.header.count;
+      }
+      if (read->batches.back().header.base_offset >= end) break;
+    }
+    return all;
   }
 
   // --- Damage ---

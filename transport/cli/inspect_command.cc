@@ -165,6 +165,7 @@ class Inspector {
                                    last.index.value() + 1, " isn't intact"));
       }
       if (entry->header.kind == EntryKind::kRecovered) InspectOrigin(*entry);
+      if (entry->header.kind == EntryKind::kLost) InspectLost(*entry);
       last = PointAfter(entry->header);
       records += entry->header.count;
     }
@@ -178,6 +179,15 @@ class Inspector {
       Damage(name, absl::StrCat("position ", scan.end, ": all up to ",
                                 scan.marked_to, " was synced"));
     }
+  }
+
+  void InspectLost(const Entry& entry) {
+    const EntryHeader& h = entry.header;
+    if (h.count == 0) return;
+    Print(absl::StrCat("entry ", h.index.value(), ": the records from offset ",
+                       h.base_offset.value(), " to ",
+                       h.base_offset.value() + h.count,
+                       " (exclusive) were lost before a recovery"));
   }
 
   void InspectOrigin(const Entry& entry) {

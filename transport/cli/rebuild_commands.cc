@@ -7,6 +7,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "engine/base/configuration.h"
+#include "engine/base/lost_records.h"
 #include "engine/env/address.h"
 #include "engine/log/recover.h"
 #include "engine/log/restore.h"
@@ -117,6 +118,35 @@ constexpr char kDataLoss[] =
     "appear. If a majority of the servers can come back, start them instead. "
     "Nothing was changed";
 
+void PrintLost(const Recover::Result& result) {
+  for (const LostRecords& lost : result.lost) {
+    std::printf("%s\n",
+                absl::StrCat(
+                    "damaged here, and lost: ",
+                    lost.first < lost.end
+                        ? absl::StrCat("offsets ", lost.first.value(), " to ",
+                                       lost.end.value(), " (exclusive), ")
+                        : "no records, but ",
+                    "what was in the log up to entry ", lost.last_index.value())
+                    .c_str());
+  }
+  const Recovered& from = result.from;
+  if (result.reached > from.last_index) {
+    std::printf(
+        "%s\n",
+        absl::StrCat("damaged here, and lost: the log's end, entries ",
+                     from.last_index.value() + 1, " to ",
+                     result.reached.value(), ", whose records began at offset ",
+                     from.next_offset.value())
+            .c_str());
+  }
+  if (!result.lost.empty()) {
+    std::printf(
+        "producers' sessions that began before have ended: what clients send "
+        "again may be in the log twice\n");
+  }
+}
+
 int RunRecover(const Args& args) {
   if (absl::Status s = args.Require({"data-dir", "out"}); !s.ok()) {
     return FailWith(s);
@@ -139,6 +169,7 @@ int RunRecover(const Args& args) {
               absl::StrCat("recovered from server ", result->old.id.value(),
                            ", ", Describe(result->from))
                   .c_str());
+  PrintLost(*result);
   PrintNext(args.Text("out"), *options, result->cluster);
   return kExitDone;
 }

@@ -95,10 +95,42 @@ class DamagedLog : public testing::Test {
     ASSERT_EQ(again.WhyNotOf(after.Outcomes()), "");
   }
 
+  // Opens what is left of it with nobody to ask: it has nothing but the log's
+  // entries, and says which are missing; or it refuses.
+  void ExpectPart(WalRun* after, const std::vector<Entry>& log) {
+    const std::vector<std::string> names = after->disk().Names();
+    std::vector<std::string> before;
+    for (const auto& name : names)
+      before.push_back(after->disk().Contents(name));
+    const absl::Status opened = after->OpenInPart();
+    if (!opened.ok()) {
+      ASSERT_TRUE(absl::IsDataLoss(opened)) << opened;
+      ++refused_;
+      return;
+    }
+    uint64_t lost = 0;
+    ASSERT_EQ(after->WhyNotPartOf(log, &lost), "");
+    lost_ += lost;
+    ++parts_;
+    ASSERT_EQ(after->disk().Names(), names);
+    for (size_t i = 0; i < names.size(); ++i) {
+      ASSERT_EQ(after->disk().Contents(names[i]), before[i]);
+    }
+  }
+  void ExpectPart(const std::string& name, const std::string& bytes) {
+    WalRun after(run_, Everything);
+    after.disk().SetContents(name, bytes);
+    ExpectPart(&after, run_.log());
+  }
+
   WalRun run_;
   std::vector<NamedFile> segments_;
   std::vector<LogHole> asked_;
   int mended_ = 0;
+  // Of logs that were opened in part.
+  int parts_ = 0;
+  int refused_ = 0;
+  uint64_t lost_ = 0;  // entries of them
 };
 
 }  // namespace holdfast

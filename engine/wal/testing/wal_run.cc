@@ -6,6 +6,7 @@
 #include "absl/strings/str_cat.h"
 #include "engine/base/check.h"
 #include "engine/base/crc32c.h"
+#include "engine/base/lost_records.h"
 #include "engine/base/random.h"
 
 namespace holdfast {
@@ -142,6 +143,53 @@ absl::Status WalRun::Open() {
   next_sequence_ = 1;
   persisted_ = 0;
   return absl::OkStatus();
+}
+
+absl::Status WalRun::OpenInPart() {
+  wal_ = std::make_unique<Wal>(&loop_, disk_.get(), Incarnation(kOwner),
+                               options_, Wal::Events());
+  absl::Status opened = absl::UnavailableError("it hangs");
+  wal_->OpenInPart(
+      checkpoint_, [](const Entry&, Index) {},
+      [&opened](absl::Status status) { opened = std::move(status); });
+  loop_.RunUntilIdle();
+  return opened;
+}
+
+std::string WalRun::WhyNotPartOf(const std::vector<Entry>& log,
+                                 uint64_t* lost) {
+  const Index before = log.empty() ? Index() : log[0].header.index - 1;
+  const auto at = [&](Index index) { return log[index - before - 1].header; };
+  Index next = std::max(checkpoint_.index, before) + 1;
+  if (wal_->last_index() > before + log.size()) return "it is longer";
+  *lost = before + log.size() - wal_->last_index();
+  while (next <= wal_->last_index()) {
+    const absl::StatusOr<std::vector<Entry>> read = Read(next, 1000);
+    if (const auto gone = LostRecordsOf(read.status()); gone.has_value()) {
+      if (gone->last_index < next || gone->last_index > wal_->last_index()) {
+        return absl::StrCat("entry ", next.value(), " is lost up to ",
+                            gone->last_index.value());
+      }
+      const EntryHeader last = at(gone->last_index);
+      if (gone->end != last.base_offset + last.count ||
+          gone->first > at(next).base_offset) {
+        return absl::StrCat("records ", gone->first.value(), " to ",
+                            gone->end.value(), " are said to be lost");
+      }
+      *lost += gone->last_index - next + 1;
+      next = gone->last_index + 1;
+      continue;
+    }
+    if (!read.ok()) return read.status().ToString();
+    for (const Entry& entry : *read) {
+      if (entry.header != at(next) ||
+          entry.payload.view() != log[next - before - 1].payload.view()) {
+        return absl::StrCat("entry ", next.value(), " is another one");
+      }
+      next = next + 1;
+    }
+  }
+  return "";
 }
 
 absl::Status WalRun::Reopen() {

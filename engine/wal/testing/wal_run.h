@@ -72,6 +72,12 @@ class WalRun {
 
   // Makes a Wal and has it recover, until nothing is left to do.
   absl::Status Open();
+  // Only to read what is whole, with nobody to ask.
+  absl::Status OpenInPart();
+  // Of what is read then: empty if all that there is of it is the log's, and
+  // what is called lost stands where it says; else what is wrong. `lost`:
+  // entries that aren't there.
+  std::string WhyNotPartOf(const std::vector<Entry>& log, uint64_t* lost);
   // Of an empty disk, which must succeed; then makes the hard state durable
   // that an entry of that term needs.
   void OpenNew(Term term);
