@@ -62,6 +62,7 @@ void ServerChecker::CheckStep(SimServer& server, Seen* seen) {
   CheckCommit(server, before.get(), seen);
   CheckTrimmed(server, seen);
   CheckVoteKept(server, seen);
+  CheckMayStand(server, *seen);
   CheckVotes(server, seen);
   CheckLeader(server, seen);
   CheckLeases(server);
@@ -154,6 +155,24 @@ void ServerChecker::CheckTrimmed(const SimServer& server, Seen* seen) {
       "server ", server.id().value(), ", with entries committed up to ",
       now.first.value(), ", takes all before offset ", now.second.value(),
       " for trimmed, another one all before ", it->second.value()));
+}
+
+void ServerChecker::CheckMayStand(const SimServer& server, const Seen& seen) {
+  const RaftCore& core = *server.node().core();
+  if (core.role() != Role::kPreCandidate && core.role() != Role::kCandidate) {
+    return;
+  }
+  const auto names = [&](const Configuration& configuration) {
+    const Member* self = configuration.Find(server.id());
+    return self != nullptr && self->incarnation == seen.incarnation;
+  };
+  // By the committed one as well, while the last one may come to nothing.
+  if (names(core.configuration()) || names(core.committed_configuration())) {
+    return;
+  }
+  verdict_->Violate(absl::StrCat(
+      "election safety: server ", server.id().value(), " stands in term ",
+      core.term().value(), ", though no ", "configuration names its disk"));
 }
 
 void ServerChecker::CheckVotes(const SimServer& server, Seen* seen) {

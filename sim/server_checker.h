@@ -118,6 +118,7 @@ class ServerChecker {
   // Null: it was never seen.
   const Seen* Find(ServerId id) const;
   void CheckVoteKept(const SimServer& server, Seen* seen);
+  void CheckMayStand(const SimServer& server, const Seen& seen);
   void CheckVotes(const SimServer& server, Seen* seen);
   void CheckVote(ServerId voter, Incarnation incarnation,
                  const SimServer& candidate);
