@@ -158,7 +158,8 @@ absl::Status WalRun::OpenInPart() {
 
 std::string WalRun::WhyNotPartOf(const std::vector<Entry>& log,
                                  uint64_t* lost) {
-  const Index before = log.empty() ? Index() : log[0].header.index - 1;
+  const Index before =
+      log.empty() ? checkpoint_.index : log[0].header.index - 1;
   const auto at = [&](Index index) { return log[index - before - 1].header; };
   Index next = std::max(checkpoint_.index, before) + 1;
   if (wal_->last_index() > before + log.size()) return "it is longer";
