@@ -113,8 +113,18 @@ absl::Status WalRecovery::CheckSealed() {
   const auto holder =
       std::find_if(resume_.segments.rbegin(), resume_.segments.rend(),
                    [this](const SegmentStart& s) { return Known(s.first); });
-  if (holder != resume_.segments.rend()) find(*holder);
-  return absl::OkStatus();
+  if (holder == resume_.segments.rend()) return absl::OkStatus();
+  find(*holder);
+  // Or its entries were written anew, to a later one.
+  const bool there = std::any_of(candidates_.begin(), candidates_.end(),
+                                 [&](const Candidate& c) {
+                                   return c.id >= holder->id && !c.is_void &&
+                                          Known(c.header->first_index());
+                                 });
+  if (there) return absl::OkStatus();
+  return WalRot(holder->id, 0,
+                absl::StrCat("the segment with entry ",
+                             resume_.point.index.value(), " is gone"));
 }
 
 void WalRecovery::ScanNext(size_t i) {
