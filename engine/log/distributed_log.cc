@@ -319,27 +319,13 @@ void DistributedLog::FailPendingFrom(Index from, absl::string_view why) {
 void DistributedLog::OnEntry(const Entry& entry) {
   const EntryHeader& header = entry.header;
   const uint64_t ended = sessions_.ended();
-  if (header.kind == EntryKind::kSession) {
-    absl::StatusOr<SessionLimits> limits =
-        DecodeSessionLimits(entry.payload.view());
-    CHECK(limits.ok());
-    sessions_.Register(header.index, header.log_time, *limits);
-    stats_.sessions_ended += sessions_.ended() - ended;
-  } else if (header.kind == EntryKind::kLost) {
-    sessions_.EndAll(header.index);
-    stats_.sessions_ended += sessions_.ended() - ended;
-  } else if (header.kind == EntryKind::kTrim) {
+  // The leader that appended it had judged it against this same prefix.
+  CHECK(sessions_.Apply(entry).ok());
+  stats_.sessions_ended += sessions_.ended() - ended;
+  if (header.kind == EntryKind::kTrim) {
     absl::StatusOr<Offset> first = DecodeTrim(entry.payload.view());
     CHECK(first.ok());
     trims_[header.index] = *first;
-  } else if (header.kind == EntryKind::kBatch) {
-    absl::StatusOr<BatchHeader> batch = ReadBatchHeader(entry.payload.view());
-    // The leader that appended it had judged it against this same prefix.
-    CHECK(batch.ok());
-    if (batch->session.value() == 0) return;
-    CHECK(sessions_.Record(batch->session, batch->sequence,
-                           Sessions::Result{header.index, header.base_offset},
-                           header.log_time));
   }
 }
 

@@ -4,7 +4,6 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
-#include "engine/base/batch.h"
 #include "engine/base/bytes.h"
 #include "engine/base/check.h"
 
@@ -52,22 +51,8 @@ void LogState::Apply(const Entry& entry) {
     absl::StatusOr<Offset> first = DecodeTrim(entry.payload.view());
     CHECK(first.ok());
     trimmed_to_ = std::max(trimmed_to_, *first);
-  } else if (h.kind == EntryKind::kSession) {
-    absl::StatusOr<SessionLimits> limits =
-        DecodeSessionLimits(entry.payload.view());
-    CHECK(limits.ok());
-    sessions_.Register(h.index, h.log_time, *limits);
-  } else if (h.kind == EntryKind::kLost) {
-    sessions_.EndAll(h.index);
-  } else if (h.kind == EntryKind::kBatch) {
-    absl::StatusOr<BatchHeader> batch = ReadBatchHeader(entry.payload.view());
-    CHECK(batch.ok());
-    if (batch->session.value() != 0) {
-      CHECK(sessions_.Record(batch->session, batch->sequence,
-                             Sessions::Result{h.index, h.base_offset},
-                             h.log_time));
-    }
   }
+  CHECK(sessions_.Apply(entry).ok());
   sessions_.Commit(h.index);
 }
 

@@ -190,6 +190,15 @@ class Rebuild : public testing::Test {
     ADD_FAILURE() << "no frame of entry " << index.value();
     return {};
   }
+  // The first and the last entry of the segment that has it.
+  std::pair<uint64_t, uint64_t> EntriesBeside(uint64_t index) {
+    const std::string name = FrameOf(Index(index)).first;
+    uint64_t first = index;
+    while (FrameOf(Index(first - 1)).first == name) --first;
+    uint64_t last = index;
+    while (FrameOf(Index(last + 1)).first == name) ++last;
+    return {first, last};
+  }
   // A byte of each of these entries, in its header.
   void Spoil(const std::vector<uint64_t>& indexes) {
     std::vector<std::pair<std::string, uint64_t>> frames;
@@ -477,12 +486,8 @@ TEST_F(Rebuild, RecoversWhatIsBetweenDamages) {
 TEST_F(Rebuild, RecoversWithoutASegment) {
   MakeLog();
   WriteOld(log_, Index(20));
-  const std::string name = FrameOf(Index(20)).first;
-  uint64_t first = 20;
-  while (FrameOf(Index(first - 1)).first == name) --first;
-  uint64_t last = 20;
-  while (FrameOf(Index(last + 1)).first == name) ++last;
-  old_disk_.Delete(name);
+  const auto [first, last] = EntriesBeside(20);
+  old_disk_.Delete(FrameOf(Index(first)).first);
   absl::StatusOr<Recover::Result> result = RunRecover();
   ASSERT_TRUE(result.ok()) << result.status();
   ASSERT_EQ(result->lost.size(), 1u);
@@ -531,9 +536,8 @@ TEST_F(Rebuild, RefusesWhatCannotBeRecovered) {
   MakeLog();
   WriteOld(log_, Index(20));
   // Where a segment begins neither its header tells nor what is before it.
-  uint64_t first = 20;
+  const uint64_t first = EntriesBeside(20).first;
   const std::string name = FrameOf(Index(first)).first;
-  while (FrameOf(Index(first - 1)).first == name) --first;
   Spoil({first - 1});
   old_disk_.Flip(name, 40, 1);
   EXPECT_TRUE(absl::IsDataLoss(RunRecover().status()));

@@ -194,23 +194,11 @@ absl::Status Recover::Reseal(std::vector<Entry>* entries) {
       return absl::DataLossError(absl::StrCat(
           "entry ", h.index.value(), " doesn't continue what is before it"));
     }
-    if (h.kind == EntryKind::kSession) {
-      const absl::StatusOr<SessionLimits> limits =
-          DecodeSessionLimits(entry.payload.view());
-      if (!limits.ok()) return limits.status();
-      sessions_->Register(h.index, h.log_time, *limits);
-    } else if (h.kind == EntryKind::kBatch) {
-      const absl::StatusOr<BatchHeader> batch =
-          ReadBatchHeader(entry.payload.view());
-      if (!batch.ok()) return batch.status();
-      const bool forgotten =
-          batch->session != SessionId() &&
-          !sessions_->Record(batch->session, batch->sequence,
-                             Sessions::Result{h.index, h.base_offset},
-                             h.log_time);
-      if (forgotten) {
-        entry.payload = RestampBatch(entry.payload, SessionId(), Sequence());
-      }
+    const absl::Status applied = sessions_->Apply(entry);
+    if (absl::IsFailedPrecondition(applied)) {
+      entry.payload = RestampBatch(entry.payload, SessionId(), Sequence());
+    } else if (!applied.ok()) {
+      return applied;
     }
     sessions_->Commit(h.index);
     entry = SealEntry(point, h.term, h.kind, h.count, h.log_time,

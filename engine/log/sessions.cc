@@ -6,6 +6,7 @@
 
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
+#include "engine/base/batch.h"
 #include "engine/base/bytes.h"
 #include "engine/base/check.h"
 
@@ -52,6 +53,30 @@ Sessions::Answer Sessions::Check(SessionId session, Sequence sequence) const {
   answer.verdict = Verdict::kDuplicate;
   answer.result = s.results[s.results.size() - 1 - back];
   return answer;
+}
+
+absl::Status Sessions::Apply(const Entry& entry) {
+  const EntryHeader& h = entry.header;
+  if (h.kind == EntryKind::kSession) {
+    const absl::StatusOr<SessionLimits> limits =
+        DecodeSessionLimits(entry.payload.view());
+    if (!limits.ok()) return limits.status();
+    Register(h.index, h.log_time, *limits);
+  } else if (h.kind == EntryKind::kLost) {
+    EndAll(h.index);
+  } else if (h.kind == EntryKind::kBatch) {
+    const absl::StatusOr<BatchHeader> batch =
+        ReadBatchHeader(entry.payload.view());
+    if (!batch.ok()) return batch.status();
+    if (batch->session != SessionId() &&
+        !Record(batch->session, batch->sequence, {h.index, h.base_offset},
+                h.log_time)) {
+      return absl::FailedPreconditionError(
+          absl::StrCat("entry ", h.index.value(),
+                       " isn't the next one of its producer's session"));
+    }
+  }
+  return absl::OkStatus();
 }
 
 void Sessions::Register(Index index, WallTime at, const SessionLimits& limits) {

@@ -9,11 +9,13 @@
 #include <vector>
 
 #include "absl/container/btree_map.h"
+#include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "engine/base/buffer.h"
 #include "engine/base/time.h"
 #include "engine/base/types.h"
+#include "engine/wal/entry.h"
 
 namespace holdfast {
 
@@ -63,6 +65,10 @@ class Sessions {
 
   Answer Check(SessionId session, Sequence sequence) const;
 
+  // The log's next entry, of any kind. FAILED_PRECONDITION, and nothing
+  // changes: a batch that isn't its session's next one; INVALID_ARGUMENT: its
+  // payload isn't one of its kind.
+  absl::Status Apply(const Entry& entry);
   // The log's next entry is a registration, at that log time.
   void Register(Index index, WallTime at, const SessionLimits& limits);
   // The log's next entry is a batch of `session`, which must be its next one

@@ -162,15 +162,12 @@ bool WalRecovery::WasContinued(const Candidate& c,
     last = std::min(last.value_or(before), before);
   }
   if (!last.has_value()) return false;
-  uint64_t at = kSegmentHeaderBytes;
-  while (std::optional<FoundFrame> frame = NextFrameHeader(bytes, at, c.id)) {
-    at = frame->end();
-    if (frame->header.kind == FrameKind::kEntry &&
-        frame->header.index <= *last) {
-      return true;
-    }
-  }
-  return false;
+  return FindFrameIf(bytes, c.id,
+                     [&last](const FoundFrame& each) {
+                       return each.header.kind == FrameKind::kEntry &&
+                              each.header.index <= *last;
+                     })
+      .has_value();
 }
 
 // A process may die before its segment's header is synced, the next one take

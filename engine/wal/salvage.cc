@@ -58,12 +58,12 @@ SegmentEnd Before(const LogFrameHeader& header) {
 
 std::optional<SegmentEnd> FindMarkedEnd(absl::string_view bytes, uint64_t id,
                                         uint64_t marked_to) {
-  uint64_t at = kSegmentHeaderBytes;
-  while (std::optional<FoundFrame> frame = NextFrameHeader(bytes, at, id)) {
-    if (frame->position >= marked_to) return Before(frame->header);
-    at = frame->end();
-  }
-  return std::nullopt;
+  const auto frame =
+      FindFrameIf(bytes, id, [marked_to](const FoundFrame& each) {
+        return each.position >= marked_to;
+      });
+  if (!frame.has_value()) return std::nullopt;
+  return Before(frame->header);
 }
 
 std::optional<SegmentEnd> FindBeginning(absl::string_view bytes, uint64_t id) {
@@ -85,26 +85,21 @@ std::optional<SegmentEnd> FindBeginning(absl::string_view bytes, uint64_t id) {
 
 std::optional<Term> FindTerm(absl::string_view bytes, uint64_t id,
                              Index index) {
-  uint64_t at = kSegmentHeaderBytes;
-  while (std::optional<FoundFrame> frame = NextFrameHeader(bytes, at, id)) {
-    const LogFrameHeader& h = frame->header;
-    if (h.index == index) return h.term;
-    if (const SegmentEnd before = Before(h); before.index == index) {
-      return before.term;
-    }
-    at = frame->end();
-  }
-  return std::nullopt;
+  const auto frame = FindFrameIf(bytes, id, [index](const FoundFrame& each) {
+    return each.header.index == index || Before(each.header).index == index;
+  });
+  if (!frame.has_value()) return std::nullopt;
+  const LogFrameHeader& h = frame->header;
+  return h.index == index ? h.term : Before(h).term;
 }
 
 bool NamesTermOf(absl::string_view bytes, uint64_t id, const SegmentEnd& end) {
-  uint64_t at = kSegmentHeaderBytes;
-  while (std::optional<FoundFrame> frame = NextFrameHeader(bytes, at, id)) {
-    const LogFrameHeader& h = frame->header;
-    if (h.index <= end.index && h.term == end.term) return true;
-    at = frame->end();
-  }
-  return false;
+  return FindFrameIf(bytes, id,
+                     [&end](const FoundFrame& each) {
+                       return each.header.index <= end.index &&
+                              each.header.term == end.term;
+                     })
+      .has_value();
 }
 
 WholeEntries FindWhole(const Buffer& bytes, uint64_t id, Index first,

@@ -133,6 +133,18 @@ struct SegmentScan {
 // Whoever wants the next one looks behind its body: a client chose those bytes.
 std::optional<FoundFrame> NextFrameHeader(absl::string_view bytes, uint64_t at,
                                           uint64_t segment);
+// The first of them in the segment that is wanted.
+template <typename Wanted>  // bool(const FoundFrame&)
+std::optional<FoundFrame> FindFrameIf(absl::string_view bytes, uint64_t segment,
+                                      Wanted wanted) {
+  uint64_t at = kSegmentHeaderBytes;
+  while (std::optional<FoundFrame> frame =
+             NextFrameHeader(bytes, at, segment)) {
+    if (wanted(*frame)) return frame;
+    at = frame->end();
+  }
+  return std::nullopt;
+}
 // Up to where frame headers from `at` on say that the segment was synced; the
 // number of them is added to `found`, and `seen` raised to the greatest index
 // that they name.

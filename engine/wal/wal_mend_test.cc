@@ -25,15 +25,10 @@ namespace {
 using WalMendTest = DamagedLog;
 
 TEST_F(WalMendTest, AnyByte) {
-  for (const NamedFile& file : segments_) {
-    const size_t used = file.bytes.find_last_not_of('\0') + 1;
-    for (size_t at = 0; at < used; at += at < 80 ? 1 : 7) {
-      SCOPED_TRACE(absl::StrCat(file.name, " at ", at));
-      std::string bytes = file.bytes;
-      bytes[at] = static_cast<char>(bytes[at] ^ (1 << at % 8));
-      ASSERT_NO_FATAL_FAILURE(ExpectMended(file.name, bytes));
-    }
-  }
+  ASSERT_NO_FATAL_FAILURE(ForEachFlip(
+      FewSteps, [this](const std::string& name, const std::string& bytes) {
+        ExpectMended(name, bytes);
+      }));
   EXPECT_GT(mended_, 1000);
 }
 
@@ -57,31 +52,21 @@ TEST_F(WalMendTest, AnyBlock) {
 
 // With nobody to ask, what is whole is found all the same.
 TEST_F(WalMendTest, InPart) {
-  for (const NamedFile& file : segments_) {
-    const size_t used = file.bytes.find_last_not_of('\0') + 1;
-    for (size_t at = 0; at < used; at += at < 80 ? 1 : 7) {
-      SCOPED_TRACE(absl::StrCat(file.name, " at ", at));
-      std::string bytes = file.bytes;
-      bytes[at] = static_cast<char>(bytes[at] ^ (1 << at % 8));
-      ASSERT_NO_FATAL_FAILURE(ExpectPart(file.name, bytes));
-    }
-  }
+  const auto expect_part = [this](const std::string& name,
+                                  const std::string& bytes) {
+    ExpectPart(name, bytes);
+  };
+  ASSERT_NO_FATAL_FAILURE(ForEachFlip(FewSteps, expect_part));
   // Of each flipped bit at most the entry is lost, and the one behind it.
   EXPECT_GT(parts_, 1000);
   EXPECT_EQ(refused_, 0);
   EXPECT_LT(lost_, static_cast<uint64_t>(2 * parts_));
   // The same behind a checkpoint.
   for (uint64_t index : {3, 7}) {
+    SCOPED_TRACE(absl::StrCat("behind ", index));
     run_.SetCheckpoint(run_.PointAt(Index(index)));
-    for (const NamedFile& file : segments_) {
-      const size_t used = file.bytes.find_last_not_of('\0') + 1;
-      for (size_t at = 0; at < used; at += at % 4096 < 200 ? 1 : 13) {
-        SCOPED_TRACE(absl::StrCat(file.name, " at ", at, " behind ", index));
-        std::string bytes = file.bytes;
-        bytes[at] = static_cast<char>(bytes[at] ^ (1 << at % 8));
-        ASSERT_NO_FATAL_FAILURE(ExpectPart(file.name, bytes));
-      }
-    }
+    ASSERT_NO_FATAL_FAILURE(ForEachFlip(
+        [](size_t at) { return at % 4096 < 200 ? 1 : 13; }, expect_part));
   }
   run_.SetCheckpoint({});
   EXPECT_EQ(refused_, 0);

@@ -71,6 +71,23 @@ class DamagedLog : public testing::Test {
     while (!run->all_persisted()) run->RunTasks(1);
   }
 
+  // Each file with a bit flipped; `step`: from the byte where it was to the one
+  // of the next time.
+  template <typename Step, typename Expect>
+  void ForEachFlip(Step step, Expect expect) {
+    for (const NamedFile& file : segments_) {
+      const size_t used = file.bytes.find_last_not_of('\0') + 1;
+      for (size_t at = 0; at < used; at += step(at)) {
+        SCOPED_TRACE(absl::StrCat(file.name, " at ", at));
+        std::string bytes = file.bytes;
+        bytes[at] = static_cast<char>(bytes[at] ^ (1 << at % 8));
+        ASSERT_NO_FATAL_FAILURE(expect(file.name, bytes));
+      }
+    }
+  }
+  // All of a header's first bytes.
+  static size_t FewSteps(size_t at) { return at < 80 ? 1 : 7; }
+
   // Opens the log with a file replaced: it has all of it, and another start
   // that asks nobody has, too.
   void ExpectMended(const std::string& name, const std::string& bytes) {
@@ -100,8 +117,9 @@ class DamagedLog : public testing::Test {
   void ExpectPart(WalRun* after, const std::vector<Entry>& log) {
     const std::vector<std::string> names = after->disk().Names();
     std::vector<std::string> before;
-    for (const auto& name : names)
+    for (const std::string& name : names) {
       before.push_back(after->disk().Contents(name));
+    }
     const absl::Status opened = after->OpenInPart();
     if (!opened.ok()) {
       ASSERT_TRUE(absl::IsDataLoss(opened)) << opened;
