@@ -166,11 +166,57 @@ void DrawMisdirect(const Choice& choice, const Buffer& all, uint64_t used,
                               " are those of ", source, " at position ", from);
 }
 
+// kFrameOverEnd. Nothing: no frame is as large.
+std::optional<Damage> DrawFrameOverEnd(const Choice& choice,
+                                       const NameTable& disk) {
+  for (auto it = disk.durable().rbegin(); it != disk.durable().rend(); ++it) {
+    const auto& [name, file] = *it;
+    const std::optional<uint64_t> id = ParseSegmentName(name);
+    if (!id.has_value() || disk.Find(name) != file) continue;
+    const Buffer all = file->durable().Read(0, file->durable().size());
+    std::vector<FoundFrame> frames;
+    FindFrameIf(all.view(), *id, [&frames](const FoundFrame& frame) {
+      frames.push_back(frame);
+      return false;
+    });
+    if (frames.empty()) continue;  // nothing was written to it yet
+    const FoundFrame last = frames.back();
+    // The last sector that it says was synced.
+    const uint64_t synced = last.header.synced_to / kSector * kSector;
+    if (synced <= kSegmentHeaderBytes) return std::nullopt;
+    const uint64_t to = synced - kSector;
+    const auto sector = [](const FoundFrame& frame) {
+      return frame.position / kSector * kSector;
+    };
+    std::erase_if(frames, [&](const FoundFrame& frame) {
+      return sector(frame) == to ||
+             to + frame.end() - sector(frame) <= last.position;
+    });
+    if (frames.empty()) return std::nullopt;
+    const uint64_t from = sector(frames[Below(choice.Bits(7), frames.size())]);
+    Buffer bytes = PartAt(all, from, kSector);
+    if (bytes.view() == all.view().substr(to, kSector)) return std::nullopt;
+    return Damage{.kind = DamageKind::kFrameOverEnd,
+                  .file = name,
+                  .from = to,
+                  .bytes = std::move(bytes),
+                  .what = absl::StrCat(kSector, " bytes at position ", to,
+                                       " are those of ", name, " at position ",
+                                       from, ", where a large frame begins")};
+  }
+  return std::nullopt;
+}
+
 }  // namespace
 
 std::optional<Damage> DrawDamage(DamageKind kind, uint64_t value,
                                  uint32_t attempt, const NameTable& disk) {
   const Choice choice(value, attempt);
+  if (kind == DamageKind::kMisdirect && !choice.written() &&
+      Below(choice.Bits(8), 4) == 0) {
+    std::optional<Damage> over_end = DrawFrameOverEnd(choice, disk);
+    if (over_end.has_value()) return over_end;
+  }
   std::optional<Name> name = DrawFile(choice, disk);
   if (!name.has_value()) return std::nullopt;
   Damage damage{.kind = kind, .file = *std::move(name)};
@@ -186,6 +232,7 @@ std::optional<Damage> DrawDamage(DamageKind kind, uint64_t value,
       DrawZeroes(choice, all, used, &damage);
       break;
     case DamageKind::kMisdirect:
+    case DamageKind::kFrameOverEnd:
       DrawMisdirect(choice, all, used, disk, &damage);
       break;
     case DamageKind::kRefused: {
@@ -221,7 +268,7 @@ bool StorageDecay::Strike(SimServer* server, DamageKind kind, uint64_t value) {
     world_->Note(absl::StrCat("the disk of server ", server->machine(), ": ",
                               damage->file, ": ", damage->what));
     server->Spoil(*damage);
-    switch (kind) {
+    switch (damage->kind) {
       case DamageKind::kRot:
         ++counts_.rot;
         break;
@@ -230,6 +277,9 @@ bool StorageDecay::Strike(SimServer* server, DamageKind kind, uint64_t value) {
         break;
       case DamageKind::kMisdirect:
         ++counts_.misdirected;
+        break;
+      case DamageKind::kFrameOverEnd:
+        ++counts_.frames_over_end;
         break;
       case DamageKind::kTruncate:
         ++counts_.truncated;

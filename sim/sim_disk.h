@@ -67,6 +67,7 @@ enum class DamageKind : uint8_t {
   kRot,
   kZeroes,
   kMisdirect,
+  kFrameOverEnd,  // a misdirection of its own
   kTruncate,
   kRefused,
 };
