@@ -65,13 +65,22 @@ absl::Status TakeRecord(absl::string_view* records, uint32_t number) {
   return absl::OkStatus();
 }
 
-// Makes `size` bytes of an otherwise finished batch that producer's.
-void Stamp(char* batch, size_t size, SessionId session, Sequence sequence) {
+// The checksum of a whole batch, whose own field `crc` is right.
+uint32_t WholeCrc(const char* batch, size_t size, uint32_t crc) {
+  return ConcatCrc32c(Crc32c({batch, kCrcFrom}), crc, size - kCrcFrom);
+}
+
+// Makes a batch that is finished otherwise, all of the Buffer, that producer's.
+void Stamp(Buffer* whole, SessionId session, Sequence sequence) {
+  char* batch = whole->data_mutable();
+  const size_t size = whole->size();
   CHECK_EQ(session.value() == 0, sequence.value() == 0);
   StoreInt<uint64_t>(batch + kSessionAt, session.value());
   StoreInt<uint64_t>(batch + kSequenceAt, sequence.value());
   const absl::string_view covered(batch + kCrcFrom, size - kCrcFrom);
-  StoreInt<uint32_t>(batch + kCrcAt, Crc32c(covered));
+  const uint32_t crc = Crc32c(covered);
+  StoreInt<uint32_t>(batch + kCrcAt, crc);
+  whole->set_crc(WholeCrc(batch, size, crc));
 }
 
 }  // namespace
@@ -144,7 +153,7 @@ absl::StatusOr<BatchHeader> ReadBatchHeader(absl::string_view bytes) {
 Buffer RestampBatch(const Buffer& batch, SessionId session, Sequence sequence) {
   CHECK_GE(batch.size(), kBatchHeaderBytes);
   Buffer copy = Buffer::Copy(batch.view());
-  Stamp(copy.data_mutable(), copy.size(), session, sequence);
+  Stamp(&copy, session, sequence);
   return copy;
 }
 
@@ -171,6 +180,7 @@ absl::StatusOr<BatchView> BatchView::Parse(Buffer bytes) {
   if (!records.empty()) {
     return Malformed(records.size(), " bytes behind its last record");
   }
+  bytes.set_crc(WholeCrc(bytes.data(), bytes.size(), crc));
   BatchView view;
   view.header_ = *header;
   view.bytes_ = std::move(bytes);
@@ -269,10 +279,9 @@ Buffer BatchBuilder::Finish(SessionId session, Sequence sequence) {
   writer.Int<uint32_t>(record_count_);
   writer.Int<uint64_t>(0);
   writer.Int<uint64_t>(0);
-  Stamp(to, size_, session, sequence);
-  Buffer batch =
-      bytes_.size() == size_ ? std::move(bytes_) : bytes_.Slice(0, size_);
+  Buffer batch = bytes_.Slice(0, size_);
   *this = BatchBuilder();
+  Stamp(&batch, session, sequence);
   return batch;
 }
 

@@ -74,6 +74,24 @@ TEST(Batch, KeepsRecordsWithKeysAndHeaders) {
   EXPECT_FALSE(cursor.Next(&record));
 }
 
+// Whoever gets a batch needn't go over it again for what it becomes part of.
+TEST(Batch, NotesItsChecksum) {
+  for (size_t size : {0, 1, 700, 20000}) {
+    BatchBuilder builder;
+    ASSERT_TRUE(builder.Add(std::string(size, 'x')).ok());
+    const Buffer bytes = builder.Finish(SessionId(1), Sequence(2));
+    const auto expect_right = [](const Buffer& b) {
+      EXPECT_EQ(b.Crc(), Crc32c(b.view()));
+      EXPECT_EQ(b.ExtendCrc(7), ExtendCrc32c(7, b.view()));
+    };
+    expect_right(bytes);
+    expect_right(RestampBatch(bytes, SessionId(3), Sequence(4)));
+    const auto parsed = BatchView::Parse(Buffer::Copy(bytes.view()));
+    ASSERT_TRUE(parsed.ok());
+    expect_right(parsed->bytes());
+  }
+}
+
 // The format, byte by byte: it is on disks and on the wire.
 TEST(Batch, HasItsFormat) {
   BatchBuilder builder;

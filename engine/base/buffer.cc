@@ -2,16 +2,24 @@
 
 #include <new>
 
+#include "engine/base/crc32c.h"
+
 namespace holdfast {
 
 Buffer Buffer::Uninitialized(size_t size) {
+  if (size == 0) return Buffer();
+  return In(::operator new(kOverheadBytes + size), size,
+            [](void* memory) { ::operator delete(memory); });
+}
+
+Buffer Buffer::In(void* memory, size_t size, GiveFn give) {
+  static_assert(sizeof(Block) <= kOverheadBytes);
   Buffer b;
-  if (size == 0) return b;
-  void* memory = ::operator new(sizeof(Block) + size);
   b.block_ = new (memory) Block;
   b.block_->count.store(1, std::memory_order_relaxed);
   b.block_->size = size;
-  b.data_ = static_cast<char*>(memory) + sizeof(Block);
+  b.block_->give = give;
+  b.data_ = static_cast<char*>(memory) + kOverheadBytes;
   b.size_ = size;
   return b;
 }
@@ -34,14 +42,28 @@ Buffer Buffer::Slice(size_t from, size_t n) const {
   Buffer b = *this;
   b.data_ += from;
   b.size_ = n;
+  if (n != size_) b.crc_.reset();
   return b;
+}
+
+uint32_t Buffer::Crc() const {
+  return crc_.has_value() ? *crc_ : Crc32c(view());
+}
+
+uint32_t Buffer::ExtendCrc(uint32_t crc) const {
+  // To go over fewer bytes takes less time.
+  constexpr size_t kConcatBytesMin = 512;
+  return crc_.has_value() && size_ >= kConcatBytesMin
+             ? ConcatCrc32c(crc, *crc_, size_)
+             : ExtendCrc32c(crc, view());
 }
 
 void Buffer::Release() {
   if (block_ == nullptr) return;
   if (block_->count.fetch_sub(1, std::memory_order_acq_rel) == 1) {
+    const GiveFn give = block_->give;
     block_->~Block();
-    ::operator delete(block_);
+    give(block_);
   }
 }
 

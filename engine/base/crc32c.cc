@@ -7,6 +7,7 @@
 
 #if defined(__x86_64__)
 #include <nmmintrin.h>
+#include <wmmintrin.h>
 #endif
 
 namespace holdfast {
@@ -32,6 +33,29 @@ constexpr std::array<std::array<uint32_t, 256>, 8> MakeTables() {
   return tables;
 }
 constexpr auto kTables = MakeTables();
+
+// The product of two polynomials modulo the CRC's. Bit 31 - i of each is the
+// coefficient of x^i, as in a CRC.
+constexpr uint32_t Multiply(uint32_t a, uint32_t b) {
+  uint32_t product = 0;
+  for (uint32_t bit = 1u << 31; bit != 0; bit >>= 1) {
+    if ((a & bit) != 0) product ^= b;
+    b = (b >> 1) ^ ((b & 1) != 0 ? kPolynomial : 0);  // times x
+  }
+  return product;
+}
+
+// [k]: x to the power of 8 * 2^k, by which 2^k bytes more multiply a CRC.
+constexpr std::array<uint32_t, 64> MakePowers() {
+  std::array<uint32_t, 64> powers{};
+  uint32_t power = 1u << 23;  // x^8
+  for (uint32_t& each : powers) {
+    each = power;
+    power = Multiply(power, power);
+  }
+  return powers;
+}
+constexpr auto kPowers = MakePowers();
 
 #if defined(__x86_64__)
 
@@ -97,6 +121,33 @@ __attribute__((target("sse4.2"))) uint32_t ExtendBySse42(
   return ~rest;
 }
 
+// kPowers, each divided by x^33: what Multiply's two instructions here multiply
+// by besides.
+constexpr std::array<uint32_t, 64> MakeFactors() {
+  std::array<uint32_t, 64> factors = kPowers;
+  for (uint32_t& factor : factors) {
+    for (int i = 0; i < 33; ++i) {
+      const bool carry = (factor >> 31) != 0;
+      factor = (carry ? factor ^ kPolynomial : factor) << 1 | (carry ? 1 : 0);
+    }
+  }
+  return factors;
+}
+constexpr auto kFactors = MakeFactors();
+
+__attribute__((target("sse4.2,pclmul"))) uint32_t ConcatByPclmul(
+    uint32_t crc, uint32_t crc_of_bytes, size_t size) {
+  for (size_t k = 0; size != 0; ++k, size >>= 1) {
+    if ((size & 1) == 0) continue;
+    const __m128i product = _mm_clmulepi64_si128(
+        _mm_cvtsi32_si128(static_cast<int>(crc)),
+        _mm_cvtsi32_si128(static_cast<int>(kFactors[k])), 0);
+    crc = static_cast<uint32_t>(
+        _mm_crc32_u64(0, static_cast<uint64_t>(_mm_cvtsi128_si64(product))));
+  }
+  return crc ^ crc_of_bytes;
+}
+
 #endif  // __x86_64__
 
 }  // namespace
@@ -120,6 +171,14 @@ uint32_t ExtendCrc32cPortable(uint32_t crc, absl::string_view bytes) {
   return ~crc;
 }
 
+uint32_t ConcatCrc32cPortable(uint32_t crc, uint32_t crc_of_bytes,
+                              size_t size) {
+  for (size_t k = 0; size != 0; ++k, size >>= 1) {
+    if ((size & 1) != 0) crc = Multiply(crc, kPowers[k]);
+  }
+  return crc ^ crc_of_bytes;
+}
+
 }  // namespace internal
 
 uint32_t ExtendCrc32c(uint32_t crc, absl::string_view bytes) {
@@ -127,6 +186,15 @@ uint32_t ExtendCrc32c(uint32_t crc, absl::string_view bytes) {
   if (__builtin_cpu_supports("sse4.2")) return ExtendBySse42(crc, bytes);
 #endif
   return internal::ExtendCrc32cPortable(crc, bytes);
+}
+
+uint32_t ConcatCrc32c(uint32_t crc, uint32_t crc_of_bytes, size_t size) {
+#if defined(__x86_64__)
+  if (__builtin_cpu_supports("sse4.2") && __builtin_cpu_supports("pclmul")) {
+    return ConcatByPclmul(crc, crc_of_bytes, size);
+  }
+#endif
+  return internal::ConcatCrc32cPortable(crc, crc_of_bytes, size);
 }
 
 uint32_t Crc32c(absl::string_view bytes) { return ExtendCrc32c(0, bytes); }

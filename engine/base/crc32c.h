@@ -1,6 +1,7 @@
 #ifndef HOLDFAST_ENGINE_BASE_CRC32C_H_
 #define HOLDFAST_ENGINE_BASE_CRC32C_H_
 
+#include <cstddef>
 #include <cstdint>
 
 #include "absl/strings/string_view.h"
@@ -16,9 +17,15 @@ uint32_t Crc32c(absl::string_view bytes);
 // ExtendCrc32c(0, b) is Crc32c(b).
 uint32_t ExtendCrc32c(uint32_t crc, absl::string_view bytes);
 
+// The same, from those bytes' checksum and their number, in a time that grows
+// with the number's logarithm. ConcatCrc32c(crc, Crc32c(b), b.size()) is
+// ExtendCrc32c(crc, b).
+uint32_t ConcatCrc32c(uint32_t crc, uint32_t crc_of_bytes, size_t size);
+
 namespace internal {
-// The portable table form, for tests and for other processors.
+// The portable forms, for tests and for other processors.
 uint32_t ExtendCrc32cPortable(uint32_t crc, absl::string_view bytes);
+uint32_t ConcatCrc32cPortable(uint32_t crc, uint32_t crc_of_bytes, size_t size);
 }  // namespace internal
 
 }  // namespace holdfast

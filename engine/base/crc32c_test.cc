@@ -9,6 +9,7 @@
 namespace holdfast {
 namespace {
 
+using internal::ConcatCrc32cPortable;
 using internal::ExtendCrc32cPortable;
 
 std::string RandomBytes(size_t n, uint64_t seed) {
@@ -53,6 +54,26 @@ TEST(Crc32c, ExtendsByConcatenation) {
     EXPECT_EQ(ExtendCrc32c(Crc32c(front), back), whole);
     EXPECT_EQ(ExtendCrc32cPortable(ExtendCrc32cPortable(0, front), back),
               whole);
+  }
+}
+
+TEST(Crc32c, ConcatenatesChecksums) {
+  const std::string bytes = RandomBytes(9000, 3);
+  for (size_t n = 0; n <= bytes.size(); n = n < 300 ? n + 1 : n + 61) {
+    for (uint32_t front : {0u, 1u, 0x80000000u, Crc32c("front"), ~0u}) {
+      const absl::string_view back = absl::string_view(bytes).substr(0, n);
+      const uint32_t whole = ExtendCrc32c(front, back);
+      EXPECT_EQ(ConcatCrc32c(front, Crc32c(back), n), whole) << n;
+      EXPECT_EQ(ConcatCrc32cPortable(front, Crc32c(back), n), whole) << n;
+    }
+  }
+  // More bytes than there is memory for: twice as many in two steps.
+  for (size_t n = 1; n < size_t{1} << 62; n *= 3) {
+    const uint32_t zeroes = ConcatCrc32c(0, 0xabcdef01, n);
+    EXPECT_EQ(ConcatCrc32c(0x12345678, ConcatCrc32c(zeroes, 0x99, n), 2 * n),
+              ConcatCrc32c(ConcatCrc32c(0x12345678, zeroes, n), 0x99, n));
+    EXPECT_EQ(ConcatCrc32cPortable(0x12345678, 0x99, n),
+              ConcatCrc32c(0x12345678, 0x99, n));
   }
 }
 

@@ -69,7 +69,7 @@ void DistributedLog::Append(Buffer batch, const AppendOptions& options,
     return Answer(std::move(done),
                   AppendOutcome::NotLeader(NotLeaderMessage()));
   }
-  absl::StatusOr<BatchView> view = BatchView::Parse(batch);
+  absl::StatusOr<BatchView> view = BatchView::Parse(std::move(batch));
   if (!view.ok()) {
     return Answer(std::move(done), AppendOutcome::Rejected(
                                        Reason::kMalformed,
@@ -77,12 +77,12 @@ void DistributedLog::Append(Buffer batch, const AppendOptions& options,
   }
   uint32_t count = view->record_count();
   if (view->session().value() == 0) {
-    return AppendNew(count, std::move(batch), options, std::move(done));
+    return AppendNew(count, view->bytes(), options, std::move(done));
   }
   Sessions::Answer answer = sessions_.Check(view->session(), view->sequence());
   switch (answer.verdict) {
     case Sessions::Verdict::kNew:
-      return AppendNew(count, std::move(batch), options, std::move(done));
+      return AppendNew(count, view->bytes(), options, std::move(done));
     case Sessions::Verdict::kDuplicate: {
       ++stats_.duplicates_answered;
       PendingAppend pending;

@@ -127,6 +127,7 @@ absl::StatusOr<std::vector<Entry>> DecodeEntries(absl::string_view what,
                                               entry->header.index.value(),
                                               " doesn't match its checksum"));
     }
+    entry->payload.set_crc(entry->header.payload_crc);
     at += EntryBytes(*entry);
     entries.push_back(*std::move(entry));
   }

@@ -162,7 +162,7 @@ void MessageStream::AppendFrame(Queue* queue, FrameHeader frame,
   uint32_t crc = FrameHeaderCrc(to);
   crc = ExtendCrc32c(
       crc, absl::string_view(to + kFrameHeaderBytes, frame.header_length));
-  for (const Buffer& piece : body) crc = ExtendCrc32c(crc, piece.view());
+  for (const Buffer& piece : body) crc = piece.ExtendCrc(crc);
   frame.crc = crc;
   EncodeFrameHeader(frame, to);
   queue->open_used += front;

@@ -97,7 +97,8 @@ Entry SealEntry(const LogPoint& point, Term term, EntryKind kind,
   h.count = record_count;
   h.log_time = std::max(point.log_time, now);
   h.payload_size = static_cast<uint32_t>(payload.size());
-  h.payload_crc = Crc32c(payload.view());
+  h.payload_crc = payload.Crc();
+  payload.set_crc(h.payload_crc);
   h.chain = ChainHash(point.chain, h);
   entry.payload = std::move(payload);
   return entry;

@@ -158,7 +158,7 @@ void FrameWriter::AppendFrame(LogFrameHeader header, absl::string_view head,
                               const Buffer& tail, Buffers* out) {
   header.segment = segment_;
   header.body_size = static_cast<uint32_t>(head.size() + tail.size());
-  header.body_crc = ExtendCrc32c(ExtendCrc32c(seed_, head), tail.view());
+  header.body_crc = tail.ExtendCrc(ExtendCrc32c(seed_, head));
   size_t total = FrameBytes(header.body_size);
   size_t padding = total - kLogFrameHeaderBytes - header.body_size;
   bool share = tail.size() >= kShareBytesMin;

@@ -47,6 +47,28 @@ TEST(SegmentTest, HeaderBytesAreAsDocumented) {
   EXPECT_EQ(*decoded, SomeHeader());
 }
 
+// Frames are the same whether or not the payload's checksum is noted with it.
+TEST(SegmentTest, FramesOfNotedPayloads) {
+  for (size_t size : {1, 511, 512, 513, 5000, 20000}) {
+    Entry noted = NextEntry(SomeHeader().previous, Term(8), size);
+    noted.payload.set_crc(noted.header.payload_crc);
+    Entry plain = noted;
+    plain.payload = Buffer::Copy(noted.payload.view());
+    std::string found[2];
+    for (const Entry* entry : {&noted, &plain}) {
+      FrameWriter writer(SomeHeader());
+      Buffers out;
+      writer.AppendEntry(*entry, 0, Index(0), &out);
+      found[entry == &plain] = std::string(Flatten(out).view());
+    }
+    EXPECT_EQ(found[0], found[1]) << size;
+    const std::string bytes = std::string(kSegmentHeaderBytes, '\0') + found[0];
+    EXPECT_TRUE(ReadFrame(bytes, kSegmentHeaderBytes, SomeHeader().id,
+                          FirstSeed(SomeHeader()))
+                    .has_value());
+  }
+}
+
 TEST(SegmentTest, DamagedHeaders) {
   std::string block(EncodeSegmentHeader(SomeHeader()).view());
   for (size_t at = 0; at < block.size(); ++at) {
@@ -132,6 +154,21 @@ TEST(SegmentTest, ScanEndsAtAnyDamageAndStillKnowsHowFarItWasSynced) {
     ASSERT_GT(scan.end + FrameBytes(kEntryHeaderBytes + 200), at);
     // The marks are copied into each later frame.
     ASSERT_EQ(scan.marked_to, intact.marked_to) << at;
+  }
+}
+
+// Whoever took it for one that belongs there would skip with its body all that
+// shows what was synced.
+TEST(SegmentTest, ALargeFramesHeaderElsewhereHidesNothing) {
+  const Written w = Write({6000, 10, 200, 30, 40});
+  const SegmentScan intact = ScanSegment(w.bytes, w.header);
+  const std::vector<FoundFrame>& frames = intact.frames;
+  ASSERT_GT(intact.marked_to, frames[1].position);
+  for (size_t i = 1; i + 1 < frames.size(); ++i) {
+    std::string damaged = w.bytes;
+    damaged.replace(frames[i].position, kLogFrameHeaderBytes, w.bytes,
+                    frames[0].position, kLogFrameHeaderBytes);
+    EXPECT_EQ(ScanSegment(damaged, w.header).marked_to, intact.marked_to) << i;
   }
 }
 
