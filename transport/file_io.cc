@@ -3,9 +3,14 @@
 #include <limits.h>
 
 #include <algorithm>
+#include <atomic>
 #include <cerrno>
+#include <cstddef>
+#include <cstdlib>
 #include <cstring>
+#include <new>
 #include <string>
+#include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "engine/base/check.h"
@@ -35,6 +40,41 @@ absl::Status ErrnoStatus(int error, absl::string_view operation,
       return absl::UnknownError(text);
   }
 }
+
+namespace {
+
+constexpr size_t kLargeBytesMin = 1 << 20;
+constexpr size_t kSpareBytesMax = 128 << 20;
+
+// Stands before the memory of a large read.
+struct alignas(std::max_align_t) LargeRead {
+  size_t capacity;
+};
+std::atomic<LargeRead*> spare_read = nullptr;
+
+void Keep(void* memory) {
+  LargeRead* read = static_cast<LargeRead*>(memory) - 1;
+  if (read->capacity <= kSpareBytesMax) read = spare_read.exchange(read);
+  std::free(read);
+}
+
+}  // namespace
+
+Buffer ReadBuffer(size_t n) {
+  LargeRead* read = spare_read.exchange(nullptr);
+  const bool fits =
+      read != nullptr && read->capacity >= n && read->capacity / 2 <= n;
+  if (!fits) {
+    std::free(read);
+    if (n < kLargeBytesMin) return Buffer::Uninitialized(n);
+    void* memory = std::malloc(sizeof(LargeRead) + Buffer::kOverheadBytes + n);
+    CHECK(memory != nullptr);
+    read = new (memory) LargeRead{n};
+  }
+  return Buffer::In(read + 1, n, Keep);
+}
+
+void DropSpareReadBuffer() { std::free(spare_read.exchange(nullptr)); }
 
 std::vector<iovec> FrontParts(const Buffers& data) {
   std::vector<iovec> parts;

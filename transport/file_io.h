@@ -28,6 +28,14 @@ absl::Status ErrnoStatus(int error, absl::string_view operation,
 std::vector<iovec> FrontParts(const Buffers& data);
 size_t TotalSize(const std::vector<iovec>& parts);
 
+// For n bytes to read. The memory of the last large one that was let go of
+// serves the next one, since to have its pages made and unmade takes longer
+// than to read to them, and a start reads one segment after the other. A small
+// one gives it back to the system: that is over then. It is one for the
+// process; a disk that goes has it given back, too.
+Buffer ReadBuffer(size_t n);
+void DropSpareReadBuffer();
+
 // The descriptor of an open file, closed by a helper thread: closing a file
 // that was removed takes as long as freeing its space.
 class FileFd {

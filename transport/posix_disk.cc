@@ -116,6 +116,7 @@ PosixDisk::~PosixDisk() {
   writer_->Stop();
   if (reader_ != nullptr) reader_->Stop();
   background_->Stop();
+  DropSpareReadBuffer();
 }
 
 DiskBackend PosixDisk::backend() const {

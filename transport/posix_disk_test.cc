@@ -147,6 +147,33 @@ TEST_P(PosixDiskTest, ReadsBackWhatWasWritten) {
   EXPECT_EQ(Read(file.get(), 1000, 10), "");
 }
 
+// The memory of one may serve the next, but not while anybody has it.
+TEST_P(PosixDiskTest, LargeReadsOneAfterTheOtherAndSideBySide) {
+  constexpr size_t kMiB = 1 << 20;
+  std::string bytes(4 * kMiB, '\0');
+  for (size_t i = 0; i < bytes.size(); ++i) {
+    bytes[i] = static_cast<char>(i / 4096 * 7 + i);
+  }
+  std::unique_ptr<File> file = Create("a");
+  ASSERT_TRUE(Write(file.get(), 0, {Buffer::Copy(bytes)}).ok());
+  std::vector<std::pair<size_t, Buffer>> kept;
+  size_t at = 0;
+  for (size_t n : {3 * kMiB, 2 * kMiB, 1 * kMiB, size_t{9}, kMiB + 5, 2 * kMiB,
+                   2 * kMiB, size_t{0}, 3 * kMiB, kMiB - 1, kMiB}) {
+    at = (at + 4096) % kMiB;
+    ASSERT_EQ(Read(file.get(), at, n), bytes.substr(at, n)) << n;
+    absl::StatusOr<Buffer> read =
+        Get<Buffer>([&](auto done) { file->Read(at, n, std::move(done)); });
+    ASSERT_TRUE(read.ok()) << read.status();
+    kept.emplace_back(at + n / 3, read->SliceFrom(n / 3));
+    if (kept.size() > 2) kept.erase(kept.begin());
+    for (const auto& [from, buffer] : kept) {
+      ASSERT_EQ(buffer.view(),
+                absl::string_view(bytes).substr(from, buffer.size()));
+    }
+  }
+}
+
 TEST_P(PosixDiskTest, AnotherOpenSeesTheBytesAndTheSize) {
   std::unique_ptr<File> file = Create("a");
   ASSERT_TRUE(Write(file.get(), 5, {Buffer::Copy("xyz")}).ok());

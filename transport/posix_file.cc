@@ -28,7 +28,7 @@ absl::Status WriteFully(int fd, uint64_t at, Buffers data,
 
 absl::StatusOr<Buffer> ReadFully(int fd, uint64_t at, size_t n,
                                  const std::string& name) {
-  Buffer bytes = Buffer::Uninitialized(n);
+  Buffer bytes = ReadBuffer(n);
   size_t have = 0;
   while (have < n) {
     ssize_t got = pread(fd, bytes.data_mutable() + have, n - have,

@@ -194,7 +194,7 @@ class UringFile::ReadChain final
             ResultFn<Buffer> done)
       : shared_(std::move(shared)),
         at_(at),
-        bytes_(Buffer::Uninitialized(n)),
+        bytes_(ReadBuffer(n)),
         done_(std::move(done)) {}
 
   void Prepare(NextFn next) override {

@@ -131,19 +131,48 @@ void WalRecovery::ScanNext(size_t i) {
   if (i == candidates_.size()) return CheckReached();
   Candidate& c = candidates_[i];
   if (c.is_void) return ScanNext(i + 1);
-  if (c.header->first_index() > c.live_last || Covered(c.live_last)) {
+  if (IsReplaced(c)) {
     leftovers_.push_back(SegmentName(c.id));
     return ScanNext(i + 1);
   }
-  if (Known(c.live_last) && !c.guessed) {
+  if (IsKnown(c)) {
     absl::Status taken = TakeUnread(c);
     return taken.ok() ? ScanNext(i + 1) : Finish(std::move(taken));
   }
   if (c.file == nullptr) return OnScanned(i, PatchedBytes());
-  ReadFile(c, [this, i](absl::StatusOr<PatchedBytes> file) {
+  ReadInTurn(i, [this, i](absl::StatusOr<PatchedBytes> file) {
     if (!file.ok()) return Finish(file.status());
     OnScanned(i, *file);
   });
+}
+
+void WalRecovery::ReadInTurn(size_t i, ResultFn<PatchedBytes> done) {
+  const auto begin = [this](const Candidate& c) {
+    auto reading = std::make_shared<Reading>(Reading{.file = c.file});
+    ReadFile(c, [reading](absl::StatusOr<PatchedBytes> found) {
+      if (reading->done) return reading->done(std::move(found));
+      reading->found = std::move(found);
+    });
+    return reading;
+  };
+  const auto is_ahead = [this](const Candidate& c) {
+    return ahead_ != nullptr && ahead_->file == c.file;
+  };
+  const std::shared_ptr<Reading> reading = is_ahead(candidates_[i])
+                                               ? std::exchange(ahead_, nullptr)
+                                               : begin(candidates_[i]);
+  const auto next = std::find_if(
+      candidates_.begin() + static_cast<ptrdiff_t>(i) + 1, candidates_.end(),
+      [this](const Candidate& c) {
+        return !c.is_void && c.file != nullptr && !IsReplaced(c) && !IsKnown(c);
+      });
+  if (next == candidates_.end()) {
+    ahead_ = nullptr;
+  } else if (!is_ahead(*next)) {
+    ahead_ = begin(*next);
+  }
+  if (reading->found.has_value()) return done(*std::move(reading->found));
+  reading->done = std::move(done);
 }
 
 void WalRecovery::OnScanned(size_t i, const PatchedBytes& file) {
@@ -492,10 +521,11 @@ void WalRecovery::WriteAndSync(File* file, uint64_t at, Buffers data,
   file->Write(at, std::move(data), [](absl::Status) {
     // A failed write fails the Sync.
   });
-  file->Sync([this, then = std::move(then)](absl::Status synced) mutable {
-    if (!synced.ok()) return Finish(std::move(synced));
-    then();
-  });
+  file->Sync(
+      scope_.Wrap([this, then = std::move(then)](absl::Status synced) mutable {
+        if (!synced.ok()) return Finish(std::move(synced));
+        then();
+      }));
 }
 
 void WalRecovery::Tidy() {

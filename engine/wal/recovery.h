@@ -137,6 +137,15 @@ class WalRecovery {
   bool Covered(Index index) const {
     return base_.index > Index(0) && index <= base_.index;
   }
+  // Whether nothing of it counts: its entries are replaced, or the checkpoint
+  // stands for them. It isn't void.
+  bool IsReplaced(const Candidate& c) const {
+    return c.header->first_index() > c.live_last || Covered(c.live_last);
+  }
+  // Whether the resume point stands for all of it.
+  bool IsKnown(const Candidate& c) const {
+    return Known(c.live_last) && !c.guessed;
+  }
   // Whether it stands for all of the newest segment, and so of those before it.
   bool IsAllCovered(const Candidate& c, const SegmentScan& scan) const {
     return c.newest && Covered(std::max(c.header->previous.index, scan.seen));
@@ -152,6 +161,9 @@ class WalRecovery {
   // All of the file; what the device refuses to read of it is damaged, if it
   // can be mended.
   void ReadFile(const Candidate& candidate, ResultFn<PatchedBytes> done);
+  // The same of the i-th, and begins to read the next one that ScanNext will
+  // want: the disk is busy while this one is looked at.
+  void ReadInTurn(size_t i, ResultFn<PatchedBytes> done);
   // A file without an intact header: what a segment's beginning leaves
   // behind, unless its frames say that it was synced.
   void JudgeHeaderless();
@@ -264,6 +276,14 @@ class WalRecovery {
   // The log had come so far, says the header of this void segment.
   SegmentEnd reached_;
   uint64_t reached_by_ = 0;
+  struct Reading {
+    std::shared_ptr<File> file;
+    std::optional<absl::StatusOr<PatchedBytes>> found = std::nullopt;
+    ResultFn<PatchedBytes> done = nullptr;  // of who waits for it
+  };
+  // Of the file that was wanted next. Kept, so that another one that replaces
+  // it is another File, and nobody takes what this one held.
+  std::shared_ptr<Reading> ahead_;
   // A damaged header that matters only if the log doesn't join without it.
   absl::Status suspect_;
   // After the last entry scanned; before the first segment, nothing.

@@ -65,14 +65,14 @@ absl::Status WalRecovery::TakeHeader(absl::string_view block,
 }
 
 void WalRecovery::ReadFile(const Candidate& c, ResultFn<PatchedBytes> done) {
-  if (TakesDamage()) {
-    return ReadAround(c.file, c.bytes, scope_.Wrap(std::move(done)));
-  }
-  c.file->Read(0, c.bytes,
-               [done = std::move(done)](absl::StatusOr<Buffer> bytes) mutable {
-                 if (!bytes.ok()) return done(bytes.status());
-                 done(PatchedBytes{*std::move(bytes)});
-               });
+  ResultFn<PatchedBytes> on_read = scope_.Wrap(std::move(done));
+  if (TakesDamage()) return ReadAround(c.file, c.bytes, std::move(on_read));
+  c.file->Read(
+      0, c.bytes,
+      [on_read = std::move(on_read)](absl::StatusOr<Buffer> bytes) mutable {
+        if (!bytes.ok()) return on_read(bytes.status());
+        on_read(PatchedBytes{*std::move(bytes)});
+      });
 }
 
 void WalRecovery::JudgeHeaderless() {
