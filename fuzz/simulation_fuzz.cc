@@ -34,6 +34,7 @@ namespace {
 constexpr Duration kDuration = 6s;
 constexpr size_t kRecordBytes = 8;
 constexpr size_t kFaultsMax = 256;
+constexpr uint32_t kClients = 2;
 
 // libFuzzer takes these for coverage, too (on Linux), and clears them before
 // each input.
@@ -118,21 +119,21 @@ class StateCoverage : public Observer {
 
 // Whom a fault of that site strikes, as a tape has it.
 uint32_t ActorFor(const ChanceSite& site, uint8_t byte, uint32_t nodes) {
-  const std::string name = site.name;
-  if (name.starts_with("net/")) {
-    return (1 + byte / 16 % nodes) * 1000 + 1 + byte % 16 % nodes;
+  switch (faults::WhoIsStruck(site.name)) {
+    case faults::Struck::kAll:
+      return 0;
+    case faults::Struck::kServer:
+      return 1 + byte % nodes;
+    case faults::Struck::kProcess: {
+      const uint32_t i = byte % (nodes + kClients);
+      return i < nodes ? 1 + i : kFirstClient + i - nodes;
+    }
+    case faults::Struck::kClient:
+      return byte % kClients;
+    case faults::Struck::kLink:  // between servers
+      return (1 + byte / 16 % nodes) * 1000 + 1 + byte % 16 % nodes;
   }
-  for (const ChanceSite* all :
-       {&faults::kClusterPowerLoss, &faults::kSplit, &faults::kOneWay,
-        &faults::kSlowLink, &faults::kLateNews, &faults::kBridge,
-        &faults::kFlap, &faults::kClog, &faults::kAmbush}) {
-    if (site.hash == all->hash) return 0;
-  }
-  for (const ChanceSite* client :
-       {&faults::kClientCrash, &faults::kCutClient}) {
-    if (site.hash == client->hash) return byte % 2;
-  }
-  return 1 + byte % nodes;
+  return 0;
 }
 
 Tape TapeOf(const uint8_t* data, size_t size, uint32_t nodes) {
@@ -160,7 +161,7 @@ SimulateFlags FlagsOf(const uint8_t* head) {
   flags.seed = 1 + head[0];
   flags.duration = kDuration;
   flags.nodes = 1 + head[1] % 5;
-  flags.clients = 2;
+  flags.clients = kClients;
   flags.spares = 0;
   flags.changes = false;
   flags.kv = (head[2] & 1) != 0;

@@ -1,6 +1,7 @@
 #ifndef HOLDFAST_SIM_FAULT_SITES_H_
 #define HOLDFAST_SIM_FAULT_SITES_H_
 
+#include <cstddef>
 #include <cstdint>
 
 #include "absl/strings/string_view.h"
@@ -141,23 +142,50 @@ inline constexpr const ChanceSite* kAll[] = {
     &kForge,
 };
 
-// Of storage at rest.
-inline constexpr const ChanceSite* kDamage[] = {
-    &kRot, &kZeroes, &kMisdirect, &kTruncate, &kRefuseBlocks, &kForge,
-};
-
-constexpr bool IsDamage(absl::string_view name) {
-  for (const ChanceSite* site : kDamage) {
+template <size_t kSize>
+constexpr bool IsIn(const ChanceSite* const (&sites)[kSize],
+                    absl::string_view name) {
+  for (const ChanceSite* site : sites) {
     if (name == site->name) return true;
   }
   return false;
 }
 
-constexpr bool IsKnown(absl::string_view name) {
-  for (const ChanceSite* site : kAll) {
-    if (name == site->name) return true;
-  }
-  return false;
+constexpr bool IsKnown(absl::string_view name) { return IsIn(kAll, name); }
+
+// Of storage at rest.
+inline constexpr const ChanceSite* kDamage[] = {
+    &kRot, &kZeroes, &kMisdirect, &kTruncate, &kRefuseBlocks, &kForge,
+};
+
+constexpr bool IsDamage(absl::string_view name) { return IsIn(kDamage, name); }
+
+// Whom faults strike: what the actor of their draws is (sim/tape.h).
+enum class Struck {
+  kAll,      // 0: all together, or some that the value names
+  kServer,   // its machine
+  kProcess,  // its machine, a server's or a client's
+  kClient,   // its index, from 0
+  kLink,     // from * 1000 + to, of machines
+};
+
+inline constexpr const ChanceSite* kOfAll[] = {
+    &kClusterPowerLoss, &kSplit,  &kOneWay, &kSlowLink, &kAmbush,
+    &kLateNews,         &kBridge, &kFlap,   &kClog,
+};
+inline constexpr const ChanceSite* kOfProcesses[] = {
+    &kReset, &kSilence, &kShortRead, &kRefuse, &kFlip,
+};
+inline constexpr const ChanceSite* kOfClients[] = {&kClientCrash, &kCutClient};
+inline constexpr const ChanceSite* kOfLinks[] = {&kTail, &kLinger,
+                                                 &kCutBeforeArrival};
+
+constexpr Struck WhoIsStruck(absl::string_view name) {
+  if (IsIn(kOfAll, name)) return Struck::kAll;
+  if (IsIn(kOfProcesses, name)) return Struck::kProcess;
+  if (IsIn(kOfClients, name)) return Struck::kClient;
+  if (IsIn(kOfLinks, name)) return Struck::kLink;
+  return Struck::kServer;
 }
 
 }  // namespace faults
