@@ -188,6 +188,14 @@ constexpr Struck WhoIsStruck(absl::string_view name) {
   return Struck::kServer;
 }
 
+// Its value's lowest 16 bits have one for each server, by its machine: whether
+// it is struck, or in which of two groups it is.
+inline constexpr const ChanceSite* kWithServerBits[] = {&kSplit, &kBridge,
+                                                        &kAmbush};
+constexpr bool HasServerBits(absl::string_view name) {
+  return IsIn(kWithServerBits, name);
+}
+
 }  // namespace faults
 }  // namespace holdfast
 

@@ -121,14 +121,23 @@ TEST(SimplerCasesTest, FaultsFollowTheMachinesThatAreLeft) {
   c.flags.nodes = 3;
   c.flags.spares = 0;
   c.flags.clients = 2;
-  c.flags.tape.emplace().entries = {Fault("fault/crash", 2, 1),
-                                    Fault("fault/crash", 3, 1),
-                                    Fault("net/tail", 2003, 1),
-                                    Fault("net/tail", 3001, 1),
-                                    Fault("net/tail", 102003, 1),
-                                    Fault("fault/client_crash", 1, 1),
-                                    Fault("fault/split", 0, 1, 0xb0000000b000e),
-                                    Fault("disk/slow", 1, 1)};
+  c.flags.tape.emplace().entries = {
+      Fault("fault/crash", 2, 1),
+      Fault("fault/crash", 3, 1),
+      Fault("net/tail", 2003, 1),
+      Fault("net/tail", 3001, 1),
+      Fault("net/tail", 102003, 1),
+      Fault("net/reset", 2, 1),
+      Fault("net/reset", 3, 1),
+      Fault("net/reset", 102, 1),
+      Fault("fault/client_crash", 1, 1),
+      Fault("fault/cut_client", 0, 1),
+      Fault("fault/cut_client", 1, 2),
+      Fault("fault/split", 0, 1, 0xb0000000b000e),
+      Fault("fault/bridge", 0, 1, 0xb0000000b000a),
+      Fault("fault/ambush", 0, 1, 0xb0000000b000c),
+      Fault("fault/flap", 0, 1, 0xb0000000b000a),
+      Fault("disk/slow", 1, 1)};
   const std::vector<ShrinkCase> candidates = WithFewerActors(c);
   ASSERT_EQ(candidates.size(), 5u);
   // Without server 2: 3 is 2 now.
@@ -138,15 +147,31 @@ TEST(SimplerCasesTest, FaultsFollowTheMachinesThatAreLeft) {
       Fault("fault/crash", 2, 1),
       Fault("net/tail", 2001, 1),
       Fault("net/tail", 102002, 1),
+      Fault("net/reset", 2, 1),
+      Fault("net/reset", 102, 1),
       Fault("fault/client_crash", 1, 1),
+      Fault("fault/cut_client", 0, 1),
+      Fault("fault/cut_client", 1, 2),
       Fault("fault/split", 0, 1, 0xb0000000b0006),
+      Fault("fault/bridge", 0, 1, 0xb0000000b0006),
+      Fault("fault/ambush", 0, 1, 0xb0000000b0004),
+      Fault("fault/flap", 0, 1, 0xb0000000b000a),
       Fault("disk/slow", 1, 1)};
   EXPECT_EQ(two.entries(), expected);
+  // Without server 1, clients are cut off as before.
+  EXPECT_TRUE(Has(candidates[2], "fault/cut_client", 0));
+  EXPECT_TRUE(Has(candidates[2], "fault/cut_client", 1));
   // Without the first client: the second is the first.
   const ShrinkCase& one = candidates[4];
   EXPECT_EQ(one.flags.clients, 1u);
   EXPECT_TRUE(Has(one, "net/tail", 101003));
+  EXPECT_TRUE(Has(one, "net/reset", 101));
   EXPECT_TRUE(Has(one, "fault/client_crash", 0));
+  const auto cut = std::count_if(
+      one.entries().begin(), one.entries().end(),
+      [](const TapeEntry& e) { return e.site == "fault/cut_client"; });
+  EXPECT_EQ(cut, 1);
+  EXPECT_TRUE(Has(one, "fault/cut_client", 0));
 }
 
 TEST(SimplerCasesTest, TheEndIsJustBehindTheFailure) {

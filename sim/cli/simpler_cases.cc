@@ -12,8 +12,6 @@
 namespace holdfast {
 namespace {
 
-constexpr uint32_t kFirstLink = 1000;  // from * 1000 + to
-
 template <typename Change>
 ShrinkCase Changed(const ShrinkCase& c, Change change) {
   ShrinkCase changed = c;
@@ -32,31 +30,45 @@ MachineId Renumbered(MachineId machine, MachineId gone) {
   return same_kind && machine > gone ? machine - 1 : machine;
 }
 
-// The faults that still make sense, and whom they strike then.
+// A bit for each server: those above it move down.
+uint64_t WithoutServerBit(uint64_t value, MachineId gone) {
+  constexpr uint64_t kServers = 0xffff;
+  const uint64_t below = (uint64_t{1} << gone) - 1;
+  return (value & ~kServers) | (value & below) |
+         ((value & kServers) >> 1 & ~below);
+}
+
+// The faults that still make sense, and whom they strike then. What else their
+// values choose among the servers may be another one.
 std::vector<TapeEntry> WithoutMachine(const std::vector<TapeEntry>& entries,
                                       MachineId gone) {
   std::vector<TapeEntry> left;
   for (TapeEntry e : entries) {
     uint32_t& id = e.actor;
-    if (e.site == faults::kClientCrash.name) {
-      const MachineId now = Renumbered(kFirstClient + id, gone);
-      if (now == 0) continue;
-      id = now - kFirstClient;
-    } else if (id >= kFirstLink) {
-      const MachineId from = Renumbered(id / 1000, gone);
-      const MachineId to = Renumbered(id % 1000, gone);
-      if (from == 0 || to == 0) continue;
-      id = from * 1000 + to;
-    } else if (id != 0) {
-      id = Renumbered(id, gone);
-      if (id == 0) continue;
-    } else if (gone < kFirstClient && (e.site == faults::kSplit.name ||
-                                       e.site == faults::kAmbush.name)) {
-      // A bit for each server.
-      const uint64_t below = (uint64_t{1} << gone) - 1;
-      constexpr uint64_t kServers = 0xffff;
-      e.value = (e.value & ~kServers) | (e.value & below) |
-                ((e.value & kServers) >> 1 & ~below);
+    switch (faults::WhoIsStruck(e.site)) {
+      case faults::Struck::kAll:
+        if (gone < kFirstClient && faults::HasServerBits(e.site)) {
+          e.value = WithoutServerBit(e.value, gone);
+        }
+        break;
+      case faults::Struck::kServer:
+      case faults::Struck::kProcess:
+        id = Renumbered(id, gone);
+        if (id == 0) continue;
+        break;
+      case faults::Struck::kClient: {
+        const MachineId now = Renumbered(kFirstClient + id, gone);
+        if (now == 0) continue;
+        id = now - kFirstClient;
+        break;
+      }
+      case faults::Struck::kLink: {
+        const MachineId from = Renumbered(id / 1000, gone);
+        const MachineId to = Renumbered(id % 1000, gone);
+        if (from == 0 || to == 0) continue;
+        id = from * 1000 + to;
+        break;
+      }
     }
     left.push_back(std::move(e));
   }
