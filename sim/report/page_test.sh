@@ -12,20 +12,61 @@ if [[ -z "$browser" ]]; then
   exit 0
 fi
 
-# open PAGE: prints the document as the browser made it of the page.
-open() {
-  local profile
+# browse PAGE FLAG...: what comes to the console has to be nothing.
+browse() {
+  local page="$1" profile
+  shift
   profile="$(mktemp -d "$TEST_TMPDIR/profile.XXXXXX")"
   HOME="$profile" "$browser" --headless --no-sandbox --disable-gpu \
     --disable-quic --no-first-run --disable-background-networking \
     --disable-component-update --disable-sync --disable-dev-shm-usage \
     --user-data-dir="$profile" --enable-logging=stderr \
-    --window-size=1600,1000 --virtual-time-budget=10000 --dump-dom \
-    "file://$1#check" 2>"$profile/log"
-  if grep "CONSOLE" "$profile/log"; then
-    echo "$1: the console should be empty" >&2
+    --window-size=1600,1000 --virtual-time-budget=10000 "$@" \
+    "file://$page" 2>"$profile/log"
+  if grep "CONSOLE" "$profile/log" >&2; then
+    echo "$page: the console should be empty" >&2
     return 1
   fi
+}
+
+# open PAGE: prints the document as the browser made it of the page.
+open() { browse "$1#check" --dump-dom; }
+
+# violation_height PAGE: takes a screenshot of the page, and prints how many
+# pixels of the violation's colour one column of it has, at most: its line is as
+# high as the picture.
+violation_height() {
+  local look="$1.look.html"
+  browse "$1" --hide-scrollbars --screenshot="$1.png" || return 1
+  cat >"$look" <<EOF
+<img id="shot" src="data:image/png;base64,$(base64 -w0 "$1.png")">
+<script>
+onload = () => {
+  const shot = document.getElementById("shot");
+  const canvas = document.createElement("canvas");
+  canvas.width = shot.width;
+  canvas.height = shot.height;
+  const ctx = canvas.getContext("2d");
+  ctx.drawImage(shot, 0, 0);
+  const data = ctx.getImageData(0, 0, canvas.width, canvas.height).data;
+  // A line between two columns is paler.
+  const broken = [0xc4, 0x42, 0x0c];
+  const isBroken = (i) =>
+      broken.every((c, j) => Math.abs(data[i + j] - c) < 50);
+  const heights = new Array(canvas.width).fill(0);
+  for (let i = 0; i < data.length; i += 4) {
+    if (isBroken(i)) ++heights[i / 4 % canvas.width];
+  }
+  document.body.textContent = "height " + Math.max(...heights) + ";";
+};
+</script>
+EOF
+  browse "$look" --dump-dom | sed -n 's/.*height \([0-9]*\);.*/\1/p'
+}
+
+fail() {
+  echo "$*" >&2
+  exit 1
 }
 
 # expect TEXT FILE
@@ -43,10 +84,20 @@ expect "<strong>Violation at 2." "$TEST_TMPDIR/violating.dom"
 expect "<span>linearizability: client 1 read the log to end" \
   "$TEST_TMPDIR/violating.dom"
 
+height="$(violation_height "$TEST_TMPDIR/violating.html")"
+((height >= 500)) ||
+  fail "the violation's line is $height pixels high on the screen, not 500"
+
 # Some hundred thousand events.
 "$simulate" --seed=1 --html="$TEST_TMPDIR/long.html"
 open "$TEST_TMPDIR/long.html" >"$TEST_TMPDIR/long.dom"
 expect "page check: good" "$TEST_TMPDIR/long.dom"
+events="$(sed -n 's/.*page check: good; \([0-9]*\) events.*/\1/p' \
+  "$TEST_TMPDIR/long.dom")"
+((events >= 100000)) || fail "the long run's page has $events events only"
+# Nothing is violated there.
+height="$(violation_height "$TEST_TMPDIR/long.html")"
+((height < 50)) || fail "a violation's line, $height pixels, in a good run"
 
 "$simulate" --seed=1 --tls --duration=2s --html="$TEST_TMPDIR/tls.html"
 open "$TEST_TMPDIR/tls.html" >"$TEST_TMPDIR/tls.dom"

@@ -8,13 +8,13 @@ function checkPage(app, errors) {
   // What is in the picture now.
   const copy = document.createElement("canvas");
   const look = () => {
-    app.draw();
     copy.width = app.canvas.width;
     copy.height = app.canvas.height;
     const ctx = copy.getContext("2d", {willReadFrequently: true});
     ctx.drawImage(app.canvas, 0, 0);
     return ctx;
   };
+  app.draw();
   let seen = look();
   const colorAt = (x, y) => {
     const scale = devicePixelRatio;
@@ -43,6 +43,48 @@ function checkPage(app, errors) {
   const arrows = app.messages.visible.length;
   check("messages are drawn", arrows > 0 || app.run.messages.count === 0);
 
+  checkFollow(app, check);
+  checkInput(app, check);
+  view.set(app.run.from, app.run.to);
+  const began = performance.now();
+  for (let i = 0; i < 5; ++i) app.draw();
+  const frame = (performance.now() - began) / 5;
+  const wholeIsDrawn = () => {
+    seen = look();
+    return app.lanes.lanes.some((lane) => lane.roles.some((role) => {
+      const x = view.x((Math.max(role.from, view.t0) +
+                        Math.min(role.to, view.t1)) / 2);
+      return LOOKS[role.looks].fill !== null &&
+          anyColor(x, lane.top + 2, LOOKS[role.looks].fill);
+    }));
+  };
+  check("the whole run is drawn", wholeIsDrawn());
+  // A change of the view is drawn without being asked for, at the next frame.
+  app.canvas.getContext("2d").reset();
+  check("an empty picture is told from a drawn one", !wholeIsDrawn());
+  view.set(app.run.from, app.run.to);
+  requestAnimationFrame(() => {
+    check("a change of the view is drawn", wholeIsDrawn());
+    tellCheck(failures, errors,
+              `${app.run.events.count} events, ` +
+              `${app.run.messages.count} messages, ` +
+              `${arrows} arrows at first, ` +
+              `${frame.toFixed(1)} ms a frame of it all`);
+  });
+}
+
+function tellCheck(failures, errors, counts) {
+  const good = failures.length + errors.length === 0;
+  const out = element("pre", [
+    ...failures.map((what) => `failed: ${what}`),
+    ...errors.map((what) => `error: ${what}`),
+    `page check: ${good ? "good" : "bad"}; ${counts}`,
+  ].join("\n"));
+  out.id = "check";
+  document.body.append(out);
+}
+
+function checkFollow(app, check) {
   // The message that led to most.
   let best = null;
   for (const i of app.messages.visible) {
@@ -55,36 +97,13 @@ function checkPage(app, errors) {
     check("a message leads to others", best.steps > 1);
     check("a followed message is told", document.getElementById("details")
         .textContent.includes(app.run.messages.name.at(best.i)));
-    const p = app.messages.ends(best.i, view);
+    const p = app.messages.ends(best.i, app.view);
     // Lanes that it crosses are above it.
     check("an arrow is found under the mouse", [0.2, 0.4, 0.6, 0.8].some(
         (s) => app.hit(p.x0 + (p.x1 - p.x0) * s,
                        p.y0 + (p.y1 - p.y0) * s)?.type === "message"));
     app.select(null);
   }
-
-  checkInput(app, check);
-  view.set(app.run.from, app.run.to);
-  seen = look();
-  const began = performance.now();
-  for (let i = 0; i < 5; ++i) app.draw();
-  const frame = (performance.now() - began) / 5;
-  check("the whole run is drawn", app.lanes.lanes.some((lane) =>
-      lane.roles.some((role) => {
-        const x = view.x((Math.max(role.from, view.t0) +
-                          Math.min(role.to, view.t1)) / 2);
-        return LOOKS[role.looks].fill !== null &&
-            anyColor(x, lane.top + 2, LOOKS[role.looks].fill);
-      })));
-  const out = element("pre", [
-    ...failures.map((what) => `failed: ${what}`),
-    ...errors.map((what) => `error: ${what}`),
-    `page check: ${failures.length + errors.length === 0 ? "good" : "bad"}; ` +
-        `${app.run.events.count} events, ${app.run.messages.count} messages, ` +
-        `${arrows} arrows at first, ${frame.toFixed(1)} ms a frame of it all`,
-  ].join("\n"));
-  out.id = "check";
-  document.body.append(out);
 }
 
 function checkInput(app, check) {
