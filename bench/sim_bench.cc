@@ -1,5 +1,5 @@
 // The simulator's speed, on two workloads that stay as they are: a calm cluster
-// of three, and five servers with every kind of fault. One iteration is ten
+// of three, and five servers with twelve kinds of fault. One iteration is ten
 // simulated seconds; reported per CPU second: events, simulated seconds,
 // acknowledged appends, injected faults.
 

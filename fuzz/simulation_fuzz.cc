@@ -120,7 +120,7 @@ class StateCoverage : public Observer {
 // Whom a fault of that site strikes, as a tape has it.
 uint32_t ActorFor(const ChanceSite& site, uint8_t byte, uint32_t nodes) {
   switch (faults::WhoIsStruck(site.name)) {
-    case faults::Struck::kAll:
+    case faults::Struck::kSeveral:
       return 0;
     case faults::Struck::kServer:
       return 1 + byte % nodes;
@@ -143,7 +143,10 @@ Tape TapeOf(const uint8_t* data, size_t size, uint32_t nodes) {
   for (size_t i = 0; i < count; ++i, data += kRecordBytes) {
     const ChanceSite& site = *faults::kAll[data[0] % std::size(faults::kAll)];
     // An old disk has to be replaced by somebody.
-    if (site.hash == faults::kOldDisk.hash) continue;
+    if (site.hash == faults::kOldDisk.hash ||
+        site.hash == faults::kWipedDisk.hash) {
+      continue;
+    }
     const bool in_window = std::string(site.name).starts_with("fault/");
     TapeEntry& fault = tape.entries.emplace_back();
     fault.site = site.name;

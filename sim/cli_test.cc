@@ -153,10 +153,10 @@ TEST_F(TapeFlagTest, ATapeBringsItsOptions) {
   EXPECT_EQ(read->duration, Duration(2s));
   EXPECT_EQ(read->spares, 0u);
   EXPECT_EQ(read->kv, false);
-  EXPECT_FALSE(read->tails);
+  EXPECT_EQ(read->tails, false);
   EXPECT_TRUE(read->tls);
   EXPECT_TRUE(read->damage);
-  EXPECT_TRUE(read->reads);
+  EXPECT_FALSE(read->reads.has_value());
   EXPECT_EQ(read->operations, 7u);
   EXPECT_FALSE(read->trims.has_value());
   EXPECT_EQ(read->tape->entries, tape.entries);
@@ -457,7 +457,10 @@ TEST(SummaryTest, AddsUpAndTravelsAsText) {
                               "\"catch_up_bytes_max\":0,"
                               "\"catch_up_ms_max\":0,"
                               "\"catch_up_percent_max\":0,"
-                              "\"clients_ms_max\":0,\"leader_ms_max\":0,"
+                              "\"clients_ms_max\":0,"
+                              "\"clients_percent_max\":0,"
+                              "\"leader_ms_max\":0,"
+                              "\"leader_percent_max\":0,"
                               "\"level_ms_max\":7,\"settle_ms_max\":7,"));
   for (const char* key :
        {"events", "simulated_ms", "elections", "crashes", "partitions",

@@ -11,8 +11,9 @@
 namespace holdfast {
 
 void DurableLog::Update(const NameTable& disk) {
-  // Nobody asks for those before the last ones, of a segment each at least.
-  constexpr size_t kSegmentsMax = 256;
+  // Nobody asks for those before the last ones, of a segment each at least:
+  // what isn't committed yet, after bursts.
+  constexpr size_t kSegmentsMax = 4096;
   const uint64_t first = FirstGrowing();
   if (disk.durable_changes() != name_changes_) {
     name_changes_ = disk.durable_changes();

@@ -7,6 +7,7 @@
 #include "absl/strings/str_cat.h"
 #include "engine/base/random.h"
 #include "sim/fault_sites.h"
+#include "sim/setup.h"
 
 namespace holdfast {
 namespace {
@@ -92,6 +93,12 @@ FaultRates FaultRates::Swarm(Chance* chance, bool damage) {
     rates.refuse_blocks_ppm = rate(40000);
     rates.forge_ppm = rate(100000);
   }
+  ordinal = 100;
+  rates.other_options_ppm = rate(20000);
+  rates.crash_loop_ppm = rate(10000);
+  rates.burst_ppm = rate(20000);
+  rates.timer_slack_max_ns = static_cast<int64_t>(rate(8'000'000));
+  rates.wiped_disk_ppm = rate(40000);
   return rates;
 }
 
@@ -178,11 +185,23 @@ void FaultSchedule::OnWindow() {
     if (Happens(faults::kClose, m, rates_.close_ppm, &value)) {
       Close(server, value);
     }
+    if (Happens(faults::kOtherOptions, m, rates_.other_options_ppm, &value)) {
+      OtherOptions(server, value);
+    }
+    if (Happens(faults::kCrashLoop, m, rates_.crash_loop_ppm, &value) &&
+        server->running()) {
+      ++counts_.crash_loops;
+      CrashInLoop(server, value, 2 + Which(value, 22, 8));
+    }
     if (Happens(faults::kFullDisk, m, rates_.full_disk_ppm, &value)) {
       FillDisk(server, value);
     }
     if (Happens(faults::kOldDisk, m, rates_.old_disk_ppm, &value)) {
       OldDisk(server);
+    }
+    if (Happens(faults::kWipedDisk, m, rates_.wiped_disk_ppm, &value) &&
+        !operator_->AskedToLeaveWithin(8s)) {
+      old_copies_->Wipe(server);
     }
     DamageDisk(server);
     if (Happens(faults::kForge, m, rates_.forge_ppm, &value)) {
@@ -203,6 +222,12 @@ void FaultSchedule::OnWindow() {
     if (Happens(faults::kCutClient, static_cast<uint32_t>(i),
                 rates_.cut_client_ppm, &value)) {
       CutClient(clients_[i], value);
+    }
+    if (Happens(faults::kBurst, static_cast<uint32_t>(i), rates_.burst_ppm,
+                &value) &&
+        clients_[i]->running()) {
+      ++counts_.bursts;
+      clients_[i]->Burst(20 + Which(value, 23, 180));
     }
   }
   if (Happens(faults::kSplit, 0, rates_.split_ppm, &value)) Split(value);
@@ -352,12 +377,44 @@ void FaultSchedule::Upgrade(SimServer* server, uint64_t value) {
   Crash(server, value, false);
 }
 
+void FaultSchedule::OtherOptions(SimServer* server, uint64_t value) {
+  if (!server->running()) return;
+  ++counts_.other_options;
+  VaryService(value, server->had_leases(), server->next_options());
+  const NodeOptions& node = server->next_options()->log.node;
+  world_->Note(absl::StrCat("server ", server->machine(), " gets segments of ",
+                            node.wal.segment_bytes, " bytes, messages of ",
+                            node.raft.max_append_bytes, ", ",
+                            node.raft.max_messages_in_flight, " in flight, ",
+                            node.raft.hot_bytes, " bytes of memory, leases ",
+                            node.raft.leases ? "on" : "off"));
+  Crash(server, value, false);
+}
+
+void FaultSchedule::CrashInLoop(SimServer* server, uint64_t value,
+                                uint64_t times) {
+  if (!running_ || !server->running()) return;
+  const uint64_t another = Another(value, times);
+  const bool power_lost = (another & 1) != 0;
+  ++(power_lost ? counts_.power_losses : counts_.crashes);
+  server->Crash(power_lost);
+  world_->Note(absl::StrCat("server ", server->machine(), " crashes, and ",
+                            times, " times more soon"));
+  const Duration down = 1ms + LengthOf(another, 200ms);
+  After(down, [this, server] {
+    if (running_ && !server->running()) server->Start();
+  });
+  if (times == 0) return;
+  After(down + LengthOf(Another(another, 1), 2s),
+        [=, this] { CrashInLoop(server, value, times - 1); });
+}
+
 void FaultSchedule::HangDisk(SimServer* server, uint64_t value) {
   ++counts_.hung_disks;
   world_->Note(
       absl::StrCat("the disk of server ", server->machine(), " hangs"));
   const Duration length = LengthOf(value, 4s);
-  server->HangDisk(length);
+  server->HangDisk(length, /*all=*/Which(value, 24, 2) == 1);
   After(length, [this, server] {
     if (running_) server->MendDisk();
   });

@@ -59,6 +59,13 @@ struct FaultRates {
   uint64_t sync_error_ppm = 0;
   uint64_t full_disk_ppm = 0;  // a disk has little room for a while
   uint64_t close_ppm = 0;      // a server is asked to end
+  // A server is started again with other options.
+  uint64_t other_options_ppm = 0;
+  uint64_t crash_loop_ppm = 0;  // a server crashes soon after each start
+  uint64_t burst_ppm = 0;       // a client has many appends at once
+  uint64_t wiped_disk_ppm = 0;  // a server starts on an empty disk
+  // Of each server's timers, in true time (sim/sim_loop.h).
+  int64_t timer_slack_max_ns = 0;
   // Of storage at rest (sim/damage.h).
   uint64_t rot_ppm = 0;
   uint64_t zeroes_ppm = 0;
@@ -89,6 +96,9 @@ struct FaultCounts {
   uint64_t full_disks = 0;
   uint64_t closed = 0;         // servers that were asked to end, and did
   uint64_t started_again = 0;  // servers that an error of the disk had stopped
+  uint64_t other_options = 0;
+  uint64_t crash_loops = 0;
+  uint64_t bursts = 0;
 };
 
 // Does to a cluster what its rates say, window by window, until it is stopped;
@@ -132,6 +142,9 @@ class FaultSchedule {
   void Close(SimServer* server, uint64_t value);
   void Pause(SimServer* server, uint64_t value);
   void Upgrade(SimServer* server, uint64_t value);
+  void OtherOptions(SimServer* server, uint64_t value);
+  // So many times more, unless something else has it down.
+  void CrashInLoop(SimServer* server, uint64_t value, uint64_t times);
   void HangDisk(SimServer* server, uint64_t value);
   void FillDisk(SimServer* server, uint64_t value);
   void OldDisk(SimServer* server);

@@ -52,6 +52,10 @@ inline constexpr ChanceSite kClog("fault/clog");
 inline constexpr ChanceSite kCutClient("fault/cut_client");
 inline constexpr ChanceSite kFullDisk("fault/full_disk");
 inline constexpr ChanceSite kClose("fault/close");
+inline constexpr ChanceSite kOtherOptions("fault/other_options");
+inline constexpr ChanceSite kCrashLoop("fault/crash_loop");
+inline constexpr ChanceSite kBurst("fault/burst");
+inline constexpr ChanceSite kWipedDisk("fault/wiped_disk");
 
 // Of what is at rest on a server's disk, likewise in a window (sim/damage.h).
 inline constexpr ChanceSite kRot("fault/rot");
@@ -140,6 +144,10 @@ inline constexpr const ChanceSite* kAll[] = {
     &kTruncate,
     &kRefuseBlocks,
     &kForge,
+    &kOtherOptions,
+    &kCrashLoop,
+    &kBurst,
+    &kWipedDisk,
 };
 
 template <size_t kSize>
@@ -162,7 +170,7 @@ constexpr bool IsDamage(absl::string_view name) { return IsIn(kDamage, name); }
 
 // Whom faults strike: what the actor of their draws is (sim/tape.h).
 enum class Struck {
-  kAll,      // 0: all together, or some that the value names
+  kSeveral,  // 0: all together, or some that the value names
   kServer,   // its machine
   kProcess,  // its machine, a server's or a client's
   kClient,   // its index, from 0
@@ -176,12 +184,13 @@ inline constexpr const ChanceSite* kOfAll[] = {
 inline constexpr const ChanceSite* kOfProcesses[] = {
     &kReset, &kSilence, &kShortRead, &kRefuse, &kFlip,
 };
-inline constexpr const ChanceSite* kOfClients[] = {&kClientCrash, &kCutClient};
+inline constexpr const ChanceSite* kOfClients[] = {&kClientCrash, &kCutClient,
+                                                   &kBurst};
 inline constexpr const ChanceSite* kOfLinks[] = {&kTail, &kLinger,
                                                  &kCutBeforeArrival};
 
 constexpr Struck WhoIsStruck(absl::string_view name) {
-  if (IsIn(kOfAll, name)) return Struck::kAll;
+  if (IsIn(kOfAll, name)) return Struck::kSeveral;
   if (IsIn(kOfProcesses, name)) return Struck::kProcess;
   if (IsIn(kOfClients, name)) return Struck::kClient;
   if (IsIn(kOfLinks, name)) return Struck::kLink;

@@ -35,7 +35,7 @@ bool IsMachine(uint32_t machine) {
 
 bool Fits(faults::Struck who, uint32_t actor) {
   switch (who) {
-    case faults::Struck::kAll:
+    case faults::Struck::kSeveral:
       return actor == 0;
     case faults::Struck::kServer:
       return IsServer(actor);

@@ -12,6 +12,7 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "absl/strings/match.h"
 #include "gtest/gtest.h"
 #include "sim/testing/scenario.h"
 
@@ -267,6 +268,70 @@ TEST_F(GrayScenario, ScheduleSpoilsLinks) {
     const SimulationResult result = RunWith(options, kind);
     EXPECT_GT(result.acknowledged, 100u);
   }
+}
+
+TEST_F(GrayScenario, ScheduleDisturbsProcesses) {
+  const ScheduledFault kinds[] = {
+      {&FaultRates::other_options_ppm, 100'000,
+       [](const SimulationResult& r) { return r.faults.other_options; }},
+      {&FaultRates::crash_loop_ppm, 50'000,
+       [](const SimulationResult& r) { return r.faults.crash_loops; }},
+      {&FaultRates::burst_ppm, 100'000,
+       [](const SimulationResult& r) { return r.faults.bursts; }},
+  };
+  for (const ScheduledFault& kind : kinds) {
+    SimulationOptions options;
+    options.nodes = 5;
+    options.clients = 2;
+    options.leases = true;
+    options.rates = FaultRates{};
+    options.rates->timer_slack_max_ns = 8'000'000;
+    const SimulationResult result = RunWith(options, kind);
+    EXPECT_GT(result.acknowledged, 100u);
+  }
+}
+
+// Of one client, at once: what there is no room for is refused, and appended
+// later or not at all, and nobody else is worse off for long.
+TEST_F(GrayScenario, ABurstBeyondWhatThereIsRoomFor) {
+  SimulationOptions options;
+  options.nodes = 3;
+  options.clients = 3;
+  options.pending_bytes_max = 16 << 10;
+  options.rates = FaultRates{};
+  Simulation sim(options);
+  sim.StartServers();
+  sim.StartClients();
+  ASSERT_TRUE(sim.RunFor(2s));
+  uint64_t refused = 0;
+  for (int i = 0; i < 5; ++i) {
+    for (size_t c = 0; c < sim.client_count(); ++c) sim.client(c)->Burst(500);
+    ASSERT_TRUE(sim.RunFor(2s)) << sim.verdict().what();
+    refused = sim.Result().stats["log_overloaded"];
+  }
+  EXPECT_GT(refused, 0u);
+  const uint64_t before = sim.Result().acknowledged;
+  ASSERT_TRUE(sim.RunFor(2s));
+  EXPECT_GT(sim.Result().acknowledged, before + 10);
+  sim.Settle();
+  EXPECT_TRUE(sim.verdict().ok()) << sim.verdict().what();
+}
+
+// A bound that is broken is a failure.
+TEST_F(GrayScenario, TooLateIsAFailure) {
+  SimulationOptions options;
+  options.nodes = 3;
+  options.rates = FaultRates{};
+  options.rates->crash_ppm = 100'000;
+  options.duration = 5s;
+  const SimulationResult in_time = Simulation(options).Run();
+  EXPECT_TRUE(in_time.verdict.ok()) << in_time.verdict.what();
+  EXPECT_GT(in_time.recovery.leader_percent, 0u);
+  EXPECT_LE(in_time.recovery.leader_percent, 100u);
+  EXPECT_LE(in_time.recovery.clients_percent, 100u);
+  options.leader_max_timeouts = 0;
+  EXPECT_TRUE(absl::StrContains(Simulation(options).Run().verdict.what(),
+                                "no leader within 0 ms"));
 }
 
 TEST_F(GrayScenario, ServersThatAreAskedToEndDoSoAndNothingIsLost) {

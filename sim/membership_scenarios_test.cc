@@ -39,6 +39,31 @@ class MembershipScenario : public Scenario {
   static MachineId Other(MachineId m) { return m % 3 + 1; }
 };
 
+TEST(QuorumsOverlapTest, OfConfigurations) {
+  const auto members = [](std::initializer_list<uint64_t> ids) {
+    std::vector<Member> all;
+    for (uint64_t id : ids) all.push_back({ServerId(id), Incarnation(), ""});
+    return all;
+  };
+  const auto of = [&](std::initializer_list<uint64_t> voters,
+                      std::initializer_list<uint64_t> old_voters = {}) {
+    Configuration c;
+    c.voters = members(voters);
+    c.old_voters = members(old_voters);
+    return c;
+  };
+  EXPECT_TRUE(QuorumsOverlap(of({1}), of({1})));
+  EXPECT_TRUE(QuorumsOverlap(of({1, 2, 3}), of({1, 2, 3, 4})));
+  EXPECT_TRUE(QuorumsOverlap(of({1, 2, 3, 4}), of({1, 2, 3})));
+  EXPECT_FALSE(QuorumsOverlap(of({1}), of({1, 2, 3})));
+  EXPECT_FALSE(QuorumsOverlap(of({1, 2, 3}), of({1, 2, 3, 4, 5})));
+  EXPECT_FALSE(QuorumsOverlap(of({1, 2, 3}), of({3, 4, 5})));
+  // By way of both at once (Raft, section 6).
+  EXPECT_TRUE(QuorumsOverlap(of({1, 2, 3}), of({3, 4, 5}, {1, 2, 3})));
+  EXPECT_TRUE(QuorumsOverlap(of({3, 4, 5}, {1, 2, 3}), of({3, 4, 5})));
+  EXPECT_FALSE(QuorumsOverlap(of({1, 2, 3}), of({3, 4, 5}, {3, 6, 7})));
+}
+
 TEST_F(MembershipScenario, GrowsFromOneToFiveAndShrinksUnderLoad) {
   for (uint64_t seed = 1; seed <= 5; ++seed) {
     Make(seed, 1, 2, 4);

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "absl/algorithm/container.h"
 #include "absl/strings/str_cat.h"
 #include "engine/base/check.h"
 #include "engine/wal/checkpoint_file.h"
@@ -134,8 +135,29 @@ bool OldCopies::Forge(SimServer* server) {
   return true;
 }
 
+bool OldCopies::Wipe(SimServer* server) {
+  if (!Formed(*server) || under_way()) return false;
+  // Alone, or with others that are gone, it would form another cluster.
+  const std::vector<Member>& first = server->first_members();
+  const bool all_know =
+      first.size() > 1 && absl::c_all_of(first, [&](const Member& m) {
+        return Formed(*Machine(m.id));
+      });
+  if (!all_know ||
+      !CanDoWithout(server, [](const SimServer&) { return true; })) {
+    return false;
+  }
+  world_->Note(absl::StrCat("the disk of server ", server->machine(),
+                            " is wiped, and it starts again"));
+  ++wiped_count_;
+  PutBack(server, nullptr, /*forged=*/false);
+  return true;
+}
+
 void OldCopies::PutBack(SimServer* server, std::unique_ptr<DiskImage> image,
                         bool forged) {
+  empty_.erase(server->machine());
+  if (image == nullptr) empty_.insert(server->machine());
   server->Crash(true);
   wiped_(server);
   server->PutBackDisk(std::move(image), forged);
@@ -249,6 +271,18 @@ bool OldCopies::Remembers(const SimServer& other,
 void OldCopies::Check(SimServer* put_back) {
   const SimServer& server = *put_back;
   if (!server.node().formed()) return;
+  if (empty_.contains(server.machine())) {
+    const Member* member = server.node().configuration()->Find(server.id());
+    if (member != nullptr &&
+        member->incarnation == server.node().identity().incarnation) {
+      // It had left, though nobody could say so, and was joined anew.
+      empty_.erase(server.machine());
+      return put_back->Healed();
+    }
+    return verdict_->Violate(
+        absl::StrCat("server ", server.id().value(),
+                     " takes part under its id, though its disk was wiped"));
+  }
   const ServerId leader = server.node().core()->leader();
   if (leader == ServerId()) return;
   if (leader == server.id()) {
@@ -297,6 +331,7 @@ void OldCopies::Replace(SimServer* server) {
   world_->Note(absl::StrCat("server ", server->machine(),
                             ", whose disk was another one, gets an empty one"));
   ++replaced_;
+  empty_.erase(server->machine());
   wiped_(server);
   server->BeginAnew();
 }

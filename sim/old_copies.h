@@ -36,6 +36,10 @@ namespace holdfast {
 //
 // Then somebody has the server leave, and gives it an empty disk.
 //
+// Or a server starts on an empty disk at once, under its id and as if it were
+// to form the cluster: likewise only when the cluster can do without it. It
+// must not get to be a part of the cluster before it has left.
+//
 // And disks whose last entry has become another one, of the same index and
 // term, without anybody's noticing it by checksums. Its server counts as lost
 // likewise, so it happens to one only without which the cluster has all that is
@@ -55,6 +59,9 @@ class OldCopies {
   // Makes the last entry on the server's disk another one, if that may be;
   // returns whether it was done. The server crashes and starts.
   bool Forge(SimServer* server);
+  // Gives it an empty disk, if that may be; returns whether it was done. It
+  // loses power and starts.
+  bool Wipe(SimServer* server);
   // Servers with such a disk are to leave, and nobody else for now: the
   // cluster would lose one too many.
   bool under_way() const;
@@ -63,6 +70,7 @@ class OldCopies {
 
   uint64_t put_back() const { return put_back_; }
   uint64_t forged() const { return forged_; }
+  uint64_t wiped() const { return wiped_count_; }
   // Servers whose disk was put back, and replaced since.
   uint64_t replaced() const { return replaced_; }
 
@@ -75,7 +83,8 @@ class OldCopies {
   };
 
   void Take(SimServer* server, Copy* copy);
-  // The server starts with that one in its disk's place, and is to leave.
+  // The server starts with that one in its disk's place (null: an empty one),
+  // and is to leave.
   void PutBack(SimServer* server, std::unique_ptr<DiskImage> image,
                bool forged);
   bool MayVoteAlone(const SimServer& server, const Copy& copy,
@@ -103,9 +112,11 @@ class OldCopies {
   std::map<MachineId, Copy> copies_;
   // Of a server that was put back: the members that will know it for one.
   std::map<MachineId, std::set<Incarnation>> known_by_;
-  Index forged_index_;  // of the last one
+  std::set<MachineId> empty_;  // those that were wiped last
+  Index forged_index_;         // of the last one
   uint64_t put_back_ = 0;
   uint64_t forged_ = 0;
+  uint64_t wiped_count_ = 0;
   uint64_t replaced_ = 0;
 };
 

@@ -62,6 +62,41 @@ TEST_F(OldCopyScenario, ItIsRefusedAndReplaced) {
   }
 }
 
+// It has forgotten all, and may neither vote nor serve under its id until it
+// has left.
+TEST_F(OldCopyScenario, AWipedOneWaitsUntilItHasLeft) {
+  int struck = 0;
+  for (uint64_t seed = 1; seed <= 10; ++seed) {
+    Make(seed, 3);
+    ASSERT_TRUE(Progress(20));
+    victim_ = sim_->server(1 + seed % 3);
+    const bool wiped =
+        sim_->RunUntil([&] { return sim_->old_copies()->Wipe(victim_); }, 5s);
+    ASSERT_EQ(sim_->old_copies()->wiped(), wiped ? 1u : 0u);
+    if (!wiped) continue;
+    ++struck;
+    EXPECT_TRUE(Progress(20));
+    Restart(victim_);
+    ASSERT_TRUE(sim_->RunFor(2s)) << sim_->verdict().what();
+    EXPECT_FALSE(victim_->node().formed());
+    ExpectReplaced();
+  }
+  EXPECT_GT(struck, 5);
+}
+
+TEST_F(OldCopyScenario, ScheduleWipesDisks) {
+  SimulationOptions options;
+  options.nodes = 5;
+  options.changes = true;
+  options.rates = FaultRates{};
+  options.rates->wiped_disk_ppm = 100'000;
+  Simulation sim(options);
+  SimulationResult result = sim.Run();
+  EXPECT_TRUE(result.verdict.ok()) << result.verdict.what();
+  EXPECT_GT(result.stats["disk_wiped"], 0u);
+  EXPECT_GT(result.stats["disk_put_back_replaced"], 0u);
+}
+
 // It meets the others only when it counts more starts than they remember.
 TEST_F(OldCopyScenario, StartsWithoutTheOthersDontHideIt) {
   for (uint64_t seed = 1; seed <= 5; ++seed) {

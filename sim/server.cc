@@ -16,6 +16,7 @@ SimServer::SimServer(World* world, NetworkFabric* fabric, MachineId machine,
       fabric_(fabric),
       machine_(machine),
       options_(std::move(options)),
+      had_leases_(options_.log.node.raft.leases),
       disk_options_(disk_options),
       image_(std::make_unique<DiskImage>(world, machine, disk_options)) {
   NodeOptions& node = options_.log.node;
@@ -39,6 +40,7 @@ void SimServer::Start() {
   fabric_->SetMachineUp(machine_, true);
   ClockModel clock;
   clock.drift_ppm = drift_ppm_;
+  clock.timer_slack = timer_slack_;
   life_ = std::make_unique<Life>(world_, machine_, boots_, clock);
   Life& life = *life_;
   life.process.set_before_io(before_io_);
@@ -148,6 +150,9 @@ void SimServer::ReplaceDisk(std::unique_ptr<DiskImage> image) {
 }
 
 void SimServer::PutBackDisk(std::unique_ptr<DiskImage> image, bool forged) {
+  if (image == nullptr) {
+    image = std::make_unique<DiskImage>(world_, machine_, disk_options_);
+  }
   ReplaceDisk(std::move(image));
   MendDisk();
   put_back_ = true;
@@ -174,9 +179,13 @@ void SimServer::Spoil(const Damage& damage) {
   Tell(IncidentKind::kDamage, Duration::zero(), damage.bytes.size());
 }
 
-void SimServer::HangDisk(Duration length) {
+void SimServer::HangDisk(Duration length, bool all) {
   SimDiskOptions options = disk_options_;
   options.sync_min = options.sync_max = length;
+  if (all) {
+    options.write_min = options.write_max = length;
+    options.read_min = options.read_max = length;
+  }
   image_->set_options(options);
   Tell(IncidentKind::kHang, length);
 }

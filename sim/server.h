@@ -59,8 +59,8 @@ class SimServer {
   void BeginAnew();
   // Or another one, with what is on it. Needs !running().
   void ReplaceDisk(std::unique_ptr<DiskImage> image);
-  // Its own disk comes back as it was once, or with `forged` entries. Needs
-  // !running().
+  // Its own disk comes back as it was once, or with `forged` entries; null: it
+  // is empty. Needs !running().
   void PutBackDisk(std::unique_ptr<DiskImage> image, bool forged);
   bool put_back() const { return put_back_; }
   bool forged() const { return forged_; }
@@ -73,8 +73,9 @@ class SimServer {
   const DurableLog& WholeLog();
   // Of what is at rest on its disk; see sim/atlas.h.
   void Spoil(const Damage& damage);
-  // Syncs that begin from now on take so long; until it is mended.
-  void HangDisk(Duration length);
+  // Syncs that begin from now on take so long, and with `all` reads and writes,
+  // too; until it is mended.
+  void HangDisk(Duration length, bool all = false);
   void MendDisk();
   // No more than so many bytes fit any more; until there is room again.
   void FillDisk(uint64_t room);
@@ -84,6 +85,10 @@ class SimServer {
   // What it is to do from its next start on, with an empty disk: wait to be
   // joined, or form a cluster with these servers.
   void set_join();
+  // With whom it is to form a cluster then; none: it is to be joined.
+  const std::vector<Member>& first_members() const {
+    return options_.log.node.bootstrap;
+  }
   void set_bootstrap(std::vector<Member> members);
   // Of the release that it runs from its next start on.
   uint32_t feature_level_max() const {
@@ -92,6 +97,10 @@ class SimServer {
   void set_feature_level_max(uint32_t level) {
     options_.log.node.feature_level_max = level;
   }
+  // All that it is to run with from its next start on, but for who it is.
+  ServiceOptions* next_options() { return &options_; }
+  // Whether it used leases at first.
+  bool had_leases() const { return had_leases_; }
   // Likewise, whether it uses leases.
   void set_leases(bool leases) { options_.log.node.raft.leases = leases; }
   // From its next start on, it has a key-value machine, and a user of it.
@@ -107,6 +116,7 @@ class SimServer {
   bool StoppedByItsDisk() const;
   // Clock of the lives to come.
   void set_drift_ppm(int64_t drift_ppm) { drift_ppm_ = drift_ppm; }
+  void set_timer_slack(Duration slack) { timer_slack_ = slack; }
   void set_log_line(std::function<void(MachineId, absl::string_view)> fn) {
     on_log_line_ = std::move(fn);
   }
@@ -143,6 +153,7 @@ class SimServer {
   NetworkFabric* const fabric_;
   const MachineId machine_;
   ServiceOptions options_;
+  const bool had_leases_;
   const SimDiskOptions disk_options_;
   std::unique_ptr<DiskImage> image_;
   DurableLog durable_log_;
@@ -151,6 +162,7 @@ class SimServer {
   bool forged_ = false;
   KvWorld* kv_ = nullptr;
   int64_t drift_ppm_ = 0;
+  Duration timer_slack_ = Duration::zero();
   uint32_t boots_ = 0;
   absl::Status failure_;
   uint64_t failed_before_ = 0;  // operations of its disk, when it started

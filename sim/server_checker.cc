@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <utility>
+#include <vector>
 
 #include "absl/algorithm/container.h"
 #include "absl/strings/str_cat.h"
@@ -9,6 +10,25 @@
 #include "engine/raft/quorum.h"
 
 namespace holdfast {
+
+bool QuorumsOverlap(const Configuration& a, const Configuration& b) {
+  std::vector<ServerId> servers;
+  const auto add = [&servers](ServerId id) {
+    if (!absl::c_linear_search(servers, id)) servers.push_back(id);
+  };
+  ForEachMember(a, add);
+  ForEachMember(b, add);
+  for (uint64_t some = 0; some < uint64_t{1} << servers.size(); ++some) {
+    const auto is_among = [&](ServerId id) -> uint64_t {
+      return some >> (absl::c_find(servers, id) - servers.begin()) & 1;
+    };
+    const auto is_left = [&](ServerId id) { return 1 - is_among(id); };
+    if (QuorumValue(a, is_among) > 0 && QuorumValue(b, is_left) > 0) {
+      return false;
+    }
+  }
+  return true;
+}
 
 void ServerChecker::Check(SimServer& server) {
   if (!server.running() || !server.node().formed()) return;
@@ -59,6 +79,14 @@ void ServerChecker::CheckStep(SimServer& server, Seen* seen) {
   const std::shared_ptr<const Configuration> before =
       std::exchange(seen->configuration, core.shared_configuration());
   seen->configuration_index = core.configuration_index();
+  if (before != seen->configuration && core.role() == Role::kLeader &&
+      !QuorumsOverlap(core.committed_configuration(), core.configuration())) {
+    verdict_->Violate(absl::StrCat(
+        "what is committed is kept: server ", server.id().value(),
+        " leads term ", core.term().value(), " with a configuration, entry ",
+        core.configuration_index().value(),
+        ", that can decide without the committed one"));
+  }
   CheckCommit(server, before.get(), seen);
   CheckTrimmed(server, seen);
   CheckVoteKept(server, seen);

@@ -18,6 +18,9 @@
 
 namespace holdfast {
 
+// Whether no two quorums, one of each, are without a server in common.
+bool QuorumsOverlap(const Configuration& a, const Configuration& b);
+
 // Raft's safety properties (Raft, figure 3), over all servers and their lives,
 // checked after each event of a server, at a cost that goes with what changed:
 // - election safety: one leader a term; and one vote of each server a term,
@@ -40,6 +43,9 @@ namespace holdfast {
 //   of a quorum, by the rule of section 5.4.1 and the logs as they are on the
 //   disks. It shows an entry that was taken for committed too early long
 //   before it is lost, if it ever is;
+// - no leader goes on to a configuration of which a quorum may have no server
+// in
+//   common with a quorum of the committed one;
 // - what a leader takes for committed is durable on a quorum, by the bytes on
 //   the disks: a sync that is missing shows though no power fails;
 // - no server takes records for lost, since the atlas leaves a copy of each.

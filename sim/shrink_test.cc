@@ -84,7 +84,7 @@ TEST(ShrinkerTest, LeavesOnlyWhatIsNeeded) {
   EXPECT_EQ(small.flags.clients, 1u);
   EXPECT_EQ(small.flags.operations, 1u);
   EXPECT_EQ(small.flags.kv, false);
-  EXPECT_FALSE(small.flags.reads);
+  EXPECT_EQ(small.flags.reads, false);
   for (const TapeEntry& e : small.entries()) {
     EXPECT_EQ(e.value, 0u);
     EXPECT_EQ(e.window(), 0u);

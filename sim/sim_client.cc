@@ -104,6 +104,15 @@ void SimClient::Act() {
   ActLater();
 }
 
+void SimClient::Burst(uint64_t appends) {
+  const uint32_t most = options_.operations_max;
+  for (; appends > 0 && running() && !quiet_; --appends) {
+    if (most > 0 && acted_ == most) return;
+    ++acted_;
+    Append(false);
+  }
+}
+
 void SimClient::Append(bool last) {
   ChanceActor actor = life_->process.chance_actor();
   uint64_t count = 1 + world_->chance.Below(kRecords, actor, draws_++,
@@ -125,7 +134,7 @@ void SimClient::Append(bool last) {
   // Mostly when it may well succeed.
   const uint64_t expect_percent = outstanding_ == 0 ? 25 : 5;
   if (world_->chance.Below(kExpect, actor, draws_++, 100) < expect_percent &&
-      !last) {
+      options_.conditions && !last) {
     options.expected_offset = noted;
   }
   // One life of a client is one producer, though it may have several sessions.

@@ -25,6 +25,7 @@ struct SimClientOptions {
   size_t record_bytes_max = 200;
   bool reads = true;
   bool tails = true;
+  bool conditions = true;  // of appends
   // Of a tail: bytes on their way.
   uint32_t tail_credit_bytes = 1 << 20;
   uint32_t operations_max = 0;  // 0: no bound
@@ -47,6 +48,8 @@ class SimClient {
   // Of the lives to come; plaintext otherwise.
   void set_security(MakeSecurity make) { make_security_ = std::move(make); }
 
+  // So many appends at once, however many are under way. If it runs.
+  void Burst(uint64_t appends);
   // From now on only what Settle asks for.
   void Quiesce() { quiet_ = true; }
   // Appends once more; settled() when that, and all before, is done, and its

@@ -37,8 +37,13 @@ WallTime SimLoop::WallNow() const {
 
 Timer SimLoop::At(Instant when, Task task) {
   if (when > clock_.at_zero + Duration(kEndOfTimeNs)) return Timer(this, 0);
-  return Timer(this, scheduler_->At(ToTrue(when), actor_, EventKind::kTimer,
-                                    std::move(task)));
+  TrueTime due = ToTrue(when);
+  if (clock_.timer_slack > Duration::zero()) {
+    const Duration past = due.time_since_epoch() % clock_.timer_slack;
+    if (past > Duration::zero()) due += clock_.timer_slack - past;
+  }
+  return Timer(this,
+               scheduler_->At(due, actor_, EventKind::kTimer, std::move(task)));
 }
 
 void SimLoop::Post(Task task) {

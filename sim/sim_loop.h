@@ -12,6 +12,9 @@ namespace holdfast {
 struct ClockModel {
   // Gains (or, negative, loses) so many microseconds a second.
   int64_t drift_ppm = 0;
+  // Timers end only at multiples of this, in true time: late, and together.
+  // Zero: each when it is due.
+  Duration timer_slack = Duration::zero();
   // What the monotonic clock shows at true time 0.
   Instant at_zero = Instant(Duration(1000000000));
   // What the wall clock shows then; 2020-01-01T00:00:00Z.

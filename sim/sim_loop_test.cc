@@ -37,6 +37,36 @@ TEST(SimLoopTest, TimersRunInOrderAndDieWhenDestroyed) {
   EXPECT_THAT(ran, ElementsAre("posted", "a", "b"));
 }
 
+TEST(SimLoopTest, SlackMakesTimersLateAndBringsThemTogether) {
+  for (int64_t drift : {-20000, 0, 20000}) {
+    World world(1);
+    SimProcess process(&world, 1, 1,
+                       ClockModel{.drift_ppm = drift, .timer_slack = 4ms});
+    SimLoop* loop = process.loop();
+    std::vector<TrueTime> rang;
+    std::vector<Timer> timers;
+    for (Duration after :
+         {Duration(1ns), Duration(1ms), Duration(3ms), Duration(3999999ns),
+          Duration(9ms), Duration(11ms)}) {
+      const Instant due = loop->Now() + after;
+      timers.push_back(loop->At(due, [&, due] {
+        EXPECT_GE(loop->Now(), due);
+        EXPECT_LE(loop->Now(), due + 5ms);
+        rang.push_back(world.now());
+      }));
+    }
+    bool posted = false;
+    loop->Post([&] { posted = world.now() == TrueTime(); });
+    RunAll(&world);
+    EXPECT_TRUE(posted);
+    ASSERT_EQ(rang.size(), 6u);
+    for (TrueTime time : rang) {
+      EXPECT_EQ(time.time_since_epoch() % Duration(4ms), Duration::zero());
+    }
+    EXPECT_EQ(rang[0], rang[2]);
+  }
+}
+
 TEST(SimLoopTest, AFastClockRingsEarlyByTrueTime) {
   World world(1);
   SimProcess fast(&world, 1, 1, ClockModel{.drift_ppm = 10000});

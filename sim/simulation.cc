@@ -9,33 +9,19 @@
 #include "engine/base/check.h"
 #include "engine/node/cold_read_pace.h"
 #include "engine/wal/segment.h"
+#include "sim/setup.h"
 #include "sim/tls_mode.h"
 
 namespace holdfast {
 namespace {
 
-constexpr ChanceSite kNodes("setup/nodes");
-constexpr ChanceSite kSpares("setup/spares");
-constexpr ChanceSite kClients("setup/clients");
-constexpr ChanceSite kSegmentBytes("setup/segment_bytes");
-constexpr ChanceSite kReserve("setup/reserve");
-constexpr ChanceSite kHotBytes("setup/hot_bytes");
 constexpr ChanceSite kDrift("setup/drift");
 constexpr ChanceSite kRecordBytes("setup/record_bytes");
 constexpr ChanceSite kPause("setup/pause");
 constexpr ChanceSite kSync("setup/sync");
-constexpr ChanceSite kAppendBytes("setup/append_bytes");
-constexpr ChanceSite kInFlight("setup/in_flight");
-constexpr ChanceSite kKept("setup/kept_segments");
-constexpr ChanceSite kSessions("setup/sessions");
-constexpr ChanceSite kRetention("setup/retention");
-constexpr ChanceSite kKv("setup/kv");
-constexpr ChanceSite kChunk("setup/chunk_bytes");
 constexpr ChanceSite kLeases("setup/leases");
-constexpr ChanceSite kScrub("setup/scrub");
-constexpr ChanceSite kElection("setup/election_timeout");
-constexpr ChanceSite kRoom("setup/pending_bytes");
 constexpr ChanceSite kCredit("setup/tail_credit");
+constexpr ChanceSite kTimerSlack("setup/timer_slack");
 
 uint64_t Drawn(Chance* chance, const ChanceSite& site, uint32_t id,
                uint64_t bound) {
@@ -51,72 +37,9 @@ bool HasCheckpoint(const SimServer& server, Index index) {
 
 }  // namespace
 
-SimulationOptions Simulation::Draw(SimulationOptions options, Chance* chance) {
-  // Three and five mostly, the others now and then.
-  constexpr uint32_t kSizes[] = {3, 3, 3, 5, 5, 1, 2, 4, 7};
-  // Also what is given is drawn, so that a run is the same, hash and all, if
-  // what it drew is given.
-  const uint32_t nodes = kSizes[Drawn(chance, kNodes, 0, std::size(kSizes))];
-  if (options.nodes == 0) options.nodes = nodes;
-  const uint64_t clients = 1 + Drawn(chance, kClients, 0, 3);
-  if (options.clients == 0) options.clients = static_cast<uint32_t>(clients);
-  // Half of all clusters change.
-  uint64_t drawn = Drawn(chance, kSpares, 0, 6);
-  if (options.rates.has_value()) drawn = 6;
-  if (!options.spares.has_value()) {
-    options.spares = drawn > 2 ? 0 : static_cast<uint32_t>(drawn);
-  }
-  if (!options.changes.has_value()) options.changes = drawn <= 2;
-  if (!options.trims.has_value()) options.trims = drawn <= 4;
-  if (!options.sessions.has_value()) {
-    options.sessions.emplace();
-    if (!options.rates.has_value()) {
-      // Mostly more and longer than needed.
-      options.sessions->count_max = uint32_t{1}
-                                    << Drawn(chance, kSessions, 0, 8);
-      options.sessions->idle_max =
-          Duration(500ms) * (1 << Drawn(chance, kSessions, 1, 8));
-      // Mostly none.
-      const uint64_t retention = Drawn(chance, kRetention, 0, 8);
-      if (retention < 2) options.retention_bytes = (256 << 10) << retention;
-      if (retention == 2) options.retention_age = 15s;
-    }
-  }
-  if (!options.rates.has_value()) {
-    // For longer than usual, two may take themselves for leaders.
-    if (!options.election_timeout_max.has_value() &&
-        Drawn(chance, kElection, 0, 4) == 0) {
-      options.election_timeout_max = 1500ms;
-    }
-    const uint64_t room = Drawn(chance, kRoom, 0, 8);
-    if (!options.pending_bytes_max.has_value() && room < 2) {
-      options.pending_bytes_max = size_t{16 << 10} << room;
-    }
-  }
-  const bool kv = Drawn(chance, kKv, 0, 4) > 0;
-  if (!options.kv.has_value()) options.kv = kv && !options.rates.has_value();
-  const bool leases = Drawn(chance, kLeases, 0, 2) == 0;
-  if (!options.leases.has_value()) {
-    options.leases = leases && !options.rates.has_value();
-  }
-  const bool scrub = Drawn(chance, kScrub, 0, 2) == 0;
-  if (!options.scrub.has_value()) {
-    options.scrub = scrub && !options.rates.has_value();
-  }
-  if (!options.rates.has_value()) {
-    options.rates = FaultRates::Swarm(chance, options.damage);
-    // Somebody has to replace such a server.
-    if (!*options.changes) {
-      options.rates->old_disk_ppm = options.rates->forge_ppm = 0;
-    }
-  }
-  if (!options.drift) options.rates->drift_ppm_max = 0;
-  return options;
-}
-
 Simulation::Simulation(const SimulationOptions& options)
     : world_(options.seed),
-      options_(Draw(options, &world_.chance)),
+      options_(DrawSetup(options, &world_.chance)),
       fabric_(&world_,
               SimNetworkOptions{.reset_ppm = options_.rates->reset_ppm,
                                 .silence_ppm = options_.rates->silence_ppm,
@@ -138,54 +61,11 @@ Simulation::Simulation(const SimulationOptions& options)
     members.push_back(
         Member{ServerId(m), Incarnation(), NetworkFabric::AddressOf(m)});
   }
-  ServiceOptions service;
-  // Small, so that segments roll and entries go cold all the time.
-  service.log.node.wal.segment_bytes = options_.segment_bytes.value_or(
-      uint64_t{8 << 10} << Drawn(chance, kSegmentBytes, 0, 4));
-  service.log.node.wal.mark_every_bytes = 4 << 10;
-  // Whether or not a segment fits in.
-  service.log.node.wal.small_segment_bytes = 32 << 10;
-  service.log.node.reserve_bytes = options_.reserve_bytes.value_or(
-      (64 << 10) +
-      Drawn(chance, kReserve, 0, 2) * service.log.node.wal.segment_bytes);
-  service.log.node.raft.hot_bytes = uint64_t{4 << 10}
-                                    << Drawn(chance, kHotBytes, 0, 8);
-  // Few and small messages under way split what a new leader sends: old
-  // entries are acknowledged apart from those of its own term.
-  service.log.node.raft.max_append_bytes = uint64_t{256}
-                                           << Drawn(chance, kAppendBytes, 0, 7);
-  service.log.node.raft.max_probe_bytes =
-      service.log.node.raft.max_append_bytes;
-  service.log.node.raft.max_messages_in_flight =
-      size_t{1} << Drawn(chance, kInFlight, 0, 5);
-  service.log.node.raft.max_bytes_in_flight = 64 << 10;
-  if (options_.election_timeout_max.has_value()) {
-    service.log.node.raft.election_timeout_max = *options_.election_timeout_max;
-  }
-  service.log.node.kept_for_laggards =
-      options_.kept_for_laggards.value_or(Drawn(chance, kKept, 0, 8));
-  if (options_.pending_bytes_max.has_value()) {
-    service.log.pending_bytes_max = *options_.pending_bytes_max;
-  }
-  service.log.sessions = *options_.sessions;
-  service.log.machine_slice_bytes = size_t{32} << Drawn(chance, kKv, 1, 8);
-  service.log.retention_bytes = options_.retention_bytes;
-  service.log.retention_age = options_.retention_age;
-  service.log.log_bytes_max = options_.log_bytes_max;
+  ServiceOptions service = DrawService(options_, chance);
   if (options_.retention_bytes.has_value() ||
       options_.retention_age.has_value()) {
     history_.AnythingMayBeTrimmed();
   }
-  service.log.node.checkpoint_chunk_bytes = size_t{64}
-                                            << Drawn(chance, kChunk, 0, 8);
-  service.log.node.catch_up_bytes_per_second = uint64_t{64 << 10}
-                                               << Drawn(chance, kChunk, 1, 11);
-  const uint64_t scrub_bytes = uint64_t{128 << 10}
-                               << Drawn(chance, kScrub, 1, 6);
-  service.log.node.scrub_bytes_per_second = *options_.scrub ? scrub_bytes : 0;
-  service.log.node.scrub_interval =
-      Duration(200ms) * (1 << Drawn(chance, kScrub, 2, 6));
-  service.log.node.raft.clock_drift_ppm_max = options_.rates->drift_ppm_max;
   for (MachineId m = 1; m <= options_.nodes + *options_.spares; ++m) {
     service.log.node.raft.leases =
         *options_.leases && Drawn(chance, kLeases, m, 16) > 0;
@@ -205,6 +85,10 @@ Simulation::Simulation(const SimulationOptions& options)
             Drawn(chance, kDrift, m, static_cast<uint64_t>(2 * most + 1))) -
         most;
     servers_.back()->set_drift_ppm(drift);
+    const auto slack_max =
+        static_cast<uint64_t>(options_.rates->timer_slack_max_ns);
+    servers_.back()->set_timer_slack(Duration(
+        static_cast<int64_t>(Drawn(chance, kTimerSlack, m, slack_max + 1))));
     servers_.back()->set_log_line(
         [this](MachineId machine, absl::string_view line) {
           world_.Note(absl::StrCat("server ", machine, ": ", line));
@@ -222,8 +106,9 @@ Simulation::Simulation(const SimulationOptions& options)
   for (auto& server : servers_) {
     client.servers.push_back(NetworkFabric::AddressOf(server->machine()));
   }
-  client.reads = options_.reads;
-  client.tails = options_.tails;
+  client.reads = *options_.reads;
+  client.tails = *options_.tails;
+  client.conditions = *options_.conditions;
   client.operations_max = options_.operations_max;
   for (uint32_t i = 0; i < options_.clients; ++i) {
     client.record_bytes_max = size_t{30} << Drawn(chance, kRecordBytes, i, 8);
@@ -392,6 +277,15 @@ void Simulation::Settle() {
   const Duration election_timeout = options_.election_timeout_max.value_or(
       RaftOptions().election_timeout_max);
   const Duration all = options_.settle_max;
+  const Duration leader_max =
+      std::min(all, options_.leader_max_timeouts * election_timeout);
+  const SimNetworkOptions calm;
+  const Duration clients_max =
+      options_.clients_max_round_trips * 2 * (calm.delay_max + calm.tail_max);
+  // There may be another election: a leader may just have lost its quorum.
+  const auto clients_limit = [&] {
+    return std::min(all, leader_max + clients_max) - recovery_.leader;
+  };
   const auto clients_settled = [this] {
     LookAtLaggards();
     return ClientsSettled();
@@ -400,11 +294,16 @@ void Simulation::Settle() {
     LookAtLaggards();
     return ClientsSettled() && LogsEqual();
   };
-  if (Reach([this] { return Led(); },
-            std::min(all, options_.leader_max_timeouts * election_timeout),
-            &recovery_.leader) &&
-      Reach(clients_settled, all - recovery_.total(), &recovery_.clients) &&
+  if (Reach([this] { return Led(); }, leader_max, &recovery_.leader) &&
+      Reach(clients_settled, clients_limit(), &recovery_.clients) &&
       Reach(level, all - recovery_.total(), &recovery_.level)) {
+    const auto percent = [](Duration took, Duration most) {
+      return most == Duration::zero()
+                 ? 0
+                 : static_cast<uint64_t>(100 * took / most);
+    };
+    recovery_.leader_percent = percent(recovery_.leader, leader_max);
+    recovery_.clients_percent = percent(recovery_.clients, clients_limit());
     if (*options_.scrub) AwaitScrubbing();
     CompareLogs();
   }
@@ -485,7 +384,7 @@ bool Simulation::Reach(const std::function<bool()>& what, Duration limit,
 
 void Simulation::SayWhatIsNotSettled(Duration limit) {
   std::string why =
-      Led() ? absl::StrCat("not settled within ", ToMillis(options_.settle_max),
+      Led() ? absl::StrCat("not settled within ", ToMillis(recovery_.total()),
                            " ms after the last fault:")
             : absl::StrCat("no leader within ", ToMillis(limit),
                            " ms after the last fault:");
@@ -650,6 +549,10 @@ SimulationResult Simulation::Result() {
   r.stats["disk_put_back"] = old_copies_->put_back();
   r.stats["disk_put_back_replaced"] = old_copies_->replaced();
   r.stats["disk_forged"] = old_copies_->forged();
+  r.stats["disk_wiped"] = old_copies_->wiped();
+  r.stats["server_other_options"] = r.faults.other_options;
+  r.stats["server_crash_loop"] = r.faults.crash_loops;
+  r.stats["client_burst"] = r.faults.bursts;
   if (operator_ != nullptr) {
     const OperatorCounts& counts = operator_->counts();
     r.stats["operator_joins"] = counts.joins;
@@ -677,6 +580,9 @@ SimulationResult Simulation::Result() {
   r.unknown = history_.unknown();
   r.reads = history_.reads();
   r.injected = world_.chance.tape().entries.size();
+  for (const TapeEntry& entry : world_.chance.tape().entries) {
+    ++r.stats[entry.site];
+  }
   r.operations = Operations();
   r.recovery = recovery_;
   r.catch_up = catch_up_.worst();

@@ -69,12 +69,20 @@ struct SimulationOptions {
   // Of that the leader, in election timeouts (the longest that are drawn). It
   // covers starting servers and dialling them, and votes that are split.
   uint32_t leader_max_timeouts = 12;
+  // Of what is left of both then, the clients, in round trips (the longest
+  // there are). It covers what they wait for meanwhile: time-outs, back-off,
+  // dialling.
+  uint32_t clients_max_round_trips = 100;
   // Nothing: drawn by the seed.
   std::optional<FaultRates> rates;
-  bool tails = true;
-  bool reads = true;
+  // What clients do besides appending: tails, reads, and appends on condition
+  // that the log ends where they know. Nothing: all, with given `rates`;
+  // otherwise drawn.
+  std::optional<bool> tails;
+  std::optional<bool> reads;
+  std::optional<bool> conditions;
   uint32_t operations_max = 0;  // of each client; 0: no bound
-  bool drift = true;            // of clocks, as the rates say
+  bool drift = true;            // of clocks, and late timers, as the rates say
   bool tls = false;             // streams are the product's TLS
   // If `rates` are drawn: whether those of damage at rest are.
   bool damage = true;
@@ -92,6 +100,9 @@ struct Recovery {
   Duration clients = Duration::zero();
   Duration level = Duration::zero();
   Duration total() const { return leader + clients + level; }
+  // Of what each may take at most; 0: it wasn't looked at.
+  uint64_t leader_percent = 0;
+  uint64_t clients_percent = 0;
 };
 
 struct SimulationResult {
@@ -172,7 +183,6 @@ class Simulation {
   std::string Report(size_t events) const;
 
  private:
-  static SimulationOptions Draw(SimulationOptions options, Chance* chance);
   void UseTls();
   bool Step(TrueTime limit);
   void CheckLastActor();

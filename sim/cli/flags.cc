@@ -40,7 +40,7 @@ const char kSimulateUsage[] =
     "  --kv=on|off           whether servers have a state machine, likewise\n"
     "  --leases=on|off       whether leaders read by leases, likewise\n"
     "  --scrub=on|off        whether servers look for damage, likewise\n"
-    "  --tails=on|off --reads=on|off   whether clients do\n"
+    "  --tails=on|off --reads=on|off   whether clients do, likewise\n"
     "  --operations=N        of each client at most; 0: no bound\n"
     "  --drift=on|off        of clocks\n"
     "  --damage=on|off       of what is at rest on disks\n"
@@ -182,10 +182,10 @@ const Flag kRunFlags[] = {
      [](const F& f) { return ShowSwitch(f.scrub); }},
     {"tails", kSeeded, kSwitch,
      [](Text v, F* f) { return ParseSwitch(v, &f->tails); },
-     [](const F& f) { return ShowOff(f.tails); }},
+     [](const F& f) { return ShowSwitch(f.tails); }},
     {"reads", kSeeded, kSwitch,
      [](Text v, F* f) { return ParseSwitch(v, &f->reads); },
-     [](const F& f) { return ShowOff(f.reads); }},
+     [](const F& f) { return ShowSwitch(f.reads); }},
     {"operations", kSeeded, "0 to 1000000000",
      [](Text v, F* f) {
        return ParseBetween<uint32_t>(v, 0, 1000000000, &f->operations);
@@ -467,6 +467,8 @@ SimulateFlags WithDrawn(const SimulateFlags& flags,
   all.spares = drawn.spares;
   all.changes = drawn.changes;
   all.trims = drawn.trims;
+  all.tails = drawn.tails;
+  all.reads = drawn.reads;
   all.kv = drawn.kv;
   all.leases = drawn.leases;
   all.scrub = drawn.scrub;

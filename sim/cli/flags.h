@@ -30,8 +30,8 @@ struct SimulateFlags {
   std::optional<bool> kv;
   std::optional<bool> leases;
   std::optional<bool> scrub;
-  bool tails = true;
-  bool reads = true;
+  std::optional<bool> tails;
+  std::optional<bool> reads;
   bool drift = true;
   bool settle = true;
   bool tls = false;

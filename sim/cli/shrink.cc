@@ -111,8 +111,8 @@ std::string FeaturesOf(const SimulateFlags& f) {
   add(f.trims.value_or(true), "trims");
   add(f.kv.value_or(true), "kv");
   add(f.leases.value_or(true), "leases");
-  add(f.reads, "reads");
-  add(f.tails, "tails");
+  add(f.reads.value_or(true), "reads");
+  add(f.tails.value_or(true), "tails");
   add(f.drift, "drift");
   add(f.settle, "settling");
   add(f.tls, "TLS");

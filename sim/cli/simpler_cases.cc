@@ -46,7 +46,7 @@ std::vector<TapeEntry> WithoutMachine(const std::vector<TapeEntry>& entries,
   for (TapeEntry e : entries) {
     uint32_t& id = e.actor;
     switch (faults::WhoIsStruck(e.site)) {
-      case faults::Struck::kAll:
+      case faults::Struck::kSeveral:
         if (gone < kFirstClient && faults::HasServerBits(e.site)) {
           e.value = WithoutServerBit(e.value, gone);
         }
@@ -128,12 +128,13 @@ std::vector<ShrinkCase> WithFeaturesOff(const ShrinkCase& c) {
     f->changes = false;
     // Nobody is there any more who replaces such a server.
     std::erase_if(f->tape->entries, [](const TapeEntry& e) {
-      return e.site == faults::kOldDisk.name || e.site == faults::kForge.name;
+      return e.site == faults::kOldDisk.name || e.site == faults::kForge.name ||
+             e.site == faults::kWipedDisk.name;
     });
   });
   off(now.trims.value_or(true), [](SimulateFlags* f) { f->trims = false; });
-  off(now.reads, [](SimulateFlags* f) { f->reads = false; });
-  off(now.tails, [](SimulateFlags* f) { f->tails = false; });
+  off(now.reads.value_or(true), [](SimulateFlags* f) { f->reads = false; });
+  off(now.tails.value_or(true), [](SimulateFlags* f) { f->tails = false; });
   off(now.drift, [](SimulateFlags* f) { f->drift = false; });
   off(now.tls, [](SimulateFlags* f) { f->tls = false; });
   off(now.damage, [](SimulateFlags* f) {

@@ -53,6 +53,9 @@ void Summary::Add(const SimulationResult& r) {
   counts_["closed"] += r.faults.closed;
   counts_["full_disks"] += r.faults.full_disks;
   counts_["started_again"] += r.faults.started_again;
+  counts_["other_options"] += r.faults.other_options;
+  counts_["crash_loops"] += r.faults.crash_loops;
+  counts_["bursts"] += r.faults.bursts;
   counts_["lost_writes"] += r.disks.lost_writes;
   counts_["torn_writes"] += r.disks.torn_writes;
   counts_["read_errors"] += r.disks.read_errors;
@@ -76,6 +79,8 @@ void Summary::Add(const SimulationResult& r) {
   longest("catch_up", r.catch_up.took);
   Most("catch_up_bytes", r.catch_up.bytes);
   Most("catch_up_percent", static_cast<uint64_t>(r.catch_up.percent));
+  Most("leader_percent", r.recovery.leader_percent);
+  Most("clients_percent", r.recovery.clients_percent);
   counts_["laggards"] += r.catch_up.laggards;
   hash_ += r.trace_hash;
 }

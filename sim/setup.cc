@@ -1,0 +1,177 @@
+#include "sim/setup.h"
+
+#include <iterator>
+#include <optional>
+
+#include "engine/base/random.h"
+#include "sim/simulation.h"
+
+namespace holdfast {
+namespace {
+
+constexpr ChanceSite kNodes("setup/nodes");
+constexpr ChanceSite kSpares("setup/spares");
+constexpr ChanceSite kClients("setup/clients");
+constexpr ChanceSite kSegmentBytes("setup/segment_bytes");
+constexpr ChanceSite kReserve("setup/reserve");
+constexpr ChanceSite kHotBytes("setup/hot_bytes");
+constexpr ChanceSite kAppendBytes("setup/append_bytes");
+constexpr ChanceSite kInFlight("setup/in_flight");
+constexpr ChanceSite kKept("setup/kept_segments");
+constexpr ChanceSite kSessions("setup/sessions");
+constexpr ChanceSite kRetention("setup/retention");
+constexpr ChanceSite kKv("setup/kv");
+constexpr ChanceSite kChunk("setup/chunk_bytes");
+constexpr ChanceSite kLeases("setup/leases");
+constexpr ChanceSite kScrub("setup/scrub");
+constexpr ChanceSite kElection("setup/election_timeout");
+constexpr ChanceSite kRoom("setup/pending_bytes");
+constexpr ChanceSite kClientKinds("setup/client_kinds");
+
+uint64_t Drawn(Chance* chance, const ChanceSite& site, uint32_t id,
+               uint64_t bound) {
+  return chance->Below(site, ChanceActor{id, 0}, 0, bound);
+}
+
+}  // namespace
+
+SimulationOptions DrawSetup(SimulationOptions options, Chance* chance) {
+  // Three and five mostly, the others now and then.
+  constexpr uint32_t kSizes[] = {3, 3, 3, 5, 5, 1, 2, 4, 6, 7};
+  // Also what is given is drawn, so that a run is the same, hash and all, if
+  // what it drew is given.
+  const uint32_t nodes = kSizes[Drawn(chance, kNodes, 0, std::size(kSizes))];
+  if (options.nodes == 0) options.nodes = nodes;
+  const uint64_t clients = 1 + Drawn(chance, kClients, 0, 3);
+  if (options.clients == 0) options.clients = static_cast<uint32_t>(clients);
+  // Half of all clusters change.
+  uint64_t drawn = Drawn(chance, kSpares, 0, 6);
+  if (options.rates.has_value()) drawn = 6;
+  if (!options.spares.has_value()) {
+    options.spares = drawn > 2 ? 0 : static_cast<uint32_t>(drawn);
+  }
+  if (!options.changes.has_value()) options.changes = drawn <= 2;
+  if (!options.trims.has_value()) options.trims = drawn <= 4;
+  if (!options.sessions.has_value()) {
+    options.sessions.emplace();
+    if (!options.rates.has_value()) {
+      // Mostly more and longer than needed.
+      options.sessions->count_max = uint32_t{1}
+                                    << Drawn(chance, kSessions, 0, 8);
+      options.sessions->idle_max =
+          Duration(500ms) * (1 << Drawn(chance, kSessions, 1, 8));
+      // Mostly none.
+      const uint64_t retention = Drawn(chance, kRetention, 0, 8);
+      if (retention < 2) options.retention_bytes = (256 << 10) << retention;
+      if (retention == 2) options.retention_age = 15s;
+    }
+  }
+  if (!options.rates.has_value()) {
+    // For longer than usual, two may take themselves for leaders.
+    if (!options.election_timeout_max.has_value() &&
+        Drawn(chance, kElection, 0, 4) == 0) {
+      options.election_timeout_max = 1500ms;
+    }
+    const uint64_t room = Drawn(chance, kRoom, 0, 8);
+    if (!options.pending_bytes_max.has_value() && room < 2) {
+      options.pending_bytes_max = size_t{16 << 10} << room;
+    }
+  }
+  // What clients do besides appending, mostly.
+  const auto does = [&](uint32_t what, std::optional<bool>* option) {
+    const bool on = Drawn(chance, kClientKinds, what, 4) > 0;
+    if (!option->has_value()) *option = on || options.rates.has_value();
+  };
+  does(0, &options.reads);
+  does(1, &options.tails);
+  does(2, &options.conditions);
+  const bool kv = Drawn(chance, kKv, 0, 4) > 0;
+  if (!options.kv.has_value()) options.kv = kv && !options.rates.has_value();
+  const bool leases = Drawn(chance, kLeases, 0, 2) == 0;
+  if (!options.leases.has_value()) {
+    options.leases = leases && !options.rates.has_value();
+  }
+  const bool scrub = Drawn(chance, kScrub, 0, 2) == 0;
+  if (!options.scrub.has_value()) {
+    options.scrub = scrub && !options.rates.has_value();
+  }
+  if (!options.rates.has_value()) {
+    options.rates = FaultRates::Swarm(chance, options.damage);
+    // Somebody has to replace such a server.
+    if (!*options.changes) {
+      options.rates->old_disk_ppm = options.rates->forge_ppm = 0;
+      options.rates->wiped_disk_ppm = 0;
+    }
+  }
+  if (!options.drift) {
+    options.rates->drift_ppm_max = options.rates->timer_slack_max_ns = 0;
+  }
+  return options;
+}
+
+ServiceOptions DrawService(const SimulationOptions& options, Chance* chance) {
+  ServiceOptions service;
+  // Small, so that segments roll and entries go cold all the time.
+  service.log.node.wal.segment_bytes = options.segment_bytes.value_or(
+      uint64_t{8 << 10} << Drawn(chance, kSegmentBytes, 0, 4));
+  service.log.node.wal.mark_every_bytes = 4 << 10;
+  // Whether or not a segment fits in.
+  service.log.node.wal.small_segment_bytes = 32 << 10;
+  service.log.node.reserve_bytes = options.reserve_bytes.value_or(
+      (64 << 10) +
+      Drawn(chance, kReserve, 0, 2) * service.log.node.wal.segment_bytes);
+  service.log.node.raft.hot_bytes = uint64_t{4 << 10}
+                                    << Drawn(chance, kHotBytes, 0, 8);
+  // Few and small messages under way split what a new leader sends: old
+  // entries are acknowledged apart from those of its own term.
+  service.log.node.raft.max_append_bytes = uint64_t{256}
+                                           << Drawn(chance, kAppendBytes, 0, 7);
+  service.log.node.raft.max_probe_bytes =
+      service.log.node.raft.max_append_bytes;
+  service.log.node.raft.max_messages_in_flight =
+      size_t{1} << Drawn(chance, kInFlight, 0, 5);
+  service.log.node.raft.max_bytes_in_flight = 64 << 10;
+  if (options.election_timeout_max.has_value()) {
+    service.log.node.raft.election_timeout_max = *options.election_timeout_max;
+  }
+  service.log.node.kept_for_laggards =
+      options.kept_for_laggards.value_or(Drawn(chance, kKept, 0, 8));
+  if (options.pending_bytes_max.has_value()) {
+    service.log.pending_bytes_max = *options.pending_bytes_max;
+  }
+  service.log.sessions = *options.sessions;
+  service.log.machine_slice_bytes = size_t{32} << Drawn(chance, kKv, 1, 8);
+  service.log.retention_bytes = options.retention_bytes;
+  service.log.retention_age = options.retention_age;
+  service.log.log_bytes_max = options.log_bytes_max;
+  service.log.node.checkpoint_chunk_bytes = size_t{64}
+                                            << Drawn(chance, kChunk, 0, 8);
+  service.log.node.catch_up_bytes_per_second = uint64_t{64 << 10}
+                                               << Drawn(chance, kChunk, 1, 11);
+  const uint64_t scrub_bytes = uint64_t{128 << 10}
+                               << Drawn(chance, kScrub, 1, 6);
+  service.log.node.scrub_bytes_per_second = *options.scrub ? scrub_bytes : 0;
+  service.log.node.scrub_interval =
+      Duration(200ms) * (1 << Drawn(chance, kScrub, 2, 6));
+  service.log.node.raft.clock_drift_ppm_max = options.rates->drift_ppm_max;
+  return service;
+}
+
+void VaryService(uint64_t value, bool leases, ServiceOptions* service) {
+  // Others than the value is asked for besides.
+  const auto drawn = [value](uint64_t salt, uint64_t bound) {
+    return Below(Mix64(value + 1000 + salt), bound);
+  };
+  NodeOptions& node = service->log.node;
+  node.wal.segment_bytes = uint64_t{8 << 10} << drawn(1, 4);
+  node.raft.hot_bytes = uint64_t{4 << 10} << drawn(2, 8);
+  node.raft.max_append_bytes = uint64_t{256} << drawn(3, 7);
+  node.raft.max_probe_bytes = node.raft.max_append_bytes;
+  node.raft.max_messages_in_flight = size_t{1} << drawn(4, 5);
+  node.kept_for_laggards = drawn(5, 8);
+  node.checkpoint_chunk_bytes = size_t{64} << drawn(6, 8);
+  service->log.machine_slice_bytes = size_t{32} << drawn(7, 8);
+  node.raft.leases = leases && drawn(8, 4) > 0;
+}
+
+}  // namespace holdfast
