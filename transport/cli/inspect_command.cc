@@ -9,7 +9,9 @@
 #include <filesystem>
 #include <fstream>
 #include <iterator>
+#include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "absl/strings/match.h"
@@ -32,8 +34,9 @@ namespace {
 
 class Inspector {
  public:
-  explicit Inspector(std::string directory)
-      : directory_(std::move(directory)) {}
+  // `verify`: prints only damage, and the verdict.
+  Inspector(std::string directory, bool verify)
+      : directory_(std::move(directory)), verify_(verify) {}
 
   int Run() {
     std::error_code error;
@@ -54,6 +57,7 @@ class Inspector {
     }
     std::sort(names.begin(), names.end());
     for (const std::string& name : names) Inspect(name);
+    CheckWhole();
     std::printf("%s\n", damaged_ == 0
                             ? "no damage found"
                             : absl::StrCat(damaged_, " damaged").c_str());
@@ -61,12 +65,19 @@ class Inspector {
   }
 
  private:
-  static void Print(const std::string& line) {
-    std::printf("%s\n", line.c_str());
+  struct Segment {
+    std::string name;
+    SegmentHeader header;
+    std::vector<LogPoint> points;  // behind its entries
+    bool damaged = false;          // and said so
+  };
+
+  void Print(const std::string& line) const {
+    if (!verify_) std::printf("%s\n", line.c_str());
   }
   void Damage(const std::string& name, const std::string& what) {
     ++damaged_;
-    Print(absl::StrCat(name, ": DAMAGED: ", what));
+    std::printf("%s: DAMAGED: %s\n", name.c_str(), what.c_str());
   }
 
   void Inspect(const std::string& name) {
@@ -94,6 +105,7 @@ class Inspector {
     if (!identity.ok()) {
       return Damage(name, std::string(identity.status().message()));
     }
+    incarnation_ = identity->incarnation;
     Print(absl::StrCat(
         name, ": server ", identity->id.value(), " of cluster \"",
         identity->cluster_name, "\" (",
@@ -117,6 +129,7 @@ class Inspector {
   void InspectHardState(const std::string& name, const std::string& bytes) {
     absl::StatusOr<HardStateCopy> copy = DecodeHardStateCopy(bytes);
     if (!copy.ok()) return Damage(name, std::string(copy.status().message()));
+    has_hard_state_ = true;
     Print(absl::StrCat(name, ": term ", copy->state.term.value(), ", vote ",
                        copy->state.vote.value(), ", written ", copy->sequence,
                        " times"));
@@ -133,6 +146,9 @@ class Inspector {
       return Damage(name, std::string(map.status().message()));
     }
     const LogPoint& point = checkpoint->point;
+    if (ParseCheckpointName(CheckpointKind::kBase, name).has_value()) {
+      base_ = std::max(base_, point.index);
+    }
     Print(absl::StrCat(name, ": up to entry ", point.index.value(), " of term ",
                        point.term.value(), ", next offset ",
                        point.next_offset.value(), ", trimmed to ",
@@ -144,13 +160,24 @@ class Inspector {
     absl::StatusOr<SegmentHeader> header =
         DecodeSegmentHeader(absl::string_view(bytes).substr(
             0, std::min(bytes.size(), kSegmentHeaderBytes)));
+    const uint64_t id = *ParseSegmentName(name);
     if (absl::IsNotFound(header.status())) {
+      // Only a beginning that was cut short leaves frames, and none of them
+      // says that any was synced.
+      if (FindMarkedTo(bytes, kSegmentHeaderBytes, id) > 0) {
+        return Damage(name, "the segment's header is gone");
+      }
       return Print(absl::StrCat(name, ": spare, ", bytes.size(), " bytes"));
     }
     if (!header.ok()) {
       return Damage(name, std::string(header.status().message()));
     }
+    if (header->id != id) {
+      return Damage(name, absl::StrCat("the header is segment ", header->id,
+                                       "'s, the file's name says ", id));
+    }
     const SegmentScan scan = ScanSegment(bytes, *header);
+    Segment& segment = segments_.emplace_back(Segment{name, *header});
     LogPoint last = header->previous;
     uint64_t records = 0;
     for (const FoundFrame& frame : scan.frames) {
@@ -160,6 +187,7 @@ class Inspector {
               frame.position + kLogFrameHeaderBytes, frame.header.body_size)));
       if (!entry.ok() || !Continues(last, entry->header) ||
           Crc32c(entry->payload.view()) != entry->header.payload_crc) {
+        segment.damaged = true;
         return Damage(name,
                       absl::StrCat("position ", frame.position, ": entry ",
                                    last.index.value() + 1, " isn't intact"));
@@ -167,6 +195,7 @@ class Inspector {
       if (entry->header.kind == EntryKind::kRecovered) InspectOrigin(*entry);
       if (entry->header.kind == EntryKind::kLost) InspectLost(*entry);
       last = PointAfter(entry->header);
+      segment.points.push_back(last);
       records += entry->header.count;
     }
     Print(absl::StrCat(name, ": entries ", header->first_index().value(),
@@ -176,8 +205,47 @@ class Inspector {
                        header->previous.next_offset.value(), " on, ", scan.end,
                        " of ", bytes.size(), " bytes used"));
     if (scan.end < scan.marked_to) {
+      segment.damaged = true;
       Damage(name, absl::StrCat("position ", scan.end, ": all up to ",
                                 scan.marked_to, " was synced"));
+    }
+  }
+
+  // What no file tells by itself: whether all are there, and belong together.
+  void CheckWhole() {
+    if (segments_.empty() && base_ == Index()) return;
+    if (!incarnation_.has_value()) {
+      Damage(IdentityFile::kName, "missing, and so is its copy");
+    }
+    if (!has_hard_state_) {
+      Damage(HardStateCopyName(0), "missing, and so is the other copy");
+    }
+    // As a start takes them (docs/DISK_FORMAT.md): each segment replaces what
+    // stands in earlier ones from its first entry on.
+    std::vector<LogPoint> log;
+    bool known = true;  // what the log is at its end
+    for (const Segment& segment : segments_) {
+      const LogPoint& previous = segment.header.previous;
+      if (incarnation_.has_value() && segment.header.owner != *incarnation_) {
+        Damage(segment.name, "belongs to another data directory");
+      }
+      while (!log.empty() && log.back().index > previous.index) log.pop_back();
+      const bool follows = !log.empty() && log.back() == previous;
+      if (!follows && previous.index > base_ && known) {
+        Damage(
+            segment.name,
+            log.empty()
+                ? absl::StrCat("begins behind entry ", previous.index.value(),
+                               ", and no checkpoint stands for that and "
+                               "those before it")
+                : absl::StrCat("begins behind entry ", previous.index.value(),
+                               ", but what stands before it ends at ",
+                               log.back().index.value(),
+                               ": a segment is missing"));
+      }
+      if (!follows) log.assign(1, previous);
+      log.insert(log.end(), segment.points.begin(), segment.points.end());
+      known = !segment.damaged;
     }
   }
 
@@ -199,12 +267,17 @@ class Inspector {
   }
 
   const std::string directory_;
+  const bool verify_;
   int damaged_ = 0;
+  std::optional<Incarnation> incarnation_;
+  bool has_hard_state_ = false;
+  Index base_;                     // of the newest checkpoint that is whole
+  std::vector<Segment> segments_;  // by id, with a header
 };
 
 int RunInspect(const Args& args) {
   if (absl::Status s = args.Require({"data-dir"}); !s.ok()) return FailWith(s);
-  return Inspector(args.Text("data-dir")).Run();
+  return Inspector(args.Text("data-dir"), args.Has("verify")).Run();
 }
 
 }  // namespace
@@ -212,7 +285,8 @@ int RunInspect(const Args& args) {
 Command InspectCommand() {
   return {"inspect",
           "shows what is in a stopped server's directory, and checks it",
-          {{"data-dir", "DIR", "the server's directory"}},
+          {{"data-dir", "DIR", "the server's directory"},
+           {"verify", nullptr, "print only what is damaged"}},
           RunInspect};
 }
 
