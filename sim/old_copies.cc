@@ -272,7 +272,10 @@ void OldCopies::Check(SimServer* put_back) {
   const SimServer& server = *put_back;
   if (!server.node().formed()) return;
   if (empty_.contains(server.machine())) {
-    const Member* member = server.node().configuration()->Find(server.id());
+    // Its own log may not say yet who it is.
+    SimServer* const leads = leader_();
+    if (leads == nullptr) return;
+    const Member* member = leads->node().configuration()->Find(server.id());
     if (member != nullptr &&
         member->incarnation == server.node().identity().incarnation) {
       // It had left, though nobody could say so, and was joined anew.

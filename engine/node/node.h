@@ -377,6 +377,7 @@ class Node : private Membership::Host {
   void BeginBehind(const Checkpoint& checkpoint);
   void BeginBehindLate();
   void SendCheckpoints();
+  void SetBase(Checkpoint base);
   void EncodeBase();
   void StartColdRead(const RaftColdRead& cold);
   void ReadCold(const RaftColdRead& cold);

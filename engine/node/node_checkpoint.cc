@@ -60,7 +60,7 @@ void Node::OnCheckpointFound(absl::StatusOr<CheckpointFile::Found> found) {
   checkpoint_damage_ = found->damage;
   checkpoint_damaged_to_ = found->damaged_to;
   if (found->newest.has_value()) {
-    base_ = *std::move(found->newest);
+    SetBase(*std::move(found->newest));
     absl::StatusOr<Trail::ConfigurationAt> configuration =
         ConfigurationOf(base_);
     absl::Status good = configuration.ok() ? events_->CheckCheckpoint(base_)
@@ -303,8 +303,7 @@ void Node::WriteCheckpoint(const Checkpoint& checkpoint, DoneFn done) {
 }
 
 void Node::BeginBehind(const Checkpoint& checkpoint) {
-  base_ = checkpoint;
-  base_encoded_ = Buffer();
+  SetBase(checkpoint);
   Step(Compacted{checkpoint.point.index});
   wal_->DropTo(checkpoint.point);
   waypoints_->RemoveTo(checkpoint.point.index);
@@ -370,6 +369,11 @@ void Node::SendCheckpoints() {
   if (!receivers.empty()) EncodeBase();
   checkpoint_sender_.SetReceivers(receivers, base_id_, base_encoded_,
                                   core_->term());
+}
+
+void Node::SetBase(Checkpoint base) {
+  base_ = std::move(base);
+  base_encoded_ = Buffer();
 }
 
 void Node::EncodeBase() {
@@ -466,8 +470,7 @@ void Node::OnReceivedCheckpoint(const Checkpoint& checkpoint) {
 
 void Node::Install() {
   CHECK(receiving_ != nullptr && output_.installed);
-  base_ = *receiving_;
-  base_encoded_ = Buffer();
+  SetBase(*receiving_);
   encoded_.clear();
   tail_.Reset(base_.point);
   comparison_.ForgetContradiction();

@@ -228,7 +228,7 @@ void Node::Reopen() {
   recovered_ = RaftRecovered();
   replay_error_ = absl::OkStatus();
   first_chain_ = ClusterId();
-  base_ = Checkpoint();
+  SetBase(Checkpoint());
   resume_ = WalResume();
   OpenLog();
 }
