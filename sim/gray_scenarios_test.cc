@@ -31,6 +31,19 @@ class GrayScenario : public Scenario {
     set_clients(2);
     ASSERT_TRUE(Progress(20));
   }
+  static SimulationOptions FiveServers() {
+    SimulationOptions options;
+    options.nodes = 5;
+    options.clients = 2;
+    options.rates = FaultRates{};
+    return options;
+  }
+  static void ExpectServiceWithEach(const std::vector<ScheduledFault>& kinds,
+                                    const SimulationOptions& options) {
+    for (const ScheduledFault& kind : kinds) {
+      EXPECT_GT(RunWith(options, kind).acknowledged, 100u);
+    }
+  }
   MachineId LeaderId() { return sim_->Leader()->machine(); }
   uint64_t Elections() { return sim_->checker().elections(); }
   void SlowDown(MachineId m, Duration sync) {
@@ -248,7 +261,7 @@ TEST_F(GrayScenario, ScheduleHasLeadersHearLate) {
 
 // Each by itself, so often that hardly anything else happens.
 TEST_F(GrayScenario, ScheduleSpoilsLinks) {
-  const ScheduledFault kinds[] = {
+  const std::vector<ScheduledFault> kinds = {
       {&FaultRates::bridge_ppm, 150'000,
        [](const SimulationResult& r) { return r.faults.bridges; }},
       {&FaultRates::flap_ppm, 200'000,
@@ -260,18 +273,11 @@ TEST_F(GrayScenario, ScheduleSpoilsLinks) {
       {&FaultRates::flip_ppm, 5'000,
        [](const SimulationResult& r) { return r.network.flips; }},
   };
-  for (const ScheduledFault& kind : kinds) {
-    SimulationOptions options;
-    options.nodes = 5;
-    options.clients = 2;
-    options.rates = FaultRates{};
-    const SimulationResult result = RunWith(options, kind);
-    EXPECT_GT(result.acknowledged, 100u);
-  }
+  ExpectServiceWithEach(kinds, FiveServers());
 }
 
 TEST_F(GrayScenario, ScheduleDisturbsProcesses) {
-  const ScheduledFault kinds[] = {
+  const std::vector<ScheduledFault> kinds = {
       {&FaultRates::other_options_ppm, 100'000,
        [](const SimulationResult& r) { return r.faults.other_options; }},
       {&FaultRates::crash_loop_ppm, 50'000,
@@ -279,16 +285,10 @@ TEST_F(GrayScenario, ScheduleDisturbsProcesses) {
       {&FaultRates::burst_ppm, 100'000,
        [](const SimulationResult& r) { return r.faults.bursts; }},
   };
-  for (const ScheduledFault& kind : kinds) {
-    SimulationOptions options;
-    options.nodes = 5;
-    options.clients = 2;
-    options.leases = true;
-    options.rates = FaultRates{};
-    options.rates->timer_slack_max_ns = 8'000'000;
-    const SimulationResult result = RunWith(options, kind);
-    EXPECT_GT(result.acknowledged, 100u);
-  }
+  SimulationOptions options = FiveServers();
+  options.leases = true;
+  options.rates->timer_slack_max_ns = 8'000'000;
+  ExpectServiceWithEach(kinds, options);
 }
 
 // Of one client, at once: what there is no room for is refused, and appended

@@ -28,12 +28,54 @@ constexpr ChanceSite kElection("setup/election_timeout");
 constexpr ChanceSite kRoom("setup/pending_bytes");
 constexpr ChanceSite kClientKinds("setup/client_kinds");
 
+// A size that servers differ in: of a number below `bound`.
+struct DrawnSize {
+  const ChanceSite& site;
+  uint32_t id;
+  uint64_t bound;
+  void (*set)(uint64_t drawn, ServiceOptions* service);
+};
+constexpr DrawnSize kDrawnSizes[] = {
+    // Small, so that segments roll and entries go cold all the time.
+    {kSegmentBytes, 0, 4,
+     [](uint64_t drawn, ServiceOptions* service) {
+       service->log.node.wal.segment_bytes = uint64_t{8 << 10} << drawn;
+     }},
+    {kHotBytes, 0, 8,
+     [](uint64_t drawn, ServiceOptions* service) {
+       service->log.node.raft.hot_bytes = uint64_t{4 << 10} << drawn;
+     }},
+    // Few and small messages under way split what a new leader sends: old
+    // entries are acknowledged apart from those of its own term.
+    {kAppendBytes, 0, 7,
+     [](uint64_t drawn, ServiceOptions* service) {
+       RaftOptions& raft = service->log.node.raft;
+       raft.max_append_bytes = raft.max_probe_bytes = uint64_t{256} << drawn;
+     }},
+    {kInFlight, 0, 5,
+     [](uint64_t drawn, ServiceOptions* service) {
+       service->log.node.raft.max_messages_in_flight = size_t{1} << drawn;
+     }},
+    {kKept, 0, 8,
+     [](uint64_t drawn, ServiceOptions* service) {
+       service->log.node.kept_for_laggards = drawn;
+     }},
+    {kChunk, 0, 8,
+     [](uint64_t drawn, ServiceOptions* service) {
+       service->log.node.checkpoint_chunk_bytes = size_t{64} << drawn;
+     }},
+    {kKv, 1, 8,
+     [](uint64_t drawn, ServiceOptions* service) {
+       service->log.machine_slice_bytes = size_t{32} << drawn;
+     }},
+};
+
+}  // namespace
+
 uint64_t Drawn(Chance* chance, const ChanceSite& site, uint32_t id,
                uint64_t bound) {
   return chance->Below(site, ChanceActor{id, 0}, 0, bound);
 }
-
-}  // namespace
 
 SimulationOptions DrawSetup(SimulationOptions options, Chance* chance) {
   // Three and five mostly, the others now and then.
@@ -111,41 +153,32 @@ SimulationOptions DrawSetup(SimulationOptions options, Chance* chance) {
 
 ServiceOptions DrawService(const SimulationOptions& options, Chance* chance) {
   ServiceOptions service;
-  // Small, so that segments roll and entries go cold all the time.
-  service.log.node.wal.segment_bytes = options.segment_bytes.value_or(
-      uint64_t{8 << 10} << Drawn(chance, kSegmentBytes, 0, 4));
+  for (const DrawnSize& size : kDrawnSizes) {
+    size.set(Drawn(chance, size.site, size.id, size.bound), &service);
+  }
+  if (options.segment_bytes.has_value()) {
+    service.log.node.wal.segment_bytes = *options.segment_bytes;
+  }
+  if (options.kept_for_laggards.has_value()) {
+    service.log.node.kept_for_laggards = *options.kept_for_laggards;
+  }
   service.log.node.wal.mark_every_bytes = 4 << 10;
   // Whether or not a segment fits in.
   service.log.node.wal.small_segment_bytes = 32 << 10;
   service.log.node.reserve_bytes = options.reserve_bytes.value_or(
       (64 << 10) +
       Drawn(chance, kReserve, 0, 2) * service.log.node.wal.segment_bytes);
-  service.log.node.raft.hot_bytes = uint64_t{4 << 10}
-                                    << Drawn(chance, kHotBytes, 0, 8);
-  // Few and small messages under way split what a new leader sends: old
-  // entries are acknowledged apart from those of its own term.
-  service.log.node.raft.max_append_bytes = uint64_t{256}
-                                           << Drawn(chance, kAppendBytes, 0, 7);
-  service.log.node.raft.max_probe_bytes =
-      service.log.node.raft.max_append_bytes;
-  service.log.node.raft.max_messages_in_flight =
-      size_t{1} << Drawn(chance, kInFlight, 0, 5);
   service.log.node.raft.max_bytes_in_flight = 64 << 10;
   if (options.election_timeout_max.has_value()) {
     service.log.node.raft.election_timeout_max = *options.election_timeout_max;
   }
-  service.log.node.kept_for_laggards =
-      options.kept_for_laggards.value_or(Drawn(chance, kKept, 0, 8));
   if (options.pending_bytes_max.has_value()) {
     service.log.pending_bytes_max = *options.pending_bytes_max;
   }
   service.log.sessions = *options.sessions;
-  service.log.machine_slice_bytes = size_t{32} << Drawn(chance, kKv, 1, 8);
   service.log.retention_bytes = options.retention_bytes;
   service.log.retention_age = options.retention_age;
   service.log.log_bytes_max = options.log_bytes_max;
-  service.log.node.checkpoint_chunk_bytes = size_t{64}
-                                            << Drawn(chance, kChunk, 0, 8);
   service.log.node.catch_up_bytes_per_second = uint64_t{64 << 10}
                                                << Drawn(chance, kChunk, 1, 11);
   const uint64_t scrub_bytes = uint64_t{128 << 10}
@@ -157,21 +190,18 @@ ServiceOptions DrawService(const SimulationOptions& options, Chance* chance) {
   return service;
 }
 
+bool DrawLeases(const SimulationOptions& options, uint32_t machine,
+                Chance* chance) {
+  return *options.leases && Drawn(chance, kLeases, machine, 16) > 0;
+}
+
 void VaryService(uint64_t value, bool leases, ServiceOptions* service) {
-  // Others than the value is asked for besides.
-  const auto drawn = [value](uint64_t salt, uint64_t bound) {
-    return Below(Mix64(value + 1000 + salt), bound);
-  };
-  NodeOptions& node = service->log.node;
-  node.wal.segment_bytes = uint64_t{8 << 10} << drawn(1, 4);
-  node.raft.hot_bytes = uint64_t{4 << 10} << drawn(2, 8);
-  node.raft.max_append_bytes = uint64_t{256} << drawn(3, 7);
-  node.raft.max_probe_bytes = node.raft.max_append_bytes;
-  node.raft.max_messages_in_flight = size_t{1} << drawn(4, 5);
-  node.kept_for_laggards = drawn(5, 8);
-  node.checkpoint_chunk_bytes = size_t{64} << drawn(6, 8);
-  service->log.machine_slice_bytes = size_t{32} << drawn(7, 8);
-  node.raft.leases = leases && drawn(8, 4) > 0;
+  // Other numbers than those that the value is asked for besides.
+  uint64_t salt = value + 1000;
+  for (const DrawnSize& size : kDrawnSizes) {
+    size.set(Below(Mix64(++salt), size.bound), service);
+  }
+  service->log.node.raft.leases = leases && Below(Mix64(++salt), 4) > 0;
 }
 
 }  // namespace holdfast

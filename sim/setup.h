@@ -16,6 +16,12 @@ struct SimulationOptions;
 SimulationOptions DrawSetup(SimulationOptions options, Chance* chance);
 // Of a world with these options, all of which are set: what each server has.
 ServiceOptions DrawService(const SimulationOptions& options, Chance* chance);
+// Whether that server may use leases.
+bool DrawLeases(const SimulationOptions& options, uint32_t machine,
+                Chance* chance);
+// Of what else has such a site, for each server or client.
+uint64_t Drawn(Chance* chance, const ChanceSite& site, uint32_t id,
+               uint64_t bound);
 // Makes a server's options others, with which it may be started at any time, as
 // the value says. `leases`: it may use them.
 void VaryService(uint64_t value, bool leases, ServiceOptions* service);

@@ -19,14 +19,8 @@ constexpr ChanceSite kDrift("setup/drift");
 constexpr ChanceSite kRecordBytes("setup/record_bytes");
 constexpr ChanceSite kPause("setup/pause");
 constexpr ChanceSite kSync("setup/sync");
-constexpr ChanceSite kLeases("setup/leases");
 constexpr ChanceSite kCredit("setup/tail_credit");
 constexpr ChanceSite kTimerSlack("setup/timer_slack");
-
-uint64_t Drawn(Chance* chance, const ChanceSite& site, uint32_t id,
-               uint64_t bound) {
-  return chance->Below(site, ChanceActor{id, 0}, 0, bound);
-}
 
 // An intact one, durably.
 bool HasCheckpoint(const SimServer& server, Index index) {
@@ -67,8 +61,7 @@ Simulation::Simulation(const SimulationOptions& options)
     history_.AnythingMayBeTrimmed();
   }
   for (MachineId m = 1; m <= options_.nodes + *options_.spares; ++m) {
-    service.log.node.raft.leases =
-        *options_.leases && Drawn(chance, kLeases, m, 16) > 0;
+    service.log.node.raft.leases = DrawLeases(options_, m, chance);
     servers_.push_back(std::make_unique<SimServer>(
         &world_, &fabric_, m, members, service,
         SimDiskOptions{

@@ -115,14 +115,14 @@ flip_some() {
 damage_stopped 3 flip_some
 zero_some() { zero "$(segment 1 2)" 1 5; zero "$(segment 1 3)" 0 1; }
 damage_stopped 1 zero_some
-cut_one() { truncate -s 300000 "$(segment 2 3)"; }
-damage_stopped 2 cut_one
+cut_one() { truncate -s 300000 "$(segment "$1" 3)"; }
+damage_stopped 2 cut_one 2
 swap_two() {
   local a b
-  a=$(segment 3 1) b=$(segment 3 3)
+  a=$(segment "$1" 1) b=$(segment "$1" 3)
   mv "$a" "$work/swapped" && mv "$b" "$a" && mv "$work/swapped" "$b"
 }
-damage_stopped 3 swap_two
+damage_stopped 3 swap_two 3
 
 start_case "one copy of each is enough of what a server is and has promised"
 expect_logs_equal
@@ -162,18 +162,12 @@ expect_code 0
 lose() { rm "$(segment 9 "$1")"; }
 expect_found "a segment is missing" lose 2
 expect_found "no checkpoint stands for" lose 1
-swap_of_9() {
-  local a b
-  a=$(segment 9 1) b=$(segment 9 3)
-  mv "$a" "$work/swapped" && mv "$b" "$a" && mv "$work/swapped" "$b"
-}
-expect_found "the header is segment" swap_of_9
+expect_found "the header is segment" swap_two 9
 zero_header() { zero "$(segment 9 2)" 0 1; }
 expect_found "header is gone" zero_header
 zero_all() { zero "$(segment 9 2)" 0 260; }
 expect_found "a segment is missing" zero_all
-cut_end() { truncate -s 300000 "$(segment 9 3)"; }
-expect_found "a segment is missing\|was synced" cut_end
+expect_found "a segment is missing\|was synced" cut_one 9
 no_hard_state() { rm "$work"/data9/hardstate-?; }
 expect_found "missing" no_hard_state
 no_identity() { rm "$work"/data9/identity "$work"/data9/identity.copy; }
@@ -212,11 +206,10 @@ damage_running() {
 }
 flip_and_zero() { flip "$(segment 2 1)" 123456; zero "$(segment 2 2)" 20 2; }
 damage_running 2 flip_and_zero
-cut_one() { truncate -s 300000 "$(segment 1 3)"; }
-damage_running 1 cut_one
+damage_running 1 cut_one 1
 # It has both open, and goes on; its next start finds them under the wrong names.
 note_damages 3
-swap_two
+swap_two 3
 append_lines 10
 expect_logs_equal
 terminate 3
