@@ -151,11 +151,15 @@ void BoundsChecker::CheckWal(const SimServer& server, Seen* seen) {
     // A leader takes no append while as much as that waits here already, but
     // what one task takes is put here at its end. A follower's acknowledgement
     // needs the disk, and its leader's window that; what a checkpoint stands
-    // for is acknowledged with it, and may be waiting still.
-    seen->wal_max +=
-        kOtherEntries +
-        (leads ? 2 * server.log().options().pending_bytes_max
-               : std::max<uint64_t>(terms, 1) * WindowMax(core.options()));
+    // for is acknowledged with it, and may be waiting still. Who led when the
+    // task began may have taken appends in it, and then heard of a leader.
+    seen->wal_max += kOtherEntries;
+    if (leads || seen->led) {
+      seen->wal_max += 2 * server.log().options().pending_bytes_max;
+    }
+    if (!leads) {
+      seen->wal_max += std::max<uint64_t>(terms, 1) * WindowMax(core.options());
+    }
   }
   seen->term = core.term();
   seen->base = base;

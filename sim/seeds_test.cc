@@ -38,8 +38,9 @@ TEST_P(SeedsTest, NothingBreaks) {
 // Each of them broke once, by a bug that no scene had thought of. What they
 // draw changes with the simulator, so that one day they may be as any other.
 TEST(SeedsThatFoundBugs, DoNotBreakAnyMore) {
-  for (uint64_t seed : {115, 300012996, 310000283, 400000726, 420004558,
-                        500004398, 500020686}) {
+  for (uint64_t seed :
+       {115, 300012996, 310000283, 400000726, 420004558, 500004398, 500020686,
+        700002204, 1100002756, 1100003519}) {
     ASSERT_NO_FATAL_FAILURE(ExpectNothingBreaks(seed, 60s));
   }
 }

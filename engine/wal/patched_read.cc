@@ -12,6 +12,9 @@ namespace holdfast {
 namespace {
 
 constexpr uint64_t kPiece = 256 << 10;
+// Of a block: an error that passes isn't damage, and may come just when
+// something else is.
+constexpr int kTries = 2;
 
 class PatchedRead : public std::enable_shared_from_this<PatchedRead> {
  public:
@@ -52,21 +55,24 @@ class PatchedRead : public std::enable_shared_from_this<PatchedRead> {
     });
   }
 
-  void ReadBlock(uint64_t at, uint64_t end) {
+  void ReadBlock(uint64_t at, uint64_t end, int tries = kTries) {
     if (at >= end) return ReadPiece(end);
     const uint64_t next = std::min(at + kBlockBytes, end);
-    Read(at, next - at, [this, at, next, end](absl::StatusOr<Buffer> bytes) {
+    auto on_read = [this, at, next, end, tries](absl::StatusOr<Buffer> bytes) {
       if (!bytes.ok() && !absl::IsDataLoss(bytes.status())) {
         return done_(bytes.status());
       }
       if (bytes.ok()) {
         Take(at, *bytes);
+      } else if (tries > 1) {
+        return ReadBlock(at, end, tries - 1);
       } else {
         if (result_.unreadable_to == 0) result_.unreadable_from = at;
         result_.unreadable_to = next;
       }
       ReadBlock(next, end);
-    });
+    };
+    Read(at, next - at, std::move(on_read));
   }
 
   void Take(uint64_t at, const Buffer& bytes) {

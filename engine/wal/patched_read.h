@@ -19,8 +19,8 @@ struct PatchedBytes {
 };
 
 // Reads the first `size` bytes of the file; where the device reports an error,
-// all but the blocks of kBlockBytes that it refuses. Any other error is passed
-// on. What is under way keeps the file open.
+// all but the blocks of kBlockBytes that it refuses twice. Any other error is
+// passed on. What is under way keeps the file open.
 void ReadAround(std::shared_ptr<File> file, uint64_t size,
                 ResultFn<PatchedBytes> done);
 

@@ -71,7 +71,23 @@ void WalRecovery::Arrange() {
   if (absl::Status there = CheckSealed(); !there.ok()) {
     return Finish(std::move(there));
   }
-  ScanNext(0);
+  ScanNext(SkipOlderLog());
+}
+
+size_t WalRecovery::SkipOlderLog() {
+  for (size_t i = candidates_.size(); i > 0; --i) {
+    const Candidate& c = candidates_[i - 1];
+    const bool tells = c.is_void ? c.header.ok() && c.id == reached_by_
+                                 : !c.guessed && !IsReplaced(c);
+    if (!tells) continue;
+    const LogPoint& previous = c.header->previous;
+    if (previous.index < base_.index || previous.term >= base_.term) continue;
+    point_ = previous;
+    joined_ = true;
+    conflict_ = true;
+    return i - 1;
+  }
+  return 0;
 }
 
 absl::Status WalRecovery::CheckSealed() {

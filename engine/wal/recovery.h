@@ -175,6 +175,11 @@ class WalRecovery {
   // Decides which entries of which segment are live.
   void Arrange();
   void NoteLive();
+  // The first one that matters: up to that one the log is of an older term than
+  // the checkpoint's last entry, so it isn't the checkpoint's, and what is
+  // damaged of it isn't missed (terms never decrease along a log; Raft, section
+  // 5.3).
+  size_t SkipOlderLog();
   // The segments before the resume point are all there.
   absl::Status CheckSealed();
   void ScanNext(size_t i);

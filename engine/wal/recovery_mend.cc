@@ -29,9 +29,9 @@ std::optional<SegmentEnd> WalRecovery::Damaged(size_t i,
                                                const SegmentScan& scan,
                                                absl::string_view bytes) const {
   const Candidate& c = candidates_[i];
-  // What isn't the checkpoint's goes as a whole.
-  if (conflict_) return std::nullopt;
   if (c.newest) {
+    // What isn't the checkpoint's goes as a whole.
+    if (conflict_) return std::nullopt;
     if (scan.end >= c.marked_to || Covered(scan.seen)) return std::nullopt;
     return EndOf(i, bytes, c.marked_to);
   }

@@ -95,6 +95,33 @@ TEST_F(WalMendRunningTest, ReadingTheSegmentThatIsWritten) {
   }
 }
 
+// The device refuses a block, and while the others around it are read, one of
+// them once: only what the first one held is missing.
+TEST_F(WalMendRunningTest, AnotherBlockIsRefusedOnce) {
+  const NamedFile& file = segments_[0];
+  const size_t from = 3 * kBlockBytes;
+  ASSERT_GT(file.bytes.size(), from + kBlockBytes);
+  std::optional<LogHole> missing;
+  for (uint64_t reads = 0; reads < 20; ++reads) {
+    SCOPED_TRACE(reads);
+    WalRun after(run_, Everything);
+    std::vector<LogHole> holes;
+    after.SetMend([&](const LogHole& hole, Term, ResultFn<Mended> done) {
+      holes.push_back(hole);
+      done(absl::UnavailableError("nobody answers"));
+    });
+    ASSERT_TRUE(after.Open().ok());
+    after.disk().Refuse(file.name, from, from + kBlockBytes);
+    // The first time, none.
+    if (reads > 0) after.disk().FailAt(after.disk().completions() + reads);
+    EXPECT_FALSE(after.Read(run_.log()[4].header.index, 1).ok());
+    ASSERT_EQ(holes.size(), 1u);
+    if (!missing.has_value()) missing = holes[0];
+    EXPECT_EQ(holes[0].first, missing->first);
+    EXPECT_EQ(holes[0].last, missing->last);
+  }
+}
+
 // Who can't be helped hears so, and asks again.
 TEST_F(WalMendRunningTest, ReadingWithoutHelp) {
   WalRun after(run_, Everything);

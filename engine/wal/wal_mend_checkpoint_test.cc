@@ -1,0 +1,193 @@
+// The same damage in a log that a checkpoint, or a resume point, stands for in
+// part: only what they don't stand for is asked for.
+
+#include <cstddef>
+#include <cstdint>
+#include <string>
+
+#include "absl/algorithm/container.h"
+#include "absl/status/status.h"
+#include "absl/strings/str_cat.h"
+#include "engine/wal/testing/damaged_log.h"
+#include "engine/wal/testing/wal_run.h"
+#include "engine/wal/wal.h"
+#include "gtest/gtest.h"
+
+namespace holdfast {
+namespace {
+
+using WalMendCheckpointTest = DamagedLog;
+
+// Behind a checkpoint only what comes after it is asked for.
+TEST_F(WalMendCheckpointTest, BehindACheckpoint) {
+  for (Index index(1); index < run_.last().index; ++index) {
+    for (const NamedFile& file : segments_) {
+      const size_t used = file.bytes.find_last_not_of('\0') + 1;
+      for (size_t at = 0; at < used; at += 211) {
+        SCOPED_TRACE(absl::StrCat("behind ", index.value(), ": ", file.name,
+                                  " at ", at));
+        WalRun after(run_, Everything);
+        after.SetCheckpoint(run_.PointAt(index));
+        std::string bytes = file.bytes;
+        bytes[at] ^= 2;
+        after.disk().SetContents(file.name, bytes);
+        Help(&after);
+        asked_.clear();
+        ASSERT_TRUE(after.Open().ok());
+        for (const LogHole& hole : asked_) EXPECT_GT(hole.first, index);
+        ASSERT_EQ(
+            after.WhyNotOf({{run_.log(), run_.wal().hard_state(), LogPoint()}}),
+            "");
+        WalRun again(after, Everything);
+        again.SetCheckpoint(run_.PointAt(index));
+        ASSERT_TRUE(again.Open().ok());
+        ASSERT_EQ(
+            again.WhyNotOf({{run_.log(), run_.wal().hard_state(), LogPoint()}}),
+            "");
+      }
+    }
+  }
+}
+
+// The checkpoint is of a later term than all entries here: none of those behind
+// it is of its log, so nobody is asked for them, whatever is damaged.
+TEST_F(WalMendCheckpointTest, AnOlderTermsLogBehindACheckpoint) {
+  WalRun run(run_, Everything);
+  ASSERT_TRUE(run.Open().ok());
+  run.SetHardState({Term(5), ServerId()});
+  run.RunUntilIdle();
+  // The newest one's header says how far the log went.
+  const std::string newest = segments_.back().name;
+  const auto header = DecodeSegmentHeader(
+      absl::string_view(segments_.back().bytes).substr(0, kSegmentHeaderBytes));
+  ASSERT_TRUE(header.ok());
+  for (Index index(1); index <= header->previous.index; ++index) {
+    LogPoint base = run_.PointAt(index);
+    base.term = Term(5);
+    base.chain ^= 1;
+    for (const NamedFile& file : segments_) {
+      for (const NamedFile& other : segments_) {
+        if (file.name == newest || file.name == other.name) continue;
+        SCOPED_TRACE(absl::StrCat("behind ", index.value(), ": ", file.name,
+                                  " and ", other.name));
+        WalRun after(run, Everything);
+        after.SetCheckpoint(base);
+        after.disk().Refuse(file.name, 0, file.bytes.size());
+        std::string bytes = other.bytes;
+        bytes[kSegmentHeaderBytes + 70] ^= 1;
+        after.disk().SetContents(other.name, bytes);
+        Help(&after);
+        const absl::Status opened = after.Open();
+        ASSERT_TRUE(opened.ok()) << opened;
+        EXPECT_TRUE(asked_.empty());
+        EXPECT_TRUE(after.recovered().empty());
+        EXPECT_EQ(after.wal().last_index(), index);
+        WalRun again(after, Everything);
+        again.SetCheckpoint(base);
+        ASSERT_TRUE(again.Open().ok());
+        EXPECT_TRUE(again.recovered().empty());
+      }
+    }
+  }
+}
+
+// The terms don't tell whether it is: the others, who have the checkpoint's
+// log, lack what is missing.
+TEST_F(WalMendCheckpointTest, AnotherLogOfThatTermBehindACheckpoint) {
+  WalRun run;
+  run.set_commit_max(Index(0));
+  WriteLogWithACut(&run, {5000, 5000, 3000, 300});
+  for (Index index(1); index < run.last().index; ++index) {
+    LogPoint base = run.PointAt(index);
+    base.chain ^= 1;
+    for (const NamedFile& file : segments_) {
+      SCOPED_TRACE(absl::StrCat("behind ", index.value(), ": ", file.name));
+      WalRun after(run, Everything);
+      after.SetCheckpoint(base);
+      after.disk().Flip(file.name, kSegmentHeaderBytes + 70, 1);
+      after.SetMend([&](const LogHole& hole, Term, ResultFn<Mended> done) {
+        asked_.push_back(hole);
+        done(Mended{.never_committed = true});
+      });
+      const absl::Status opened = after.Open();
+      ASSERT_TRUE(opened.ok()) << opened;
+      EXPECT_TRUE(after.recovered().empty());
+      EXPECT_EQ(after.wal().last_index(), index);
+    }
+  }
+  EXPECT_FALSE(asked_.empty());
+}
+
+// The checkpoint stands for all of the log, the newest segment has lost its
+// header, and an earlier one can't be read: nothing of it is needed, nor is it
+// after the power has failed at any moment of that start.
+TEST_F(WalMendCheckpointTest, AllIsBehindTheCheckpoint) {
+  const NamedFile& newest = segments_.back();
+  for (size_t i = 0; i + 1 < segments_.size(); ++i) {
+    for (size_t tasks = 1; tasks < 60; ++tasks) {
+      SCOPED_TRACE(absl::StrCat(segments_[i].name, ", ", tasks, " tasks"));
+      WalRun after(run_, Everything);
+      after.SetCheckpoint(run_.last());
+      std::string bytes = newest.bytes;
+      bytes.replace(0, kSegmentHeaderBytes, kSegmentHeaderBytes, 'x');
+      after.disk().SetContents(newest.name, bytes);
+      after.disk().Refuse(segments_[i].name, kSegmentHeaderBytes,
+                          segments_[i].bytes.size());
+      Help(&after);
+      after.OpenFor(tasks);
+      WalRun again(after, [&](size_t op, size_t sector) {
+        return (op + sector + tasks) % 3 != 0;
+      });
+      if (absl::c_linear_search(again.disk().Names(), segments_[i].name)) {
+        again.disk().Refuse(segments_[i].name, kSegmentHeaderBytes,
+                            segments_[i].bytes.size());
+      }
+      Help(&again);
+      const absl::Status opened = again.Open();
+      ASSERT_TRUE(opened.ok()) << opened;
+      EXPECT_TRUE(again.recovered().empty());
+      EXPECT_EQ(again.wal().last_index(), run_.last().index);
+      EXPECT_TRUE(asked_.empty());
+    }
+  }
+}
+
+// A start from a resume point doesn't read what is before it; but it looks
+// whether all segments are there.
+TEST_F(WalMendCheckpointTest, HeadersBeforeAResumePoint) {
+  for (Index at(1); at <= run_.last().index; ++at) {
+    const WalResume resume = run_.ResumeAt(at);
+    for (const NamedFile& file : segments_) {
+      for (size_t damaged : {0, 50, 4090}) {
+        for (bool truncated : {false, true}) {
+          SCOPED_TRACE(absl::StrCat("resume at ", at.value(), ": ", file.name,
+                                    " at ", damaged));
+          // Of the newest one's end nothing else tells.
+          if (truncated && file.name == segments_.back().name) continue;
+          WalRun after(run_, Everything);
+          after.SetResume(resume);
+          std::string bytes = file.bytes;
+          bytes[damaged] ^= 1;
+          if (truncated) bytes.resize(damaged);
+          after.disk().SetContents(file.name, bytes);
+          if (absl::Status alone = after.Open(); !alone.ok()) {
+            ASSERT_EQ(alone.code(), absl::StatusCode::kDataLoss) << alone;
+            Help(&after);
+            ASSERT_TRUE(after.Reopen().ok());
+          }
+          for (Index i(1); i <= run_.last().index; ++i) {
+            auto read = after.Read(i, 1);
+            ASSERT_TRUE(read.ok()) << read.status();
+            ASSERT_EQ(read->front().header, run_.log()[i.value() - 1].header);
+          }
+          WalRun again(after, Everything);
+          again.SetResume(resume);
+          ASSERT_TRUE(again.Open().ok());
+        }
+      }
+    }
+  }
+}
+
+}  // namespace
+}  // namespace holdfast
