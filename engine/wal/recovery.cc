@@ -76,12 +76,18 @@ void WalRecovery::Arrange() {
 
 size_t WalRecovery::SkipOlderLog() {
   for (size_t i = candidates_.size(); i > 0; --i) {
-    const Candidate& c = candidates_[i - 1];
-    const bool tells = c.is_void ? c.header.ok() && c.id == reached_by_
-                                 : !c.guessed && !IsReplaced(c);
-    if (!tells) continue;
+    Candidate& c = candidates_[i - 1];
+    const bool reached = c.is_void && c.header.ok() && c.id == reached_by_;
+    if (c.is_void && !reached) continue;
     const LogPoint& previous = c.header->previous;
-    if (previous.index < base_.index || previous.term >= base_.term) continue;
+    if (c.guessed || previous.index <= base_.index ||
+        previous.term >= base_.term) {
+      return 0;
+    }
+    // Stays until all that it tells of is removed.
+    c.is_void = false;
+    reached_ = SegmentEnd();
+    NoteLive();
     point_ = previous;
     joined_ = true;
     conflict_ = true;
@@ -90,30 +96,43 @@ size_t WalRecovery::SkipOlderLog() {
   return 0;
 }
 
-absl::Status WalRecovery::CheckSealed() {
-  auto find = [this](const SegmentStart& start) {
-    auto it = std::find_if(
-        candidates_.begin(), candidates_.end(),
-        [&start](const Candidate& each) { return each.id == start.id; });
-    if (it != candidates_.end() && TakesDamage() &&
-        (it->is_void ||
-         (it->guessed && it->header->first_index() != start.first))) {
+void WalRecovery::GuessKnown() {
+  uint64_t newest = UINT64_MAX;
+  for (size_t i = 0; i < resume_.segments.size(); ++i) {
+    const SegmentStart& start = resume_.segments[i];
+    // What begins behind the resume point may never have been durable.
+    if (!Known(start.first)) break;
+    newest = start.id;
+    const bool last = i + 1 == resume_.segments.size();
+    if (!last && Covered(resume_.segments[i + 1].first - 1)) continue;
+    const auto it = FindCandidate(start.id);
+    if (it == candidates_.end()) continue;
+    if (it->is_void ||
+        (it->guessed && it->header->first_index() != start.first)) {
       Guess(&*it, start.first - 1);
-      NoteLive();
     }
-    return it;
-  };
-  // What begins behind the resume point may never have been durable, and the
-  // last one before it have been cut, and written anew, since.
+  }
+  // None replaced what stands before it.
+  for (Candidate& c : candidates_) {
+    if (c.id <= newest || !c.unsure || !Known(c.header->first_index()))
+      continue;
+    Guess(&c, resume_.point.index);
+    c.unsure = true;
+  }
+  NoteLive();
+}
+
+absl::Status WalRecovery::CheckSealed() {
+  if (TakesDamage()) GuessKnown();
+  // The last one before the resume point may have been cut, and written anew,
+  // since.
   for (size_t i = 0; i + 1 < resume_.segments.size(); ++i) {
     const SegmentStart& start = resume_.segments[i];
     const SegmentStart& next = resume_.segments[i + 1];
-    if (next.first > resume_.point.index) break;
+    if (!Known(next.first)) break;
     const Index end = next.first - 1;
     if (Covered(end)) continue;
-    auto it = find(start);
-    // Then the one that replaces the rest of it is gone, or was guessed wrong.
-    if (it != candidates_.end() && it->live_last != end) find(next);
+    const auto it = FindCandidate(start.id);
     if (it == candidates_.end() || it->is_void ||
         it->header->first_index() < start.first ||
         (it->header->first_index() > start.first &&
@@ -130,7 +149,6 @@ absl::Status WalRecovery::CheckSealed() {
       std::find_if(resume_.segments.rbegin(), resume_.segments.rend(),
                    [this](const SegmentStart& s) { return Known(s.first); });
   if (holder == resume_.segments.rend()) return absl::OkStatus();
-  find(*holder);
   // Or its entries were written anew, to a later one.
   const bool there = std::any_of(candidates_.begin(), candidates_.end(),
                                  [&](const Candidate& c) {
@@ -141,6 +159,12 @@ absl::Status WalRecovery::CheckSealed() {
   return WalRot(holder->id, 0,
                 absl::StrCat("the segment with entry ",
                              resume_.point.index.value(), " is gone"));
+}
+
+std::vector<WalRecovery::Candidate>::iterator WalRecovery::FindCandidate(
+    uint64_t id) {
+  return std::find_if(candidates_.begin(), candidates_.end(),
+                      [id](const Candidate& each) { return each.id == id; });
 }
 
 void WalRecovery::ScanNext(size_t i) {
@@ -324,7 +348,8 @@ absl::Status WalRecovery::TakeEntries(const Candidate& c,
     LogPoint before = std::exchange(point_, PointAfter(entry->header));
     if (point_.index == base_.index && point_ != base_) conflict_ = true;
     if (absl::Status same = CheckResume(c); !same.ok()) return same;
-    // Goes on, since only a log that is whole proves that it is another one.
+    // Goes on, since a log that isn't whole doesn't prove that it is another
+    // one, unless SkipOlderLog has seen that.
     if (conflict_) continue;
     // Not a slice: it would pin the whole segment's bytes.
     entry->payload = Buffer::Copy(entry->payload.view());
@@ -416,6 +441,7 @@ void WalRecovery::CheckReached() {
 
 void WalRecovery::KeepNothing() {
   result_.commit = base_.index;
+  result_.reached = Index();
   result_.segments.clear();
   tail_.clear();
   before_tail_ = base_;

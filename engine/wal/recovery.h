@@ -123,6 +123,9 @@ class WalRecovery {
     // entry are known, perhaps that one's term, by its frames, a resume point,
     // or what stands around it.
     bool guessed = false;
+    // Likewise, and only what stands before it speaks for that index: perhaps
+    // it replaced some of that.
+    bool unsure = false;
     std::optional<SegmentEnd> before_first_frame;  // that is left of such a one
     // The last of its entries that no later segment replaces.
     Index live_last;
@@ -175,13 +178,17 @@ class WalRecovery {
   // Decides which entries of which segment are live.
   void Arrange();
   void NoteLive();
-  // The first one that matters: up to that one the log is of an older term than
-  // the checkpoint's last entry, so it isn't the checkpoint's, and what is
-  // damaged of it isn't missed (terms never decrease along a log; Raft, section
-  // 5.3).
+  // The first one to look at. If the newest one was begun behind the
+  // checkpoint's end and an entry of an older term than the checkpoint's last,
+  // the log isn't the checkpoint's (terms never decrease along a log; Raft,
+  // section 5.3): then that is noted, and it is the first one, whatever is
+  // damaged of those before it.
   size_t SkipOlderLog();
   // The segments before the resume point are all there.
   absl::Status CheckSealed();
+  // Where those begin whose headers are damaged, as the resume point has it.
+  void GuessKnown();
+  std::vector<Candidate>::iterator FindCandidate(uint64_t id);
   void ScanNext(size_t i);
   void OnScanned(size_t i, const PatchedBytes& file);
   absl::Status TakeUnread(const Candidate& candidate);
@@ -210,7 +217,7 @@ class WalRecovery {
   void Guess(Candidate* candidate, Index before_first,
              Term before_term = Term());
   // Behind all that stands in the last one of the first n segments of which
-  // anything is left.
+  // anything is left, or before its own first frame.
   void GuessBehindPrevious(Candidate* candidate, size_t n);
   // Whether something may be missing before this segment, which is looked for
   // then: a void file may stand there, or none.
@@ -233,6 +240,10 @@ class WalRecovery {
   void FillHole(size_t i);
   void FindLater(size_t i, LogHole* hole) const;
   void OnMended(size_t i, const LogHole& hole, absl::StatusOr<Mended> mended);
+  // Whether a segment whose header is lost may have replaced what it is taken
+  // to have begun behind.
+  bool BeginsInDoubt(const Candidate& candidate, const SegmentSalvage& salvage,
+                     const SegmentEnd& end) const;
   // The log ends within the segment that is being mended. As any cut, this one
   // is a new segment, here without an entry.
   void CutBehind(size_t i);

@@ -29,9 +29,9 @@ std::optional<SegmentEnd> WalRecovery::Damaged(size_t i,
                                                const SegmentScan& scan,
                                                absl::string_view bytes) const {
   const Candidate& c = candidates_[i];
+  // What isn't the checkpoint's goes as a whole.
+  if (conflict_) return std::nullopt;
   if (c.newest) {
-    // What isn't the checkpoint's goes as a whole.
-    if (conflict_) return std::nullopt;
     if (scan.end >= c.marked_to || Covered(scan.seen)) return std::nullopt;
     return EndOf(i, bytes, c.marked_to);
   }
@@ -70,28 +70,40 @@ void WalRecovery::Guess(Candidate* c, Index before_first, Term before_term) {
   c->header = header;
   c->is_void = false;
   c->guessed = true;
+  c->unsure = false;
 }
 
 void WalRecovery::GuessBehindPrevious(Candidate* c, size_t n) {
   while (n > 0 && candidates_[n - 1].is_void) --n;
   if (n == 0) {
     Guess(c, base_.index);
+    c->unsure = true;
     return JudgeHeaderless();
   }
-  ReadFile(candidates_[n - 1], [this, c, n](absl::StatusOr<PatchedBytes> file) {
+  auto on_read = [this, c, n](absl::StatusOr<PatchedBytes> file) {
     if (!file.ok()) return Finish(file.status());
     const Candidate& previous = candidates_[n - 1];
+    const absl::string_view bytes = file->bytes.view();
     Index last;
-    FindMarkedTo(file->bytes.view(), kSegmentHeaderBytes, previous.id, nullptr,
-                 &last);
+    FindMarkedTo(bytes, kSegmentHeaderBytes, previous.id, nullptr, &last);
     if (previous.header.ok()) {
       last = std::max(last, previous.header->previous.index);
     } else if (last == Index(0)) {
       return GuessBehindPrevious(c, n - 1);  // nothing is left of it
     }
+    // All its frames stand behind where it begins. An entry of another term
+    // there was replaced, too.
+    const SegmentEnd first = c->before_first_frame.value_or(SegmentEnd());
+    if (first.index > Index(0) && first.index <= last) {
+      const bool there =
+          FindTerm(bytes, previous.id, first.index) == first.term;
+      last = there ? first.index : first.index - 1;
+    }
     Guess(c, std::max(last, base_.index));
+    c->unsure = true;
     JudgeHeaderless();
-  });
+  };
+  ReadFile(candidates_[n - 1], std::move(on_read));
 }
 
 bool WalRecovery::GuessBefore(size_t i) {
@@ -102,6 +114,7 @@ bool WalRecovery::GuessBefore(size_t i) {
   for (size_t v = i; v > 0 && candidates_[v - 1].is_void; --v) {
     if (candidates_[v - 1].file == nullptr) continue;
     Guess(&candidates_[v - 1], before);
+    candidates_[v - 1].unsure = true;
     NoteLive();
     // Those before it were taken.
     ScanNext(v - 1);
@@ -114,6 +127,7 @@ bool WalRecovery::GuessBefore(size_t i) {
   auto missing = candidates_.emplace(
       candidates_.begin() + static_cast<ptrdiff_t>(i), Candidate{.id = id});
   Guess(&*missing, before);
+  missing->unsure = true;
   NoteLive();
   ScanNext(i);
   return true;
@@ -219,16 +233,9 @@ absl::Status WalRecovery::CheckPart(size_t i, const SegmentSalvage& salvage,
           base_.term) {
     return refuse("the checkpoint's last entry is another one");
   }
-  // Entries that a lost segment replaced may stand before what is missing. But
-  // nothing that was committed was ever replaced, nor anything by entries of
-  // the same term (Raft, section 5.3).
-  const bool continues = !salvage.entries().empty() &&
-                         salvage.entries()[0].header.index == begin.index + 1;
-  if (c.guessed && begin.index > result_.commit && !continues) {
-    const SegmentEnd first = c.before_first_frame.value_or(end);
-    if (first.index < begin.index || first.term != begin.term) {
-      return refuse("nothing tells where the segment begins");
-    }
+  // Entries that a lost segment replaced may stand before what is missing.
+  if (c.guessed && BeginsInDoubt(c, salvage, end)) {
+    return refuse("nothing tells where the segment begins");
   }
   LogPoint last = begin;
   for (const Entry& entry : salvage.entries()) {
@@ -354,9 +361,33 @@ void WalRecovery::OnMended(size_t i, const LogHole& hole,
                                       ", which was committed, is damaged, and "
                                       "other servers have another one")));
   }
+  if (candidates_[i].unsure &&
+      BeginsInDoubt(candidates_[i], *salvage_, {hole.last, hole.last_term})) {
+    return Finish(WalRot(
+        candidates_[i].id, 0,
+        absl::StrCat("the header is gone, entries ", hole.first.value(), " to ",
+                     hole.last.value(),
+                     " were never committed, and nothing tells whether it "
+                     "replaced entry ",
+                     salvage_->begin().index.value(),
+                     ", which stands before")));
+  }
   result_.stats.entries_dropped += hole.last - hole.first + 1;
   salvage_->Drop();
   CutBehind(i);
+}
+
+bool WalRecovery::BeginsInDoubt(const Candidate& c,
+                                const SegmentSalvage& salvage,
+                                const SegmentEnd& end) const {
+  // Nothing that was committed was ever replaced, nor anything by entries of
+  // the same term (Raft, section 5.3).
+  const LogPoint& begin = salvage.begin();
+  const bool continues = !salvage.entries().empty() &&
+                         salvage.entries()[0].header.index == begin.index + 1;
+  if (continues || begin.index <= result_.commit) return false;
+  const SegmentEnd first = c.before_first_frame.value_or(end);
+  return first.index < begin.index || first.term != begin.term;
 }
 
 void WalRecovery::CutBehind(size_t i) {

@@ -175,7 +175,8 @@ class Wal {
   Index reached() const { return std::max(reached_, last_.index); }
 
   // Queues; goes out at once if nothing is in flight, else together with all
-  // that queues up meanwhile. `commit`: as known now.
+  // that queues up meanwhile. `commit`: as known now, of entries whose write
+  // was reported: what is queued still may be about to be cut.
   void Write(WalWrite write, Index commit);
   bool idle() const { return queue_.empty() && !busy_; }
   // Whether there was no room for the next segment. Then TryAgain tries to make

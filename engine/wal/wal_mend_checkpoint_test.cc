@@ -4,6 +4,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <string>
+#include <vector>
 
 #include "absl/algorithm/container.h"
 #include "absl/status/status.h"
@@ -16,7 +17,19 @@
 namespace holdfast {
 namespace {
 
-using WalMendCheckpointTest = DamagedLog;
+class WalMendCheckpointTest : public DamagedLog {
+ protected:
+  // The segment with the greatest id of which anything is written.
+  static std::string NewestOf(WalRun& run) {
+    std::string newest;
+    for (const std::string& name : run.disk().Names()) {
+      if (!ParseSegmentName(name).has_value()) continue;
+      const std::string bytes = run.disk().Contents(name);
+      if (bytes.find_last_not_of('\0') != std::string::npos) newest = name;
+    }
+    return newest;
+  }
+};
 
 // Behind a checkpoint only what comes after it is asked for.
 TEST_F(WalMendCheckpointTest, BehindACheckpoint) {
@@ -50,72 +63,94 @@ TEST_F(WalMendCheckpointTest, BehindACheckpoint) {
 }
 
 // The checkpoint is of a later term than all entries here: none of those behind
-// it is of its log, so nobody is asked for them, whatever is damaged.
+// it is of its log, so nobody is asked for them, whatever is damaged before the
+// newest segment, whose header says how far the log went. Nor is anybody if
+// nothing but that header is left of it, or the power fails at any moment.
 TEST_F(WalMendCheckpointTest, AnOlderTermsLogBehindACheckpoint) {
   WalRun run(run_, Everything);
   ASSERT_TRUE(run.Open().ok());
   run.SetHardState({Term(5), ServerId()});
   run.RunUntilIdle();
-  // The newest one's header says how far the log went.
-  const std::string newest = segments_.back().name;
+  const NamedFile& newest = segments_.back();
   const auto header = DecodeSegmentHeader(
-      absl::string_view(segments_.back().bytes).substr(0, kSegmentHeaderBytes));
+      absl::string_view(newest.bytes).substr(0, kSegmentHeaderBytes));
   ASSERT_TRUE(header.ok());
-  for (Index index(1); index <= header->previous.index; ++index) {
+  size_t tasks = 0;
+  for (Index index(1); index < header->previous.index; ++index) {
     LogPoint base = run_.PointAt(index);
     base.term = Term(5);
     base.chain ^= 1;
     for (const NamedFile& file : segments_) {
       for (const NamedFile& other : segments_) {
-        if (file.name == newest || file.name == other.name) continue;
+        if (file.name == newest.name || file.name == other.name) continue;
         SCOPED_TRACE(absl::StrCat("behind ", index.value(), ": ", file.name,
                                   " and ", other.name));
         WalRun after(run, Everything);
         after.SetCheckpoint(base);
-        after.disk().Refuse(file.name, 0, file.bytes.size());
-        std::string bytes = other.bytes;
-        bytes[kSegmentHeaderBytes + 70] ^= 1;
+        std::string bytes = file.bytes;
+        bytes.replace(0, bytes.size(), bytes.size(), 'x');
+        after.disk().SetContents(file.name, bytes);
+        bytes = other.bytes;
+        if (other.name == newest.name) {
+          const size_t lost = bytes.size() - kSegmentHeaderBytes;
+          bytes.replace(kSegmentHeaderBytes, lost, lost, '\0');
+        } else {
+          bytes[kSegmentHeaderBytes + 70] ^= 1;
+        }
         after.disk().SetContents(other.name, bytes);
+        WalRun dying(after, Everything);
         Help(&after);
         const absl::Status opened = after.Open();
         ASSERT_TRUE(opened.ok()) << opened;
-        EXPECT_TRUE(asked_.empty());
         EXPECT_TRUE(after.recovered().empty());
         EXPECT_EQ(after.wal().last_index(), index);
-        WalRun again(after, Everything);
-        again.SetCheckpoint(base);
+        dying.SetCheckpoint(base);
+        dying.OpenFor(++tasks % 60);
+        WalRun again(dying, [&](size_t op, size_t sector) {
+          return (op + sector + tasks) % 3 != 0;
+        });
+        Help(&again);
         ASSERT_TRUE(again.Open().ok());
         EXPECT_TRUE(again.recovered().empty());
+        EXPECT_TRUE(asked_.empty());
       }
     }
   }
+  EXPECT_GT(tasks, 60u);
 }
 
-// The terms don't tell whether it is: the others, who have the checkpoint's
-// log, lack what is missing.
-TEST_F(WalMendCheckpointTest, AnotherLogOfThatTermBehindACheckpoint) {
-  WalRun run;
-  run.set_commit_max(Index(0));
-  WriteLogWithACut(&run, {5000, 5000, 3000, 300});
-  for (Index index(1); index < run.last().index; ++index) {
-    LogPoint base = run.PointAt(index);
-    base.chain ^= 1;
-    for (const NamedFile& file : segments_) {
-      SCOPED_TRACE(absl::StrCat("behind ", index.value(), ": ", file.name));
+// But what was begun behind the checkpoint is its log, though segments are
+// there still that it replaced, and though its header is lost with its first
+// entries: those are asked for.
+TEST_F(WalMendCheckpointTest, WhatReplacedAnOlderTermsLogStays) {
+  for (Index index(1); index < run_.last().index; ++index) {
+    for (size_t lost : {size_t{0}, size_t{kSegmentHeaderBytes},
+                        size_t{kSegmentHeaderBytes + kBlockBytes}}) {
+      SCOPED_TRACE(absl::StrCat("behind ", index.value(), ": ", lost));
+      WalRun run(run_, Everything);
+      ASSERT_TRUE(run.Open().ok());
+      run.SetHardState({Term(5), ServerId(1)});
+      run.CutAndAppend(index, Term(5), {0, 6000, 300, 20});
+      run.RunUntilIdle();
+      const std::vector<Entry> log = run.log();
       WalRun after(run, Everything);
-      after.SetCheckpoint(base);
-      after.disk().Flip(file.name, kSegmentHeaderBytes + 70, 1);
-      after.SetMend([&](const LogHole& hole, Term, ResultFn<Mended> done) {
-        asked_.push_back(hole);
-        done(Mended{.never_committed = true});
-      });
+      for (const NamedFile& file : segments_) {
+        if (absl::c_linear_search(after.disk().Names(), file.name)) continue;
+        after.disk().SetContents(file.name, file.bytes);
+      }
+      const std::string name = NewestOf(after);
+      std::string bytes = after.disk().Contents(name);
+      bytes.replace(0, lost, lost, '\0');
+      after.disk().SetContents(name, bytes);
+      after.SetCheckpoint(run.PointAt(index + 1));
+      HelpFrom(run, &after);
       const absl::Status opened = after.Open();
       ASSERT_TRUE(opened.ok()) << opened;
-      EXPECT_TRUE(after.recovered().empty());
-      EXPECT_EQ(after.wal().last_index(), index);
+      EXPECT_EQ(after.WhyNotOf({{log, run.wal().hard_state(), LogPoint()}}),
+                "");
+      EXPECT_EQ(after.wal().last_index(), run.last().index);
     }
   }
-  EXPECT_FALSE(asked_.empty());
 }
 
 // The checkpoint stands for all of the log, the newest segment has lost its
@@ -187,6 +222,44 @@ TEST_F(WalMendCheckpointTest, HeadersBeforeAResumePoint) {
       }
     }
   }
+}
+
+// Of what stands before a resume point nothing is left, and of the segment
+// behind it but the last mark: that one begins behind the resume point then.
+TEST_F(WalMendCheckpointTest, AllFilesBeforeAResumePoint) {
+  const std::vector<SegmentStart> starts = run_.wal().SegmentStarts();
+  int emptied = 0;
+  for (size_t holder = 0; holder + 1 < starts.size(); ++holder) {
+    const Index end = starts[holder + 1].first - 1;
+    for (Index at = starts[holder].first; at <= end; ++at) {
+      SCOPED_TRACE(at.value());
+      WalRun after(run_, Everything);
+      after.SetResume(run_.ResumeAt(at));
+      for (size_t i = 0; i <= holder; ++i, ++emptied) {
+        after.disk().SetContents(SegmentName(starts[i].id), "");
+      }
+      if (holder + 2 < starts.size()) {
+        const uint64_t next = starts[holder + 1].id;
+        std::string bytes = after.disk().Contents(SegmentName(next));
+        uint64_t last = 0;
+        FindFrameIf(bytes, next, [&last](const FoundFrame& frame) {
+          last = frame.position;
+          return false;
+        });
+        bytes.replace(0, last, last, '\0');
+        after.disk().SetContents(SegmentName(next), bytes);
+      }
+      HelpFrom(run_, &after);
+      const absl::Status opened = after.Open();
+      ASSERT_TRUE(opened.ok()) << opened;
+      for (Index i(1); i <= run_.last().index; ++i) {
+        auto read = after.Read(i, 1);
+        ASSERT_TRUE(read.ok()) << read.status();
+        ASSERT_EQ(read->front().header, run_.log()[i.value() - 1].header);
+      }
+    }
+  }
+  EXPECT_GT(emptied, 10);
 }
 
 }  // namespace

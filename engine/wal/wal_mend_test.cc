@@ -329,6 +329,40 @@ TEST_F(WalMendTest, NothingLeftOfASegmentThatReplaced) {
   EXPECT_EQ(refused_, 1);
 }
 
+// Of the newest segment, which replaced others' entries, only its last mark is
+// left: what it replaced doesn't come back. If its own entry was never
+// committed either, nobody knows which ones stood before that.
+TEST_F(WalMendTest, OnlyAMarkLeftOfASegmentThatReplaced) {
+  for (uint64_t kept : {0, 1, 2}) {
+    SCOPED_TRACE(kept);
+    WalRun run;
+    run.set_commit_max(Index(0));
+    ASSERT_TRUE(run.Open().ok());
+    run.SetHardStateAndAppend({Term(1), ServerId(1)}, {0, 100, 200});
+    run.RunUntilIdle();
+    run.SetHardStateAndAppend({Term(3), ServerId(1)}, {0, 10});
+    run.RunUntilIdle();
+    run.SetHardState({Term(4), ServerId(1)});
+    run.CutAndAppend(Index(kept), Term(4), {3000});
+    run.RunUntilIdle();
+    WalRun after(run, Everything);
+    std::string bytes = after.disk().Contents(SegmentName(2));
+    const size_t lost = kSegmentHeaderBytes + kBlockBytes;
+    bytes.replace(0, lost, lost, '\0');
+    after.disk().SetContents(SegmentName(2), bytes);
+    WalRun without(after, Everything);
+    HelpFrom(run, &after);
+    const absl::Status opened = after.Open();
+    ASSERT_TRUE(opened.ok()) << opened;
+    EXPECT_TRUE(SameEntries(after.recovered(), run.log()));
+    without.SetMend([](const LogHole&, Term, ResultFn<Mended> done) {
+      done(Mended{.entries = {}, .never_committed = true});
+    });
+    const absl::Status dropped = without.Open();
+    EXPECT_EQ(absl::IsDataLoss(dropped), kept > 0) << dropped;
+  }
+}
+
 // That the entries that it replaced were never committed says nothing of those
 // that stand behind it.
 TEST_F(WalMendTest, ASegmentThatReplacedIsGone) {

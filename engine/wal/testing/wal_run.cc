@@ -230,7 +230,8 @@ void WalRun::Issue(std::optional<HardState> state,
                    const std::vector<size_t>& sizes) {
   WalWrite write;
   write.sequence = next_sequence_++;
-  Index commit = cut_to.has_value() ? cut_to->index : last().index;
+  const Index commit = std::min(
+      KnownDurable(), cut_to.has_value() ? cut_to->index : last().index);
   if (state.has_value()) {
     write.hard_state = state;
     State next = states_.back();
@@ -250,6 +251,18 @@ void WalRun::Issue(std::optional<HardState> state,
   }
   state_of_sequence_.push_back(states_.size() - 1);
   wal_->Write(std::move(write), std::min(commit, commit_max_));
+}
+
+Index WalRun::KnownDurable() const {
+  const State& durable =
+      states_[std::max(state_of_sequence_[persisted_], reset_state_)];
+  if (durable.base != base()) return base().index;
+  const auto same = [](const Entry& a, const Entry& b) {
+    return a.header == b.header;
+  };
+  const auto kept = std::mismatch(log().begin(), log().end(),
+                                  durable.log.begin(), durable.log.end(), same);
+  return base().index + static_cast<uint64_t>(kept.first - log().begin());
 }
 
 void WalRun::ResetTo(const LogPoint& base) {

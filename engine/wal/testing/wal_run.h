@@ -67,7 +67,7 @@ class WalRun {
   }
 
   // Writes say that no later entry than this one is committed; else, that all
-  // before them are.
+  // before them are that are known to be durable.
   void set_commit_max(Index index) { commit_max_ = index; }
 
   // Makes a Wal and has it recover, until nothing is left to do.
@@ -127,6 +127,8 @@ class WalRun {
 
  private:
   void BeginOpen();
+  // The last entry that was reported durable, and is to stay.
+  Index KnownDurable() const;
   void Issue(std::optional<HardState> state, std::optional<LogPoint> cut_to,
              Term term, const std::vector<size_t>& sizes);
 
