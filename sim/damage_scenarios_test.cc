@@ -13,6 +13,7 @@
 
 #include "absl/status/status.h"
 #include "engine/base/lost_records.h"
+#include "engine/node/disk_space.h"
 #include "engine/node/identity.h"
 #include "engine/service/status.h"
 #include "engine/wal/hard_state_file.h"
@@ -437,6 +438,90 @@ TEST_F(DecayScenario, ScrubbingFindsADamagedCheckpointAndIdentity) {
     };
     ASSERT_TRUE(sim_->RunUntil(mended, 60s)) << seed;
     EXPECT_EQ(Stat("checkpoint_mended"), 1u);
+    ExpectGoodEnd();
+  }
+}
+
+// Nobody reads a running server's copies of the hard state, so both are written
+// anew at the end of each pass.
+TEST_F(DecayScenario, ScrubbingWritesTheHardStateAnew) {
+  set_scrub(true);
+  for (uint64_t seed = 1; seed <= 4; ++seed) {
+    Begin(seed);
+    std::vector<Buffer> spoiled;
+    for (size_t which : {0, 1}) {
+      const std::string name = HardStateCopyName(which);
+      const std::vector<Damage> kinds = {
+          Rot(victim_, name, 30), Zeroes(name, 0, kHardStateBytes),
+          Misdirect(victim_, name, 0, "identity", 0, kHardStateBytes),
+          Truncate(name, 47)};
+      SpoilAnyway(victim_, kinds[seed - 1]);
+      spoiled.push_back(Bytes(victim_, name));
+    }
+    const auto rewritten = [&] {
+      return Bytes(victim_, HardStateCopyName(0)).view() != spoiled[0].view() &&
+             Bytes(victim_, HardStateCopyName(1)).view() != spoiled[1].view();
+    };
+    ASSERT_TRUE(sim_->RunUntil(rewritten, 60s)) << seed;
+    victim_->Crash(true);
+    victim_->Start();
+    ASSERT_TRUE(sim_->RunFor(1s));
+    EXPECT_TRUE(victim_->failure().ok()) << victim_->failure();
+    EXPECT_EQ(Stat("wal_hard_state_repaired"), 0u);
+    ExpectGoodEnd();
+  }
+}
+
+// On a full disk a damaged segment is written anew with what is kept for that,
+// by a server that runs, and by one that starts.
+TEST_F(DecayScenario, AFullDiskIsMendedWithinTheReserve) {
+  set_segment_bytes(128 << 10);
+  set_reserve_bytes(512 << 10);
+  for (uint64_t seed = 1; seed <= 4; ++seed) {
+    Begin(seed);
+    victim_->FillDisk(1000);
+    const auto is_short = [&] {
+      return victim_->node().formed() &&
+             victim_->node().disk_space().is_short();
+    };
+    ASSERT_TRUE(Fill());
+    ASSERT_TRUE(sim_->RunUntil(is_short, 60s));
+    Spoil(victim_, Zeroes(segments_[1].name, kSegmentHeaderBytes, 4096));
+    const FoundFrame& first = segments_[1].scan.frames.front();
+    ASSERT_EQ(first.header.kind, FrameKind::kEntry);
+    const Offset offset = segments_[1].header.previous.next_offset;
+    const absl::StatusOr<ReadResult> read = ReadAt(offset);
+    EXPECT_TRUE(read.ok()) << read.status();
+    EXPECT_EQ(Mended(), 1u);
+    EXPECT_TRUE(is_short());
+    victim_->Crash(true);
+    Spoil(victim_, Zeroes(segments_[2].name, kSegmentHeaderBytes, 4096));
+    victim_->Start();
+    ASSERT_TRUE(sim_->RunUntil(is_short, 10s)) << victim_->failure();
+    EXPECT_TRUE(ReadAt(segments_[2].header.previous.next_offset).ok());
+    EXPECT_EQ(Mended(), 2u);
+    victim_->EmptyDisk();
+    ExpectGoodEnd();
+  }
+}
+
+// A file of another length isn't the reserve: it is made anew.
+TEST_F(DecayScenario, AReserveOfAnotherLength) {
+  constexpr uint64_t kReserve = 256 << 10;
+  set_reserve_bytes(kReserve);
+  for (const uint64_t length : {uint64_t{0}, uint64_t{100}, kReserve - 1}) {
+    Begin(1);
+    ASSERT_EQ(Bytes(victim_, DiskSpace::kReserveName).size(), kReserve);
+    victim_->Crash(true);
+    SpoilAnyway(victim_, Truncate(DiskSpace::kReserveName, length));
+    victim_->Start();
+    ASSERT_TRUE(sim_->RunUntil(
+        [&] {
+          const auto& files = victim_->disk()->names().durable();
+          return files.contains(DiskSpace::kReserveName) &&
+                 Bytes(victim_, DiskSpace::kReserveName).size() == kReserve;
+        },
+        20s));
     ExpectGoodEnd();
   }
 }

@@ -6,6 +6,7 @@
 
 #include "absl/status/status.h"
 #include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
 #include "absl/strings/string_view.h"
 #include "gtest/gtest.h"
 #include "sim/testing/scenario.h"
@@ -156,6 +157,37 @@ TEST_F(SpaceScenario, AFullFollowerThatIsNeededTakesWhatMakesRoom) {
     ASSERT_TRUE(TrimMost().ok()) << sim_->Report(20);
     ASSERT_TRUE(Progress(20));
     third->Start();
+    ExpectNobodyStopped();
+    ExpectGoodEnd();
+  }
+}
+
+// It led, and has filled its disk with entries that nobody else has: they are
+// cut, with what is kept for that.
+TEST_F(SpaceScenario, AFullServerCutsItsLog) {
+  for (uint64_t seed = 1; seed <= 5; ++seed) {
+    Begin(seed, 3);
+    SimServer* old = sim_->Leader();
+    Isolate(old->machine());
+    old->FillDisk(1000);
+    for (int i = 0; i < 60; ++i) {
+      std::string record = absl::StrCat("alone-", i);
+      record.resize(4 << 10, 'x');
+      sim_->mutable_history()->AppendInvoked(record);
+      BatchBuilder batch;
+      ASSERT_TRUE(batch.Add(record).ok());
+      old->log().Append(batch.Finish(SessionId(0), Sequence(0)), {},
+                        [](AppendOutcome) {});
+    }
+    ASSERT_TRUE(sim_->RunUntil([&] { return IsShort(old); }, 1s));
+    ASSERT_TRUE(WaitForOtherLeader(old->machine()));
+    EXPECT_EQ(Stat("wal_suffix_cut"), 0u);
+    Isolate(old->machine(), false);
+    ASSERT_TRUE(
+        sim_->RunUntil([&] { return Stat("wal_suffix_cut") > 0; }, 20s));
+    EXPECT_TRUE(IsShort(old));
+    old->EmptyDisk();
+    ASSERT_TRUE(Progress(20));
     ExpectNobodyStopped();
     ExpectGoodEnd();
   }

@@ -49,11 +49,11 @@ class Scenario : public testing::Test {
         [&] { return sim_->history().acknowledged() >= goal; }, 60s);
   }
   // Both ways, from all other servers; clients still reach it.
-  void Isolate(MachineId m) {
+  void Isolate(MachineId m, bool cut = true) {
     for (MachineId other = 1; other <= sim_->server_count(); ++other) {
       if (other == m) continue;
-      sim_->network()->SetCut(m, other, true);
-      sim_->network()->SetCut(other, m, true);
+      sim_->network()->SetCut(m, other, cut);
+      sim_->network()->SetCut(other, m, cut);
     }
   }
   bool WaitForOtherLeader(MachineId than) {
