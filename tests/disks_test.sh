@@ -306,6 +306,16 @@ done
 await_leader 1 2 3
 expect_logs_equal
 
+# As long as there is room; so little at once that the reserve is more.
+fill() {
+  batch=$((batch + 1))
+  seq -f "batch $batch fills %.0f $(printf '%0200d' 0)" 2000 > "$work/input"
+  input=$work/input run "$holdfast" append --servers="$servers" \
+    "${client[@]}" --timeout=2s --print-offsets
+  head -n "$(wc -l < "$work/out")" "$work/input" >> "$work/all"
+  [ "$code" != 0 ]
+}
+
 start_case "a full file system refuses records until there is room"
 if [ "$DISKS_TEST_MOUNTS" = yes ]; then
   for id in 1 2 3; do
@@ -317,15 +327,6 @@ if [ "$DISKS_TEST_MOUNTS" = yes ]; then
     start $id
   done
   await_leader 1 2 3
-  # It goes on as long as there is room.
-  fill() {  # so little at once that the reserve is more
-    batch=$((batch + 1))
-    seq -f "batch $batch fills %.0f $(printf '%0200d' 0)" 2000 > "$work/input"
-    input=$work/input run "$holdfast" append --servers="$servers" \
-      "${client[@]}" --timeout=2s --print-offsets
-    head -n "$(wc -l < "$work/out")" "$work/input" >> "$work/all"
-    [ "$code" != 0 ]
-  }
   await "a full disk" fill
   expect_code 3
   grep -Eq 'disk is full|disks of too many servers are full' "$work/err.log" ||
@@ -354,9 +355,23 @@ if [ "$DISKS_TEST_MOUNTS" = yes ]; then
   ops trim --before=20000
   expect_code 0
   append_lines 100
-  for id in 1 2 3; do expect_intact $id; done
 else
   echo "left out: nothing can be mounted here"
 fi
+
+start_case "a log that may not become longer refuses records until it is trimmed"
+for id in 1 2 3; do
+  expect_intact $id
+  start $id --max-log-bytes=20000000
+done
+await_leader 1 2 3
+await "a log of 20 MB" fill
+expect_code 3
+grep -q 'may have at most 20000000: trim it' "$work/err.log" ||
+  fail "expected the reason, found: $(head -c 500 "$work/err.log")"
+ops trim --before=50000
+expect_code 0
+append_lines 100
+for id in 1 2 3; do expect_intact $id; done
 
 echo "all is well: $(wc -l < "$work/all") lines, $SECONDS s"
