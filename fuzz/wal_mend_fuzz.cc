@@ -420,6 +420,8 @@ void Run(ByteReader r) {
       CHECK_EQ(part.WhyNotPartOf(run.log(), &lost), "");
     }
   }
+  const Index intact_to =
+      IntactTo(run.disk(), after.disk(), run.checkpoint().index);
   Help(run.log(), head.at_once, &after);
   const absl::Status opened = OpenAsNode(&after, has_resume);
   if (!opened.ok()) {
@@ -434,6 +436,7 @@ void Run(ByteReader r) {
     CHECK(writer.ever().contains(e.header.chain));
     point = PointAfter(e.header);
   }
+  CHECK_LE(intact_to, point.index);
   // A file that is gone may have been the one with the last mark's successor.
   if (!head.marked()) return UseFurther(false, head.at_once, {}, &after);
   std::vector<Entry> expected = log;

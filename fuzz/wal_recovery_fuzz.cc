@@ -1,7 +1,8 @@
 // Recovery over arbitrary bytes as files, and over a valid log with
 // mutations: it ends, it yields one well-formed log or refuses, and a valid
-// log's mutations never yield anything but a prefix of it. What it yields can
-// be written to and recovered again. The same behind a checkpoint.
+// log's mutations never yield anything but a prefix of it, with all that stands
+// before the first one. What it yields can be written to and recovered again.
+// The same behind a checkpoint.
 
 #include <algorithm>
 #include <cstddef>
@@ -152,6 +153,8 @@ void MutatedLog(uint64_t checkpoint, ByteReader r) {
     }
     after.disk().SetContents(name, bytes);
   }
+  const Index intact_to =
+      IntactTo(run.disk(), after.disk(), run.checkpoint().index);
   absl::Status opened = after.Open();
   if (!opened.ok()) {
     CHECK(mutations > 0);
@@ -168,6 +171,7 @@ void MutatedLog(uint64_t checkpoint, ByteReader r) {
     prefix = SameEntries(found, front);
   }
   CheckWellFormed(after.checkpoint(), found);
+  CHECK_LE(intact_to, after.checkpoint().index + found.size());
   // Enough damage can bring back the suffix that was cut.
   CHECK(prefix || (checkpoint + found.size() <= 8 &&
                    found.back().header.term == Term(1)));

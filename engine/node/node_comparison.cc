@@ -14,6 +14,15 @@ namespace {
 // Of an entry that is looked up, with some behind it.
 constexpr size_t kLookUpBytes = 64 << 10;
 
+absl::Status Forgotten(Index acknowledged, Index last) {
+  return absl::DataLossError(absl::StrCat(
+      "this server has acknowledged entries up to ", acknowledged.value(),
+      " to its leader, and its log ends at entry ", last.value(),
+      ": its disk has lost what was durable, perhaps all of the newest "
+      "segment's file; let the server leave, clear its directory, and let it "
+      "join anew"));
+}
+
 absl::Status OtherLogs(absl::string_view whose, Index index) {
   return absl::DataLossError(absl::StrCat(
       "entry ", index.value(), ", or one before it, isn't the same in this ",
@@ -105,6 +114,14 @@ bool Node::Counts(const ReceivedMessage& received) {
       // An old leader hears from the core that it is one.
       return message.term < core_->term() ||
              !comparison_.Contradicts(received, trail);
+    case MessageType::kHeartbeat:
+      // It names what this server has acknowledged in the leader's term.
+      if (message.term < core_->term() ||
+          message.commit <= core_->last_index()) {
+        return true;
+      }
+      Stop(Forgotten(message.commit, core_->last_index()));
+      return false;
     case MessageType::kHeartbeatAnswer:
     case MessageType::kAppendAnswer:
       if (message.term != core_->term() || !is_leader()) return true;

@@ -87,8 +87,7 @@ void RaftCore::RefuseAppend(const Message& message) {
 
 void RaftCore::OnHeartbeat(const Message& message) {
   HeardFromLeader(message.from);
-  // The leader has our word for all up to `commit`; without it now, our disk
-  // has forgotten what it promised.
+  // The leader has our word for all up to `commit` (Node::Counts).
   RaiseCommit(message.commit);
 
   Message answer;

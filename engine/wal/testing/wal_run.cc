@@ -1,7 +1,10 @@
 #include "engine/wal/testing/wal_run.h"
 
 #include <algorithm>
+#include <cstdint>
+#include <string>
 #include <utility>
+#include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "engine/base/check.h"
@@ -327,6 +330,48 @@ std::string WalRun::WhyNotOf(const std::vector<State>& outcomes) const {
   return absl::StrCat("found ", describe(found), "; promised ",
                       describe(outcomes.front()), "; asked for ",
                       describe(outcomes.back()));
+}
+
+Index IntactTo(const MemoryDisk& before, const MemoryDisk& after, Index base) {
+  struct Begun {
+    std::string now;  // its file's bytes
+    std::string then;
+    SegmentHeader header;
+  };
+  const std::vector<std::string> left = after.Names();
+  std::vector<Begun> segments;  // names are in the order of ids
+  for (const std::string& name : before.Names()) {
+    if (!ParseSegmentName(name).has_value()) continue;
+    Begun begun{.then = before.Contents(name)};
+    const auto header = DecodeSegmentHeader(
+        absl::string_view(begun.then).substr(0, kSegmentHeaderBytes));
+    if (!header.ok()) continue;
+    begun.header = *header;
+    if (std::find(left.begin(), left.end(), name) != left.end()) {
+      begun.now = after.Contents(name);
+    }
+    segments.push_back(std::move(begun));
+  }
+  Index last = base;
+  for (size_t i = 0; i < segments.size(); ++i) {
+    const auto& [now, then, header] = segments[i];
+    Index end(UINT64_MAX);  // what later ones don't replace
+    for (size_t later = i + 1; later < segments.size(); ++later) {
+      end = std::min(end, segments[later].header.previous.index);
+    }
+    if (end <= std::max(header.previous.index, base)) continue;
+    uint64_t from = 0;
+    for (const FoundFrame& frame : ScanSegment(then, header).frames) {
+      if (frame.header.index > end) break;
+      if (now.compare(from, frame.end() - from, then, from,
+                      frame.end() - from) != 0) {
+        return last;
+      }
+      from = frame.end();
+      last = std::max(last, frame.header.index);
+    }
+  }
+  return last;
 }
 
 void WriteLogWithACut(WalRun* run, std::vector<size_t> more) {

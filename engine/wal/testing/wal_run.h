@@ -154,6 +154,11 @@ class WalRun {
   absl::Status failure_;
 };
 
+// Of the log on `before`, some of whose files are others on `after`: up to
+// which entry all is as it was that tells of it, the headers of its segments
+// and all frames before it, but for what `base` stands for.
+Index IntactTo(const MemoryDisk& before, const MemoryDisk& after, Index base);
+
 // A log of several segments with a cut, a restart and a marked tail. `more`: of
 // these sizes, before the restart.
 void WriteLogWithACut(WalRun* run, std::vector<size_t> more = {});
