@@ -47,6 +47,8 @@ struct Head {
   bool has_checkpoint() const { return (flags & 2) != 0; }
   bool has_resume() const { return (flags & 4) != 0; }
   bool has_commit_max() const { return (flags & 8) != 0; }
+  // The others have gone on from before the log's end, in a later term.
+  bool was_left_behind() const { return (flags & 16) != 0; }
 
   uint8_t flags;
   int writes;
@@ -151,6 +153,7 @@ class LogWriter {
   }
 
   const EverWritten& ever() const { return ever_; }
+  Index committed() const { return committed_; }
 
  private:
   // A write says so.
@@ -310,6 +313,34 @@ class Damage {
 
 // --- The other servers ---
 
+// They have `log` up to that entry, committed, and behind it one of a later
+// term, whose leader answers.
+void HelpUpTo(Index last, Term term, const std::vector<Entry>& log,
+              WalRun* run) {
+  run->SetMend([=](const LogHole& hole, Term own, ResultFn<Mended> done) {
+    CHECK_LE(hole.first, hole.last);
+    Mended mended{.log_term = term};
+    for (const Entry& e : log) {
+      if (e.header.index >= hole.first && e.header.index <= hole.last &&
+          e.header.index <= last) {
+        mended.entries.push_back(e);
+      }
+    }
+    if (hole.last <= last) {
+      const bool has = !mended.entries.empty() &&
+                       (hole.last_term == Term() ||
+                        mended.entries.back().header.term == hole.last_term);
+      if (has) return done(std::move(mended));
+    } else if (hole.first <= last && !mended.entries.empty()) {
+      return done(std::move(mended));
+    }
+    if (hole.last_term > Term() && hole.last_term < term && own <= term) {
+      return done(Mended{.never_committed = true});
+    }
+    done(absl::UnavailableError("nobody has them"));
+  });
+}
+
 // They have all of `log`, committed, and a leader of its last term.
 void Help(std::vector<Entry> log, size_t at_once, WalRun* run) {
   run->SetMend([log = std::move(log), at_once](const LogHole& hole, Term,
@@ -422,11 +453,22 @@ void Run(ByteReader r) {
   }
   const Index intact_to =
       IntactTo(run.disk(), after.disk(), run.checkpoint().index);
-  Help(run.log(), head.at_once, &after);
+  // What is committed may be all that they have.
+  const Index theirs =
+      head.was_left_behind()
+          ? Pick(run, std::max(writer.committed(), run.base().index),
+                 head.at_once)
+          : run.last().index;
+  if (theirs < run.last().index) {
+    HelpUpTo(theirs, run.wal().hard_state().term + 1, run.log(), &after);
+  } else {
+    Help(run.log(), head.at_once, &after);
+  }
   const absl::Status opened = OpenAsNode(&after, has_resume);
   if (!opened.ok()) {
     CHECK(absl::IsDataLoss(opened) || absl::IsFailedPrecondition(opened));
-    if (head.marked() && !damage.beyond_help()) CheckOk(opened);
+    const bool helped = theirs == run.last().index && !damage.beyond_help();
+    if (head.marked() && helped) CheckOk(opened);
     return;
   }
   const std::vector<Entry>& found = after.recovered();
@@ -435,6 +477,14 @@ void Run(ByteReader r) {
     CHECK(Continues(point, e.header));
     CHECK(writer.ever().contains(e.header.chain));
     point = PointAfter(e.header);
+  }
+  if (theirs < run.last().index) {
+    // Of what nobody else has, it may have lost some, but only from the end.
+    if (!head.marked()) return;
+    CHECK_LE(theirs, point.index);
+    CHECK_LE(point.index, run.last().index);
+    CHECK(point == run.PointAt(point.index));
+    return;
   }
   CHECK_LE(intact_to, point.index);
   // A file that is gone may have been the one with the last mark's successor.

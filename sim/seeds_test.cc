@@ -40,7 +40,7 @@ TEST_P(SeedsTest, NothingBreaks) {
 TEST(SeedsThatFoundBugs, DoNotBreakAnyMore) {
   for (uint64_t seed :
        {115, 300012996, 310000283, 400000726, 420004558, 500004398, 500020686,
-        700002204, 1100002756, 1100003519}) {
+        700002204, 1100002756, 1100003519, 1300008601}) {
     ASSERT_NO_FATAL_FAILURE(ExpectNothingBreaks(seed, 60s));
   }
 }

@@ -135,9 +135,10 @@ void ServerChecker::CheckPromises(const SimServer& server) const {
 void ServerChecker::CheckPromise(const SimServer& leader,
                                  const SimServer& voter) const {
   const RaftCore& core = *leader.node().core();
-  // A server with a new disk isn't the one that promised.
+  // A server with a new disk isn't the one that promised; nor does one know of
+  // it that got an old copy of its disk back, whom the others refuse.
   const Member* member = core.configuration().Find(voter.id());
-  if (member == nullptr ||
+  if (member == nullptr || voter.put_back() ||
       member->incarnation != voter.node().identity().incarnation) {
     return;
   }

@@ -49,6 +49,7 @@ class LogRepairTest : public testing::Test {
   }
   RepairAnswer Has(Index first, Index last) const {
     RepairAnswer answer = Answer(RepairOutcome::kEntries);
+    answer.log_term = log_.back().header.term;
     for (Index i = first; i <= last; ++i) {
       answer.entries.push_back(log_[i.value() - 1]);
     }
@@ -89,6 +90,7 @@ TEST_F(LogRepairTest, WhoDoesNotAnswerIsFollowedByTheNext) {
   repair_.OnAnswer(Has(Index(2), Index(5)));
   ASSERT_TRUE(result_.has_value() && result_->ok());
   EXPECT_EQ((*result_)->entries.size(), 2u);
+  EXPECT_EQ((*result_)->log_term, Term(4));
   // That one first, the next time.
   Fetch({Index(5), Index(5), Term(3), true}, Term(5));
   EXPECT_EQ(asked_.back().to, kThree);

@@ -77,8 +77,11 @@ void WalRecovery::Arrange() {
 size_t WalRecovery::SkipOlderLog() {
   for (size_t i = candidates_.size(); i > 0; --i) {
     Candidate& c = candidates_[i - 1];
-    const bool reached = c.is_void && c.header.ok() && c.id == reached_by_;
-    if (c.is_void && !reached) continue;
+    // A header alone at the checkpoint's end is what a reset began with.
+    if (c.is_void &&
+        (c.id != reached_by_ || c.header->previous.index <= base_.index)) {
+      continue;
+    }
     const LogPoint& previous = c.header->previous;
     if (c.guessed || previous.index <= base_.index ||
         previous.term >= base_.term) {
@@ -97,12 +100,12 @@ size_t WalRecovery::SkipOlderLog() {
 }
 
 void WalRecovery::GuessKnown() {
-  uint64_t newest = UINT64_MAX;
+  SegmentStart newest{.id = UINT64_MAX};
   for (size_t i = 0; i < resume_.segments.size(); ++i) {
     const SegmentStart& start = resume_.segments[i];
     // What begins behind the resume point may never have been durable.
     if (!Known(start.first)) break;
-    newest = start.id;
+    newest = start;
     const bool last = i + 1 == resume_.segments.size();
     if (!last && Covered(resume_.segments[i + 1].first - 1)) continue;
     const auto it = FindCandidate(start.id);
@@ -112,12 +115,13 @@ void WalRecovery::GuessKnown() {
       Guess(&*it, start.first - 1);
     }
   }
-  // None replaced what stands before it.
+  // None of those behind it replaced what stands before it.
   for (Candidate& c : candidates_) {
-    if (c.id <= newest || !c.unsure || !Known(c.header->first_index()))
+    if (c.id <= newest.id || !c.guessed ||
+        c.header->first_index() >= newest.first) {
       continue;
-    Guess(&c, resume_.point.index);
-    c.unsure = true;
+    }
+    Guess(&c, newest.first - 1);
   }
   NoteLive();
 }

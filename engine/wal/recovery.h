@@ -123,9 +123,6 @@ class WalRecovery {
     // entry are known, perhaps that one's term, by its frames, a resume point,
     // or what stands around it.
     bool guessed = false;
-    // Likewise, and only what stands before it speaks for that index: perhaps
-    // it replaced some of that.
-    bool unsure = false;
     std::optional<SegmentEnd> before_first_frame;  // that is left of such a one
     // The last of its entries that no later segment replaces.
     Index live_last;
@@ -240,6 +237,11 @@ class WalRecovery {
   void FillHole(size_t i);
   void FindLater(size_t i, LogHole* hole) const;
   void OnMended(size_t i, const LogHole& hole, absl::StatusOr<Mended> mended);
+  // The log ends before the hole; unless the segment's beginning is in doubt.
+  void DropFrom(size_t i, const LogHole& hole);
+  // For the entry before the segment, by which the log would end then: whether
+  // a log has it in which all must be that was committed and acknowledged here.
+  void AskForBegin(size_t i, const LogHole& hole, int tries);
   // Whether a segment whose header is lost may have replaced what it is taken
   // to have begun behind.
   bool BeginsInDoubt(const Candidate& candidate, const SegmentSalvage& salvage,

@@ -70,14 +70,12 @@ void WalRecovery::Guess(Candidate* c, Index before_first, Term before_term) {
   c->header = header;
   c->is_void = false;
   c->guessed = true;
-  c->unsure = false;
 }
 
 void WalRecovery::GuessBehindPrevious(Candidate* c, size_t n) {
   while (n > 0 && candidates_[n - 1].is_void) --n;
   if (n == 0) {
     Guess(c, base_.index);
-    c->unsure = true;
     return JudgeHeaderless();
   }
   auto on_read = [this, c, n](absl::StatusOr<PatchedBytes> file) {
@@ -100,7 +98,6 @@ void WalRecovery::GuessBehindPrevious(Candidate* c, size_t n) {
       last = there ? first.index : first.index - 1;
     }
     Guess(c, std::max(last, base_.index));
-    c->unsure = true;
     JudgeHeaderless();
   };
   ReadFile(candidates_[n - 1], std::move(on_read));
@@ -114,7 +111,6 @@ bool WalRecovery::GuessBefore(size_t i) {
   for (size_t v = i; v > 0 && candidates_[v - 1].is_void; --v) {
     if (candidates_[v - 1].file == nullptr) continue;
     Guess(&candidates_[v - 1], before);
-    candidates_[v - 1].unsure = true;
     NoteLive();
     // Those before it were taken.
     ScanNext(v - 1);
@@ -127,7 +123,6 @@ bool WalRecovery::GuessBefore(size_t i) {
   auto missing = candidates_.emplace(
       candidates_.begin() + static_cast<ptrdiff_t>(i), Candidate{.id = id});
   Guess(&*missing, before);
-  missing->unsure = true;
   NoteLive();
   ScanNext(i);
   return true;
@@ -361,20 +356,44 @@ void WalRecovery::OnMended(size_t i, const LogHole& hole,
                                       ", which was committed, is damaged, and "
                                       "other servers have another one")));
   }
-  if (candidates_[i].unsure &&
-      BeginsInDoubt(candidates_[i], *salvage_, {hole.last, hole.last_term})) {
-    return Finish(WalRot(
-        candidates_[i].id, 0,
-        absl::StrCat("the header is gone, entries ", hole.first.value(), " to ",
-                     hole.last.value(),
-                     " were never committed, and nothing tells whether it "
-                     "replaced entry ",
-                     salvage_->begin().index.value(),
-                     ", which stands before")));
+  const Candidate& c = candidates_[i];
+  if (c.guessed && c.header->previous.term == Term() &&
+      BeginsInDoubt(c, *salvage_, {hole.last, hole.last_term})) {
+    return AskForBegin(i, hole, kFillsInVainMax);
   }
+  DropFrom(i, hole);
+}
+
+void WalRecovery::DropFrom(size_t i, const LogHole& hole) {
   result_.stats.entries_dropped += hole.last - hole.first + 1;
   salvage_->Drop();
   CutBehind(i);
+}
+
+void WalRecovery::AskForBegin(size_t i, const LogHole& hole, int tries) {
+  const LogPoint begin = salvage_->begin();
+  auto on_answer = [this, i, hole, begin,
+                    tries](absl::StatusOr<Mended> mended) {
+    const bool has = mended.ok() && !mended->entries.empty() &&
+                     PointAfter(mended->entries[0].header) == begin;
+    // A log that ends in a term has all that was committed in earlier ones
+    // (Raft, section 5.4.3), and nothing was acknowledged here in that.
+    if (has && mended->log_term > hole.last_term && mended->log_term >= term_) {
+      return DropFrom(i, hole);
+    }
+    if (has && tries > 1) return AskForBegin(i, hole, tries - 1);
+    Finish(WalRot(candidates_[i].id, 0,
+                  absl::StrCat("the header is gone, entries ",
+                               hole.first.value(), " to ", hole.last.value(),
+                               " were never committed, and nothing tells "
+                               "whether the segment replaced entry ",
+                               begin.index.value(), ", which stands before")));
+  };
+  mend_(LogHole{.first = begin.index,
+                .last = begin.index,
+                .last_term = begin.term,
+                .one_term = true},
+        term_, scope_.Wrap(std::move(on_answer)));
 }
 
 bool WalRecovery::BeginsInDoubt(const Candidate& c,

@@ -45,6 +45,8 @@ struct LogHole {
 struct Mended {
   // From the hole's first one on, at least one; any number of them.
   std::vector<Entry> entries;
+  // Of the last entry of the log that they are from. 0: not known.
+  Term log_term;
   // Instead: its last entry was never committed, and never will be, whatever
   // this server said of it: so it may be dropped, with all behind it.
   bool never_committed = false;

@@ -98,6 +98,14 @@ TEST_F(WalMendCheckpointTest, AnOlderTermsLogBehindACheckpoint) {
           bytes[kSegmentHeaderBytes + 70] ^= 1;
         }
         after.disk().SetContents(other.name, bytes);
+        // As a reset begins.
+        const SegmentHeader empty{
+            .owner = Incarnation(WalRun::kOwner), .id = 100, .previous = base};
+        if (tasks % 2 == 0) {
+          after.disk().SetContents(
+              SegmentName(empty.id),
+              std::string(EncodeSegmentHeader(empty).view()));
+        }
         WalRun dying(after, Everything);
         Help(&after);
         const absl::Status opened = after.Open();
@@ -221,6 +229,48 @@ TEST_F(WalMendCheckpointTest, HeadersBeforeAResumePoint) {
         }
       }
     }
+  }
+}
+
+// The start after a resume point was made wrote the segment anew in which it
+// stood: that one begins where that stood, though its header is lost.
+TEST_F(WalMendCheckpointTest, WhatWasWrittenAnewSinceAResumePoint) {
+  WalRun run;
+  ASSERT_TRUE(run.Open().ok());
+  run.SetHardStateAndAppend({Term(1), ServerId(1)}, {0, 100, 200});
+  run.RunUntilIdle();
+  ASSERT_TRUE(run.Reopen().ok());
+  run.Append(Term(1), {300, 5000, 20});
+  while (!run.all_persisted()) run.RunTasks(1);  // without a mark
+  const WalResume resume = run.ResumeAt(run.last().index);
+  ASSERT_EQ(resume.segments.size(), 2u);
+  WalRun anew(run, Everything);
+  ASSERT_TRUE(anew.Open().ok());
+  anew.Append(Term(1), {40, 50});
+  anew.RunUntilIdle();
+  ASSERT_TRUE(anew.all_persisted());
+  const std::vector<Entry> log = anew.log();
+  WalRun after(anew, Everything);
+  const uint64_t id = resume.segments.back().id;
+  ASSERT_FALSE(absl::c_linear_search(after.disk().Names(), SegmentName(id)));
+  const std::vector<SegmentStart> starts = anew.wal().SegmentStarts();
+  const std::string name = SegmentName(starts[1].id);
+  std::string bytes = after.disk().Contents(name);
+  uint64_t last = 0;
+  FindFrameIf(bytes, starts[1].id, [&last](const FoundFrame& frame) {
+    last = frame.position;
+    return false;
+  });
+  bytes.replace(0, last, last, '\0');
+  after.disk().SetContents(name, bytes);
+  after.SetResume(resume);
+  HelpFrom(anew, &after);
+  const absl::Status opened = after.Open();
+  ASSERT_TRUE(opened.ok()) << opened;
+  for (const Entry& e : log) {
+    auto read = after.Read(e.header.index, 1);
+    ASSERT_TRUE(read.ok()) << read.status();
+    EXPECT_TRUE(SameEntries({read->front()}, {e}));
   }
 }
 

@@ -351,6 +351,7 @@ TEST_F(WalMendTest, OnlyAMarkLeftOfASegmentThatReplaced) {
     bytes.replace(0, lost, lost, '\0');
     after.disk().SetContents(SegmentName(2), bytes);
     WalRun without(after, Everything);
+    WalRun kept_only(after, Everything);
     HelpFrom(run, &after);
     const absl::Status opened = after.Open();
     ASSERT_TRUE(opened.ok()) << opened;
@@ -360,6 +361,17 @@ TEST_F(WalMendTest, OnlyAMarkLeftOfASegmentThatReplaced) {
     });
     const absl::Status dropped = without.Open();
     EXPECT_EQ(absl::IsDataLoss(dropped), kept > 0) << dropped;
+    // A log of a later term has the entry before, and not this one.
+    kept_only.SetMend([&run](const LogHole& hole, Term, ResultFn<Mended> done) {
+      if (hole.last_term == Term(4)) {
+        return done(Mended{.never_committed = true});
+      }
+      done(Mended{.entries = {run.log()[hole.first.value() - 1]},
+                  .log_term = Term(5)});
+    });
+    const absl::Status cut = kept_only.Open();
+    ASSERT_TRUE(cut.ok()) << cut;
+    EXPECT_EQ(kept_only.wal().last_index(), Index(kept));
   }
 }
 
