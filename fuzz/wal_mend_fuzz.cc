@@ -319,7 +319,7 @@ void HelpUpTo(Index last, Term term, const std::vector<Entry>& log,
               WalRun* run) {
   run->SetMend([=](const LogHole& hole, Term own, ResultFn<Mended> done) {
     CHECK_LE(hole.first, hole.last);
-    Mended mended{.log_term = term};
+    Mended mended;
     for (const Entry& e : log) {
       if (e.header.index >= hole.first && e.header.index <= hole.last &&
           e.header.index <= last) {
@@ -423,11 +423,13 @@ void Run(ByteReader r) {
 
   WalRun after(run, Everything);
   bool has_resume = false;
+  Index resumed;
   if (head.has_resume()) {
     const Index from = std::max(run.base().index, run.checkpoint().index);
     const Index at = Pick(run, from, head.resume);
     has_resume = at > run.checkpoint().index;
     if (has_resume) after.SetResume(run.ResumeAt(at));
+    if (has_resume) resumed = at;
   }
   // What the log has behind the checkpoint, and behind where the start begins.
   const std::vector<Entry> log =
@@ -456,7 +458,7 @@ void Run(ByteReader r) {
   // What is committed may be all that they have.
   const Index theirs =
       head.was_left_behind()
-          ? Pick(run, std::max(writer.committed(), run.base().index),
+          ? Pick(run, std::max({writer.committed(), run.base().index, resumed}),
                  head.at_once)
           : run.last().index;
   if (theirs < run.last().index) {
@@ -478,15 +480,17 @@ void Run(ByteReader r) {
     CHECK(writer.ever().contains(e.header.chain));
     point = PointAfter(e.header);
   }
-  if (theirs < run.last().index) {
-    // Of what nobody else has, it may have lost some, but only from the end.
-    if (!head.marked()) return;
-    CHECK_LE(theirs, point.index);
-    CHECK_LE(point.index, run.last().index);
-    CHECK(point == run.PointAt(point.index));
-    return;
-  }
   CHECK_LE(intact_to, point.index);
+  if (theirs < run.last().index) {
+    if (head.marked()) {
+      // Of what nobody else has it may have lost some, but only from the end.
+      CHECK_LE(theirs, point.index);
+      CHECK_LE(point.index, run.last().index);
+      CHECK(point == run.PointAt(point.index));
+      CHECK_EQ(after.wal().hard_state(), run.wal().hard_state());
+    }
+    return UseFurther(false, head.at_once, {}, &after);
+  }
   // A file that is gone may have been the one with the last mark's successor.
   if (!head.marked()) return UseFurther(false, head.at_once, {}, &after);
   std::vector<Entry> expected = log;

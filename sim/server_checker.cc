@@ -138,7 +138,7 @@ void ServerChecker::CheckPromise(const SimServer& leader,
   // A server with a new disk isn't the one that promised; nor does one know of
   // it that got an old copy of its disk back, whom the others refuse.
   const Member* member = core.configuration().Find(voter.id());
-  if (member == nullptr || voter.put_back() ||
+  if (member == nullptr || (voter.put_back() && !voter.forged()) ||
       member->incarnation != voter.node().identity().incarnation) {
     return;
   }

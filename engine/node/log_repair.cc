@@ -161,7 +161,11 @@ void LogRepair::OnAnswer(const RepairAnswer& answer) {
   switch (answer.outcome) {
     case RepairOutcome::kEntries: {
       if (checkpoint_only_) return InVain("has no checkpoint of them");
-      Mended mended{.log_term = answer.log_term};
+      if (hole_.log_behind > Term() &&
+          (answer.log_term <= hole_.log_behind || answer.log_term < term_)) {
+        return InVain("has no later term yet");
+      }
+      Mended mended;
       for (const Entry& entry : answer.entries) {
         if (entry.header.index > std::min(hole.last, hole_.last)) break;
         // Committed there in a term that this server hasn't been in: then it

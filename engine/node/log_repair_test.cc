@@ -90,7 +90,6 @@ TEST_F(LogRepairTest, WhoDoesNotAnswerIsFollowedByTheNext) {
   repair_.OnAnswer(Has(Index(2), Index(5)));
   ASSERT_TRUE(result_.has_value() && result_->ok());
   EXPECT_EQ((*result_)->entries.size(), 2u);
-  EXPECT_EQ((*result_)->log_term, Term(4));
   // That one first, the next time.
   Fetch({Index(5), Index(5), Term(3), true}, Term(5));
   EXPECT_EQ(asked_.back().to, kThree);
@@ -280,6 +279,25 @@ TEST_F(LogRepairTest, ALaterTermProvesThatAnEntryMayGo) {
   repair_.OnAnswer(Lacks(Index(5), Term(5)));
   ASSERT_TRUE(result_.has_value() && result_->ok());
   EXPECT_TRUE((*result_)->never_committed);
+}
+
+// Only a log of a later term shows what had been committed before.
+TEST_F(LogRepairTest, WhoseLogMustBeOfALaterTerm) {
+  LogHole hole{Index(5), Index(5), Term(3), true};
+  hole.log_behind = Term(3);
+  Fetch(hole, Term(4));
+  RepairAnswer answer = Has(Index(5), Index(5));
+  answer.log_term = Term(3);
+  repair_.OnAnswer(answer);
+  EXPECT_FALSE(result_.has_value());
+  answer = Has(Index(5), Index(5));
+  answer.log_term = Term();  // of who mends its own
+  repair_.OnAnswer(answer);
+  EXPECT_FALSE(result_.has_value());
+  NextTimeout();
+  repair_.OnAnswer(Has(Index(5), Index(5)));
+  ASSERT_TRUE(result_.has_value() && result_->ok());
+  EXPECT_EQ((*result_)->entries.size(), 1u);
 }
 
 // It says nothing of the entries before that one.

@@ -107,7 +107,8 @@ void Node::AskOthers(const LogHole& hole, Term term, ResultFn<Mended> done) {
     done(AsFarAsLost(hole, std::move(mended)));
   };
   std::optional<absl::StatusOr<Mended>> at_once;
-  if (tail_.Find(hole.first) != nullptr) {
+  // A start asks for what it lacks, or of others' logs.
+  if (formed() && tail_.Find(hole.first) != nullptr) {
     at_once = Mended{.entries = FromTail(hole)};
   } else {
     absl::Status begun;

@@ -241,7 +241,11 @@ class WalRecovery {
   void DropFrom(size_t i, const LogHole& hole);
   // For the entry before the segment, by which the log would end then: whether
   // a log has it in which all must be that was committed and acknowledged here.
-  void AskForBegin(size_t i, const LogHole& hole, int tries);
+  void AskForBegin(size_t i, const LogHole& hole);
+  // Whether nothing but an index tells behind what it begins.
+  static bool BeginsByGuess(const Candidate& c) {
+    return c.guessed && c.header->previous.term == Term();
+  }
   // Whether a segment whose header is lost may have replaced what it is taken
   // to have begun behind.
   bool BeginsInDoubt(const Candidate& candidate, const SegmentSalvage& salvage,
@@ -323,6 +327,7 @@ class WalRecovery {
   Task sealed_;  // when that is durable
   // Of the segment that is being mended.
   std::unique_ptr<SegmentSalvage> salvage_;
+  bool begins_by_guess_ = false;
   int fills_in_vain_ = 0;  // one after the other, with nothing left to doubt
   std::unique_ptr<HardStateFile> term_file_;
   Term term_;  // 0: not read

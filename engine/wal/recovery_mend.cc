@@ -204,6 +204,7 @@ void WalRecovery::Mend(size_t i, const LogPoint& begin, const SegmentEnd& end,
                        const Buffer& bytes) {
   salvage_ = std::make_unique<SegmentSalvage>(*candidates_[i].header, begin,
                                               bytes, end);
+  begins_by_guess_ = BeginsByGuess(candidates_[i]);
   ++result_.stats.segments_damaged;
   if (mode_ == Mode::kInPart) return TakeInPart(i, end, bytes);
   ReadTerm(i);
@@ -357,9 +358,9 @@ void WalRecovery::OnMended(size_t i, const LogHole& hole,
                                       "other servers have another one")));
   }
   const Candidate& c = candidates_[i];
-  if (c.guessed && c.header->previous.term == Term() &&
+  if (BeginsByGuess(c) &&
       BeginsInDoubt(c, *salvage_, {hole.last, hole.last_term})) {
-    return AskForBegin(i, hole, kFillsInVainMax);
+    return AskForBegin(i, hole);
   }
   DropFrom(i, hole);
 }
@@ -370,18 +371,12 @@ void WalRecovery::DropFrom(size_t i, const LogHole& hole) {
   CutBehind(i);
 }
 
-void WalRecovery::AskForBegin(size_t i, const LogHole& hole, int tries) {
+void WalRecovery::AskForBegin(size_t i, const LogHole& hole) {
   const LogPoint begin = salvage_->begin();
-  auto on_answer = [this, i, hole, begin,
-                    tries](absl::StatusOr<Mended> mended) {
+  auto on_answer = [this, i, hole, begin](absl::StatusOr<Mended> mended) {
     const bool has = mended.ok() && !mended->entries.empty() &&
                      PointAfter(mended->entries[0].header) == begin;
-    // A log that ends in a term has all that was committed in earlier ones
-    // (Raft, section 5.4.3), and nothing was acknowledged here in that.
-    if (has && mended->log_term > hole.last_term && mended->log_term >= term_) {
-      return DropFrom(i, hole);
-    }
-    if (has && tries > 1) return AskForBegin(i, hole, tries - 1);
+    if (has) return DropFrom(i, hole);
     Finish(WalRot(candidates_[i].id, 0,
                   absl::StrCat("the header is gone, entries ",
                                hole.first.value(), " to ", hole.last.value(),
@@ -389,10 +384,13 @@ void WalRecovery::AskForBegin(size_t i, const LogHole& hole, int tries) {
                                "whether the segment replaced entry ",
                                begin.index.value(), ", which stands before")));
   };
+  // A log that ends in a term has all that was committed in earlier ones (Raft,
+  // section 5.4.3), and nothing was acknowledged here in that.
   mend_(LogHole{.first = begin.index,
                 .last = begin.index,
                 .last_term = begin.term,
-                .one_term = true},
+                .one_term = true,
+                .log_behind = hole.last_term},
         term_, scope_.Wrap(std::move(on_answer)));
 }
 
@@ -459,6 +457,8 @@ absl::Span<const Entry> WalRecovery::mended() const {
 
 Index WalRecovery::known_commit() const {
   if (salvage_ == nullptr) return result_.commit;
+  // Its frames may speak of another entry than the one before it.
+  if (begins_by_guess_ && salvage_->entries().empty()) return result_.commit;
   return std::max(result_.commit,
                   std::min(salvage_->commit(), salvage_->last().index));
 }

@@ -37,6 +37,9 @@ struct LogHole {
   // with its term. Whoever has that one has these. Index 0: none is known.
   Index later;
   Term later_term;
+  // Not 0: they aren't missing, but only a log counts that ends in a later term
+  // than this, and in no earlier one than this server's.
+  Term log_behind;
 
   bool operator==(const LogHole&) const = default;
 };
@@ -45,8 +48,6 @@ struct LogHole {
 struct Mended {
   // From the hole's first one on, at least one; any number of them.
   std::vector<Entry> entries;
-  // Of the last entry of the log that they are from. 0: not known.
-  Term log_term;
   // Instead: its last entry was never committed, and never will be, whatever
   // this server said of it: so it may be dropped, with all behind it.
   bool never_committed = false;
