@@ -78,8 +78,8 @@ size_t WalRecovery::SkipOlderLog() {
   for (size_t i = candidates_.size(); i > 0; --i) {
     Candidate& c = candidates_[i - 1];
     // A header alone at the checkpoint's end is what a reset began with.
-    if (c.is_void &&
-        (c.id != reached_by_ || c.header->previous.index <= base_.index)) {
+    if (c.is_void && (!c.header.ok() || c.id != reached_by_ ||
+                      c.header->previous.index <= base_.index)) {
       continue;
     }
     const LogPoint& previous = c.header->previous;

@@ -521,6 +521,16 @@ TEST(WalTest, ALogThatBeginsTooLateIsRefused) {
   }
 }
 
+// No segment has that id, but a file may have that name.
+TEST(WalTest, AnEmptyFileWithTheNameOfSegmentZero) {
+  WalRun run;
+  ASSERT_TRUE(run.Open().ok());
+  run.disk().SetContents(SegmentName(0), std::string(8192, '\0'));
+  ASSERT_TRUE(run.Reopen().ok());
+  EXPECT_TRUE(run.recovered().empty());
+  ASSERT_NO_FATAL_FAILURE(GoOn(&run));
+}
+
 TEST(WalTest, ACheckpointNeedsItsHardState) {
   WalRun run;
   run.OpenNew(kTerm);
