@@ -428,8 +428,10 @@ void Run(ByteReader r) {
     const Index from = std::max(run.base().index, run.checkpoint().index);
     const Index at = Pick(run, from, head.resume);
     has_resume = at > run.checkpoint().index;
-    if (has_resume) after.SetResume(run.ResumeAt(at));
-    if (has_resume) resumed = at;
+    if (has_resume) {
+      after.SetResume(run.ResumeAt(at));
+      resumed = at;
+    }
   }
   // What the log has behind the checkpoint, and behind where the start begins.
   const std::vector<Entry> log =

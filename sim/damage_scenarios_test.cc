@@ -76,6 +76,14 @@ class DecayScenario : public DamageScenario {
   uint64_t Mended() {
     return Stat("wal_segment_mended") + Stat("repair_by_checkpoint");
   }
+  // Of the victim's copy with that name; another kind for each seed, 1 to 4.
+  Damage DamageOfHardState(const std::string& name, uint64_t seed) {
+    const std::vector<Damage> kinds = {
+        Rot(victim_, name, 30), Zeroes(name, 0, kHardStateBytes),
+        Misdirect(victim_, name, 0, "identity", 0, kHardStateBytes),
+        Truncate(name, 47)};
+    return kinds[seed - 1];
+  }
   // What the victim's own log has at that offset.
   absl::StatusOr<ReadResult> ReadAt(Offset offset) {
     return DamageScenario::ReadAt(victim_, offset);
@@ -224,11 +232,7 @@ TEST_F(DecayScenario, OneCopyOfTheHardStateIsRepaired) {
     for (size_t which : {0, 1}) {
       victim_->Crash(true);
       const std::string name = HardStateCopyName(which);
-      const std::vector<Damage> kinds = {
-          Rot(victim_, name, 30), Zeroes(name, 0, kHardStateBytes),
-          Misdirect(victim_, name, 0, "identity", 0, kHardStateBytes),
-          Truncate(name, 47)};
-      Spoil(victim_, kinds[seed - 1]);
+      Spoil(victim_, DamageOfHardState(name, seed));
       victim_->Start();
       ASSERT_TRUE(sim_->RunFor(1s));
       EXPECT_TRUE(victim_->node().formed());
@@ -471,11 +475,7 @@ TEST_F(DecayScenario, ScrubbingWritesTheHardStateAnew) {
     std::vector<Buffer> spoiled;
     for (size_t which : {0, 1}) {
       const std::string name = HardStateCopyName(which);
-      const std::vector<Damage> kinds = {
-          Rot(victim_, name, 30), Zeroes(name, 0, kHardStateBytes),
-          Misdirect(victim_, name, 0, "identity", 0, kHardStateBytes),
-          Truncate(name, 47)};
-      SpoilAnyway(victim_, kinds[seed - 1]);
+      SpoilAnyway(victim_, DamageOfHardState(name, seed));
       spoiled.push_back(Bytes(victim_, name));
     }
     const auto rewritten = [&] {

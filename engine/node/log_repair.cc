@@ -161,8 +161,7 @@ void LogRepair::OnAnswer(const RepairAnswer& answer) {
   switch (answer.outcome) {
     case RepairOutcome::kEntries: {
       if (checkpoint_only_) return InVain("has no checkpoint of them");
-      if (hole_.log_behind > Term() &&
-          (answer.log_term <= hole_.log_behind || answer.log_term < term_)) {
+      if (hole_.log_behind > Term() && !EndsBehind(answer, hole_.log_behind)) {
         return InVain("has no later term yet");
       }
       Mended mended;
@@ -228,7 +227,11 @@ bool LogRepair::IsNeverCommitted(const RepairAnswer& answer) {
 }
 
 bool LogRepair::LeaderLacked(const RepairAnswer& answer) const {
-  return answer.log_term > question_.hole.last_term && answer.log_term >= term_;
+  return EndsBehind(answer, question_.hole.last_term);
+}
+
+bool LogRepair::EndsBehind(const RepairAnswer& answer, Term term) const {
+  return answer.log_term > term && answer.log_term >= term_;
 }
 
 bool LogRepair::AskForFewer(const RepairAnswer& answer) {

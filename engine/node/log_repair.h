@@ -112,6 +112,9 @@ class LogRepair {
   bool IsNeverCommitted(const RepairAnswer& answer);
   // The leader of a later term lacked the hole's last entry.
   bool LeaderLacked(const RepairAnswer& answer) const;
+  // Its log ends in a later term than that, and in no earlier one than this
+  // server's.
+  bool EndsBehind(const RepairAnswer& answer, Term term) const;
   // All of hole_, in the way that most others can answer.
   void AskForAll();
   // Whether it may have the first ones of them; the question is for these then.

@@ -19,15 +19,24 @@ namespace {
 
 class WalMendCheckpointTest : public DamagedLog {
  protected:
-  // The segment with the greatest id of which anything is written.
-  static std::string NewestOf(WalRun& run) {
-    std::string newest;
-    for (const std::string& name : run.disk().Names()) {
-      if (!ParseSegmentName(name).has_value()) continue;
-      const std::string bytes = run.disk().Contents(name);
-      if (bytes.find_last_not_of('\0') != std::string::npos) newest = name;
+  // Nothing is left of the segment but its last frame, a mark.
+  static void LeaveLastMark(uint64_t id, MemoryDisk* disk) {
+    std::string bytes = disk->Contents(SegmentName(id));
+    uint64_t last = 0;
+    FindFrameIf(bytes, id, [&last](const FoundFrame& frame) {
+      last = frame.position;
+      return false;
+    });
+    bytes.replace(0, last, last, '\0');
+    disk->SetContents(SegmentName(id), bytes);
+  }
+  // One by one, from files or memory.
+  static void ExpectAllRead(const std::vector<Entry>& log, WalRun* run) {
+    for (const Entry& e : log) {
+      auto read = run->Read(e.header.index, 1);
+      ASSERT_TRUE(read.ok()) << read.status();
+      ASSERT_TRUE(SameEntries({read->front()}, {e}));
     }
-    return newest;
   }
 };
 
@@ -146,7 +155,7 @@ TEST_F(WalMendCheckpointTest, WhatReplacedAnOlderTermsLogStays) {
         if (absl::c_linear_search(after.disk().Names(), file.name)) continue;
         after.disk().SetContents(file.name, file.bytes);
       }
-      const std::string name = NewestOf(after);
+      const std::string name = SegmentName(run.wal().SegmentStarts().back().id);
       std::string bytes = after.disk().Contents(name);
       bytes.replace(0, lost, lost, '\0');
       after.disk().SetContents(name, bytes);
@@ -218,11 +227,7 @@ TEST_F(WalMendCheckpointTest, HeadersBeforeAResumePoint) {
             Help(&after);
             ASSERT_TRUE(after.Reopen().ok());
           }
-          for (Index i(1); i <= run_.last().index; ++i) {
-            auto read = after.Read(i, 1);
-            ASSERT_TRUE(read.ok()) << read.status();
-            ASSERT_EQ(read->front().header, run_.log()[i.value() - 1].header);
-          }
+          ASSERT_NO_FATAL_FAILURE(ExpectAllRead(run_.log(), &after));
           WalRun again(after, Everything);
           again.SetResume(resume);
           ASSERT_TRUE(again.Open().ok());
@@ -249,29 +254,16 @@ TEST_F(WalMendCheckpointTest, WhatWasWrittenAnewSinceAResumePoint) {
   anew.Append(Term(1), {40, 50});
   anew.RunUntilIdle();
   ASSERT_TRUE(anew.all_persisted());
-  const std::vector<Entry> log = anew.log();
   WalRun after(anew, Everything);
   const uint64_t id = resume.segments.back().id;
   ASSERT_FALSE(absl::c_linear_search(after.disk().Names(), SegmentName(id)));
   const std::vector<SegmentStart> starts = anew.wal().SegmentStarts();
-  const std::string name = SegmentName(starts[1].id);
-  std::string bytes = after.disk().Contents(name);
-  uint64_t last = 0;
-  FindFrameIf(bytes, starts[1].id, [&last](const FoundFrame& frame) {
-    last = frame.position;
-    return false;
-  });
-  bytes.replace(0, last, last, '\0');
-  after.disk().SetContents(name, bytes);
+  LeaveLastMark(starts[1].id, &after.disk());
   after.SetResume(resume);
   HelpFrom(anew, &after);
   const absl::Status opened = after.Open();
   ASSERT_TRUE(opened.ok()) << opened;
-  for (const Entry& e : log) {
-    auto read = after.Read(e.header.index, 1);
-    ASSERT_TRUE(read.ok()) << read.status();
-    EXPECT_TRUE(SameEntries({read->front()}, {e}));
-  }
+  ASSERT_NO_FATAL_FAILURE(ExpectAllRead(anew.log(), &after));
 }
 
 // Of what stands before a resume point nothing is left, and of the segment
@@ -289,24 +281,12 @@ TEST_F(WalMendCheckpointTest, AllFilesBeforeAResumePoint) {
         after.disk().SetContents(SegmentName(starts[i].id), "");
       }
       if (holder + 2 < starts.size()) {
-        const uint64_t next = starts[holder + 1].id;
-        std::string bytes = after.disk().Contents(SegmentName(next));
-        uint64_t last = 0;
-        FindFrameIf(bytes, next, [&last](const FoundFrame& frame) {
-          last = frame.position;
-          return false;
-        });
-        bytes.replace(0, last, last, '\0');
-        after.disk().SetContents(SegmentName(next), bytes);
+        LeaveLastMark(starts[holder + 1].id, &after.disk());
       }
       HelpFrom(run_, &after);
       const absl::Status opened = after.Open();
       ASSERT_TRUE(opened.ok()) << opened;
-      for (Index i(1); i <= run_.last().index; ++i) {
-        auto read = after.Read(i, 1);
-        ASSERT_TRUE(read.ok()) << read.status();
-        ASSERT_EQ(read->front().header, run_.log()[i.value() - 1].header);
-      }
+      ASSERT_NO_FATAL_FAILURE(ExpectAllRead(run_.log(), &after));
     }
   }
   EXPECT_GT(emptied, 10);
