@@ -1,0 +1,5 @@
+#!/usr/bin/env bash
+# The planted bugs' patches apply to this tree, and say what they break. What is
+# handed over is a link into the tree itself.
+set -euo pipefail
+exec "$(dirname "$(realpath WORKSPACE)")/tools/mutants" --check
