@@ -140,6 +140,31 @@ TEST(CoreDiskStallTest, LeaderWhoseDiskStallsStepsDownAndStaysDown) {
   EXPECT_EQ(s.core().role(), Role::kPreCandidate);
 }
 
+// --- Checkpoints ------------------------------------------------------------
+
+// Server 2 votes as the one that the log's configuration names; by the
+// checkpoint's, which waited for the disk, its id is another server's.
+TEST(CoreCheckpointTest, ACandidateThatInstallsOneHasNoVotesAnyMore) {
+  Solo s(5);
+  s.Timeout();
+  s.GetVotes(MessageType::kPreVoteAnswer, 2);
+  s.Persist();
+  ASSERT_EQ(s.core().role(), Role::kCandidate);
+  s.Get(Solo::From(2, MessageType::kVoteAnswer, 2));
+  ASSERT_EQ(s.core().role(), Role::kCandidate);
+  Configuration three = MakeConfiguration({1, 2, 3});
+  three.voters[1].incarnation = Incarnation(200);
+  s.Step(InstallCheckpoint{
+      Index(9),
+      Term(1),
+      {Index(9), std::make_shared<const Configuration>(std::move(three))}});
+  EXPECT_EQ(s.core().role(), Role::kFollower);
+  EXPECT_EQ(s.core().last_index(), Index(9));
+  // Nor does the other server's vote, on its way meanwhile, count for long.
+  s.Get(Solo::From(3, MessageType::kVoteAnswer, 2));
+  EXPECT_EQ(s.core().role(), Role::kFollower);
+}
+
 // --- ReadIndex --------------------------------------------------------------
 
 TEST(CoreReadTest, ReadsThatComeDuringARoundShareTheNextOne) {

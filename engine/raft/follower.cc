@@ -54,6 +54,9 @@ void RaftCore::OnInstallCheckpoint(const InstallCheckpoint& checkpoint) {
       ++stats_.checkpoint_not_needed;
       RaiseCommit(checkpoint.index);
     } else {
+      // Votes that it has were for another log, and by another configuration,
+      // in which an id may have stood for another server.
+      if (role_ != Role::kFollower) BecomeFollower(term(), ServerId());
       ++stats_.checkpoint_installed;
       trail_ =
           Trail(checkpoint.index, checkpoint.term, checkpoint.configuration);
