@@ -615,6 +615,7 @@ TEST_F(DecayScenario, TheLeaderMissesANewestSegment) {
     EXPECT_THAT(std::string(victim_->failure().message()),
                 testing::HasSubstr("its disk has lost what was durable"))
         << sim_->verdict().what();
+    EXPECT_TRUE(victim_->node().identity().retired);
   }
 }
 

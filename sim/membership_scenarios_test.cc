@@ -229,6 +229,44 @@ TEST_F(MembershipScenario, WipedServerJoinsAnewAfterItHasLeft) {
   }
 }
 
+// What the old disk had acknowledged is long on its way, and comes when the
+// leader knows the id for that of an empty one.
+TEST_F(MembershipScenario, AnswersOfAnOlderDiskCountForNoNewOne) {
+  for (uint64_t seed = 1; seed <= 10; ++seed) {
+    Make(seed, 3);
+    ASSERT_TRUE(Progress(20));
+    const MachineId leader = sim_->Leader()->machine();
+    SimServer* wiped = sim_->server(Other(leader));
+    sim_->network()->SetSlow(wiped->machine(), leader, 1s);
+    ASSERT_TRUE(Progress(20));
+    wiped->Crash(true);
+    wiped->WipeDisk();
+    sim_->network()->SetSlow(wiped->machine(), leader, Duration::zero());
+    ASSERT_TRUE(Change(Leave({wiped->machine()})).ok());
+    wiped->set_join();
+    wiped->Start();
+    ASSERT_TRUE(sim_->RunFor(200ms));
+    absl::Status joined = absl::UnavailableError("not yet");
+    sim_->Leader()->log().Join(ServerId(wiped->machine()),
+                               NetworkFabric::AddressOf(wiped->machine()),
+                               false, [&](absl::Status s) { joined = s; });
+    for (int i = 0; configuration().joining.empty(); ++i) {
+      ASSERT_LT(i, 1000) << seed << " " << joined;
+      ASSERT_TRUE(sim_->RunFor(100us));
+    }
+    // It gets nothing, so it can't have anything, and would stop if the leader
+    // told it that it has.
+    sim_->network()->SetCut(leader, wiped->machine(), true);
+    EXPECT_TRUE(sim_->RunFor(2s)) << sim_->verdict().what();
+    EXPECT_EQ(configuration().voters.size(), 2u) << seed;
+    sim_->network()->HealAll();
+    EXPECT_TRUE(
+        sim_->RunUntil([&] { return configuration().voters.size() == 3; }, 20s))
+        << joined << sim_->verdict().what();
+    ExpectGoodEnd();
+  }
+}
+
 // Its log begins with the time when an older disk under its id was the only
 // voter: that is none of its own.
 TEST_F(MembershipScenario, NewDiskDoesNotActOnOldConfigurations) {

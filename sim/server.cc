@@ -239,6 +239,7 @@ void SimServer::CollectStats(std::map<std::string, uint64_t>* totals) const {
   log.node().disk_space().stats().ForEach(add);
   log.node().log_comparison().stats().ForEach(add);
   add("disk_records_refused", log.node().records_refused());
+  add("answer_of_other_disk", log.node().answers_of_other_disks());
   log.node().membership().stats().ForEach(add);
   if (log.node().remote_reads() != nullptr) {
     log.node().remote_reads()->stats().ForEach(add);

@@ -32,7 +32,8 @@ struct Identity {
   // The longest time for which any process so far may have promised a leader to
   // vote for nobody else (RaftOptions::leases).
   Duration promise = Duration::zero();
-  // Another server has said that this is an older copy: it never serves again.
+  // Another server has said that this is an older copy, or remembers more of
+  // its log than there is: it never serves again.
   bool retired = false;
   // 0 until the cluster is formed; then the chained hash of its first entry.
   ClusterId cluster_id;

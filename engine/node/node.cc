@@ -7,6 +7,12 @@
 #include "engine/base/check.h"
 
 namespace holdfast {
+namespace {
+
+// How long a server that stops for good waits until that is noted.
+constexpr Duration kRetireMax = 5s;
+
+}  // namespace
 
 Node::Node(const Env& env, NodeOptions options, NodeEvents* events)
     : env_(env),
@@ -27,8 +33,9 @@ Node::Node(const Env& env, NodeOptions options, NodeEvents* events)
               .judge = [this](const Hello& h) { return JudgeHello(h); },
               .on_hello = [this](const Hello& h) { OnHello(h); },
               .on_message =
-                  [this](ServerId from, const MessageView& message) {
-                    OnMessage(from, message);
+                  [this](ServerId from, Incarnation incarnation,
+                         const MessageView& message) {
+                    OnMessage(from, incarnation, message);
                   },
               .on_lost =
                   [this](ServerId from) {
@@ -38,7 +45,7 @@ Node::Node(const Env& env, NodeOptions options, NodeEvents* events)
               .on_up = [this](ServerId to) { OnPeerUp(to); },
               .on_refused =
                   [this](RefusalReason reason, const absl::Status& why) {
-                    if (reason == RefusalReason::kOldCopy) Retire(why);
+                    OnRefused(reason, why);
                   },
               .on_client =
                   [this](InboundStream client) {
@@ -141,17 +148,25 @@ void Node::HaltAtOnce() {
   if (scrubber_ != nullptr) scrubber_->Stop();
 }
 
-void Node::Retire(const absl::Status& why) {
+void Node::OnRefused(RefusalReason reason, const absl::Status& why) {
+  if (reason != RefusalReason::kOldCopy) return;
   // The next dial will be refused, too.
-  if (stopped_ || writing_identity_) return;
+  if (writing_identity_) return;
+  Retire(absl::FailedPreconditionError(why.message()));
+}
+
+void Node::Retire(absl::Status why) {
+  if (stopped_) return;
+  if (writing_identity_) return Stop(std::move(why));
   HaltAtOnce();
   identity_.retired = true;
-  WriteIdentity([this, text = std::string(why.message())](absl::Status) {
-    FinishStop(absl::FailedPreconditionError(text));
-  });
+  // The disk may be full, or hang.
+  retiring_ = env_.loop->After(kRetireMax, [this, why] { FinishStop(why); });
+  WriteIdentity([this, why](absl::Status) { FinishStop(why); });
 }
 
 void Node::FinishStop(absl::Status why) {
+  if (std::exchange(stop_told_, true)) return;
   LogLine(absl::StrCat("event=stopped why=\"", why.ToString(), "\""));
   // Later: this may run within a stream's own callback.
   env_.loop->Post(scope_.Wrap([this, why]() {
@@ -269,7 +284,16 @@ void Node::Flush() {
   }
 }
 
-void Node::OnMessage(ServerId from, const MessageView& message) {
+bool Node::AnswersFor(ServerId id, Incarnation incarnation) {
+  const Member* member = core_->configuration().Find(id);
+  // Nobody counts what comes from one that is no member.
+  if (member == nullptr || member->incarnation == incarnation) return true;
+  ++answers_of_other_disks_;
+  return false;
+}
+
+void Node::OnMessage(ServerId from, Incarnation incarnation,
+                     const MessageView& message) {
   if (stopped_) return;
   if (message.type == WireType::kRepairQuestion ||
       message.type == WireType::kRepairAnswer) {
@@ -287,6 +311,7 @@ void Node::OnMessage(ServerId from, const MessageView& message) {
     absl::StatusOr<CheckpointAnswer> answer =
         DecodeCheckpointAnswer(message.header);
     if (!answer.ok() || answer->from != from) return;
+    if (!AnswersFor(from, incarnation)) return;
     return checkpoint_sender_.OnAnswer(from, *answer);
   }
   if (message.type == WireType::kReadIndexQuestion) {
@@ -311,6 +336,11 @@ void Node::OnMessage(ServerId from, const MessageView& message) {
   if (received->message.from != from || received->message.to != options_.id) {
     return LogLine(
         absl::StrCat("event=misaddressed_message peer=", from.value()));
+  }
+  // It may be what an older data directory had, or had promised, of a server
+  // that has left and joined anew with an empty one meanwhile.
+  if (IsAnswer(received->message.type) && !AnswersFor(from, incarnation)) {
+    return;
   }
   if (!Compare(*received)) return;
   const MessageExtras& extras = received->extras;

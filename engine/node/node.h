@@ -179,6 +179,8 @@ class Node : private Membership::Host {
   const LogComparison& log_comparison() const { return comparison_; }
   // Appends of a leader that this server ignored, for want of room.
   uint64_t records_refused() const { return records_refused_; }
+  // Answers of a data directory that its server's id no longer stands for.
+  uint64_t answers_of_other_disks() const { return answers_of_other_disks_; }
 
   // --- Anybody's ---
   struct Droppable {
@@ -328,13 +330,20 @@ class Node : private Membership::Host {
   HelloVerdict JudgeHello(const Hello& hello);
   void OnHello(const Hello& hello);
   void OnPeerUp(ServerId to);
-  // Durably: this server never serves again with this directory.
-  void Retire(const absl::Status& why);
+  void OnRefused(RefusalReason reason, const absl::Status& why);
+  // Stops, and durably: this server never serves again with this directory. Not
+  // durably, if its identity is being looked at or written just now, or can't
+  // be written for a while.
+  void Retire(absl::Status why);
   // Of an unformed server: whether that one may be of the same cluster.
   bool MayBelong(ServerId server, ClusterId cluster_id) const;
   DrawKey LinkKey() const;
 
-  void OnMessage(ServerId from, const MessageView& message);
+  void OnMessage(ServerId from, Incarnation incarnation,
+                 const MessageView& message);
+  // Whether what that one answers is for the server that the configuration
+  // means by this id. Counts those that aren't.
+  bool AnswersFor(ServerId id, Incarnation incarnation);
   // All reads that wait, in the core and on the way there.
   void FailReads();
   // What was proposed or asked during a task goes into the core after it, or
@@ -398,6 +407,7 @@ class Node : private Membership::Host {
   DiskSpace space_;
   std::set<ServerId> short_peers_;  // of space, by their latest answers
   uint64_t records_refused_ = 0;
+  uint64_t answers_of_other_disks_ = 0;
   // When some were refused last, in which term, and the entry before the first
   // one of these.
   Instant refused_at_;
@@ -465,6 +475,8 @@ class Node : private Membership::Host {
   bool flush_posted_ = false;
   bool stepping_ = false;
   bool stopped_ = false;
+  Timer retiring_;
+  bool stop_told_ = false;
   Instant wake_at_ = kNever;
   Timer wake_;
   uint64_t next_read_ = 1;

@@ -120,7 +120,8 @@ bool Node::Counts(const ReceivedMessage& received) {
           message.commit <= core_->last_index()) {
         return true;
       }
-      Stop(Forgotten(message.commit, core_->last_index()));
+      // A later leader may not know what it had acknowledged.
+      Retire(Forgotten(message.commit, core_->last_index()));
       return false;
     case MessageType::kHeartbeatAnswer:
     case MessageType::kAppendAnswer:

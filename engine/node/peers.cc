@@ -13,6 +13,12 @@ AcceptorOptions WithName(AcceptorOptions options, const std::string& name) {
   return options;
 }
 
+// Before the cluster is formed nobody knows the members' incarnations.
+bool IsOther(Incarnation incarnation, const Member& member) {
+  return member.incarnation != Incarnation() &&
+         member.incarnation != incarnation;
+}
+
 }  // namespace
 
 PeersOptions::PeersOptions() {
@@ -61,8 +67,16 @@ void Peers::SetMembers(const std::vector<Member>& members, DrawKey key) {
   for (const Member& member : members) {
     if (member.id == self_) continue;
     members_.insert(member.id);
+    std::erase_if(inbound_, [&](const auto& entry) {
+      const Inbound& inbound = entry.second;
+      return inbound.from == member.id && IsOther(inbound.incarnation, member);
+    });
     if (auto it = links_.find(member.id); it != links_.end()) {
-      it->second->SetAddress(member.address);
+      PeerLink& link = *it->second;
+      link.SetAddress(member.address);
+      if (link.up() && IsOther(link.peer_hello()->incarnation, member)) {
+        link.Redial();
+      }
       links[member.id] = std::move(it->second);
     } else {
       links[member.id] = MakeLink(member.id, member.address);
@@ -138,12 +152,14 @@ void Peers::OnRaftStream(InboundStream inbound) {
   uint64_t key = next_inbound_++;
   Inbound& entry = inbound_[key];
   entry.from = from;
+  entry.incarnation = inbound.hello.incarnation;
   entry.stream = std::move(inbound.stream);
   LinkBack(inbound.hello);
   entry.stream->Start(
       {.on_message =
-           [this, from](const MessageView& message) {
-             callbacks_.on_message(from, message);
+           [this, from, incarnation = inbound.hello.incarnation](
+               const MessageView& message) {
+             callbacks_.on_message(from, incarnation, message);
            },
        .on_closed = [this, key](absl::Status) { OnInboundClosed(key); },
        .on_bytes = nullptr,

@@ -40,7 +40,11 @@ class Peers {
     InlineFunction<HelloVerdict(const Hello&)> judge;
     // A server's hello, on either kind of stream, before it is judged.
     InlineFunction<void(const Hello&)> on_hello;
-    InlineFunction<void(ServerId from, const MessageView&)> on_message;
+    // `incarnation`: by the hello of the stream that brings it, which may have
+    // begun under an earlier configuration.
+    InlineFunction<void(ServerId from, Incarnation incarnation,
+                        const MessageView&)>
+        on_message;
     // The last stream on which that server sent is gone.
     InlineFunction<void(ServerId from)> on_lost;
     // A new stream to that server: what was sent before may not have arrived.
@@ -59,7 +63,9 @@ class Peers {
   absl::Status Listen(const Address& address);
   Address listen_address() const { return acceptor_.address(); }
   // Keeps links to these servers (self is left out), and to those that have a
-  // stream to this one: they may know of a later configuration.
+  // stream to this one: they may know of a later configuration. Ends the
+  // streams of a member's other incarnation; if it knows of a later
+  // configuration, it is let in anew.
   void SetMembers(const std::vector<Member>& members, DrawKey key);
   // Ends all streams, as if they had been lost, but tells nobody. Not from
   // within a stream's own callback. SetMembers dials again.
@@ -85,6 +91,7 @@ class Peers {
  private:
   struct Inbound {
     ServerId from;
+    Incarnation incarnation;
     std::unique_ptr<MessageStream> stream;
   };
   // Streams that one server may have open to this one.

@@ -50,9 +50,10 @@ void Startup::OnRead(absl::StatusOr<Identity> found) {
   }
   if (identity_.retired) {
     return Finish(absl::FailedPreconditionError(
-        "the data directory is an older copy of this server's, so it may lack "
-        "what the server promised later; clear it and let the server join "
-        "anew"));
+        "the data directory is retired: it was found to be an older copy of "
+        "this server's, or to have lost what was durable, so it may lack what "
+        "the server promised or acknowledged; let the server leave, clear the "
+        "directory, and let it join anew"));
   }
   Save();
 }

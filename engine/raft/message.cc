@@ -25,6 +25,23 @@ bool EntriesWellFormed(const Message& m) {
 
 }  // namespace
 
+bool IsAnswer(MessageType type) {
+  switch (type) {
+    case MessageType::kPreVoteAnswer:
+    case MessageType::kVoteAnswer:
+    case MessageType::kAppendAnswer:
+    case MessageType::kHeartbeatAnswer:
+      return true;
+    case MessageType::kPreVoteRequest:
+    case MessageType::kVoteRequest:
+    case MessageType::kAppendRequest:
+    case MessageType::kHeartbeat:
+    case MessageType::kTimeoutNow:
+      return false;
+  }
+  return false;
+}
+
 const char* ToString(MessageType type) {
   switch (type) {
     case MessageType::kPreVoteRequest:

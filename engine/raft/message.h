@@ -95,6 +95,9 @@ struct Message {
   bool operator==(const Message&) const = default;
 };
 
+// What answers a request.
+bool IsAnswer(MessageType type);
+
 // "VoteRequest", "AppendAnswer", ...
 const char* ToString(MessageType type);
 

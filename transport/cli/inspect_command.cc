@@ -113,7 +113,7 @@ class Inspector {
         "), incarnation ",
         absl::Hex(identity->incarnation.value(), absl::kZeroPad16), ", ",
         identity->boot_count, " starts",
-        identity->retired ? "; an older copy, never to serve again" : ""));
+        identity->retired ? "; retired, never to serve again" : ""));
   }
 
   void InspectPeers(const std::string& name, const std::string& bytes) {
