@@ -140,6 +140,7 @@ TEST_F(TapeFlagTest, ATapeBringsItsOptions) {
   flags.spares = 0;
   flags.kv = false;
   flags.tails = false;
+  flags.conditions = false;
   flags.tls = true;
   flags.damage = true;
   flags.operations = 7;
@@ -154,6 +155,7 @@ TEST_F(TapeFlagTest, ATapeBringsItsOptions) {
   EXPECT_EQ(read->spares, 0u);
   EXPECT_EQ(read->kv, false);
   EXPECT_EQ(read->tails, false);
+  EXPECT_EQ(read->conditions, false);
   EXPECT_TRUE(read->tls);
   EXPECT_TRUE(read->damage);
   EXPECT_FALSE(read->reads.has_value());

@@ -85,6 +85,7 @@ TEST(ShrinkerTest, LeavesOnlyWhatIsNeeded) {
   EXPECT_EQ(small.flags.operations, 1u);
   EXPECT_EQ(small.flags.kv, false);
   EXPECT_EQ(small.flags.reads, false);
+  EXPECT_EQ(small.flags.conditions, false);
   for (const TapeEntry& e : small.entries()) {
     EXPECT_EQ(e.value, 0u);
     EXPECT_EQ(e.window(), 0u);

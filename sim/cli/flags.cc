@@ -41,6 +41,7 @@ const char kSimulateUsage[] =
     "  --leases=on|off       whether leaders read by leases, likewise\n"
     "  --scrub=on|off        whether servers look for damage, likewise\n"
     "  --tails=on|off --reads=on|off   whether clients do, likewise\n"
+    "  --conditions=on|off   whether they append on condition, likewise\n"
     "  --operations=N        of each client at most; 0: no bound\n"
     "  --drift=on|off        of clocks\n"
     "  --damage=on|off       of what is at rest on disks\n"
@@ -186,6 +187,9 @@ const Flag kRunFlags[] = {
     {"reads", kSeeded, kSwitch,
      [](Text v, F* f) { return ParseSwitch(v, &f->reads); },
      [](const F& f) { return ShowSwitch(f.reads); }},
+    {"conditions", kSeeded, kSwitch,
+     [](Text v, F* f) { return ParseSwitch(v, &f->conditions); },
+     [](const F& f) { return ShowSwitch(f.conditions); }},
     {"operations", kSeeded, "0 to 1000000000",
      [](Text v, F* f) {
        return ParseBetween<uint32_t>(v, 0, 1000000000, &f->operations);
@@ -444,6 +448,7 @@ SimulationOptions OptionsFor(const SimulateFlags& flags, uint64_t seed) {
   options.duration = flags.duration;
   options.tails = flags.tails;
   options.reads = flags.reads;
+  options.conditions = flags.conditions;
   options.operations_max = flags.operations;
   options.drift = flags.drift;
   options.settle = flags.settle;
@@ -469,6 +474,7 @@ SimulateFlags WithDrawn(const SimulateFlags& flags,
   all.trims = drawn.trims;
   all.tails = drawn.tails;
   all.reads = drawn.reads;
+  all.conditions = drawn.conditions;
   all.kv = drawn.kv;
   all.leases = drawn.leases;
   all.scrub = drawn.scrub;

@@ -32,6 +32,7 @@ struct SimulateFlags {
   std::optional<bool> scrub;
   std::optional<bool> tails;
   std::optional<bool> reads;
+  std::optional<bool> conditions;
   bool drift = true;
   bool settle = true;
   bool tls = false;

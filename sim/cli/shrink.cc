@@ -113,6 +113,7 @@ std::string FeaturesOf(const SimulateFlags& f) {
   add(f.leases.value_or(true), "leases");
   add(f.reads.value_or(true), "reads");
   add(f.tails.value_or(true), "tails");
+  add(f.conditions.value_or(true), "conditions");
   add(f.drift, "drift");
   add(f.settle, "settling");
   add(f.tls, "TLS");

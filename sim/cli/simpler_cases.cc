@@ -135,6 +135,8 @@ std::vector<ShrinkCase> WithFeaturesOff(const ShrinkCase& c) {
   off(now.trims.value_or(true), [](SimulateFlags* f) { f->trims = false; });
   off(now.reads.value_or(true), [](SimulateFlags* f) { f->reads = false; });
   off(now.tails.value_or(true), [](SimulateFlags* f) { f->tails = false; });
+  off(now.conditions.value_or(true),
+      [](SimulateFlags* f) { f->conditions = false; });
   off(now.drift, [](SimulateFlags* f) { f->drift = false; });
   off(now.tls, [](SimulateFlags* f) { f->tls = false; });
   off(now.damage, [](SimulateFlags* f) {
