@@ -16,7 +16,12 @@ void LoopThread::Start(EpollLoop* loop) {
   sigfillset(&all);
   // A thread inherits the mask of the one that starts it.
   CHECK_EQ(pthread_sigmask(SIG_SETMASK, &all, &before), 0);
-  thread_ = std::thread([loop] { loop->Run(); });
+  std::promise<void> ran;
+  ran_ = ran.get_future();
+  thread_ = std::thread([loop, ran = std::move(ran)]() mutable {
+    loop->Run();
+    ran.set_value();
+  });
   CHECK_EQ(pthread_sigmask(SIG_SETMASK, &before, nullptr), 0);
   id_.store(thread_.get_id(), std::memory_order_release);
 }
@@ -46,9 +51,12 @@ void LoopThread::End(Task last) {
     CHECK(!std::exchange(ended_, true));
     inbox_->Run(std::move(last));
   }
-  thread_.join();
+  // Not for its end: the kernel has a thread that began requests of an
+  // io_uring wait for them, and a disk may hang.
+  ran_.wait();
   // Another thread may get the same id.
   id_.store(std::thread::id(), std::memory_order_release);
+  thread_.detach();
 }
 
 }  // namespace holdfast

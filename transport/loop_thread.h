@@ -3,6 +3,7 @@
 
 #include <atomic>
 #include <condition_variable>
+#include <future>
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -113,7 +114,8 @@ class LoopThread {
   }
 
   // Runs `last` behind all other tasks: it must bring it about that the loop is
-  // stopped. Returns when the thread has ended. Once, from another thread.
+  // stopped. Returns when the loop has ended, and runs nothing more. Once, from
+  // another thread.
   void End(Task last);
 
  private:
@@ -123,6 +125,7 @@ class LoopThread {
   bool ended_ = false;
   std::atomic<std::thread::id> id_;
   std::thread thread_;
+  std::future<void> ran_;
 };
 
 }  // namespace holdfast

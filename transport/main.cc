@@ -88,5 +88,7 @@ int Main(std::vector<std::string> words) {
 
 int main(int argc, char** argv) {
   signal(SIGPIPE, SIG_IGN);
+  // A file that may grow no further is as a full disk, which says so.
+  signal(SIGXFSZ, SIG_IGN);
   return holdfast::Main(std::vector<std::string>(argv + 1, argv + argc));
 }

@@ -192,18 +192,33 @@ void PosixDisk::Allocate(const std::string& name, uint64_t size,
 void PosixDisk::List(ResultFn<std::vector<FileInfo>> done) {
   RunInBackground<absl::StatusOr<std::vector<FileInfo>>>(
       [directory = directory_]() -> absl::StatusOr<std::vector<FileInfo>> {
-        DIR* dir = opendir(directory->path.c_str());
-        if (dir == nullptr) return ErrnoStatus(errno, "list", directory->path);
+        const int own = openat(directory->fd.get(), ".",
+                               O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        if (own < 0) return ErrnoStatus(errno, "list", directory->path);
+        const std::unique_ptr<DIR, int (*)(DIR*)> dir(fdopendir(own), closedir);
+        if (dir == nullptr) {
+          const int error = errno;
+          close(own);
+          return ErrnoStatus(error, "list", directory->path);
+        }
         std::vector<FileInfo> files;
-        while (dirent* entry = readdir(dir)) {
-          struct stat info;
-          if (fstatat(directory->fd.get(), entry->d_name, &info, 0) != 0 ||
-              !S_ISREG(info.st_mode)) {
-            continue;
+        while (true) {
+          errno = 0;
+          const dirent* entry = readdir(dir.get());
+          if (entry == nullptr && errno != 0) {
+            return ErrnoStatus(errno, "list", directory->path);
           }
+          if (entry == nullptr) break;
+          struct stat info;
+          if (fstatat(directory->fd.get(), entry->d_name, &info, 0) != 0) {
+            // Removed meanwhile, or a link that leads nowhere. A file that is
+            // there and can't be looked at must not go for one that isn't.
+            if (errno == ENOENT) continue;
+            return ErrnoStatus(errno, "stat", entry->d_name);
+          }
+          if (!S_ISREG(info.st_mode)) continue;
           files.push_back({entry->d_name, static_cast<uint64_t>(info.st_size)});
         }
-        closedir(dir);
         std::sort(files.begin(), files.end(),
                   [](const FileInfo& a, const FileInfo& b) {
                     return a.name < b.name;

@@ -452,6 +452,41 @@ TEST_P(PosixDiskTest, ListsRegularFilesByName) {
   EXPECT_EQ(names, "a1 b1 c1 ");
 }
 
+// Else a log whose newest segment can't be looked at would seem to end before.
+TEST_P(PosixDiskTest, DoesNotListWhereAFileCannotBeLookedAt) {
+  Create("a");
+  std::filesystem::create_symlink("nowhere", directory_ + "/b");
+  const auto list = [&] {
+    return Get<std::vector<FileInfo>>(
+        [&](auto done) { disk_->List(std::move(done)); });
+  };
+  auto listed = list();
+  ASSERT_TRUE(listed.ok()) << listed.status();
+  EXPECT_EQ(listed->size(), 1u);
+  // Links that lead to each other.
+  std::filesystem::create_symlink("d", directory_ + "/c");
+  std::filesystem::create_symlink("c", directory_ + "/d");
+  listed = list();
+  EXPECT_THAT(std::string(listed.status().message()), HasSubstr("stat"));
+}
+
+TEST_P(PosixDiskTest, ReadsBehindADroppedCache) {
+  const std::unique_ptr<File> file = Create("a");
+  ASSERT_TRUE(Write(file.get(), 0, {Buffer::Copy("abc")}).ok());
+  ASSERT_TRUE(Do([&](auto done) { file->Sync(std::move(done)); }).ok());
+  for (int i = 0; i < 20; ++i) {
+    file->DropCache();
+    file->DropCache();
+    auto early =
+        Get<Buffer>([&](auto done) { file->Read(0, 2, std::move(done)); });
+    ASSERT_TRUE(early.ok()) << early.status();
+    EXPECT_EQ(early->view(), "ab");
+    EXPECT_EQ(Read(file.get(), 1, 2), "bc");
+  }
+  file->DropCache();
+  file->Read(0, 3, [](absl::StatusOr<Buffer>) { FAIL() << "dropped"; });
+}
+
 TEST_P(PosixDiskTest, RenamesOverWhatIsThereAndRemoves) {
   ASSERT_TRUE(Write(Create("a").get(), 0, {Buffer::Copy("new")}).ok());
   ASSERT_TRUE(Write(Create("b").get(), 0, {Buffer::Copy("older")}).ok());

@@ -37,6 +37,10 @@ struct UringFile::Shared {
   std::string name;
   // The UringFile, for completions; only the Loop looks at it.
   UringFile* file = nullptr;
+  // While its cache is dropped, reads wait: one that overtook that would be
+  // given what the kernel has in memory, and have it kept there.
+  size_t drops = 0;
+  std::vector<std::shared_ptr<UringChain>> reads;
 };
 
 // --- What changes the file ---
@@ -235,8 +239,15 @@ class UringFile::DropCacheChain final : public UringChain {
   void Prepare(NextFn next) override {
     io_uring_prep_fadvise(next(), shared_->fd.get(), 0, 0, POSIX_FADV_DONTNEED);
   }
-  void OnEnded(size_t, int, std::vector<Task>*) override {}
-  void Abandon() override {}
+  void OnEnded(size_t, int, std::vector<Task>*) override {
+    if (--shared_->drops > 0) return;
+    for (auto& read : std::exchange(shared_->reads, {})) {
+      shared_->uring->Start(std::move(read), Uring::Lane::kReads);
+    }
+  }
+  void Abandon() override {
+    for (auto& read : std::exchange(shared_->reads, {})) read->Abandon();
+  }
 
  private:
   const std::shared_ptr<Shared> shared_;
@@ -258,12 +269,18 @@ UringFile::UringFile(EpollLoop* loop, std::shared_ptr<Uring> uring,
   shared_->file = this;
 }
 
-UringFile::~UringFile() { shared_->file = nullptr; }
+UringFile::~UringFile() {
+  shared_->file = nullptr;
+  shared_->reads.clear();
+}
 
 void UringFile::Read(uint64_t at, size_t n, ResultFn<Buffer> done) {
-  shared_->uring->Start(
-      std::make_shared<ReadChain>(shared_, at, n, std::move(done)),
-      Uring::Lane::kReads);
+  auto read = std::make_shared<ReadChain>(shared_, at, n, std::move(done));
+  if (shared_->drops > 0) {
+    shared_->reads.push_back(std::move(read));
+  } else {
+    shared_->uring->Start(std::move(read), Uring::Lane::kReads);
+  }
 }
 
 void UringFile::Write(uint64_t at, Buffers data, DoneFn done) {
@@ -298,6 +315,7 @@ void UringFile::Truncate(uint64_t size, DoneFn done) {
 }
 
 void UringFile::DropCache() {
+  ++shared_->drops;
   shared_->uring->Start(std::make_shared<DropCacheChain>(shared_),
                         Uring::Lane::kReads);
 }

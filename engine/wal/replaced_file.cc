@@ -61,6 +61,7 @@ void ReplacedFile::OnSynced(absl::Status synced) {
   if (absl::IsResourceExhausted(synced)) {
     // What there is of it would only take up room.
     return disk_->Remove(beside_, scope_.Wrap([this, synced](absl::Status) {
+      file_ = nullptr;  // or it would take it up all the same
       FinishWrite(synced);
     }));
   }

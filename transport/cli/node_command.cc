@@ -1,7 +1,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <sys/resource.h>
-#include <time.h>
+#include <unistd.h>
 
 #include <cstdio>
 #include <memory>
@@ -13,6 +13,7 @@
 #include "absl/strings/str_split.h"
 #include "engine/env/address.h"
 #include "transport/cli/command.h"
+#include "transport/cli/log_lines.h"
 #include "transport/epoll_loop.h"
 #include "transport/posix_disk.h"
 #include "transport/server.h"
@@ -21,6 +22,8 @@ namespace holdfast {
 namespace {
 
 constexpr uint64_t kHotBytes = 32 << 20;
+// How long its end waits for them.
+constexpr Duration kLastLines = 1s;
 constexpr char kDevAddress[] = "127.0.0.1:7400";
 
 struct NodeSettings {
@@ -228,18 +231,6 @@ absl::StatusOr<NodeSettings> ParseSettings(const Args& args) {
   return settings;
 }
 
-void PrintLogLine(absl::string_view level, absl::string_view line) {
-  timespec now;
-  clock_gettime(CLOCK_REALTIME, &now);
-  tm utc;
-  gmtime_r(&now.tv_sec, &utc);
-  char time[32];
-  strftime(time, sizeof(time), "%Y-%m-%dT%H:%M:%S", &utc);
-  std::fprintf(stderr, "time=%s.%03ldZ level=%s %s\n", time,
-               now.tv_nsec / 1000000, std::string(level).c_str(),
-               std::string(line).c_str());
-}
-
 // Segments stay open, and clients are many: as many descriptors as may be.
 void RaiseDescriptorLimit() {
   rlimit limit;
@@ -255,14 +246,13 @@ class NodeProcess {
       : settings_(std::move(settings)) {}
 
   int Run() {
-    EpollLoop::BlockSignals({SIGTERM, SIGINT});
     RaiseDescriptorLimit();
     absl::StatusOr<std::unique_ptr<Server>> server =
         Server::Create(&loop_, settings_.config, &log_line_);
     if (!server.ok()) return FailWith(server.status());
     server_ = *std::move(server);
     loop_.OnSignals({SIGTERM, SIGINT}, [this](int signal) {
-      PrintLogLine("info", absl::StrCat("event=closing signal=", signal));
+      log_.Add("info", absl::StrCat("event=closing signal=", signal));
       closing_ = true;
       server_->service()->Close([this](absl::Status) { loop_.Stop(); });
     });
@@ -273,17 +263,17 @@ class NodeProcess {
       if (closing_ && absl::IsCancelled(opened)) return;
       if (!opened.ok()) return Stop(std::move(opened));
       const Node& node = server_->service()->log().node();
-      PrintLogLine("info",
-                   absl::StrCat("event=serving id=", node.options().id.value(),
-                                " address=", node.listen_address(),
-                                " disk=", DiskName()));
+      log_.Add("info",
+               absl::StrCat("event=serving id=", node.options().id.value(),
+                            " address=", node.listen_address(),
+                            " disk=", DiskName()));
       if (settings_.dev) PrintDevHelp();
     });
     loop_.Run();
     server_ = nullptr;
-    if (!status_.ok()) return Fail(kExitFailed, status_.message());
-    PrintLogLine("info", "event=closed");
-    return kExitDone;
+    if (status_.ok()) log_.Add("info", "event=closed");
+    log_.Flush(kLastLines);
+    return status_.ok() ? kExitDone : Fail(kExitFailed, status_.message());
   }
 
  private:
@@ -311,8 +301,9 @@ class NodeProcess {
 
   const NodeSettings settings_;
   EpollLoop loop_;
-  LogLineFn log_line_ = [](absl::string_view line) {
-    PrintLogLine("info", line);
+  LogLines log_{STDERR_FILENO};
+  LogLineFn log_line_ = [this](absl::string_view line) {
+    log_.Add("info", line);
   };
   std::unique_ptr<Server> server_;
   bool closing_ = false;
@@ -322,6 +313,8 @@ class NodeProcess {
 int RunNode(const Args& args) {
   absl::StatusOr<NodeSettings> settings = ParseSettings(args);
   if (!settings.ok()) return FailWith(settings.status());
+  // Before the first thread is started.
+  EpollLoop::BlockSignals({SIGTERM, SIGINT});
   NodeProcess process(*std::move(settings));
   return process.Run();
 }
