@@ -17,6 +17,10 @@ constexpr size_t kCachedSegments = 2;
 // Behind what a segment has room for: its last marks, of a few hundred terms.
 constexpr uint64_t kMarksBytes = 4 * kBlockBytes;
 
+// Mostly the next segment is there, or soon: marks at each roll would cost a
+// sync for nothing.
+constexpr Duration kMarkWhileWaiting = 1s;
+
 }  // namespace
 
 Wal::Wal(Loop* loop, Disk* disk, Incarnation owner, WalOptions options,
@@ -146,7 +150,8 @@ void Wal::Write(WalWrite write, Index commit) {
 void Wal::Pump() {
   if (busy_ || failed_) return;
   MendNext();
-  if (queue_.empty()) return ArmMark();
+  if (busy_) return;
+  if (queue_.empty()) return ArmMark(options_.mark_delay);
   switch (queue_.front().kind) {
     case Item::Kind::kHardState: {
       const HardState state = queue_.front().hard_state;
@@ -154,6 +159,8 @@ void Wal::Pump() {
       return WriteHardState(state);
     }
     case Item::Kind::kCut:
+      // The entries come right behind it.
+      if (MarksFirst(queue_[1].entry)) return;
       CutTo(queue_.front().cut_to);
       queue_.pop_front();
       return WriteGroup();
@@ -189,13 +196,24 @@ void Wal::WriteHardState(const HardState& state) {
   });
 }
 
+bool Wal::MarksFirst(const Entry& next) {
+  if (all_marked() ||
+      SpareReady(kSegmentHeaderBytes + FrameBytes(EntryBytes(next)))) {
+    return false;
+  }
+  // Not later with each write that comes to wait.
+  if (!std::exchange(mark_waits_, true)) ArmMark(kMarkWhileWaiting);
+  return true;
+}
+
 void Wal::WriteGroup() {
-  mark_timer_.Cancel();
   const Entry& first = queue_.front().entry;
   uint64_t needed = FrameBytes(EntryBytes(first));
   if (!begin_segment_ && writer_.position() + needed > capacity_) {
+    if (MarksFirst(first)) return;
     begin_segment_ = true;
   }
+  DisarmMark();
   Buffers out;
   uint64_t at = writer_.position();
   if (begin_segment_) {
@@ -239,7 +257,10 @@ uint64_t Wal::GatherFrames(Buffers* out) {
       ++stats_.marks;
       marked_at_ = writer_.position();
       position = marked_at_;
-      if (position + bytes > capacity_) break;
+      if (position + bytes > capacity_) {
+        marked_at_ = start;  // it doesn't cover this group
+        break;
+      }
     }
     CHECK(Continues(last_, item.entry.header));
     segment.Note(item.entry.header, position, writer_.seed());
@@ -319,7 +340,7 @@ void Wal::Reset(const LogPoint& base, DoneFn done) {
 }
 
 void Wal::WriteReset() {
-  mark_timer_.Cancel();
+  DisarmMark();
   begin_segment_ = true;
   if (!SpareReady(kSegmentHeaderBytes + 2 * kBlockBytes)) return;
   Item item = std::move(queue_.front());
@@ -555,12 +576,18 @@ void Wal::BeginSegment(Buffers* out) {
 
 // --- Marks ---
 
-void Wal::ArmMark() {
-  if (begin_segment_ || marked_at_ == writer_.position()) return;
-  mark_timer_ = loop_->After(options_.mark_delay, [this] { WriteMark(); });
+void Wal::ArmMark(Duration delay) {
+  if (all_marked()) return;
+  mark_timer_ = loop_->After(delay, [this] { WriteMark(); });
+}
+
+void Wal::DisarmMark() {
+  mark_timer_.Cancel();
+  mark_waits_ = false;
 }
 
 void Wal::WriteMark() {
+  DisarmMark();
   if (busy_ || failed_ || begin_segment_) return;
   Buffers out;
   uint64_t at = writer_.position();
@@ -582,9 +609,9 @@ void Wal::WriteMark() {
 
 void Wal::Rest(DoneFn done) {
   CHECK(idle() && !rest_done_);
-  mark_timer_.Cancel();
+  DisarmMark();
   if (failed_) return;
-  if (begin_segment_ || marked_at_ == writer_.position()) {
+  if (all_marked()) {
     return loop_->Post(scope_.Wrap(
         [done = std::move(done)]() mutable { done(absl::OkStatus()); }));
   }
@@ -595,7 +622,7 @@ void Wal::Rest(DoneFn done) {
 void Wal::Fail(absl::Status status) {
   if (failed_) return;
   failed_ = true;
-  mark_timer_.Cancel();
+  DisarmMark();
   queue_.clear();
   bytes_queued_ = 0;
   if (events_.on_failed) events_.on_failed(std::move(status));

@@ -312,6 +312,16 @@ class Wal {
   uint64_t GatherFrames(Buffers* out);
   // Whether a spare file for `bytes` is ready; begins to make it if not.
   bool SpareReady(uint64_t bytes);
+  // Whether marks say of all that was synced that it was; or the next segment's
+  // header will.
+  bool all_marked() const {
+    return begin_segment_ || marked_at_ == writer_.position();
+  }
+  // While a segment for that entry is waited for, which may take hours: what
+  // was synced last would go for a torn tail, should it rot meanwhile. Whether
+  // the segment isn't there yet, and marks will be in a while; they end in
+  // Pump.
+  bool MarksFirst(const Entry& next);
   bool WaitsForSegment() const {
     return !busy_ && !queue_.empty() && begin_segment_;
   }
@@ -331,7 +341,8 @@ class Wal {
   // for the next segment, too.
   void Remove(std::string name);
   void RemoveNext();
-  void ArmMark();
+  void ArmMark(Duration delay);
+  void DisarmMark();
   void WriteMark();
   void Read(ReadJob job);
   void ReadMore(uint64_t id, uint64_t length);
@@ -417,6 +428,7 @@ class Wal {
   bool read_only_ = false;
   bool in_part_ = false;
   Timer mark_timer_;
+  bool mark_waits_ = false;  // with what waits for the next segment
   DoneFn rest_done_;
   std::shared_ptr<File> spare_;
   uint64_t spare_bytes_ = 0;

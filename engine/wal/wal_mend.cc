@@ -27,7 +27,11 @@ void Wal::MendNext() {
   if (segment == &segments_.back()) {
     // What comes next begins another one.
     if (busy_) return mending_.reset();
-    mark_timer_.Cancel();
+    // As in MarksFirst. Then Pump comes here again.
+    if (!all_marked()) {
+      mending_.reset();
+      return WriteMark();
+    }
     begin_segment_ = true;
   }
   ++stats_.segments_damaged;
@@ -152,12 +156,16 @@ void Wal::OnMendReplaced(absl::StatusOr<std::unique_ptr<File>> file) {
     const Index last = segment->last();
     LogSegment mended = damaged_[*mending_].salvage->Locate(
         std::shared_ptr<File>(*std::move(file)));
-    if (mended.last() > last) mended.CutTo(last);
-    // Reads under way hold the old file.
-    loop_->Post([old = segment->file()] {});
-    *segment = std::move(mended);
-    NoteSealed();
-    NoteFound(*mending_, segment->first(), last);
+    // It begins behind the checkpoint; what was cut meanwhile may have been all
+    // of it, and goes with its successor.
+    if (mended.first() <= last) {
+      if (mended.last() > last) mended.CutTo(last);
+      // Reads under way hold the old file.
+      loop_->Post([old = segment->file()] {});
+      *segment = std::move(mended);
+      NoteSealed();
+      NoteFound(*mending_, segment->first(), last);
+    }
   }
   EndMending(absl::OkStatus());
 }

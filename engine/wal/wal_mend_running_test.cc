@@ -95,6 +95,46 @@ TEST_F(WalMendRunningTest, ReadingTheSegmentThatIsWritten) {
   }
 }
 
+// A new leader replaces all of it that stands behind the checkpoint, at each
+// moment of its being written anew.
+TEST_F(WalMendRunningTest, CutToTheCheckpointMeanwhile) {
+  WalRun run;
+  ASSERT_TRUE(run.Open().ok());
+  run.SetHardStateAndAppend({Term(1), ServerId(1)}, {0, 100, 500, 50, 60});
+  run.set_commit_max(Index(3));
+  run.RunUntilIdle();
+  const std::string name = SegmentName(1);
+  uint64_t mended = 0;
+  for (size_t tasks = 0; tasks < 40; ++tasks) {
+    SCOPED_TRACE(tasks);
+    WalRun after(run, Everything);
+    HelpFrom(run, &after);
+    after.SetCheckpoint(run.PointAt(Index(3)));
+    ASSERT_TRUE(after.Open().ok());
+    after.SetHardState({Term(2), ServerId(2)});
+    after.RunUntilIdle();
+    const size_t used = after.disk().Contents(name).find_last_not_of('\0');
+    after.disk().Flip(name, kSegmentHeaderBytes + 900, 1);
+    ASSERT_LT(kSegmentHeaderBytes + 900, used);
+    after.wal().Read(Index(4), 1000, [](auto) {});
+    after.wal().Read(Index(5), 1000, [](auto) {});
+    after.RunTasks(tasks);
+    after.CutAndAppend(Index(3), Term(2), {70, 80});
+    after.RunUntilIdle();
+    ASSERT_TRUE(after.all_persisted());
+    mended += after.wal().stats().segments_mended;
+    for (Index i(4); i <= Index(5); ++i) {
+      const auto read = after.Read(i, 1);
+      ASSERT_TRUE(read.ok()) << read.status();
+      EXPECT_EQ(read->front().header.term, Term(2));
+    }
+    WalRun again(after, Everything);
+    ASSERT_TRUE(again.Open().ok());
+    ASSERT_EQ(again.WhyNotOf(after.Outcomes()), "");
+  }
+  EXPECT_GT(mended, 0u);
+}
+
 // The device refuses a block, and while the others around it are read, one of
 // them once: only what the first one held is missing.
 TEST_F(WalMendRunningTest, AnotherBlockIsRefusedOnce) {
