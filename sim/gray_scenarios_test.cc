@@ -13,6 +13,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
 #include "gtest/gtest.h"
 #include "sim/testing/scenario.h"
 
@@ -116,6 +117,40 @@ TEST_F(GrayScenario, SlowDisksDoNotChurnElections) {
     EXPECT_LE(Elections() - elections, 2u);
     ASSERT_TRUE(Progress(5));
     ExpectGoodEnd();
+  }
+}
+
+// Votes are durable on time for nobody's usual patience: neither those of the
+// candidates, nor those of the others.
+TEST_F(GrayScenario, WhereAllDisksAreSlowSomebodyIsElected) {
+  for (const Duration sync : {100ms, 150ms, 250ms, 400ms}) {
+    for (uint64_t seed = 1; seed <= 5; ++seed) {
+      SCOPED_TRACE(absl::StrCat(ToMillis(sync), " ms, seed ", seed));
+      Begin(seed, 3);
+      const MachineId leader = LeaderId();
+      for (MachineId m = 1; m <= 3; ++m) SlowDown(m, sync);
+      sim_->server(leader)->Crash(false);
+      EXPECT_TRUE(
+          sim_->RunUntil([&] { return sim_->Leader() != nullptr; }, 20s));
+      ExpectGoodEnd();
+    }
+  }
+}
+
+// One of them has a fast disk, and stands again before the other's vote is
+// durable.
+TEST_F(GrayScenario, BesideASlowDiskSomebodyIsElected) {
+  for (const Duration sync : {100ms, 150ms, 250ms, 400ms}) {
+    for (uint64_t seed = 1; seed <= 5; ++seed) {
+      SCOPED_TRACE(absl::StrCat(ToMillis(sync), " ms, seed ", seed));
+      Begin(seed, 3);
+      const MachineId leader = LeaderId();
+      SlowDown(leader % 3 + 1, sync);
+      sim_->server(leader)->Crash(false);
+      EXPECT_TRUE(
+          sim_->RunUntil([&] { return sim_->Leader() != nullptr; }, 20s));
+      ExpectGoodEnd();
+    }
   }
 }
 

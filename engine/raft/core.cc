@@ -183,6 +183,7 @@ void RaftCore::OnReceive(const Message& message) {
 void RaftCore::OnPersisted(uint64_t sequence) {
   CHECK_LE(sequence, sequence_);
   if (sequence <= persisted_sequence_) return;
+  const bool votes_waited = !hard_state_durable();
   persisted_sequence_ = sequence;
   while (!pending_.empty() && pending_.front().sequence <= sequence) {
     durable_ = std::max(durable_, pending_.front().last);
@@ -190,6 +191,11 @@ void RaftCore::OnPersisted(uint64_t sequence) {
   }
   ReleaseWithheld();
   if (role_ == Role::kLeader) OwnLogDurable();
+  if (votes_waited && hard_state_durable() && vote() != ServerId() &&
+      leader_ == ServerId()) {
+    // Only now do the requests, or the answer, go out.
+    election_at_ = now_ + ElectionWait();
+  }
   if (role_ == Role::kCandidate) CountOwnVote();
 }
 

@@ -226,6 +226,10 @@ class RaftCore {
   void OnElectionTimeout();
   void StartPreVote();
   void StartElection(bool transfer);
+  // How long it waits until it stands, or stands again. A candidate waits twice
+  // as long, then four times, when its candidacy before came to nothing:
+  // others' disks may be so slow that their votes come too late.
+  Duration ElectionWait() const;
   void RequestVotes(MessageType type, Term term, bool transfer);
   void CountOwnVote();
   void RecordVote(ServerId from, Vote vote);
@@ -324,8 +328,9 @@ class RaftCore {
   uint64_t draws_ = 0;
   Duration election_timeout_ = Duration::zero();
   Instant election_at_;
-  Instant leader_heard_;    // of leader_, while there is one
-  Instant promised_until_;  // to vote for nobody but who led then
+  uint64_t candidacies_ = 0;  // since it heard a leader, or was one
+  Instant leader_heard_;      // of leader_, while there is one
+  Instant promised_until_;    // to vote for nobody but who led then
   // Answers to this candidacy, in the order in which they came.
   std::vector<std::pair<ServerId, Vote>> votes_;
 

@@ -90,6 +90,7 @@ void RaftCore::BecomeFollower(Term new_term, ServerId new_leader) {
   role_ = Role::kFollower;
   votes_.clear();
   leader_ = new_leader;
+  if (new_leader != ServerId()) candidacies_ = 0;
   leader_heard_ = now_;
   // A follower that only learns of a term goes on waiting as before: else a
   // candidate that can't win could keep those who can from trying.
@@ -107,6 +108,7 @@ void RaftCore::HeardFromLeader(ServerId from) {
   }
   CHECK(leader_ == ServerId() || leader_ == from);
   leader_ = from;
+  candidacies_ = 0;
   leader_heard_ = now_;
   election_at_ = now_ + election_timeout_;
 }
@@ -202,6 +204,13 @@ void RaftCore::OnElectionTimeout() {
     election_at_ = now_ + election_timeout_;
     return;
   }
+  if (!hard_state_durable()) {
+    // Nobody counts yet on the vote that it has given, itself or another one;
+    // and for the next term that would all begin anew.
+    ++stats_.candidacy_put_off_vote;
+    election_at_ = now_ + election_timeout_;
+    return;
+  }
   if (HasPromised()) {
     ++stats_.candidacy_put_off_promise;
     election_at_ = promised_until_;
@@ -226,11 +235,18 @@ void RaftCore::StartElection(bool transfer) {
   SaveHardState({term() + 1, id()});
   role_ = Role::kCandidate;
   leader_ = ServerId();
+  ++candidacies_;
   DrawElectionTimeout();
-  election_at_ = now_ + election_timeout_;
+  election_at_ = now_ + ElectionWait();
   // Its own vote counts once it is durable, like anybody's.
   votes_.clear();
   RequestVotes(MessageType::kVoteRequest, term(), transfer);
+}
+
+Duration RaftCore::ElectionWait() const {
+  if (role_ != Role::kCandidate) return election_timeout_;
+  if (candidacies_ < 3) return election_timeout_ * candidacies_;
+  return std::max(4 * election_timeout_, options_.disk_stall_timeout);
 }
 
 void RaftCore::RequestVotes(MessageType type, Term new_term, bool transfer) {
@@ -356,6 +372,7 @@ void RaftCore::BecomeLeader() {
   ++stats_.election_won;
   role_ = Role::kLeader;
   leader_ = id();
+  candidacies_ = 0;
   term_start_ = last_index() + 1;
   read_round_done_ = read_round_;
   lease_void_ = false;

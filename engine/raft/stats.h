@@ -47,6 +47,7 @@ struct CoreStats {
   uint64_t stepped_down_disk_stall = 0;
   uint64_t stepped_down_removed = 0;
   uint64_t candidacy_given_up_disk_stall = 0;
+  uint64_t candidacy_put_off_vote = 0;     // its last one isn't durable yet
   uint64_t vote_refused_promise = 0;       // of a leader's lease
   uint64_t candidacy_put_off_promise = 0;  // likewise
   uint64_t transfer_started = 0;
@@ -111,6 +112,7 @@ struct CoreStats {
     visit("stepped_down_disk_stall", stepped_down_disk_stall);
     visit("stepped_down_removed", stepped_down_removed);
     visit("candidacy_given_up_disk_stall", candidacy_given_up_disk_stall);
+    visit("candidacy_put_off_vote", candidacy_put_off_vote);
     visit("vote_refused_promise", vote_refused_promise);
     visit("candidacy_put_off_promise", candidacy_put_off_promise);
     visit("transfer_started", transfer_started);
