@@ -77,6 +77,8 @@ class KvActor {
 
   StateMachine* machine() { return &checked_; }
   const KvMachine& kv() const { return machine_; }
+  // All that it asked for was answered.
+  bool idle() const { return outstanding_ == 0; }
   void Start(DistributedLog* log);
 
  private:

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "absl/status/status.h"
+#include "absl/strings/str_cat.h"
 #include "gtest/gtest.h"
 #include "sim/testing/scenario.h"
 
@@ -225,6 +226,34 @@ TEST_F(MembershipScenario, WipedServerJoinsAnewAfterItHasLeft) {
     ASSERT_TRUE(Change(Leave({wiped->machine()})).ok());
     ASSERT_TRUE(Change(Join(wiped->machine())).ok());
     EXPECT_EQ(Ids(configuration().voters), (IdList{1, 2, 3}));
+    ExpectGoodEnd();
+  }
+}
+
+// A new server's log begins with the time when its leader was elsewhere; it
+// answers where the leader has said that it is.
+TEST_F(MembershipScenario, WhoCatchesUpAnswersALeaderThatHasMoved) {
+  for (uint64_t seed = 1; seed <= 5; ++seed) {
+    Make(seed, 3, 1, /*spares=*/1);
+    ASSERT_TRUE(Progress(20));
+    SimServer* moved = sim_->server(Other(sim_->Leader()->machine()));
+    const MachineId id = moved->machine();
+    const Address address = absl::StrCat("m", id, ":7500");
+    moved->Crash(false);
+    moved->set_address(address);
+    moved->Start();
+    ASSERT_TRUE(sim_->RunFor(1s));
+    ASSERT_TRUE(Change([&](DistributedLog* log, DoneFn done) {
+                  log->Join(ServerId(id), address, false, std::move(done));
+                }).ok());
+    ASSERT_TRUE(Change(Transfer(id)).ok());
+    ASSERT_TRUE(sim_->RunUntil(
+        [&] { return sim_->Leader() == moved && moved->node().is_leader(); },
+        10s));
+    // More than is ever in flight.
+    ASSERT_TRUE(Fill());
+    ASSERT_EQ(sim_->Leader(), moved);
+    EXPECT_TRUE(Ask(moved, Join(4)).ok()) << seed;
     ExpectGoodEnd();
   }
 }

@@ -85,6 +85,10 @@ class SimServer {
   // What it is to do from its next start on, with an empty disk: wait to be
   // joined, or form a cluster with these servers.
   void set_join();
+  // Where it listens in the lives to come.
+  void set_address(Address address) {
+    options_.log.node.listen = std::move(address);
+  }
   // With whom it is to form a cluster then; none: it is to be joined.
   const std::vector<Member>& first_members() const {
     return options_.log.node.bootstrap;
@@ -107,6 +111,7 @@ class SimServer {
   void set_kv(KvWorld* kv) { kv_ = kv; }
   // Needs running(), and set_kv before.
   const KvMachine& kv() const { return life_->kv->kv(); }
+  bool kv_idle() const { return life_->kv->idle(); }
   // Starts so far.
   uint32_t boots() const { return boots_; }
   // Why the server stopped by itself or couldn't start; OK otherwise.

@@ -414,7 +414,8 @@ void Node::Carry(std::vector<Entry> entries) {
   SendCheckpoints();
   if (!stopped_ && linked_.get() != &core_->configuration()) {
     linked_ = core_->shared_configuration();
-    peers_.SetMembers(linked_->Everyone(), LinkKey());
+    peers_.SetMembers(linked_->Everyone(), core_->configuration_index(),
+                      LinkKey());
   }
   if (output_.commit_advanced || output_.role_changed) membership_.Advance();
   if (output_.wake < wake_at_) {

@@ -128,7 +128,9 @@ void Node::OnWalOpen(absl::Status opened) {
   }
   if (absl::IsDataLoss(opened) && !checkpoint_damage_.ok()) {
     // The log is what the newer checkpoint left of it. Another server's is as
-    // good.
+    // good. It may be long in coming.
+    LogLine(
+        absl::StrCat("event=log_not_opened why=\"", opened.message(), "\""));
     auto fail = [this, opened](const absl::Status&) {
       FinishOpen(absl::DataLossError(
           absl::StrCat(checkpoint_damage_.message(),
@@ -215,7 +217,7 @@ void Node::Serve() {
   }
   forming_ = std::make_unique<Forming>(options_.bootstrap, options_.id,
                                        identity_.incarnation);
-  peers_.SetMembers(options_.bootstrap, LinkKey());
+  peers_.SetMembers(options_.bootstrap, Index(), LinkKey());
   FinishOpen(absl::OkStatus());
   TryToForm();
 }
@@ -394,6 +396,8 @@ absl::Status Node::CheckFirstEntry(const Entry& entry) const {
 
 void Node::NoteCluster() {
   if (cluster_noted_ || core_->durable() == Index(0)) return;
+  // It retires.
+  if (stopped_ || writing_identity_) return;
   cluster_noted_ = true;
   WriteIdentity([this](absl::Status written) {
     if (!written.ok()) Stop(std::move(written));

@@ -85,7 +85,7 @@ absl::Status Node::BeginRepair() {
   if (!formed()) {
     talked_early_ = true;
     begun = Listen();
-    peers_.SetMembers(MembersThatMayHelp(), LinkKey());
+    peers_.SetMembers(MembersThatMayHelp(), Index(), LinkKey());
   }
   if (!begun.ok()) repair_ = nullptr;
   return begun;
@@ -177,6 +177,13 @@ void Node::OnRepairCheckpoint(const CheckpointId& id, const std::string& bytes,
   }
   if (formed() && (writing_checkpoint_ || late_base_.has_value() ||
                    checkpoint->point.index > core_->durable_commit())) {
+    return repair_->Again();
+  }
+  // One of another log is nobody's mend: what was acknowledged would go.
+  const LogPoint& point = checkpoint->point;
+  if (formed() &&
+      (core_->trail().TermAt(point.index) != point.term ||
+       tail_.ChainAt(point.index).value_or(point.chain) != point.chain)) {
     return repair_->Again();
   }
   LogLine(absl::StrCat(

@@ -60,7 +60,8 @@ absl::Status Peers::Listen(const Address& address) {
   return acceptor_.Listen(address);
 }
 
-void Peers::SetMembers(const std::vector<Member>& members, DrawKey key) {
+void Peers::SetMembers(const std::vector<Member>& members, Index index,
+                       DrawKey key) {
   key_ = key;
   members_.clear();
   std::map<ServerId, std::unique_ptr<PeerLink>> links;
@@ -73,13 +74,13 @@ void Peers::SetMembers(const std::vector<Member>& members, DrawKey key) {
     });
     if (auto it = links_.find(member.id); it != links_.end()) {
       PeerLink& link = *it->second;
-      link.SetAddress(member.address);
+      link.SetAddress(AddressOf(member, index));
       if (link.up() && IsOther(link.peer_hello()->incarnation, member)) {
         link.Redial();
       }
       links[member.id] = std::move(it->second);
     } else {
-      links[member.id] = MakeLink(member.id, member.address);
+      links[member.id] = MakeLink(member.id, AddressOf(member, index));
     }
   }
   for (auto& [id, link] : links_) {
@@ -172,6 +173,14 @@ void Peers::DropStreams() {
   inbound_.clear();
 }
 
+const Address& Peers::AddressOf(const Member& member, Index index) const {
+  const auto it = places_.find(member.id);
+  const bool said_later = it != places_.end() &&
+                          it->second.configuration > index &&
+                          !IsOther(it->second.incarnation, member);
+  return said_later ? it->second.address : member.address;
+}
+
 void Peers::LinkBack(const Hello& hello) {
   if (hello.address.empty()) return;
   auto it = links_.find(hello.server_id);
@@ -180,7 +189,11 @@ void Peers::LinkBack(const Hello& hello) {
   } else if (hello.configuration_index >
              callbacks_.own_hello().configuration_index) {
     it->second->SetAddress(hello.address);
+  } else {
+    return;
   }
+  places_[hello.server_id] = {hello.configuration_index, hello.incarnation,
+                              hello.address};
 }
 
 bool Peers::HasStreamFrom(ServerId id) const {

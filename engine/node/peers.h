@@ -62,11 +62,13 @@ class Peers {
   // Once. Errors as Network::Listen.
   absl::Status Listen(const Address& address);
   Address listen_address() const { return acceptor_.address(); }
-  // Keeps links to these servers (self is left out), and to those that have a
-  // stream to this one: they may know of a later configuration. Ends the
-  // streams of a member's other incarnation; if it knows of a later
-  // configuration, it is let in anew.
-  void SetMembers(const std::vector<Member>& members, DrawKey key);
+  // Keeps links to these servers (self is left out), which are those of the
+  // configuration at that index, and to those that have a stream to this one:
+  // they may know of a later configuration. Nor is a member's address taken
+  // from an older configuration than its own hello came with. Ends the streams
+  // of a member's other incarnation; if it knows of a later configuration, it
+  // is let in anew.
+  void SetMembers(const std::vector<Member>& members, Index index, DrawKey key);
   // Ends all streams, as if they had been lost, but tells nobody. Not from
   // within a stream's own callback. SetMembers dials again.
   void DropStreams();
@@ -100,6 +102,14 @@ class Peers {
   std::unique_ptr<PeerLink> MakeLink(ServerId id, Address address);
   void OnRaftStream(InboundStream inbound);
   void OnInboundClosed(uint64_t key);
+  // What a server said of itself.
+  struct Place {
+    Index configuration;  // that it knew to be committed
+    Incarnation incarnation;
+    Address address;
+  };
+  // Where it is, by what it has said since, or by the configuration at `index`.
+  const Address& AddressOf(const Member& member, Index index) const;
   bool HasStreamFrom(ServerId id) const;
   // To answer on.
   void LinkBack(const Hello& hello);
@@ -111,6 +121,7 @@ class Peers {
   DrawKey key_;
   std::set<ServerId> members_;
   std::map<ServerId, std::unique_ptr<PeerLink>> links_;
+  std::map<ServerId, Place> places_;  // of those that this one linked back to
   // By arrival. A server may have several: an old one that nobody has noticed
   // to be dead, and a new one.
   std::map<uint64_t, Inbound> inbound_;

@@ -1,10 +1,16 @@
 #include "engine/node/remote_reads.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
 
 namespace holdfast {
+namespace {
+
+constexpr int kWaits = 10;
+
+}  // namespace
 
 void RemoteReads::Ask(ServerId leader, Index commit, ResultFn<Index> done) {
   // What was committed meanwhile may have freed others.
@@ -39,8 +45,12 @@ void RemoteReads::OnAnswer(const ReadIndexAnswer& answer, Index commit) {
   timer_.Cancel();
   ++stats_.answered;
   if (answer.index > commit) stats_.waited += asked_.size();
+  if (answered_.empty()) {
+    late_ = loop_->After(kWaits * timeout_, [this] { FailLate(); });
+  }
+  const Instant until = loop_->Now() + kWaits * timeout_;
   for (ResultFn<Index>& done : asked_) {
-    answered_.emplace(answer.index, std::move(done));
+    answered_.emplace(answer.index, Answered{until, std::move(done)});
   }
   asked_.clear();
   if (!next_.empty()) AskNext(asked_of_);
@@ -50,7 +60,31 @@ void RemoteReads::OnAnswer(const ReadIndexAnswer& answer, Index commit) {
 void RemoteReads::OnCommit(Index commit) {
   while (!answered_.empty() && answered_.begin()->first <= commit) {
     auto node = answered_.extract(answered_.begin());
-    node.mapped()(node.key());
+    node.mapped().done(node.key());
+  }
+  if (answered_.empty()) late_.Cancel();
+}
+
+// The disk here is full, say, or hangs.
+void RemoteReads::FailLate() {
+  std::vector<ResultFn<Index>> failed;
+  Instant next = Instant::max();
+  for (auto it = answered_.begin(); it != answered_.end();) {
+    if (it->second.until > loop_->Now()) {
+      next = std::min(next, it->second.until);
+      ++it;
+      continue;
+    }
+    failed.push_back(std::move(it->second.done));
+    it = answered_.erase(it);
+  }
+  if (!answered_.empty()) {
+    late_ = loop_->At(next, [this] { FailLate(); });
+  }
+  stats_.failed += failed.size();
+  for (ResultFn<Index>& done : failed) {
+    done(absl::UnavailableError(
+        "this server is behind the leader, and doesn't catch up"));
   }
 }
 
@@ -65,10 +99,11 @@ void RemoteReads::FailAsked(const absl::Status& why) {
 }
 
 void RemoteReads::FailAll(const absl::Status& why) {
-  std::multimap<Index, ResultFn<Index>> answered = std::move(answered_);
+  std::multimap<Index, Answered> answered = std::move(answered_);
   answered_.clear();
+  late_.Cancel();
   FailAsked(why);
-  for (auto& [index, done] : answered) done(why);
+  for (auto& [index, read] : answered) read.done(why);
 }
 
 }  // namespace holdfast

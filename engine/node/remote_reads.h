@@ -30,7 +30,8 @@ class RemoteReads {
       : loop_(loop), life_(life), timeout_(timeout), send_(std::move(send)) {}
 
   // Done once all up to the index is committed here. UNAVAILABLE when the
-  // leader doesn't answer, or doesn't lead.
+  // leader doesn't answer, or doesn't lead; or when that isn't committed here
+  // within ten times the time that it has to answer.
   void Ask(ServerId leader, Index commit, ResultFn<Index> done);
   void OnAnswer(const ReadIndexAnswer& answer, Index commit);
   // More is committed here.
@@ -56,7 +57,13 @@ class RemoteReads {
   const Stats& stats() const { return stats_; }
 
  private:
+  struct Answered {
+    Instant until;
+    ResultFn<Index> done;
+  };
+
   void AskNext(ServerId leader);
+  void FailLate();
   void FailAsked(const absl::Status& why);
 
   Loop* const loop_;
@@ -67,8 +74,9 @@ class RemoteReads {
   std::vector<ResultFn<Index>> asked_;  // by that one; empty: none under way
   ServerId asked_of_;
   std::vector<ResultFn<Index>> next_;
-  std::multimap<Index, ResultFn<Index>> answered_;  // wait for the commit
+  std::multimap<Index, Answered> answered_;  // wait for the commit
   Timer timer_;
+  Timer late_;  // while there are any
   Stats stats_;
 };
 
