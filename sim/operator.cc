@@ -15,6 +15,8 @@ constexpr ChanceSite kReplace("operator/replace");
 
 constexpr Duration kPauseMax = 3s;
 constexpr Duration kReplaceMax = 3s;
+// What was asked for is done by then, or isn't any more.
+constexpr Duration kUnderWayMax = 30s;
 
 }  // namespace
 
@@ -69,13 +71,17 @@ void Operator::Act() {
 void Operator::Join(SimServer* leader) {
   SimServer* server = servers_[Draw(kWhom, servers_.size())];
   const bool learner = Draw(kWhat, 4) == 0;
-  last_join_[server->machine()] = world_->now();
+  const TrueTime asked = world_->now();
+  last_join_[server->machine()] = asked;
   leader->log().Join(server->id(), NetworkFabric::AddressOf(server->machine()),
-                     learner, [this, server, learner](absl::Status status) {
+                     learner,
+                     [this, server, learner, asked](absl::Status status) {
                        Note(absl::StrCat("join of server ", server->machine(),
                                          learner ? " as a learner" : ""),
                             status);
-                       if (status.ok()) ++counts_.joins;
+                       if (!status.ok()) return;
+                       ++counts_.joins;
+                       Believe(*server, true, asked);
                      });
 }
 
@@ -85,18 +91,23 @@ void Operator::Leave(SimServer* leader) {
   SimServer* second = servers_[Draw(kWhom, servers_.size())];
   if (Draw(kWhat, 4) == 0 && second != gone[0]) gone.push_back(second);
   if (atlas_ != nullptr && !atlas_->MayLeave(gone)) return;
-  last_leave_ = world_->now();
+  const TrueTime asked = world_->now();
+  last_leave_ = asked;
   for (SimServer* s : gone) leaves_[s->machine()] = world_->now();
   std::vector<ServerId> ids;
   for (SimServer* s : gone) ids.push_back(s->id());
-  leader->log().Leave(std::move(ids), [this, gone = std::move(gone)](
-                                          absl::Status status) {
+  leader->log().Leave(std::move(ids), [this, gone = std::move(gone),
+                                       asked](absl::Status status) {
     Note(absl::StrCat("leave of ", gone.size(), ", server ", gone[0]->machine(),
                       " first"),
          status);
+    if (absl::IsNotFound(status) && gone.size() == 1) {
+      Believe(*gone[0], false, asked);
+    }
     if (!status.ok()) return;
     ++counts_.leaves;
     for (SimServer* server : gone) {
+      Believe(*server, false, asked);
       const uint64_t wait =
           Draw(kReplace, static_cast<uint64_t>(kReplaceMax.count()));
       After(Duration(static_cast<int64_t>(wait)),
@@ -145,6 +156,26 @@ void Operator::Replace(SimServer* server, TrueTime left) {
   ++counts_.replaced;
   wiped_(server);
   server->BeginAnew();
+}
+
+void Operator::Believe(const SimServer& server, bool member, TrueTime asked) {
+  // Unless somebody asked for the opposite at about that time.
+  if (may_leave_ && !may_leave_()) return;
+  const auto& opposite = member ? leaves_ : last_join_;
+  const auto it = opposite.find(server.machine());
+  if (it != opposite.end() && it->second > asked - kUnderWayMax) return;
+  answers_.push_back({&server, member});
+}
+
+void Operator::CheckAnswers(const Configuration& committed) {
+  for (const Answer& answer : std::exchange(answers_, {})) {
+    const ServerId id = answer.server->id();
+    if ((committed.Find(id) != nullptr) == answer.member) continue;
+    verdict_->Violate(absl::StrCat(
+        "operator: was told that server ", id.value(),
+        answer.member ? " has joined" : " has left, or is no member",
+        ", which isn't so in the last configuration that is committed"));
+  }
 }
 
 void Operator::Note(const std::string& what, const absl::Status& status) {

@@ -57,6 +57,9 @@ class Operator {
   // Asks for nothing more; what was asked for goes on.
   void Stop() { running_ = false; }
   const OperatorCounts& counts() const { return counts_; }
+  // What it was told since the last call has to be so in this configuration,
+  // the last one that anybody knows to be committed.
+  void CheckAnswers(const Configuration& committed);
 
  private:
   uint64_t Draw(const ChanceSite& site, uint64_t bound);
@@ -68,6 +71,8 @@ class Operator {
   void Transfer(SimServer* leader);
   void Trim(SimServer* leader);
   void Replace(SimServer* server, TrueTime left);
+  // That server has joined, or left.
+  void Believe(const SimServer& server, bool member, TrueTime asked);
   void Note(const std::string& what, const absl::Status& status);
 
   World* const world_;
@@ -84,6 +89,11 @@ class Operator {
   std::map<MachineId, TrueTime> last_join_;  // asked for
   std::map<MachineId, TrueTime> leaves_;     // likewise
   std::optional<TrueTime> last_leave_;       // likewise
+  struct Answer {
+    const SimServer* server;
+    bool member;
+  };
+  std::vector<Answer> answers_;
   OperatorCounts counts_;
 };
 

@@ -167,6 +167,8 @@ void ServerChecker::CheckPromise(const SimServer& leader,
 
 void ServerChecker::LogReplaced(Index from) {
   const size_t kept = from.value() - 1;
+  configurations_.erase(configurations_.lower_bound(from),
+                        configurations_.end());
   if (kept < committed_.size()) {
     std::fill(committed_.begin() + static_cast<ptrdiff_t>(kept),
               committed_.end(), 0);
@@ -379,6 +381,14 @@ void ServerChecker::CheckCommit(const SimServer& server,
   const bool first = committed_.size() < commit.value();
   const RaftCore& core = *server.node().core();
   const Index decided = core.committed_configuration_index();
+  const auto [same, is_new] =
+      configurations_.emplace(decided, core.committed_configuration());
+  if (!is_new && same->second != core.committed_configuration()) {
+    verdict_->Violate(
+        absl::StrCat("state-machine safety: server ", server.id().value(),
+                     " takes another configuration, entry ", decided.value(),
+                     ", for the last committed one than another server did"));
+  }
   if (committed_configuration_ == nullptr ||
       decided > committed_configuration_index_) {
     committed_configuration_ =

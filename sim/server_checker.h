@@ -31,7 +31,7 @@ bool QuorumsOverlap(const Configuration& a, const Configuration& b);
 // - leader completeness: a new leader's log has every committed entry;
 // - state-machine safety, and a committed prefix that never changes: whatever
 //   any server takes for committed at an index has one chained hash for ever;
-// - the committed prefix alone says what was trimmed;
+// - the committed prefix alone says what was trimmed, and who the members are;
 // - a leader that holds a lease, by its own clock at that moment, is the only
 //   leader, but for some of earlier terms;
 // - each promise that such a leader counts on is kept by its voter, in true
@@ -78,6 +78,10 @@ class ServerChecker {
   Incarnation IncarnationOf(MachineId machine) const;
 
   Index committed() const { return Index(committed_.size()); }
+  // The last one that is known to be; null: none is.
+  const Configuration* committed_configuration() const {
+    return committed_configuration_.get();
+  }
   uint64_t elections() const { return leaders_.size(); }
 
  private:
@@ -154,6 +158,8 @@ class ServerChecker {
   // The last one known to be committed; null: none yet.
   std::shared_ptr<const Configuration> committed_configuration_;
   Index committed_configuration_index_;
+  // Each that was the last committed one somewhere, by its entry.
+  std::map<Index, Configuration> configurations_;
   std::map<Term, ServerId> leaders_;
   // Whom a voter voted for in a term, by its id and incarnation.
   std::map<std::tuple<Term, ServerId, Incarnation>, ServerId> votes_;

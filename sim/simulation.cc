@@ -146,6 +146,9 @@ void Simulation::CheckLastActor() {
     if (server->process()->actor() != actor) continue;
     checker_.Check(*server);
     bounds_.Check(*server);
+    if (operator_ != nullptr && checker_.committed_configuration() != nullptr) {
+      operator_->CheckAnswers(*checker_.committed_configuration());
+    }
     if (server->put_back()) old_copies_->Check(server.get());
     if (old_copies_->forged() == 0) CheckNoneDiffers(*server);
     if (!server->failure().ok()) CheckStopped(server.get());
@@ -407,9 +410,36 @@ void Simulation::CompareLogs() {
   Duration took;  // the leader may have changed once more
   if (!Reach([this] { return Led(); }, options_.settle_max, &took)) return;
   for (SimServer* member : Members()) {
+    if (verdict_.ok()) AwaitRead(member);
     if (verdict_.ok()) CompareLog(member);
     if (verdict_.ok() && *options_.kv) CompareMachine(member);
   }
+}
+
+// Each member answers linearizable reads, by its log and by its machine; and
+// has answered those that were under way when faults stopped.
+void Simulation::AwaitRead(SimServer* server) {
+  // Leadership may change once more.
+  constexpr Duration kReadMax = 20s;
+  const auto read = std::make_shared<std::optional<absl::Status>>();
+  const auto ask = [server, read] {
+    read->reset();
+    server->log().Read(
+        server->log().first_offset(), 1, ReadMode::kLinearizable,
+        [read](absl::StatusOr<ReadResult> r) { *read = r.status(); });
+  };
+  ask();
+  const auto answered = [&] {
+    if (!read->has_value()) return false;
+    if (!absl::IsUnavailable(**read)) return !*options_.kv || server->kv_idle();
+    ask();
+    return false;
+  };
+  if (RunUntil(answered, kReadMax) || !verdict_.ok()) return;
+  verdict_.NotLive(absl::StrCat(
+      "server ", server->machine(), " answers no linearizable read within ",
+      ToMillis(kReadMax),
+      " ms: ", read->has_value() ? (*read)->ToString() : "no answer"));
 }
 
 void Simulation::CompareMachine(SimServer* server) {

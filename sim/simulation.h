@@ -202,6 +202,7 @@ class Simulation {
   bool Reach(const std::function<bool()>& what, Duration limit, Duration* took);
   void SayWhatIsNotSettled(Duration limit);
   void CompareLogs();
+  void AwaitRead(SimServer* server);
   void CompareLog(SimServer* server);
   void CompareMachine(SimServer* server);
 
