@@ -323,7 +323,7 @@ class Wal {
   // Pump.
   bool MarksFirst(const Entry& next);
   bool WaitsForSegment() const {
-    return !busy_ && !queue_.empty() && begin_segment_;
+    return !busy_ && !queue_.empty() && (begin_segment_ || mark_waits_);
   }
   void AllocateSpare(uint64_t bytes);
   void AllocateAhead();

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "absl/status/status.h"
@@ -114,7 +115,11 @@ class WaitsForASegment : public ::testing::TestWithParam<bool> {};
 TEST_P(WaitsForASegment, WithAllThatIsDurableMarked) {
   const bool cuts = GetParam();
   WalRun run;
-  run.SetNoSpace([](bool) {});
+  bool needed = false;
+  Instant told;
+  run.SetNoSpace([&](bool is_needed) {
+    if (is_needed && !std::exchange(needed, true)) told = run.loop().Now();
+  });
   run.OpenNew(kTerm);
   run.disk().set_full(true);
   for (int i = 0; i < 30; ++i) run.Append(kTerm, {1000});
@@ -125,8 +130,12 @@ TEST_P(WaitsForASegment, WithAllThatIsDurableMarked) {
     ASSERT_LT(Index(3), acknowledged);
     run.CutAndAppend(acknowledged - 1, kTerm + 1, {100});
   }
+  const Instant asked = run.loop().Now();
   run.RunUntilIdle();
   ASSERT_FALSE(run.all_persisted());
+  // Whoever has a reserve is told at once, not when that is marked.
+  ASSERT_TRUE(needed);
+  EXPECT_LT(told - asked, 100ms);
   int refused = 0;
   for (const std::string& name : run.disk().Names()) {
     if (!ParseSegmentName(name).has_value()) continue;
