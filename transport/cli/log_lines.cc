@@ -83,10 +83,10 @@ void LogLines::Add(absl::string_view level, absl::string_view line) {
   });
 }
 
-void LogLines::Flush(Duration most) {
+bool LogLines::Flush(Duration most) {
   std::unique_lock<std::mutex> lock(shared_->mutex);
-  shared_->written.wait_for(lock, most,
-                            [this] { return shared_->waiting == 0; });
+  return shared_->written.wait_for(lock, most,
+                                   [this] { return shared_->waiting == 0; });
 }
 
 }  // namespace holdfast

@@ -24,8 +24,8 @@ class LogLines {
   LogLines& operator=(const LogLines&) = delete;
 
   void Add(absl::string_view level, absl::string_view line);
-  // Waits until all are written, for so long at most.
-  void Flush(Duration most);
+  // Waits until all are written, for so long at most; whether they are.
+  bool Flush(Duration most);
 
  private:
   struct Shared;
