@@ -64,6 +64,24 @@ class GrayScenario : public Scenario {
       }
     }
   }
+  // The leader of three dies, and these disks are slow.
+  void ExpectElectionWithSlowDisks(
+      const std::function<bool(MachineId)>& is_slow) {
+    for (const Duration sync : {100ms, 150ms, 250ms, 400ms}) {
+      for (uint64_t seed = 1; seed <= 5; ++seed) {
+        SCOPED_TRACE(absl::StrCat(ToMillis(sync), " ms, seed ", seed));
+        Begin(seed, 3);
+        const MachineId leader = LeaderId();
+        for (MachineId m = 1; m <= 3; ++m) {
+          if (is_slow(m)) SlowDown(m, sync);
+        }
+        sim_->server(leader)->Crash(false);
+        EXPECT_TRUE(
+            sim_->RunUntil([&] { return sim_->Leader() != nullptr; }, 20s));
+        ExpectGoodEnd();
+      }
+    }
+  }
   // What was committed goes on within a bound, and the cluster stays with its
   // leader then.
   void ExpectProgressAndCalm() {
@@ -123,35 +141,14 @@ TEST_F(GrayScenario, SlowDisksDoNotChurnElections) {
 // Votes are durable on time for nobody's usual patience: neither those of the
 // candidates, nor those of the others.
 TEST_F(GrayScenario, WhereAllDisksAreSlowSomebodyIsElected) {
-  for (const Duration sync : {100ms, 150ms, 250ms, 400ms}) {
-    for (uint64_t seed = 1; seed <= 5; ++seed) {
-      SCOPED_TRACE(absl::StrCat(ToMillis(sync), " ms, seed ", seed));
-      Begin(seed, 3);
-      const MachineId leader = LeaderId();
-      for (MachineId m = 1; m <= 3; ++m) SlowDown(m, sync);
-      sim_->server(leader)->Crash(false);
-      EXPECT_TRUE(
-          sim_->RunUntil([&] { return sim_->Leader() != nullptr; }, 20s));
-      ExpectGoodEnd();
-    }
-  }
+  ExpectElectionWithSlowDisks([](MachineId) { return true; });
 }
 
 // One of them has a fast disk, and stands again before the other's vote is
 // durable.
 TEST_F(GrayScenario, BesideASlowDiskSomebodyIsElected) {
-  for (const Duration sync : {100ms, 150ms, 250ms, 400ms}) {
-    for (uint64_t seed = 1; seed <= 5; ++seed) {
-      SCOPED_TRACE(absl::StrCat(ToMillis(sync), " ms, seed ", seed));
-      Begin(seed, 3);
-      const MachineId leader = LeaderId();
-      SlowDown(leader % 3 + 1, sync);
-      sim_->server(leader)->Crash(false);
-      EXPECT_TRUE(
-          sim_->RunUntil([&] { return sim_->Leader() != nullptr; }, 20s));
-      ExpectGoodEnd();
-    }
-  }
+  ExpectElectionWithSlowDisks(
+      [this](MachineId m) { return m == LeaderId() % 3 + 1; });
 }
 
 TEST_F(GrayScenario, StalledLeaderIsReplacedAndStepsDownWhenItWakes) {

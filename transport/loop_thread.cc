@@ -16,11 +16,9 @@ void LoopThread::Start(EpollLoop* loop) {
   sigfillset(&all);
   // A thread inherits the mask of the one that starts it.
   CHECK_EQ(pthread_sigmask(SIG_SETMASK, &all, &before), 0);
-  std::promise<void> ran;
-  ran_ = ran.get_future();
-  thread_ = std::thread([loop, ran = std::move(ran)]() mutable {
+  thread_ = std::thread([loop, ran = ran_.Giver(false)]() mutable {
     loop->Run();
-    ran.set_value();
+    ran(true);
   });
   CHECK_EQ(pthread_sigmask(SIG_SETMASK, &before, nullptr), 0);
   id_.store(thread_.get_id(), std::memory_order_release);
@@ -53,7 +51,7 @@ void LoopThread::End(Task last) {
   }
   // Not for its end: the kernel has a thread that began requests of an
   // io_uring wait for them, and a disk may hang.
-  ran_.wait();
+  ran_.Wait();
   // Another thread may get the same id.
   id_.store(std::thread::id(), std::memory_order_release);
   thread_.detach();

@@ -3,7 +3,6 @@
 
 #include <atomic>
 #include <condition_variable>
-#include <future>
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -125,7 +124,7 @@ class LoopThread {
   bool ended_ = false;
   std::atomic<std::thread::id> id_;
   std::thread thread_;
-  std::future<void> ran_;
+  Reply<bool> ran_;
 };
 
 }  // namespace holdfast
