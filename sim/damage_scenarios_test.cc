@@ -619,34 +619,6 @@ TEST_F(DecayScenario, TheLeaderMissesANewestSegment) {
   }
 }
 
-// What is damaged of one log would say that the other server has joined since;
-// and that one needs the first one's help, too.
-TEST_F(DecayScenario, TheOtherOneJoinedBehindTheHole) {
-  Make(1, 1, 1, /*spares=*/1);
-  ASSERT_TRUE(Fill());
-  ASSERT_TRUE(Change(Join(2)).ok());
-  ASSERT_TRUE(Fill());
-  ASSERT_TRUE(sim_->RunFor(2s));
-  SimServer* const servers[] = {sim_->server(1), sim_->server(2)};
-  for (SimServer* server : servers) {
-    server->Crash(true);
-    // So that it reads all of its log.
-    for (const auto& name : Checkpoints(server, CheckpointKind::kResume)) {
-      Spoil(server, Rot(server, name, 20));
-    }
-  }
-  const Segment first = Segments(servers[0]).front();
-  Spoil(servers[0],
-        Rot(servers[0], first.LastEntryBefore(first.scan.end).header.index));
-  Spoil(servers[1], Rot(servers[1], Index(3)));
-  for (SimServer* server : servers) server->Start();
-  for (SimServer* server : servers) {
-    ASSERT_TRUE(sim_->RunUntil([&] { return server->node().formed(); }, 10s));
-  }
-  ASSERT_TRUE(Progress(10)) << sim_->verdict().what();
-  ExpectGoodEnd();
-}
-
 // Each by itself, on a schedule.
 TEST_F(DecayScenario, ScheduleDamagesDisks) {
   const struct {

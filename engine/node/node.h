@@ -305,7 +305,7 @@ class Node : private Membership::Host {
   std::vector<ServerId> OthersThatMayHelp() const;
   // DATA_LOSS: there are none.
   absl::Status BeginRepair();
-  void AskOthers(const LogHole& hole, Term term, ResultFn<Mended> done);
+  void AskOthers(LogHole hole, Term term, ResultFn<Mended> done);
   void HearOfMembersBefore();
   void EndRepair();
   void OnRepairCheckpoint(const CheckpointId& id, const std::string& bytes,

@@ -101,7 +101,15 @@ void Node::HearOfMembersBefore() {
   }
 }
 
-void Node::AskOthers(const LogHole& hole, Term term, ResultFn<Mended> done) {
+void Node::AskOthers(LogHole hole, Term term, ResultFn<Mended> done) {
+  // A resume point tells the terms also of what the log's files don't.
+  if (const Trail& trail = recovered_.trail;
+      !formed() && hole.last_term == Term() && hole.last > trail.base_index() &&
+      hole.last <= trail.last_index()) {
+    hole.last_term = trail.TermAt(hole.last);
+    hole.later = Index();
+    hole.later_term = Term();
+  }
   ResultFn<Mended> answer = [this, hole, done = std::move(done)](
                                 absl::StatusOr<Mended> mended) mutable {
     done(AsFarAsLost(hole, std::move(mended)));
@@ -273,14 +281,11 @@ void Node::OnRepairQuestion(const RepairQuestion& question) {
     if (hole.first <= base_.point.index) {
       return AnswerWithCheckpoint(question, std::move(answer));
     }
-    // It waits for others itself; what it has passed is as good as ever.
-    if (wal_ == nullptr ||
-        (!wal_->HasWhileMending(hole.last, hole.last_term) &&
-         (hole.last_term == Term() ||
-          !recovered_.trail.Has(hole.last, hole.last_term)))) {
-      return AnswerRepair(std::move(answer), {});
-    }
-    return wal_->ReadWhileMending(hole.first, kRepairBytes, hole.behind_gap,
+    // It waits for others itself; what it has is as good as ever.
+    if (wal_ == nullptr) return AnswerRepair(std::move(answer), {});
+    const bool has_last = hole.last_term > Term() &&
+                          recovered_.trail.Has(hole.last, hole.last_term);
+    return wal_->ReadWhileMending(hole, has_last, kRepairBytes,
                                   RepairReader(std::move(answer), hole));
   }
   if (question.term > core_->term()) {

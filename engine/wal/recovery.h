@@ -97,17 +97,12 @@ class WalRecovery {
   void set_promised(Index promised) { promised_ = promised; }
   void Run();
 
-  // While `mend` is being asked, for others that ask in their turn: entries of
-  // the segment that is being mended, as far as it is known to be whole.
+  // While `mend` is being asked: entries of the segment that is being mended,
+  // as far as it is known to be whole.
   absl::Span<const Entry> mended() const;
-  // Up to where the log, as far as it is whole, is known to be committed,
-  // likewise: by what was passed, or by frames of the segment that is mended.
-  Index known_commit() const;
-  // Whether it stands in a segment that recovery has passed.
-  bool HasPassed(Index index) const { return FindPassed(index) != nullptr; }
-  // What is whole from `first` on, about max_bytes, of such a segment.
-  void ReadPassed(Index first, size_t max_bytes, bool behind_gap,
-                  ResultFn<WholeEntries> done);
+  // Likewise, for others that ask in their turn: as Wal::ReadWhileMending.
+  void ReadHole(const LogHole& hole, bool has_last, size_t max_bytes,
+                ResultFn<WholeEntries> done);
 
  private:
   struct Candidate {
@@ -152,7 +147,21 @@ class WalRecovery {
   }
   // Whether the resume point stands for it.
   bool Known(Index index) const { return index <= resume_.point.index; }
+  // Up to where the log, as far as it is whole, is known to be committed: by
+  // what was passed, or by frames of the segment that is mended.
+  Index known_commit() const;
+  // The segment in which it stands, if recovery has passed that.
   const LogSegment* FindPassed(Index index) const;
+  // What is whole of that from `first` on, about max_bytes.
+  void ReadPassed(const LogSegment& segment, Index first, size_t max_bytes,
+                  bool behind_gap, ResultFn<WholeEntries> done);
+  // Entries from `first` on, about max_bytes, wherever they stand, also where
+  // recovery hasn't come yet: of a segment with an entry of last's index and
+  // term, or of those before it. These are the same as in any log that has that
+  // one (Raft, section 5.3). None: that isn't known of any, or they are damaged
+  // there. Nothing is said of damage, which may be mended soon.
+  void ReadUpTo(Index first, const SegmentEnd& last, size_t max_bytes,
+                bool behind_gap, ResultFn<WholeEntries> done);
   void OnListed(absl::StatusOr<std::vector<FileInfo>> files);
   void ReadHeader(size_t i);
   // FAILED_PRECONDITION: it isn't this directory's, or of another format. One

@@ -332,8 +332,9 @@ void WalRecovery::OnMended(size_t i, const LogHole& hole,
   }
   if (!mended->never_committed) {
     // If they don't fit, perhaps what stands before them isn't the log's.
-    if (salvage_->Fill(mended->entries).ok()) {
-      result_.stats.entries_mended += mended->entries.size();
+    const size_t taken = salvage_->Fill(mended->entries);
+    if (taken > 0 || mended->entries.empty()) {
+      result_.stats.entries_mended += taken;
       fills_in_vain_ = 0;
     } else if (!salvage_->entries().empty()) {
       salvage_->Doubt();
@@ -470,18 +471,86 @@ const LogSegment* WalRecovery::FindPassed(Index index) const {
   return nullptr;
 }
 
-void WalRecovery::ReadPassed(Index first, size_t max_bytes, bool behind_gap,
+void WalRecovery::ReadHole(const LogHole& hole, bool has_last, size_t max_bytes,
+                           ResultFn<WholeEntries> done) {
+  const absl::Span<const Entry> mended = this->mended();
+  const auto find_mended = [mended](Index index) -> const Entry* {
+    if (mended.empty() || index < mended.front().header.index) return nullptr;
+    const uint64_t at = index - mended.front().header.index;
+    return at < mended.size() ? &mended[at] : nullptr;
+  };
+  const bool by_term = hole.last_term > Term();
+  if (const Entry* last = find_mended(hole.last); by_term && last != nullptr) {
+    has_last = last->header.term == hole.last_term;
+  }
+  if (!by_term) has_last = hole.last <= known_commit();
+  if (has_last && find_mended(hole.first) != nullptr) {
+    WholeEntries whole;
+    size_t bytes = 0;
+    for (const Entry* entry = find_mended(hole.first);
+         entry != nullptr && entry->header.index <= hole.last &&
+         bytes < max_bytes;
+         entry = find_mended(entry->header.index + 1)) {
+      bytes += EntryBytes(*entry);
+      whole.entries.push_back(*entry);
+    }
+    return done(std::move(whole));
+  }
+  const LogSegment* passed = FindPassed(hole.first);
+  if (has_last && passed != nullptr) {
+    return ReadPassed(*passed, hole.first, max_bytes, hole.behind_gap,
+                      std::move(done));
+  }
+  if (by_term) {
+    return ReadUpTo(hole.first, {hole.last, hole.last_term}, max_bytes,
+                    hole.behind_gap, std::move(done));
+  }
+  done(absl::OutOfRangeError(absl::StrCat("entry ", hole.last.value(),
+                                          " isn't known to be committed, "
+                                          "or wasn't looked at yet")));
+}
+
+void WalRecovery::ReadPassed(const LogSegment& segment, Index first,
+                             size_t max_bytes, bool behind_gap,
                              ResultFn<WholeEntries> done) {
-  const LogSegment* s = FindPassed(first);
-  CHECK(s != nullptr);
   // Those before it may be damaged, which nobody looked at.
   auto on_read =
-      [id = s->id(), first, last = s->last(), max_bytes, behind_gap,
+      [id = segment.id(), first, last = segment.last(), max_bytes, behind_gap,
        done = std::move(done)](absl::StatusOr<PatchedBytes> file) mutable {
         if (!file.ok()) return done(file.status());
         done(FindWhole(file->bytes, id, first, last, max_bytes, behind_gap));
       };
-  ReadAround(s->file(), s->end(), std::move(on_read));
+  ReadAround(segment.file(), segment.end(), std::move(on_read));
+}
+
+void WalRecovery::ReadUpTo(Index first, const SegmentEnd& last,
+                           size_t max_bytes, bool behind_gap,
+                           ResultFn<WholeEntries> done) {
+  const auto c = std::find_if(
+      candidates_.begin(), candidates_.end(), [&last](const Candidate& each) {
+        return !each.is_void && each.file != nullptr && each.header.ok() &&
+               each.header->first_index() <= last.index &&
+               last.index <= each.live_last;
+      });
+  if (c == candidates_.end()) return done(WholeEntries());
+  auto on_read = [this, id = c->id, header = *c->header, guessed = c->guessed,
+                  first, last, max_bytes, behind_gap, done = std::move(done)](
+                     absl::StatusOr<PatchedBytes> file) mutable {
+    if (!file.ok()) return done(file.status());
+    const std::optional<Index> same =
+        FindLastOfTerm(file->bytes.view(), id, last);
+    if (!same.has_value()) return done(WholeEntries());
+    if (header.first_index() > first && !guessed) {
+      return ReadUpTo(first, {header.previous.index, header.previous.term},
+                      max_bytes, behind_gap, std::move(done));
+    }
+    WholeEntries whole;
+    whole.entries =
+        FindWhole(file->bytes, id, first, *same, max_bytes, behind_gap).entries;
+    result_.stats.entries_given_ahead += whole.entries.size();
+    done(std::move(whole));
+  };
+  ReadFile(*c, std::move(on_read));
 }
 
 void WalRecovery::MendEnd() {
@@ -497,7 +566,8 @@ void WalRecovery::MendEnd() {
   point_ = begin;
   salvage_ = std::make_unique<SegmentSalvage>(*last.header, begin, Buffer(),
                                               SegmentEnd{promised_, Term()});
-  CHECK(salvage_->Fill(std::exchange(tail_, {})).ok());
+  CHECK_EQ(salvage_->Fill(tail_), tail_.size());
+  tail_.clear();
   ReadTerm(i);
 }
 

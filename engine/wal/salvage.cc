@@ -93,6 +93,23 @@ std::optional<Term> FindTerm(absl::string_view bytes, uint64_t id,
   return h.index == index ? h.term : Before(h).term;
 }
 
+std::optional<Index> FindLastOfTerm(absl::string_view bytes, uint64_t id,
+                                    const SegmentEnd& end) {
+  std::optional<Index> last;
+  const auto note = [&](Index index, Term term) {
+    if (term != end.term || index > end.index) return;
+    last = std::max(last.value_or(index), index);
+  };
+  uint64_t at = kSegmentHeaderBytes;
+  while (std::optional<FoundFrame> frame = NextFrameHeader(bytes, at, id)) {
+    const SegmentEnd before = Before(frame->header);
+    note(before.index, before.term);
+    note(frame->header.index, frame->header.term);
+    at = frame->end();
+  }
+  return last;
+}
+
 bool NamesTermOf(absl::string_view bytes, uint64_t id, const SegmentEnd& end) {
   return FindFrameIf(bytes, id,
                      [&end](const FoundFrame& each) {
@@ -111,7 +128,7 @@ WholeEntries FindWhole(const Buffer& bytes, uint64_t id, Index first,
   std::optional<uint32_t> seed;  // of a frame right here
   const absl::StatusOr<SegmentHeader> header =
       DecodeSegmentHeader(bytes.view().substr(0, kSegmentHeaderBytes));
-  if (header.ok()) seed = FirstSeed(*header);
+  if (header.ok() && header->id == id) seed = FirstSeed(*header);
   while (std::optional<FoundFrame> frame =
              NextFrameHeader(bytes.view(), at, id)) {
     const LogFrameHeader& h = frame->header;
@@ -122,11 +139,15 @@ WholeEntries FindWhole(const Buffer& bytes, uint64_t id, Index first,
     if (h.kind != FrameKind::kEntry || h.index < first) continue;
     if (h.index > last || taken >= max_bytes) break;
     std::optional<Entry> entry = EntryOf(bytes, *frame);
-    if (entries.empty() && behind_gap &&
-        !IsWholeFrame(bytes.view(), *frame, id, own_seed)) {
+    const bool by_itself =
+        !own_seed.has_value() && !(entries.empty() && behind_gap);
+    if (!by_itself && !IsWholeFrame(bytes.view(), *frame, id, own_seed)) {
       entry.reset();
     }
-    const bool follows = h.index == first + entries.size();
+    const bool follows =
+        h.index == first + entries.size() &&
+        (entries.empty() || !entry.has_value() ||
+         Continues(PointAfter(entries.back().header), entry->header));
     if (!entry.has_value() || !follows) {
       if (!entries.empty()) break;
       if (!entry.has_value()) continue;
@@ -239,23 +260,15 @@ void SegmentSalvage::Take(const Entry& entry) {
   entries_.push_back(entry);
 }
 
-absl::Status SegmentSalvage::Fill(const std::vector<Entry>& entries) {
-  LogPoint point = last_;
-  bool first = true;
+size_t SegmentSalvage::Fill(const std::vector<Entry>& entries) {
+  size_t taken = 0;
   for (const Entry& entry : entries) {
-    const bool fits = std::exchange(first, false)
-                          ? Follows(entry.header)
-                          : Continues(point, entry.header);
-    if (!fits || !IsWhole(entry)) {
-      return absl::DataLossError(absl::StrCat(
-          "entry ", entry.header.index.value(),
-          " of another server doesn't continue the log before it here"));
-    }
-    point = PointAfter(entry.header);
+    if (!Follows(entry.header) || !IsWhole(entry)) break;
+    Take(entry);
+    ++taken;
   }
-  for (const Entry& entry : entries) Take(entry);
   found_.erase(found_.begin(), found_.upper_bound(last_.index));
-  return absl::OkStatus();
+  return taken;
 }
 
 void SegmentSalvage::Doubt() {

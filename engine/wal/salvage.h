@@ -80,16 +80,22 @@ std::optional<SegmentEnd> FindBeginning(absl::string_view bytes, uint64_t id);
 bool NamesTermOf(absl::string_view bytes, uint64_t id, const SegmentEnd& end);
 // The term of that entry, as a frame has it that is left. Nothing: none does.
 std::optional<Term> FindTerm(absl::string_view bytes, uint64_t id, Index index);
+// The greatest index up to `end` of which a frame that is left says that it is
+// of end's term: that segment has, or had, the same entries up to there as any
+// log with `end` in it (Raft, section 5.3). Nothing: none does.
+std::optional<Index> FindLastOfTerm(absl::string_view bytes, uint64_t id,
+                                    const SegmentEnd& end);
 
 struct WholeEntries {
   std::vector<Entry> entries;
   // Without any: those from the first one up to there are damaged.
   Index damaged_to;
 };
-// Entries from `first` to `last`, about max_bytes, that are whole by their own
-// checksums, wherever they stand in a segment: for another server, which knows
-// by the log's chained hash whether they are the right ones. With `behind_gap`
-// (LogHole) all of the first one's frame is whole.
+// Entries from `first` to `last`, about max_bytes, each continuing the one
+// before, wherever they stand in a segment: for another server, which knows by
+// the log's chained hash whether they are the right ones. All of their frames
+// is whole; or their payload, by its own checksum, where nothing tells of the
+// frame, unless it is the first one and `behind_gap` (LogHole).
 WholeEntries FindWhole(const Buffer& bytes, uint64_t id, Index first,
                        Index last, size_t max_bytes, bool behind_gap);
 
@@ -119,9 +125,9 @@ class SegmentSalvage {
 
   // The first entries that are missing; nothing: all are there.
   std::optional<LogHole> NextHole();
-  // NextHole()'s, from the first one on. DATA_LOSS, and nothing taken: they
-  // don't continue the log.
-  absl::Status Fill(const std::vector<Entry>& entries);
+  // NextHole()'s, from the first one on. How many of them it takes: those
+  // before the first one that doesn't continue the log.
+  size_t Fill(const std::vector<Entry>& entries);
   // What didn't fit may be right, and this server's own entries before it not
   // the log's: a header that is lost said that they were replaced. NextHole()
   // has the last ones of them then, more with each call.

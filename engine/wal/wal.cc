@@ -77,37 +77,15 @@ absl::Span<const Entry> Wal::FoundWhileMending() const {
   return recovery_->mended();
 }
 
-bool Wal::HasWhileMending(Index index, Term term) const {
-  if (recovery_ == nullptr) return false;
-  const absl::Span<const Entry> mended = FoundWhileMending();
-  if (term == Term()) return index <= recovery_->known_commit();
-  return !mended.empty() && mended.front().header.index <= index &&
-         index <= mended.back().header.index &&
-         mended[index - mended.front().header.index].header.term == term;
-}
-
-void Wal::ReadWhileMending(Index first, size_t max_bytes, bool behind_gap,
+void Wal::ReadWhileMending(const LogHole& hole, bool has_last, size_t max_bytes,
                            ResultFn<WholeEntries> done) {
-  std::vector<Entry> entries;
-  size_t bytes = 0;
-  for (const Entry& entry : FoundWhileMending()) {
-    if (entry.header.index < first || bytes >= max_bytes) continue;
-    if (entry.header.index > first && entries.empty()) break;
-    bytes += EntryBytes(entry);
-    entries.push_back(entry);
-  }
-  if (entries.empty() && recovery_ != nullptr && recovery_->HasPassed(first)) {
-    return recovery_->ReadPassed(first, max_bytes, behind_gap, std::move(done));
-  }
-  absl::StatusOr<WholeEntries> result =
-      WholeEntries{.entries = std::move(entries)};
-  if (result->entries.empty()) {
-    result = absl::OutOfRangeError(
-        absl::StrCat("entry ", first.value(), " wasn't looked at yet"));
-  }
+  // Not here, inside the caller's call.
   loop_->Post(scope_.Wrap(
-      [done = std::move(done), result = std::move(result)]() mutable {
-        done(std::move(result));
+      [this, hole, has_last, max_bytes, done = std::move(done)]() mutable {
+        if (recovery_ == nullptr) {
+          return done(absl::OutOfRangeError("the log is open by now"));
+        }
+        recovery_->ReadHole(hole, has_last, max_bytes, std::move(done));
       }));
 }
 

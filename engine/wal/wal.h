@@ -142,11 +142,12 @@ class Wal {
   // While Open waits for them: the entries before these that are whole in the
   // file that it mends, and weren't replayed yet.
   absl::Span<const Entry> FoundWhileMending() const;
-  // Likewise: whether it has the entry. `term` 0: or one of that index, which
-  // is known to be committed.
-  bool HasWhileMending(Index index, Term term) const;
-  // Likewise, as ReadWhole. OUT_OF_RANGE: Open hasn't passed the first one.
-  void ReadWhileMending(Index first, size_t max_bytes, bool behind_gap,
+  // Likewise, for a server that asks for such a hole: what this one has of it
+  // from the hole's first entry on, as ReadWhole. `has_last`: it is known to
+  // have the last one. Else it has to show in its files; or, if its term isn't
+  // known, that what it has passed is committed up to there. OUT_OF_RANGE: it
+  // doesn't.
+  void ReadWhileMending(const LogHole& hole, bool has_last, size_t max_bytes,
                         ResultFn<WholeEntries> done);
   // As Open, for a log that is only to be read: nothing on the disk changes,
   // and nothing may be written afterwards. A damaged hard state is none.

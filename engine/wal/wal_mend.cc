@@ -134,11 +134,12 @@ void Wal::OnMended(absl::StatusOr<Mended> mended) {
     salvage->GiveUp(mended->lost_to, /*lost=*/true);
     return FillHole();
   }
-  if (mended->entries.empty() || !salvage->Fill(mended->entries).ok()) {
+  const size_t taken = salvage->Fill(mended->entries);
+  if (taken == 0) {
     return EndMending(absl::UnavailableError(
         "entries here are damaged, and another server has other ones"));
   }
-  stats_.entries_mended += mended->entries.size();
+  stats_.entries_mended += taken;
   FillHole();
 }
 

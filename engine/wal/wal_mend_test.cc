@@ -473,30 +473,6 @@ TEST_F(WalMendTest, TheDeviceRefusesASegmentThatWasJustBegun) {
   }
 }
 
-// Frames behind the damage say so. Another server, which doesn't know the term
-// of what it lacks, may have waited for just that, as this one waits for it.
-TEST_F(WalMendTest, WhatIsWholeBeforeAHoleIsKnownToBeCommitted) {
-  const NamedFile& first = segments_.front();
-  int holes = 0;
-  for (size_t at = kSegmentHeaderBytes + 200; at + 2000 < first.bytes.size();
-       at += 1000) {
-    WalRun after(run_, Everything);
-    after.disk().Flip(first.name, at, 1);
-    std::optional<LogHole> hole;
-    ResultFn<Mended> held;
-    after.SetMend([&](const LogHole& h, Term, ResultFn<Mended> done) {
-      hole = h;
-      held = std::move(done);
-    });
-    after.OpenFor(1000);
-    if (!hole.has_value() || hole->first == Index(1)) continue;
-    ++holes;
-    EXPECT_TRUE(after.wal().HasWhileMending(Index(1), Term())) << at;
-    EXPECT_FALSE(after.wal().HasWhileMending(hole->first, Term()));
-  }
-  EXPECT_GT(holes, 0);
-}
-
 // What was never committed may be gone everywhere: the log ends before it then.
 TEST_F(WalMendTest, WhatWasNeverCommittedIsDropped) {
   int dropped = 0;

@@ -16,9 +16,10 @@ struct WalStats {
   uint64_t segments_damaged = 0;
   uint64_t segments_mended = 0;
   uint64_t entries_mended = 0;
-  uint64_t entries_dropped = 0;   // that were damaged, and never committed
-  uint64_t segments_in_part = 0;  // served so, for want of help
-  uint64_t entries_lost = 0;      // that no server has
+  uint64_t entries_dropped = 0;      // that were damaged, and never committed
+  uint64_t entries_given_ahead = 0;  // to others, of what a start hasn't passed
+  uint64_t segments_in_part = 0;     // served so, for want of help
+  uint64_t entries_lost = 0;         // that no server has
   uint64_t bytes_scrubbed = 0;
   uint64_t scrub_found = 0;  // damaged segments
   uint64_t marks = 0;
@@ -43,6 +44,7 @@ struct WalStats {
     fn("wal_segment_mended", segments_mended);
     fn("wal_entry_mended", entries_mended);
     fn("wal_damaged_entry_dropped", entries_dropped);
+    fn("wal_entry_given_ahead", entries_given_ahead);
     fn("wal_segment_served_in_part", segments_in_part);
     fn("wal_entry_lost", entries_lost);
     fn("wal_byte_scrubbed", bytes_scrubbed);

@@ -1,0 +1,101 @@
+// Scenes of starts that need each other: each waits for entries that another
+// one has, which waits itself.
+
+#include <string>
+
+#include "absl/algorithm/container.h"
+#include "absl/strings/str_cat.h"
+#include "engine/base/batch.h"
+#include "gtest/gtest.h"
+#include "sim/testing/damage_scenario.h"
+
+namespace holdfast {
+namespace {
+
+using MutualHelpScenario = DamageScenario;
+
+// What is damaged of one log would say that the other server has joined since;
+// and that one needs the first one's help, too.
+TEST_F(MutualHelpScenario, TheOtherOneJoinedBehindTheHole) {
+  Make(1, 1, 1, /*spares=*/1);
+  ASSERT_TRUE(Fill());
+  ASSERT_TRUE(Change(Join(2)).ok());
+  ASSERT_TRUE(Fill());
+  ASSERT_TRUE(sim_->RunFor(2s));
+  SimServer* const servers[] = {sim_->server(1), sim_->server(2)};
+  for (SimServer* server : servers) {
+    server->Crash(true);
+    // So that it reads all of its log.
+    for (const auto& name : Checkpoints(server, CheckpointKind::kResume)) {
+      Spoil(server, Rot(server, name, 20));
+    }
+  }
+  const Segment first = Segments(servers[0]).front();
+  Spoil(servers[0],
+        Rot(servers[0], first.LastEntryBefore(first.scan.end).header.index));
+  Spoil(servers[1], Rot(servers[1], Index(3)));
+  for (SimServer* server : servers) server->Start();
+  for (SimServer* server : servers) {
+    ASSERT_TRUE(sim_->RunUntil([&] { return server->node().formed(); }, 10s));
+  }
+  ASSERT_TRUE(Progress(10)) << sim_->verdict().what();
+  ExpectGoodEnd();
+}
+
+// The one has its log's beginning by a resume point, and doesn't know the term
+// of what it lacks before the segment that is lost: so it needs somebody who
+// knows it to be committed. The other has it, but was never told so, and can't
+// be before it has an entry that stands behind in the first one's log.
+TEST_F(MutualHelpScenario, TwoStartsHelpEachOther) {
+  set_segment_bytes(16 << 10);  // of two entries or three
+  for (uint64_t seed = 1; seed <= 4; ++seed) {
+    SCOPED_TRACE(seed);
+    MakeFull(seed, 3);
+    SimServer* const leader = sim_->Leader();
+    SimServer* const other = sim_->server(leader->machine() % 3 + 1);
+    for (size_t i = 0; i < clients(); ++i) sim_->client(i)->Crash();
+    ASSERT_TRUE(sim_->RunFor(2s));
+    Isolate(6 - leader->machine() - other->machine());
+    const auto last = [](SimServer* server) {
+      return server->node().core()->trail().last_index();
+    };
+    const Index committed = leader->node().commit();
+    for (int i = 1; i <= 24; ++i) {
+      std::string record = absl::StrCat("committed by one ", i, " ");
+      record.resize(4 << 10, 'x');
+      sim_->mutable_history()->AppendInvoked(record);
+      BatchBuilder batch;
+      ASSERT_TRUE(batch.Add(record).ok());
+      leader->log().Append(batch.Finish(SessionId(0), Sequence(0)), {},
+                           [](const AppendOutcome&) {});
+    }
+    for (int i = 0; last(other) < last(leader) || last(other) == committed;
+         ++i) {
+      ASSERT_TRUE(i < 100'000 && sim_->RunFor(10us));
+    }
+    sim_->network()->SetCut(leader->machine(), other->machine(), true);
+    ASSERT_TRUE(sim_->RunFor(100ms));
+    const Index resume_point = leader->node().commit();
+    for (MachineId m = 1; m <= 3; ++m) sim_->server(m)->Crash(true);
+    const std::vector<Segment> segments = Segments(leader);
+    const auto lost = absl::c_find_if(segments, [&](const Segment& s) {
+      return s.header.previous.index > committed + 3;
+    });
+    ASSERT_GE(segments.end() - lost, 3);
+    ASSERT_GE(resume_point, lost->header.first_index());
+    Spoil(leader, Rot(leader, lost->header.previous.index));
+    Spoil(leader, Zeroes(lost->name, 0, lost->scan.end));
+    Spoil(other, Rot(other, lost[2].header.previous.index));
+    for (MachineId m = 1; m <= 3; ++m) {
+      Isolate(m, false);
+      sim_->server(m)->Start();
+    }
+    ASSERT_TRUE(sim_->RunUntil(
+        [&] { return leader->node().formed() && other->node().formed(); }, 20s))
+        << leader->failure() << other->failure() << sim_->Report(30);
+    ExpectGoodEnd();
+  }
+}
+
+}  // namespace
+}  // namespace holdfast
