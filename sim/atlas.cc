@@ -165,6 +165,21 @@ bool Atlas::MayLeave(const std::vector<SimServer*>& gone) const {
   return CanDoWithout(gone);
 }
 
+bool Atlas::MayBeDown(const std::vector<SimServer*>& down) const {
+  std::vector<View> views = Look();
+  std::erase_if(views, [&down](const View& view) {
+    return absl::c_linear_search(down, view.server);
+  });
+  const std::vector<Need> unmet = Unmet(views);
+  return AreQuorum([&](const SimServer& server) {
+    return server.running() && server.failure().ok() && IsMember(server) &&
+           !absl::c_linear_search(down, &server) &&
+           absl::c_none_of(unmet, [&server](const Need& need) {
+             return std::get<MachineId>(need) == server.machine();
+           });
+  });
+}
+
 bool Atlas::IsWhole(SimServer* server) const {
   return !server->disk()->damaged() || IsWhole(LookAt(server));
 }
@@ -197,15 +212,21 @@ bool Atlas::IsMember(const SimServer& server) const {
 
 bool Atlas::OthersCanLead(const SimServer& without,
                           const std::vector<View>& views) const {
-  const auto fit = [&](ServerId id) -> uint64_t {
-    return absl::c_any_of(views, [&](const View& v) {
-      return v.server != &without && v.server->id() == id && v.member &&
-             IsWhole(v);
+  return AreQuorum([&](const SimServer& server) {
+    return &server != &without && absl::c_any_of(views, [&](const View& v) {
+      return v.server == &server && v.member && IsWhole(v);
     });
+  });
+}
+
+bool Atlas::AreQuorum(absl::FunctionRef<bool(const SimServer&)> fit) const {
+  const auto counts = [&](ServerId id) -> uint64_t {
+    const SimServer* server = Find(id);
+    return server != nullptr && fit(*server);
   };
   const auto all = checker_->ConfigurationsInForce();
   return !all.empty() && absl::c_all_of(all, [&](const auto& c) {
-    return QuorumValue(*c, fit) > 0;
+    return QuorumValue(*c, counts) > 0;
   });
 }
 

@@ -8,6 +8,7 @@
 #include <tuple>
 #include <vector>
 
+#include "absl/functional/function_ref.h"
 #include "engine/base/configuration.h"
 #include "engine/base/types.h"
 #include "sim/file_image.h"
@@ -70,6 +71,8 @@ class Atlas {
   bool MayReplace(SimServer* server) const;
   // Whether these servers may be asked to leave together.
   bool MayLeave(const std::vector<SimServer*>& gone) const;
+  // Whether the others can go on while these are down together.
+  bool MayBeDown(const std::vector<SimServer*>& down) const;
   // Nothing of its log is damaged, nor is its newest checkpoint.
   bool IsWhole(SimServer* server) const;
 
@@ -97,6 +100,9 @@ class Atlas {
   // to be repaired first.
   bool OthersCanLead(const SimServer& without,
                      const std::vector<View>& views) const;
+  // Whether those of which that holds are a quorum of each configuration that
+  // may decide.
+  bool AreQuorum(absl::FunctionRef<bool(const SimServer&)> fit) const;
   bool IsLeaving(const SimServer& server) const {
     return leaving_ != nullptr && leaving_(server);
   }

@@ -141,6 +141,8 @@ TEST_F(TapeFlagTest, ATapeBringsItsOptions) {
   flags.kv = false;
   flags.tails = false;
   flags.conditions = false;
+  flags.names_servers = true;
+  flags.minority_down = false;
   flags.tls = true;
   flags.damage = true;
   flags.operations = 7;
@@ -156,6 +158,8 @@ TEST_F(TapeFlagTest, ATapeBringsItsOptions) {
   EXPECT_EQ(read->kv, false);
   EXPECT_EQ(read->tails, false);
   EXPECT_EQ(read->conditions, false);
+  EXPECT_EQ(read->names_servers, true);
+  EXPECT_EQ(read->minority_down, false);
   EXPECT_TRUE(read->tls);
   EXPECT_TRUE(read->damage);
   EXPECT_FALSE(read->reads.has_value());

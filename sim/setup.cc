@@ -24,6 +24,7 @@ constexpr ChanceSite kKv("setup/kv");
 constexpr ChanceSite kChunk("setup/chunk_bytes");
 constexpr ChanceSite kLeases("setup/leases");
 constexpr ChanceSite kScrub("setup/scrub");
+constexpr ChanceSite kMinorityDown("setup/minority_down");
 constexpr ChanceSite kElection("setup/election_timeout");
 constexpr ChanceSite kRoom("setup/pending_bytes");
 constexpr ChanceSite kClientKinds("setup/client_kinds");
@@ -119,15 +120,19 @@ SimulationOptions DrawSetup(SimulationOptions options, Chance* chance) {
       options.pending_bytes_max = size_t{16 << 10} << room;
     }
   }
-  // What clients do besides appending, mostly.
+  // What clients do besides appending.
   const auto does = [&](uint32_t what, std::optional<bool>* option) {
-    const bool on = Drawn(chance, kClientKinds, what, 4) > 0;
+    const bool on = Drawn(chance, kClientKinds, what, 2) > 0;
     if (!option->has_value()) *option = on || options.rates.has_value();
   };
   does(0, &options.reads);
   does(1, &options.tails);
   does(2, &options.conditions);
-  const bool kv = Drawn(chance, kKv, 0, 4) > 0;
+  const bool names = Drawn(chance, kClientKinds, 3, 2) > 0;
+  if (!options.names_servers.has_value()) {
+    options.names_servers = names && !options.rates.has_value();
+  }
+  const bool kv = Drawn(chance, kKv, 0, 2) > 0;
   if (!options.kv.has_value()) options.kv = kv && !options.rates.has_value();
   const bool leases = Drawn(chance, kLeases, 0, 2) == 0;
   if (!options.leases.has_value()) {
@@ -136,6 +141,10 @@ SimulationOptions DrawSetup(SimulationOptions options, Chance* chance) {
   const bool scrub = Drawn(chance, kScrub, 0, 2) == 0;
   if (!options.scrub.has_value()) {
     options.scrub = scrub && !options.rates.has_value();
+  }
+  const bool down = Drawn(chance, kMinorityDown, 0, 4) == 0;
+  if (!options.minority_down.has_value()) {
+    options.minority_down = down && !options.rates.has_value();
   }
   if (!options.rates.has_value()) {
     options.rates = FaultRates::Swarm(chance, options.damage);

@@ -16,6 +16,7 @@ constexpr ChanceSite kSize("client/size");
 constexpr ChanceSite kReadFrom("client/read_from");
 constexpr ChanceSite kReadAt("client/read_at");
 constexpr ChanceSite kExpect("client/expect");
+constexpr ChanceSite kTailAt("client/tail_at");
 constexpr ChanceSite kTailPause("client/tail_pause");
 
 // An outcome comes within this, or the append is taken for unknown.
@@ -218,30 +219,36 @@ void SimClient::Read() {
   ClientReadOptions options;
   options.timeout = 10s;
   options.max_bytes = kReadBytes;
-  // A third of them at any server, which asks the leader.
+  // Some of them at any server, which asks the leader, or knows itself.
+  const size_t servers = options_.servers.size();
   const uint64_t whom =
       world_->chance.Below(kReadAt, life_->process.chance_actor(), draws_++,
-                           3 * options_.servers.size());
-  if (whom < options_.servers.size()) options.server = options_.servers[whom];
+                           (options_.names_servers ? 4 : 3) * servers);
+  const bool local =
+      options_.names_servers && whom >= servers && whom < 2 * servers;
+  if (whom < servers || local)
+    options.server = options_.servers[whom % servers];
+  if (local) options.mode = ClientReadMode::kLocal;
   const uint64_t call = calls_.Begin("read", [&] {
-    return absl::StrCat("from offset ", from,
-                        options.server.empty() ? "" : " at server ",
-                        options.server.empty() ? "" : absl::StrCat(whom + 1));
+    return absl::StrCat(
+        "from offset ", from, options.server.empty() ? "" : " at server ",
+        options.server.empty() ? "" : absl::StrCat(whom % servers + 1),
+        local ? ", as it knows it" : "");
   });
   life_->client->Read(
       Offset(from), options,
-      [this, call, noted, from,
-       trimmed](absl::StatusOr<ClientReadResult> result) {
+      [this, call, noted, from, trimmed,
+       local](absl::StatusOr<ClientReadResult> result) {
         if (!result.ok()) {
           calls_.End(call, CallEnd::kFailed,
                      [&] { return result.status().ToString(); });
           // The log is known to reach beyond where it was to be
           // read, and to be trimmed only so far.
-          CHECK(!absl::IsOutOfRange(result.status()) ||
+          CHECK(!absl::IsOutOfRange(result.status()) || local ||
                 history_->MayBeTrimmed(Offset(from)));
           return;
         }
-        history_->ReadFrom(Offset(from), trimmed, name_);
+        if (!local) history_->ReadFrom(Offset(from), trimmed, name_);
         const size_t records = SawBatches(result->batches);
         calls_.End(
             call, CallEnd::kDone,
@@ -250,6 +257,7 @@ void SimClient::Read() {
                                   result->committed_end.value());
             },
             result->committed_end);
+        if (local) return;
         history_->LinearizableEnd(result->committed_end, noted, name_);
       });
 }
@@ -260,27 +268,49 @@ void SimClient::StartTail() {
   callbacks.on_batches = [this](std::vector<LogBatch> batches) {
     OnTail(batches);
   };
-  callbacks.on_end = [this](absl::Status why) {
-    life_->tail_ended = true;
-    history_->TailEnded(life_->tail_next, why, name_);
-    calls_.End(tail_call_, CallEnd::kFailed, [&] { return why.ToString(); });
-    tail_call_ = 0;
-  };
   uint64_t end = history_->established().value();
   // From near the end, as most do.
   Offset from(end > 20 ? end - 20 : 0);
+  callbacks.on_end = [this, from](absl::Status why) { OnTailEnd(from, why); };
+  life.tail_at.reset();
+  if (options_.names_servers) {
+    const uint64_t whom =
+        world_->chance.Below(kTailAt, life.process.chance_actor(), draws_++,
+                             3 * options_.servers.size());
+    if (whom < options_.servers.size()) life.tail_at = whom;
+  }
   if (tail_call_ != 0) {
     calls_.End(tail_call_, CallEnd::kDone, [] { return "dropped"; });
   }
-  tail_call_ = calls_.Begin(
-      "tail", [&] { return absl::StrCat("from offset ", from.value()); });
+  tail_call_ = calls_.Begin("tail", [&] {
+    return absl::StrCat("from offset ", from.value(),
+                        life.tail_at.has_value()
+                            ? absl::StrCat(" at server ", *life.tail_at + 1)
+                            : "");
+  });
   life.tail_next = from;
   life.tail_ended = false;
   life.tail_paused = false;
   life.tail_resume.Cancel();
   ClientTailOptions options;
   options.credit_bytes = options_.tail_credit_bytes;
+  if (life.tail_at.has_value()) {
+    options.server = options_.servers[*life.tail_at];
+  }
   life.tail = life.client->Tail(from, options, std::move(callbacks));
+}
+
+void SimClient::OnTailEnd(Offset from, const absl::Status& why) {
+  Life& life = *life_;
+  life.tail_ended = true;
+  // That server may be gone, in whatever way, or not have come so far.
+  const bool may_end =
+      life.tail_at.has_value() &&
+      (absl::IsUnavailable(why) || absl::IsDeadlineExceeded(why) ||
+       (absl::IsOutOfRange(why) && life.tail_next == from));
+  if (!may_end) history_->TailEnded(life.tail_next, why, name_);
+  calls_.End(tail_call_, CallEnd::kFailed, [&] { return why.ToString(); });
+  tail_call_ = 0;
 }
 
 void SimClient::OnTail(const std::vector<LogBatch>& batches) {
@@ -323,8 +353,12 @@ void SimClient::ResumeTail() {
 }
 
 bool SimClient::TailDone() const {
-  return life_ == nullptr || life_->tail == nullptr || life_->tail_ended ||
-         life_->tail_next >= history_->established();
+  if (life_ == nullptr || life_->tail == nullptr || life_->tail_ended) {
+    return true;
+  }
+  const bool due = !life_->tail_at.has_value() || !options_.takes_part ||
+                   options_.takes_part(*life_->tail_at);
+  return !due || life_->tail_next >= history_->established();
 }
 
 void SimClient::Settle() {

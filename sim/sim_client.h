@@ -1,8 +1,11 @@
 #ifndef HOLDFAST_SIM_SIM_CLIENT_H_
 #define HOLDFAST_SIM_SIM_CLIENT_H_
 
+#include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -26,9 +29,15 @@ struct SimClientOptions {
   bool reads = true;
   bool tails = true;
   bool conditions = true;  // of appends
+  // A third of the tails, and a quarter of the reads, of what a server has that
+  // it names. Else of whoever leads, but for some reads.
+  bool names_servers = false;
   // Of a tail: bytes on their way.
   uint32_t tail_credit_bytes = 1 << 20;
   uint32_t operations_max = 0;  // 0: no bound
+  // Whether the one of `servers` at this place takes part: else it needn't have
+  // all of the log. Null: each does.
+  std::function<bool(size_t)> takes_part = nullptr;
 };
 
 // A simulated client process: the product's own client, which appends, reads
@@ -53,9 +62,13 @@ class SimClient {
   // From now on only what Settle asks for.
   void Quiesce() { quiet_ = true; }
   // Appends once more; settled() when that, and all before, is done, and its
-  // tail has brought as much as the whole world knows of.
+  // tail of whoever leads has brought as much as the whole world knows of.
   void Settle();
-  bool settled() const { return settled_ && outstanding_ == 0 && TailDone(); }
+  bool settled() const {
+    return settled_ && outstanding_ == 0 && (TailIsNamed() || TailDone());
+  }
+  // Its tail has brought that, also of a server that had to catch up first.
+  bool TailDone() const;
   std::string Describe() const;
   // Begun, but for those of Settle.
   uint64_t operations() const { return acted_; }
@@ -69,7 +82,8 @@ class SimClient {
     std::unique_ptr<SimNetwork> network;
     std::unique_ptr<Client> client;
     std::unique_ptr<ClientTail> tail;
-    Offset tail_next;  // that it is to bring
+    std::optional<size_t> tail_at;  // the one of `servers` that it is of
+    Offset tail_next;               // that it is to bring
     bool tail_ended = false;
     bool tail_paused = false;
     uint64_t tail_paused_bytes = 0;  // brought since
@@ -87,9 +101,12 @@ class SimClient {
   void OnTail(const std::vector<LogBatch>& batches);
   void PauseTail();
   void ResumeTail();
-  bool TailDone() const;
+  bool TailIsNamed() const {
+    return life_ != nullptr && life_->tail_at.has_value();
+  }
   void OnAppended(uint64_t call, const std::vector<std::string>& records,
                   Offset noted, const ClientOutcome& outcome);
+  void OnTailEnd(Offset from, const absl::Status& why);
   // Returns how many records.
   size_t SawBatches(const std::vector<LogBatch>& batches);
 

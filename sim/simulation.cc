@@ -102,6 +102,12 @@ Simulation::Simulation(const SimulationOptions& options)
   client.reads = *options_.reads;
   client.tails = *options_.tails;
   client.conditions = *options_.conditions;
+  client.names_servers = *options_.names_servers;
+  client.takes_part = [this](size_t server) {
+    const SimServer* leader = Leader();
+    return leader != nullptr && leader->node().configuration()->Find(
+                                    servers_[server]->id()) != nullptr;
+  };
   client.operations_max = options_.operations_max;
   for (uint32_t i = 0; i < options_.clients; ++i) {
     client.record_bytes_max = size_t{30} << Drawn(chance, kRecordBytes, i, 8);
@@ -269,6 +275,7 @@ void Simulation::Settle() {
                            server->disk()->BusyUntil()});
   }
   if (!RunFor(last_fault - world_.now())) return;
+  if (*options_.minority_down && !LedByTheOthers()) return;
   for (auto& client : clients_) client->Settle();
   const Duration election_timeout = options_.election_timeout_max.value_or(
       RaftOptions().election_timeout_max);
@@ -288,7 +295,7 @@ void Simulation::Settle() {
   };
   const auto level = [this] {
     LookAtLaggards();
-    return ClientsSettled() && LogsEqual();
+    return ClientsSettled() && LogsEqual() && TailsDone();
   };
   if (Reach([this] { return Led(); }, leader_max, &recovery_.leader) &&
       Reach(clients_settled, clients_limit(), &recovery_.clients) &&
@@ -303,6 +310,39 @@ void Simulation::Settle() {
     if (*options_.scrub) AwaitScrubbing();
     CompareLogs();
   }
+}
+
+bool Simulation::LedByTheOthers() {
+  SimServer* const before = Leader();
+  std::vector<SimServer*> order;
+  if (before != nullptr) order.push_back(before);
+  for (auto& server : servers_) {
+    if (server.get() != before) order.push_back(server.get());
+  }
+  std::vector<SimServer*> down;
+  for (SimServer* server : order) {
+    if (!server->running() || server->put_back()) continue;
+    down.push_back(server);
+    if (!atlas_->MayBeDown(down)) down.pop_back();
+    // There would be nothing to wait for.
+    if (server == before && down.empty()) return true;
+  }
+  if (down.empty()) return true;
+  recovery_.stayed_down = down.size();
+  Term term;
+  if (before != nullptr) term = before->node().core()->term();
+  for (SimServer* server : down) {
+    world_.Note(absl::StrCat("server ", server->machine(), " stays down"));
+    server->Crash(/*power_lost=*/true);
+  }
+  const auto led = [&] {
+    return Led() && Leader()->node().core()->term() > term;
+  };
+  if (!Reach(led, options_.settle_max, &recovery_.minority_down)) return false;
+  for (SimServer* server : down) {
+    if (!server->running()) server->Start();
+  }
+  return true;
 }
 
 // A pass of each server's finds what has decayed, and has it repaired; the one
@@ -369,6 +409,11 @@ bool Simulation::ClientsSettled() const {
                      [](const auto& client) { return client->settled(); });
 }
 
+bool Simulation::TailsDone() const {
+  return std::all_of(clients_.begin(), clients_.end(),
+                     [](const auto& client) { return client->TailDone(); });
+}
+
 bool Simulation::Reach(const std::function<bool()>& what, Duration limit,
                        Duration* took) {
   const TrueTime start = world_.now();
@@ -385,7 +430,9 @@ void Simulation::SayWhatIsNotSettled(Duration limit) {
             : absl::StrCat("no leader within ", ToMillis(limit),
                            " ms after the last fault:");
   for (auto& client : clients_) {
-    if (!client->settled()) absl::StrAppend(&why, " ", client->Describe());
+    if (!client->settled() || !client->TailDone()) {
+      absl::StrAppend(&why, " ", client->Describe());
+    }
   }
   for (auto& server : servers_) {
     absl::StrAppend(&why, "; server ", server->machine());
@@ -599,6 +646,7 @@ SimulationResult Simulation::Result() {
   r.stats["disk_full"] = r.disks.found_full;
   r.stats["server_started_again"] = r.faults.started_again;
   r.stats["server_closed"] = r.faults.closed;
+  r.stats["server_stayed_down"] = recovery_.stayed_down;
   r.acknowledged = history_.acknowledged();
   r.unknown = history_.unknown();
   r.reads = history_.reads();

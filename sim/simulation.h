@@ -61,6 +61,9 @@ struct SimulationOptions {
   // Servers look for damage in the background. Nothing: not, with given
   // `rates`; otherwise drawn.
   std::optional<bool> scrub;
+  // When faults have stopped, a minority stays down at first, the leader before
+  // others. Nothing: not, with given `rates`; otherwise drawn.
+  std::optional<bool> minority_down;
   // Of simulated time, with faults.
   Duration duration = 60s;
   // Without faults: a leader, an append of each client, equal logs within
@@ -81,6 +84,9 @@ struct SimulationOptions {
   std::optional<bool> tails;
   std::optional<bool> reads;
   std::optional<bool> conditions;
+  // Some of the tails and reads of what a server has that they name. Nothing:
+  // none, with given `rates`; otherwise drawn.
+  std::optional<bool> names_servers;
   uint32_t operations_max = 0;  // of each client; 0: no bound
   bool drift = true;            // of clocks, and late timers, as the rates say
   bool tls = false;             // streams are the product's TLS
@@ -92,10 +98,13 @@ struct SimulationOptions {
   bool settle = true;
 };
 
-// How long it took, once faults had stopped, until: a leader had committed an
+// How long it took, once faults had stopped, until: others than those that
+// stayed down had a leader; all being up, a leader had committed an
 // entry of its own term; then each client had an append acknowledged, and in
 // its tail all that the world knows of; then all members had the same log.
 struct Recovery {
+  uint64_t stayed_down = 0;  // servers
+  Duration minority_down = Duration::zero();
   Duration leader = Duration::zero();
   Duration clients = Duration::zero();
   Duration level = Duration::zero();
@@ -195,6 +204,9 @@ class Simulation {
   // Who lags, and who no longer does.
   void LookAtLaggards();
   bool ClientsSettled() const;
+  bool TailsDone() const;
+  // While a minority is down.
+  bool LedByTheOthers();
   void AwaitScrubbing();
   // Nothing: all of its log is as it was written.
   static std::optional<Index> DamagedEntry(SimServer* server);

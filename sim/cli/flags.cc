@@ -42,6 +42,10 @@ const char kSimulateUsage[] =
     "  --scrub=on|off        whether servers look for damage, likewise\n"
     "  --tails=on|off --reads=on|off   whether clients do, likewise\n"
     "  --conditions=on|off   whether they append on condition, likewise\n"
+    "  --names-servers=on|off   whether they ask servers that they name, "
+    "likewise\n"
+    "  --minority-down=on|off   whether a minority stays down at first when\n"
+    "                        faults stop, likewise\n"
     "  --operations=N        of each client at most; 0: no bound\n"
     "  --drift=on|off        of clocks\n"
     "  --damage=on|off       of what is at rest on disks\n"
@@ -190,6 +194,12 @@ const Flag kRunFlags[] = {
     {"conditions", kSeeded, kSwitch,
      [](Text v, F* f) { return ParseSwitch(v, &f->conditions); },
      [](const F& f) { return ShowSwitch(f.conditions); }},
+    {"names-servers", kSeeded, kSwitch,
+     [](Text v, F* f) { return ParseSwitch(v, &f->names_servers); },
+     [](const F& f) { return ShowSwitch(f.names_servers); }},
+    {"minority-down", kSeeded, kSwitch,
+     [](Text v, F* f) { return ParseSwitch(v, &f->minority_down); },
+     [](const F& f) { return ShowSwitch(f.minority_down); }},
     {"operations", kSeeded, "0 to 1000000000",
      [](Text v, F* f) {
        return ParseBetween<uint32_t>(v, 0, 1000000000, &f->operations);
@@ -449,6 +459,8 @@ SimulationOptions OptionsFor(const SimulateFlags& flags, uint64_t seed) {
   options.tails = flags.tails;
   options.reads = flags.reads;
   options.conditions = flags.conditions;
+  options.names_servers = flags.names_servers;
+  options.minority_down = flags.minority_down;
   options.operations_max = flags.operations;
   options.drift = flags.drift;
   options.settle = flags.settle;
@@ -475,6 +487,8 @@ SimulateFlags WithDrawn(const SimulateFlags& flags,
   all.tails = drawn.tails;
   all.reads = drawn.reads;
   all.conditions = drawn.conditions;
+  all.names_servers = drawn.names_servers;
+  all.minority_down = drawn.minority_down;
   all.kv = drawn.kv;
   all.leases = drawn.leases;
   all.scrub = drawn.scrub;

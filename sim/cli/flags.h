@@ -33,6 +33,8 @@ struct SimulateFlags {
   std::optional<bool> tails;
   std::optional<bool> reads;
   std::optional<bool> conditions;
+  std::optional<bool> names_servers;
+  std::optional<bool> minority_down;
   bool drift = true;
   bool settle = true;
   bool tls = false;

@@ -114,6 +114,7 @@ std::string FeaturesOf(const SimulateFlags& f) {
   add(f.reads.value_or(true), "reads");
   add(f.tails.value_or(true), "tails");
   add(f.conditions.value_or(true), "conditions");
+  add(f.names_servers.value_or(true), "named servers");
   add(f.drift, "drift");
   add(f.settle, "settling");
   add(f.tls, "TLS");

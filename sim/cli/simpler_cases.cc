@@ -137,6 +137,10 @@ std::vector<ShrinkCase> WithFeaturesOff(const ShrinkCase& c) {
   off(now.tails.value_or(true), [](SimulateFlags* f) { f->tails = false; });
   off(now.conditions.value_or(true),
       [](SimulateFlags* f) { f->conditions = false; });
+  off(now.names_servers.value_or(true),
+      [](SimulateFlags* f) { f->names_servers = false; });
+  off(now.minority_down.value_or(true),
+      [](SimulateFlags* f) { f->minority_down = false; });
   off(now.drift, [](SimulateFlags* f) { f->drift = false; });
   off(now.tls, [](SimulateFlags* f) { f->tls = false; });
   off(now.damage, [](SimulateFlags* f) {
