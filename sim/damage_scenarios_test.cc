@@ -275,6 +275,43 @@ TEST_F(DecayScenario, ADamagedCheckpoint) {
   ExpectRepaired(name);
 }
 
+// It would wait for another one's, if its log couldn't be opened without it;
+// but a sync that fails says nothing of the log, and ends the server.
+TEST_F(DecayScenario, AFailedSyncIsNoReasonToWaitForACheckpoint) {
+  int stopped = 0;
+  // Somewhere in the course of a start.
+  for (Duration after = 0us; after < 12ms; after += 500us) {
+    Begin(1);
+    const Offset first(sim_->history().established().value() / 2);
+    sim_->mutable_history()->TrimInvoked(first);
+    leader_->log().Trim(first, [](const absl::Status&) {});
+    const auto checkpoints = [this] {
+      return Checkpoints(leader_, CheckpointKind::kBase);
+    };
+    for (int i = 0; checkpoints().empty(); ++i) {
+      ASSERT_TRUE(i < 100'000 && sim_->RunFor(20us));
+    }
+    for (MachineId m = 1; m <= 3; ++m) sim_->server(m)->Crash(true);
+    // The log is still there from the start.
+    ASSERT_EQ(Segments(leader_).front().header.previous.index, Index(0));
+    SpoilAnyway(leader_, Rot(leader_, checkpoints()[0], 60));
+    // So that there is something to write.
+    SpoilAnyway(leader_, Rot(leader_, "hardstate-1", 30));
+    leader_->Start();
+    ASSERT_TRUE(sim_->RunFor(after));
+    SimDiskOptions failing;
+    failing.sync_error_ppm = 1'000'000;
+    leader_->disk()->set_options(failing);
+    ASSERT_TRUE(sim_->RunUntil(
+        [&] { return leader_->node().formed() || !leader_->failure().ok(); },
+        10s));
+    if (leader_->failure().ok()) continue;
+    EXPECT_TRUE(leader_->StoppedByItsDisk()) << leader_->failure();
+    ++stopped;
+  }
+  EXPECT_GT(stopped, 5);
+}
+
 // Bytes of another place of the same segment: frames that were intact there.
 TEST_F(DecayScenario, AnotherPlacesBytesNeverHideTheMarks) {
   int struck = 0;

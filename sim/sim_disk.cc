@@ -104,8 +104,8 @@ absl::Status NotThere(absl::string_view what, const std::string& name) {
       absl::StrCat(what, " ", name, ": there is no such file"));
 }
 
-absl::Status DeviceError(absl::string_view what, const std::string& name) {
-  return absl::DataLossError(absl::StrCat(what, " ", name, ": ", kDeviceError));
+std::string DeviceError(absl::string_view what, absl::string_view name) {
+  return absl::StrCat(what, " ", name, ": ", kDeviceError);
 }
 
 // The first n bytes of all.
@@ -176,7 +176,7 @@ class SimFile::WriteOperation final : public DiskOperation {
     uint64_t wrote = bytes;
     const uint64_t size = file_->now().size();
     if (error_.has_value()) {
-      status_ = DeviceError("write to", name_);
+      status_ = absl::InternalError(DeviceError("write to", name_));
       wrote = Below(*error_, bytes);
     } else if (to > size) {
       const uint64_t new_bytes = std::min(bytes, to - size);
@@ -225,7 +225,7 @@ void SimFile::Read(uint64_t at, size_t n, ResultFn<Buffer> done) {
   auto read = [file = file_, name = name_, at, n,
                fails](uint64_t) -> absl::StatusOr<Buffer> {
     if (fails || file->Refuses(at, at + n)) {
-      return DeviceError("read from", name);
+      return absl::DataLossError(DeviceError("read from", name));
     }
     return file->now().Read(at, n);
   };
@@ -265,7 +265,7 @@ void SimFile::Sync(DoneFn done) {
     if (error.has_value()) {
       file->FailSyncBefore(id, image->Fates(actor),
                            /*reverts=*/(*error & 1) != 0);
-      return DeviceError("sync of", name);
+      return absl::InternalError(DeviceError("sync of", name));
     }
     file->SyncBefore(id);
     ++image->counts_.syncs;
@@ -651,7 +651,8 @@ void SimDisk::SyncDir(DoneFn done) {
   Start(
       "sync", "", latency,
       [image = image_, fails](uint64_t id) {
-        if (fails) return DeviceError("sync of", "the directory");
+        if (fails)
+          return absl::InternalError(DeviceError("sync of", "the directory"));
         image->names_.SyncBefore(id);
         return absl::OkStatus();
       },

@@ -35,10 +35,16 @@ absl::Status ErrnoStatus(int error, absl::string_view operation,
     case EROFS:
       return absl::PermissionDeniedError(text);
     case EIO:
-      return absl::DataLossError(text);
+      return absl::InternalError(text);
     default:
       return absl::UnknownError(text);
   }
+}
+
+absl::Status ReadErrnoStatus(int error, absl::string_view operation,
+                             absl::string_view name) {
+  absl::Status status = ErrnoStatus(error, operation, name);
+  return error == EIO ? absl::DataLossError(status.message()) : status;
 }
 
 namespace {

@@ -19,9 +19,11 @@ namespace holdfast {
 // What the two kinds of files of a PosixDisk share.
 
 // What errno says of an operation on a file, as the Disk's errors (see
-// engine/env/disk.h).
+// engine/env/disk.h); ReadErrnoStatus: of one that changes nothing.
 absl::Status ErrnoStatus(int error, absl::string_view operation,
                          absl::string_view name);
+absl::Status ReadErrnoStatus(int error, absl::string_view operation,
+                             absl::string_view name);
 
 // The front of `data` as one system call takes it: at most IOV_MAX parts, none
 // of them empty. Points into `data`.
@@ -37,21 +39,27 @@ Buffer ReadBuffer(size_t n);
 void DropSpareReadBuffer();
 
 // The descriptor of an open file, closed by a helper thread: closing a file
-// that was removed takes as long as freeing its space.
+// that was removed takes as long as freeing its space. `directory`, with its
+// lock, stays until then: the kernel may still write to the file, long after
+// its Disk has gone.
 class FileFd {
  public:
-  FileFd(OwnedFd fd, std::shared_ptr<Worker> closer)
-      : fd_(std::move(fd)), closer_(std::move(closer)) {}
+  FileFd(OwnedFd fd, std::shared_ptr<const void> directory,
+         std::shared_ptr<Worker> closer)
+      : fd_(std::move(fd)),
+        directory_(std::move(directory)),
+        closer_(std::move(closer)) {}
   FileFd(const FileFd&) = delete;
   FileFd& operator=(const FileFd&) = delete;
   ~FileFd() {
-    closer_->Run([fd = std::move(fd_)] {});
+    closer_->Run([directory = std::move(directory_), fd = std::move(fd_)] {});
   }
 
   int get() const { return fd_.get(); }
 
  private:
   OwnedFd fd_;
+  std::shared_ptr<const void> directory_;
   const std::shared_ptr<Worker> closer_;
 };
 

@@ -39,6 +39,21 @@ absl::Status Zero(int fd, uint64_t size, const std::string& name) {
   return absl::OkStatus();
 }
 
+// Of that name, in `parent`, durably: after a power failure the directory of a
+// server that has promised something mustn't look like a new one. If it is
+// there, nothing is done.
+absl::Status MakeDirectory(const std::string& name, const std::string& parent) {
+  if (mkdir(name.c_str(), kDirectoryMode) != 0) {
+    if (errno == EEXIST) return absl::OkStatus();
+    return ErrnoStatus(errno, "make directory", name);
+  }
+  const OwnedFd fd(open(parent.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  if (fd.get() < 0 || fsync(fd.get()) != 0) {
+    return ErrnoStatus(errno, "fsync directory", parent);
+  }
+  return absl::OkStatus();
+}
+
 }  // namespace
 
 struct PosixDisk::Directory {
@@ -57,12 +72,13 @@ struct PosixDisk::OpenedFile {
 absl::StatusOr<std::unique_ptr<PosixDisk>> PosixDisk::Open(
     EpollLoop* loop, const std::string& path, DiskBackend backend) {
   // Parents too, as mkdir -p does.
+  std::string parent = path.starts_with('/') ? "/" : ".";
   for (size_t at = 1; at <= path.size(); ++at) {
     if (at != path.size() && path[at] != '/') continue;
-    std::string parent = path.substr(0, at);
-    if (mkdir(parent.c_str(), kDirectoryMode) != 0 && errno != EEXIST) {
-      return ErrnoStatus(errno, "make directory", parent);
-    }
+    const std::string made = path.substr(0, at);
+    const absl::Status status = MakeDirectory(made, parent);
+    if (!status.ok()) return status;
+    parent = made;
   }
   return OpenDirectory(loop, path, backend, false);
 }
@@ -79,13 +95,13 @@ absl::StatusOr<std::unique_ptr<PosixDisk>> PosixDisk::OpenDirectory(
   directory->fd =
       OwnedFd(open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
   if (directory->fd.get() < 0) {
-    return ErrnoStatus(errno, "open data directory", path);
+    return ReadErrnoStatus(errno, "open data directory", path);
   }
   directory->path = path;
   directory->read_only = read_only;
   const int needed = R_OK | X_OK | (read_only ? 0 : W_OK);
   if (faccessat(directory->fd.get(), ".", needed, 0) != 0) {
-    return ErrnoStatus(errno, "use data directory", path);
+    return ReadErrnoStatus(errno, "use data directory", path);
   }
   std::shared_ptr<Uring> uring;
   if (backend != DiskBackend::kThreads) {
@@ -141,11 +157,12 @@ absl::StatusOr<std::unique_ptr<File>> PosixDisk::MakeFile(
   if (!opened.ok()) return opened.status();
   if (uring_ != nullptr) {
     return std::make_unique<UringFile>(loop_, uring_, writer_, background_,
-                                       std::move(opened->fd), opened->size,
-                                       name);
+                                       directory_, std::move(opened->fd),
+                                       opened->size, name);
   }
   return std::make_unique<PosixFile>(loop_, writer_, reader_, background_,
-                                     std::move(opened->fd), opened->size, name);
+                                     directory_, std::move(opened->fd),
+                                     opened->size, name);
 }
 
 void PosixDisk::Open(const std::string& name, OpenMode mode,
@@ -156,10 +173,10 @@ void PosixDisk::Open(const std::string& name, OpenMode mode,
         int flags = (directory->read_only ? O_RDONLY : O_RDWR) | O_CLOEXEC;
         if (mode == OpenMode::kCreateNew) flags |= O_CREAT | O_EXCL;
         OwnedFd fd(openat(directory->fd.get(), name.c_str(), flags, kFileMode));
-        if (fd.get() < 0) return ErrnoStatus(errno, "open", name);
+        if (fd.get() < 0) return ReadErrnoStatus(errno, "open", name);
         struct stat info;
         if (fstat(fd.get(), &info) != 0) {
-          return ErrnoStatus(errno, "stat", name);
+          return ReadErrnoStatus(errno, "stat", name);
         }
         return OpenedFile{std::move(fd), static_cast<uint64_t>(info.st_size)};
       },
@@ -194,19 +211,19 @@ void PosixDisk::List(ResultFn<std::vector<FileInfo>> done) {
       [directory = directory_]() -> absl::StatusOr<std::vector<FileInfo>> {
         const int own = openat(directory->fd.get(), ".",
                                O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-        if (own < 0) return ErrnoStatus(errno, "list", directory->path);
+        if (own < 0) return ReadErrnoStatus(errno, "list", directory->path);
         const std::unique_ptr<DIR, int (*)(DIR*)> dir(fdopendir(own), closedir);
         if (dir == nullptr) {
           const int error = errno;
           close(own);
-          return ErrnoStatus(error, "list", directory->path);
+          return ReadErrnoStatus(error, "list", directory->path);
         }
         std::vector<FileInfo> files;
         while (true) {
           errno = 0;
           const dirent* entry = readdir(dir.get());
           if (entry == nullptr && errno != 0) {
-            return ErrnoStatus(errno, "list", directory->path);
+            return ReadErrnoStatus(errno, "list", directory->path);
           }
           if (entry == nullptr) break;
           struct stat info;
@@ -214,7 +231,7 @@ void PosixDisk::List(ResultFn<std::vector<FileInfo>> done) {
             // Removed meanwhile, or a link that leads nowhere. A file that is
             // there and can't be looked at must not go for one that isn't.
             if (errno == ENOENT) continue;
-            return ErrnoStatus(errno, "stat", entry->d_name);
+            return ReadErrnoStatus(errno, "stat", entry->d_name);
           }
           if (!S_ISREG(info.st_mode)) continue;
           files.push_back({entry->d_name, static_cast<uint64_t>(info.st_size)});
@@ -284,8 +301,10 @@ void PosixDisk::Lock(DoneFn done) {
           return absl::FailedPreconditionError(
               absl::StrCat("the data directory ", directory->path,
                            " is in use by another process; ",
-                           directory->read_only ? "stop it first"
-                                                : "give this server its own"));
+                           directory->read_only
+                               ? "stop it first"
+                               : "give this server its own (one that was "
+                                 "closed has it until its last write ends)"));
         }
         directory->lock = std::move(fd);
         return absl::OkStatus();
@@ -298,7 +317,7 @@ void PosixDisk::FreeSpace(ResultFn<uint64_t> done) {
       [directory = directory_]() -> absl::StatusOr<uint64_t> {
         struct statvfs info;
         if (fstatvfs(directory->fd.get(), &info) != 0) {
-          return ErrnoStatus(errno, "statvfs", directory->path);
+          return ReadErrnoStatus(errno, "statvfs", directory->path);
         }
         return uint64_t{info.f_bavail} * info.f_frsize;
       },

@@ -34,7 +34,7 @@ absl::StatusOr<Buffer> ReadFully(int fd, uint64_t at, size_t n,
     ssize_t got = pread(fd, bytes.data_mutable() + have, n - have,
                         static_cast<off_t>(at + have));
     if (got < 0 && errno == EINTR) continue;
-    if (got < 0) return ErrnoStatus(errno, "read", name);
+    if (got < 0) return ReadErrnoStatus(errno, "read", name);
     if (got == 0) break;
     have += static_cast<size_t>(got);
   }
@@ -45,11 +45,13 @@ absl::StatusOr<Buffer> ReadFully(int fd, uint64_t at, size_t n,
 
 PosixFile::PosixFile(EpollLoop* loop, std::shared_ptr<Worker> writer,
                      std::shared_ptr<Worker> reader,
-                     std::shared_ptr<Worker> closer, OwnedFd fd, uint64_t size,
-                     std::string name)
+                     std::shared_ptr<Worker> closer,
+                     std::shared_ptr<const void> directory, OwnedFd fd,
+                     uint64_t size, std::string name)
     : writer_(std::move(writer)),
       reader_(std::move(reader)),
-      shared_(std::make_shared<Shared>(std::move(fd), std::move(closer))),
+      shared_(std::make_shared<Shared>(std::move(fd), std::move(directory),
+                                       std::move(closer))),
       extent_(size) {
   shared_->inbox = loop->inbox();
   shared_->name = std::move(name);

@@ -22,7 +22,8 @@ class PosixFile final : public File {
  public:
   PosixFile(EpollLoop* loop, std::shared_ptr<Worker> writer,
             std::shared_ptr<Worker> reader, std::shared_ptr<Worker> closer,
-            OwnedFd fd, uint64_t size, std::string name);
+            std::shared_ptr<const void> directory, OwnedFd fd, uint64_t size,
+            std::string name);
   ~PosixFile() override;
 
   void Read(uint64_t at, size_t n, ResultFn<Buffer> done) override;
@@ -35,8 +36,9 @@ class PosixFile final : public File {
  private:
   // Shared with the jobs under way.
   struct Shared {
-    Shared(OwnedFd opened, std::shared_ptr<Worker> closer)
-        : fd(std::move(opened), std::move(closer)) {}
+    Shared(OwnedFd opened, std::shared_ptr<const void> directory,
+           std::shared_ptr<Worker> closer)
+        : fd(std::move(opened), std::move(directory), std::move(closer)) {}
 
     std::shared_ptr<LoopInbox> inbox;
     const FileFd fd;

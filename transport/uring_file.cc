@@ -27,8 +27,9 @@ bool MayRetry(int result) {
 
 // Shared with the chains under way.
 struct UringFile::Shared {
-  Shared(OwnedFd opened, std::shared_ptr<Worker> closer)
-      : fd(std::move(opened), std::move(closer)) {}
+  Shared(OwnedFd opened, std::shared_ptr<const void> directory,
+         std::shared_ptr<Worker> closer)
+      : fd(std::move(opened), std::move(directory), std::move(closer)) {}
 
   std::shared_ptr<Uring> uring;
   std::shared_ptr<Worker> worker;
@@ -214,7 +215,7 @@ class UringFile::ReadChain final
       return shared_->uring->Start(shared_from_this(), Uring::Lane::kReads);
     }
     absl::StatusOr<Buffer> bytes = bytes_.Slice(0, have_);
-    if (result < 0) bytes = ErrnoStatus(-result, "read", shared_->name);
+    if (result < 0) bytes = ReadErrnoStatus(-result, "read", shared_->name);
     completions->push_back([shared = shared_, done = std::move(done_),
                             bytes = std::move(bytes)]() mutable {
       if (shared->file != nullptr) done(std::move(bytes));
@@ -257,9 +258,11 @@ class UringFile::DropCacheChain final : public UringChain {
 
 UringFile::UringFile(EpollLoop* loop, std::shared_ptr<Uring> uring,
                      std::shared_ptr<Worker> worker,
-                     std::shared_ptr<Worker> closer, OwnedFd fd, uint64_t size,
-                     std::string name)
-    : shared_(std::make_shared<Shared>(std::move(fd), std::move(closer))),
+                     std::shared_ptr<Worker> closer,
+                     std::shared_ptr<const void> directory, OwnedFd fd,
+                     uint64_t size, std::string name)
+    : shared_(std::make_shared<Shared>(std::move(fd), std::move(directory),
+                                       std::move(closer))),
       changes_(std::make_shared<Changes>(shared_)),
       extent_(size) {
   shared_->uring = std::move(uring);

@@ -25,7 +25,8 @@ class UringFile final : public File {
   // file.
   UringFile(EpollLoop* loop, std::shared_ptr<Uring> uring,
             std::shared_ptr<Worker> worker, std::shared_ptr<Worker> closer,
-            OwnedFd fd, uint64_t size, std::string name);
+            std::shared_ptr<const void> directory, OwnedFd fd, uint64_t size,
+            std::string name);
   ~UringFile() override;
 
   void Read(uint64_t at, size_t n, ResultFn<Buffer> done) override;

@@ -18,7 +18,9 @@ namespace holdfast {
 //   I/O itself may still happen, wholly or in part.
 // - Errors: NOT_FOUND, ALREADY_EXISTS, RESOURCE_EXHAUSTED (disk full or
 //   quota), PERMISSION_DENIED, FAILED_PRECONDITION (lock held by another),
-//   DATA_LOSS (an I/O error of the device), with the file's name in the text.
+//   DATA_LOSS (an I/O error of the device, of what only reads), INTERNAL (the
+//   same of what changes something: nobody knows what the disk has then), with
+//   the file's name in the text.
 
 // An open file. Positions and sizes are in bytes.
 class File {

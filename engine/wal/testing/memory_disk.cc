@@ -10,8 +10,12 @@
 namespace holdfast {
 namespace {
 
-absl::Status DeviceError(absl::string_view what) {
+// Of what only reads, and of what changes something.
+absl::Status ReadError(absl::string_view what) {
   return absl::DataLossError(absl::StrCat(what, ": injected device error"));
+}
+absl::Status DeviceError(absl::string_view what) {
+  return absl::InternalError(absl::StrCat(what, ": injected device error"));
 }
 
 }  // namespace
@@ -28,7 +32,7 @@ class MemoryFile : public File {
           if (at < inode_->refused_to && inode_->refused_from < at + n) {
             failed = true;
           }
-          if (failed) return done(DeviceError(name_));
+          if (failed) return done(ReadError(name_));
           absl::string_view all = inode_->current;
           absl::string_view bytes =
               at >= all.size() ? absl::string_view() : all.substr(at, n);
@@ -317,7 +321,7 @@ void MemoryDisk::Open(const std::string& name, OpenMode mode,
                       ResultFn<std::unique_ptr<File>> done) {
   Complete(alive_,
            [this, name, mode, done = std::move(done)](bool failed) mutable {
-             if (failed) return done(DeviceError(name));
+             if (failed) return done(ReadError(name));
              auto it = names_.find(name);
              if (mode == OpenMode::kExisting && it == names_.end()) {
                return done(absl::NotFoundError(name));
@@ -365,7 +369,7 @@ void MemoryDisk::Allocate(const std::string& name, uint64_t size,
 
 void MemoryDisk::List(ResultFn<std::vector<FileInfo>> done) {
   Complete(alive_, [this, done = std::move(done)](bool failed) mutable {
-    if (failed) return done(DeviceError("list"));
+    if (failed) return done(ReadError("list"));
     std::vector<FileInfo> files;
     for (const auto& [name, file] : names_) {
       files.push_back(FileInfo{name, file->current.size()});
