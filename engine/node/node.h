@@ -305,6 +305,7 @@ class Node : private Membership::Host {
   std::vector<ServerId> OthersThatMayHelp() const;
   // DATA_LOSS: there are none.
   absl::Status BeginRepair();
+  void TakeTerm(LogHole* hole) const;
   void AskOthers(LogHole hole, Term term, ResultFn<Mended> done);
   void HearOfMembersBefore();
   void EndRepair();

@@ -102,14 +102,7 @@ void Node::HearOfMembersBefore() {
 }
 
 void Node::AskOthers(LogHole hole, Term term, ResultFn<Mended> done) {
-  // A resume point tells the terms also of what the log's files don't.
-  if (const Trail& trail = recovered_.trail;
-      !formed() && hole.last_term == Term() && hole.last > trail.base_index() &&
-      hole.last <= trail.last_index()) {
-    hole.last_term = trail.TermAt(hole.last);
-    hole.later = Index();
-    hole.later_term = Term();
-  }
+  if (!formed()) TakeTerm(&hole);
   ResultFn<Mended> answer = [this, hole, done = std::move(done)](
                                 absl::StatusOr<Mended> mended) mutable {
     done(AsFarAsLost(hole, std::move(mended)));
@@ -138,6 +131,21 @@ void Node::AskOthers(LogHole hole, Term term, ResultFn<Mended> done) {
       hole, term,
       formed() ? LogRepair::Patience::kOnce : LogRepair::Patience::kEndless,
       std::move(answer));
+}
+
+// What is committed by the resume point has its terms there, also where the
+// log's files don't tell them. Those of the hole's first entry, then.
+void Node::TakeTerm(LogHole* hole) const {
+  const Trail& trail = recovered_.trail;
+  if (hole->last_term > Term() || hole->first <= trail.base_index() ||
+      hole->last > trail.last_index()) {
+    return;
+  }
+  hole->last_term = trail.TermAt(hole->first);
+  hole->last = trail.LastAtOrBelow(hole->last, hole->last_term);
+  hole->one_term = true;
+  hole->later = Index();
+  hole->later_term = Term();
 }
 
 std::vector<Entry> Node::FromTail(const LogHole& hole) const {
@@ -283,6 +291,7 @@ void Node::OnRepairQuestion(const RepairQuestion& question) {
     }
     // It waits for others itself; what it has is as good as ever.
     if (wal_ == nullptr) return AnswerRepair(std::move(answer), {});
+    TakeTerm(&hole);
     const bool has_last = hole.last_term > Term() &&
                           recovered_.trail.Has(hole.last, hole.last_term);
     return wal_->ReadWhileMending(hole, has_last, kRepairBytes,

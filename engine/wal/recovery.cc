@@ -115,6 +115,7 @@ void WalRecovery::GuessKnown() {
       Guess(&*it, start.first - 1);
     }
   }
+  if (newest.id != UINT64_MAX) GuessHolder(newest);
   // None of those behind it replaced what stands before it.
   for (Candidate& c : candidates_) {
     if (c.id <= newest.id || !c.guessed ||
@@ -124,6 +125,21 @@ void WalRecovery::GuessKnown() {
     Guess(&c, newest.first - 1);
   }
   NoteLive();
+}
+
+void WalRecovery::GuessHolder(const SegmentStart& holder) {
+  if (FindCandidate(holder.id) != candidates_.end()) return;
+  const auto next = std::find_if(
+      candidates_.begin(), candidates_.end(),
+      [&holder](const Candidate& c) { return c.id > holder.id && !c.is_void; });
+  if (next == candidates_.end() || next->header->first_index() <= holder.first)
+    return;
+  const bool there =
+      next != candidates_.begin() && std::prev(next)->id > holder.id;
+  const auto anew =
+      there ? std::prev(next)
+            : candidates_.emplace(next, Candidate{.id = next->id - 1});
+  Guess(&*anew, holder.first - 1);
 }
 
 absl::Status WalRecovery::CheckSealed() {

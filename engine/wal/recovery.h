@@ -194,6 +194,10 @@ class WalRecovery {
   absl::Status CheckSealed();
   // Where those begin whose headers are damaged, as the resume point has it.
   void GuessKnown();
+  // The segment with the resume point was written anew since, if it isn't
+  // there: to one before the next one that goes on behind its beginning, of
+  // which nothing is left then.
+  void GuessHolder(const SegmentStart& holder);
   std::vector<Candidate>::iterator FindCandidate(uint64_t id);
   void ScanNext(size_t i);
   void OnScanned(size_t i, const PatchedBytes& file);

@@ -248,7 +248,8 @@ absl::Status WalRecovery::CheckPart(size_t i, const SegmentSalvage& salvage,
     return absl::OkStatus();
   }
   if (last.term > end.term ||
-      (last.term < end.term && !NamesTermOf(bytes.view(), c.id, end))) {
+      (last.term < end.term &&
+       !FindLastOfTerm(bytes.view(), c.id, end).has_value())) {
     return refuse("nothing tells whose they were");
   }
   return absl::OkStatus();
@@ -533,14 +534,14 @@ void WalRecovery::ReadUpTo(Index first, const SegmentEnd& last,
                last.index <= each.live_last;
       });
   if (c == candidates_.end()) return done(WholeEntries());
-  auto on_read = [this, id = c->id, header = *c->header, guessed = c->guessed,
-                  first, last, max_bytes, behind_gap, done = std::move(done)](
+  auto on_read = [this, id = c->id, header = *c->header, first, last, max_bytes,
+                  behind_gap, done = std::move(done)](
                      absl::StatusOr<PatchedBytes> file) mutable {
     if (!file.ok()) return done(file.status());
     const std::optional<Index> same =
         FindLastOfTerm(file->bytes.view(), id, last);
     if (!same.has_value()) return done(WholeEntries());
-    if (header.first_index() > first && !guessed) {
+    if (header.first_index() > first && header.previous.term > Term()) {
       return ReadUpTo(first, {header.previous.index, header.previous.term},
                       max_bytes, behind_gap, std::move(done));
     }

@@ -110,20 +110,12 @@ std::optional<Index> FindLastOfTerm(absl::string_view bytes, uint64_t id,
   return last;
 }
 
-bool NamesTermOf(absl::string_view bytes, uint64_t id, const SegmentEnd& end) {
-  return FindFrameIf(bytes, id,
-                     [&end](const FoundFrame& each) {
-                       return each.header.index <= end.index &&
-                              each.header.term == end.term;
-                     })
-      .has_value();
-}
-
 WholeEntries FindWhole(const Buffer& bytes, uint64_t id, Index first,
                        Index last, size_t max_bytes, bool behind_gap) {
   WholeEntries whole{.entries = {}, .damaged_to = last};
   std::vector<Entry>& entries = whole.entries;
   size_t taken = 0;
+  bool first_by_itself = false;
   uint64_t at = kSegmentHeaderBytes;
   std::optional<uint32_t> seed;  // of a frame right here
   const absl::StatusOr<SegmentHeader> header =
@@ -144,10 +136,16 @@ WholeEntries FindWhole(const Buffer& bytes, uint64_t id, Index first,
     if (!by_itself && !IsWholeFrame(bytes.view(), *frame, id, own_seed)) {
       entry.reset();
     }
-    const bool follows =
-        h.index == first + entries.size() &&
-        (entries.empty() || !entry.has_value() ||
-         Continues(PointAfter(entries.back().header), entry->header));
+    bool follows = h.index == first + entries.size();
+    if (follows && entry.has_value() && !entries.empty()) {
+      follows = Continues(PointAfter(entries.back().header), entry->header);
+      if (!follows && first_by_itself && entries.size() == 1 && !by_itself) {
+        // This one speaks for itself, and against that one.
+        entries.clear();
+        whole.damaged_to = first;
+        return whole;
+      }
+    }
     if (!entry.has_value() || !follows) {
       if (!entries.empty()) break;
       if (!entry.has_value()) continue;
@@ -155,6 +153,7 @@ WholeEntries FindWhole(const Buffer& bytes, uint64_t id, Index first,
       return whole;
     }
     taken += EntryBytes(*entry);
+    if (entries.empty()) first_by_itself = by_itself;
     entries.push_back(*std::move(entry));
   }
   if (!entries.empty()) whole.damaged_to = Index();

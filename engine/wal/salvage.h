@@ -75,10 +75,7 @@ std::optional<SegmentEnd> FindMarkedEnd(absl::string_view bytes, uint64_t id,
 // term.
 std::optional<SegmentEnd> FindBeginning(absl::string_view bytes, uint64_t id);
 
-// Whether a frame that is left names the last entry that it is to have had, or
-// one before it of the same term.
-bool NamesTermOf(absl::string_view bytes, uint64_t id, const SegmentEnd& end);
-// The term of that entry, as a frame has it that is left. Nothing: none does.
+// The entry's term, as a frame has it that is left. Nothing: none does.
 std::optional<Term> FindTerm(absl::string_view bytes, uint64_t id, Index index);
 // The greatest index up to `end` of which a frame that is left says that it is
 // of end's term: that segment has, or had, the same entries up to there as any
@@ -93,9 +90,9 @@ struct WholeEntries {
 };
 // Entries from `first` to `last`, about max_bytes, each continuing the one
 // before, wherever they stand in a segment: for another server, which knows by
-// the log's chained hash whether they are the right ones. All of their frames
-// is whole; or their payload, by its own checksum, where nothing tells of the
-// frame, unless it is the first one and `behind_gap` (LogHole).
+// the log's chained hash whether they are the right ones. Their frames are
+// whole. Of one behind a frame whose header is lost, only the payload is known
+// to be; but with `behind_gap` (LogHole) that isn't enough for the first one.
 WholeEntries FindWhole(const Buffer& bytes, uint64_t id, Index first,
                        Index last, size_t max_bytes, bool behind_gap);
 

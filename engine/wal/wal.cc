@@ -83,9 +83,19 @@ void Wal::ReadWhileMending(const LogHole& hole, bool has_last, size_t max_bytes,
   loop_->Post(scope_.Wrap(
       [this, hole, has_last, max_bytes, done = std::move(done)]() mutable {
         if (recovery_ == nullptr) {
-          return done(absl::OutOfRangeError("the log is open by now"));
+          return done(absl::OutOfRangeError("the log isn't being opened"));
         }
-        recovery_->ReadHole(hole, has_last, max_bytes, std::move(done));
+        // It may take several files, and who asked asks again in the meantime.
+        if (std::exchange(helping_, true)) {
+          return done(absl::UnavailableError("another server is helped"));
+        }
+        recovery_->ReadHole(
+            hole, has_last, max_bytes,
+            scope_.Wrap([this, done = std::move(done)](
+                            absl::StatusOr<WholeEntries> whole) mutable {
+              helping_ = false;
+              done(std::move(whole));
+            }));
       }));
 }
 

@@ -146,7 +146,7 @@ class Wal {
   // from the hole's first entry on, as ReadWhole. `has_last`: it is known to
   // have the last one. Else it has to show in its files; or, if its term isn't
   // known, that what it has passed is committed up to there. OUT_OF_RANGE: it
-  // doesn't.
+  // doesn't. UNAVAILABLE: another such read is under way.
   void ReadWhileMending(const LogHole& hole, bool has_last, size_t max_bytes,
                         ResultFn<WholeEntries> done);
   // As Open, for a log that is only to be read: nothing on the disk changes,
@@ -400,6 +400,7 @@ class Wal {
   MendFn mend_;
   Index promised_;
   std::unique_ptr<WalRecovery> recovery_;
+  bool helping_ = false;  // reads for another server
 
   // In the order of ids and of entries; the last one is written to.
   std::vector<LogSegment> segments_;

@@ -120,9 +120,13 @@ TEST_F(WalHelpTest, WhileItWaitsItGivesNothingDamaged) {
   for (const NamedFile& file : segments_) {
     if (file.name == segments_.front().name) continue;
     const size_t used = file.bytes.find_last_not_of('\0') + 1;
-    for (size_t at = 0; at < used; at += at % 4096 < 400 ? 3 : 101) {
-      SCOPED_TRACE(absl::StrCat(file.name, " at ", at));
+    for (size_t i = 0; i < 2 * used; i += i % 4096 < 400 ? 3 : 101) {
+      const size_t at = i % used;
+      // Without the header nothing tells of the first frame, but the second.
+      const bool headerless = i >= used;
+      SCOPED_TRACE(absl::StrCat(file.name, " at ", at, headerless ? "h" : ""));
       WalRun after(run_, Everything);
+      if (headerless) after.disk().Flip(file.name, 20, 1);
       after.disk().Flip(segments_.front().name, kSegmentHeaderBytes + 200, 1);
       after.disk().Flip(file.name, at, 16);
       Index first;
@@ -145,6 +149,11 @@ TEST_F(WalHelpTest, WhileItWaitsItGivesNothingDamaged) {
         }
         for (const Entry& entry : whole->entries) {
           const Entry& right = log[first.value() - 1];
+          // Of that one, who asks knows by the hash that it continues.
+          if (headerless && &entry == &whole->entries.front()) {
+            first = first + 1;
+            continue;
+          }
           ASSERT_TRUE(SameEntries({entry}, {right}));
           ASSERT_EQ(entry.header.chain, right.header.chain);
           first = first + 1;

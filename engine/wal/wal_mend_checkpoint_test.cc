@@ -266,6 +266,45 @@ TEST_F(WalMendCheckpointTest, WhatWasWrittenAnewSinceAResumePoint) {
   ASSERT_NO_FATAL_FAILURE(ExpectAllRead(anew.log(), &after));
 }
 
+// The same, with nothing left of the segment that was written anew, but for a
+// later one that goes on behind it.
+TEST_F(WalMendCheckpointTest, NothingLeftOfWhatWasWrittenAnew) {
+  WalRun run;
+  ASSERT_TRUE(run.Open().ok());
+  run.SetHardStateAndAppend({Term(1), ServerId(1)}, {0, 100, 200});
+  run.RunUntilIdle();
+  ASSERT_TRUE(run.Reopen().ok());
+  run.Append(Term(1), {300, 5000, 20});
+  while (!run.all_persisted()) run.RunTasks(1);  // without a mark
+  const WalResume resume = run.ResumeAt(run.last().index);
+  WalRun anew(run, Everything);
+  ASSERT_TRUE(anew.Open().ok());
+  anew.Append(Term(1), {40, 50});
+  anew.Append(Term(1), std::vector<size_t>(9, 4000));
+  anew.RunUntilIdle();
+  const std::vector<SegmentStart> starts = anew.wal().SegmentStarts();
+  ASSERT_GE(starts.size(), 3u);
+  const std::string name = SegmentName(starts[1].id);
+  const std::string bytes = anew.disk().Contents(name);
+  for (size_t left : {0, 1530, 4095}) {
+    for (bool zeroes : {false, true}) {
+      for (bool deleted : {false, true}) {
+        SCOPED_TRACE(absl::StrCat(left, zeroes ? " zeroes" : " bytes",
+                                  deleted ? ", deleted" : ""));
+        WalRun after(anew, Everything);
+        after.disk().SetContents(
+            name, zeroes ? std::string(left, '\0') : bytes.substr(0, left));
+        if (deleted) after.disk().Delete(name);
+        after.SetResume(resume);
+        HelpFrom(anew, &after);
+        const absl::Status opened = after.Open();
+        ASSERT_TRUE(opened.ok()) << opened;
+        ASSERT_NO_FATAL_FAILURE(ExpectAllRead(anew.log(), &after));
+      }
+    }
+  }
+}
+
 // Of what stands before a resume point nothing is left, and of the segment
 // behind it but the last mark: that one begins behind the resume point then.
 TEST_F(WalMendCheckpointTest, AllFilesBeforeAResumePoint) {
