@@ -204,6 +204,7 @@ void History::TailBrought(Offset from, Offset expected,
 void History::TailEnded(Offset next, const absl::Status& why,
                         const std::string& who) {
   if (absl::IsOutOfRange(why) && MayBeTrimmed(next)) return;
+  if (absl::IsFailedPrecondition(why) && cluster_replaced_) return;
   verdict_->Violate(absl::StrCat(who, "'s tail ended at offset ", next.value(),
                                  ": ", why.ToString()));
 }

@@ -62,6 +62,8 @@ class History {
   void ReadFrom(Offset from, Offset trimmed, const std::string& who);
   // A tail that was to go on at `expected` went on at `from`.
   void TailBrought(Offset from, Offset expected, const std::string& who);
+  // Tails may end since another cluster is there.
+  void ClusterReplaced() { cluster_replaced_ = true; }
   // It can't go on, for that reason: it was trimmed there.
   void TailEnded(Offset next, const absl::Status& why, const std::string& who);
   // A tail whose reader wants no more brought so many bytes all the same.
@@ -115,6 +117,7 @@ class History {
   std::string WhoHadShown(Offset noted) const;
 
   Verdict* const verdict_;
+  bool cluster_replaced_ = false;
   Offset established_;
   std::vector<Raise> raises_;
   uint64_t appends_ = 0;

@@ -96,6 +96,7 @@ class RecoverScenario : public DamageScenario {
     image->PowerLost(kBoot);
     left_->ReplaceDisk(std::move(image));
     sim_->mutable_checker()->ClusterReplaced();
+    sim_->mutable_history()->ClusterReplaced();
     return result;
   }
   void JoinWithNewDisk(SimServer* server) {

@@ -311,6 +311,10 @@ void SimClient::OnTailEnd(Offset from, const absl::Status& why) {
   if (!may_end) history_->TailEnded(life.tail_next, why, name_);
   calls_.End(tail_call_, CallEnd::kFailed, [&] { return why.ToString(); });
   tail_call_ = 0;
+  // Of another cluster's log another tail.
+  if (absl::IsFailedPrecondition(why)) {
+    life.tail_resume = life.process.loop()->After(0ns, [this] { StartTail(); });
+  }
 }
 
 void SimClient::OnTail(const std::vector<LogBatch>& batches) {

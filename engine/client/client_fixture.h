@@ -50,6 +50,27 @@ class ClientTest : public ::testing::Test {
 
   FakeServer& server(int i) { return *servers_.at(absl::StrCat("s:", i)); }
 
+  // Another cluster takes the servers' place, whose log has `batches` of a
+  // producer of its own.
+  void ReplaceCluster(size_t batches) {
+    FakeLog other;
+    other.cluster = ClusterId(log_.cluster.value() + 1);
+    other.leader = log_.leader;
+    other.sessions = 1;
+    for (size_t i = 0; i < batches; ++i) {
+      other.results[1].push_back(other.end);
+      other.batches.push_back(
+          {.base = other.end,
+           .bytes = BatchOf("other").Finish(SessionId(1), Sequence(i + 1))});
+      other.end += 1;
+    }
+    log_ = std::move(other);
+    for (auto& [address, server] : servers_) {
+      server->set_mode(FakeServer::Mode::kServe);
+      server->DropClients();
+    }
+  }
+
   // Its outcome comes to outcomes_[value].
   absl::Status Append(const std::string& value,
                       ClientAppendOptions options = {}) {

@@ -140,6 +140,34 @@ TEST_F(ClientTest, TailsAcrossLeadersWithoutGapsOrRepeats) {
   server(2).DropClients();
 }
 
+// Its offsets may be other records'.
+TEST_F(ClientTest, ATailDoesntGoOnInAnotherClustersLog) {
+  for (int i = 0; i < 3; ++i) ASSERT_TRUE(Append(absl::StrCat(i)).ok());
+  loop_.RunDue();
+  absl::Status end;
+  size_t records = 0;
+  ClientTailCallbacks callbacks;
+  callbacks.on_batches = [&](const std::vector<LogBatch>& batches) {
+    records += batches.size();
+  };
+  callbacks.on_end = [&](absl::Status why) { end = std::move(why); };
+  const std::unique_ptr<ClientTail> tail =
+      client_->Tail(Offset(0), {}, std::move(callbacks));
+  loop_.RunDue();
+  server(1).DropClients();
+  loop_.RunFor(1s);
+  ASSERT_TRUE(Append("3").ok());
+  loop_.RunDue();
+  server(1).PushTails();
+  loop_.RunFor(1s);
+  EXPECT_EQ(records, 4u);
+  EXPECT_TRUE(end.ok()) << end;
+  ReplaceCluster(20);
+  loop_.RunFor(1s);
+  EXPECT_EQ(records, 4u);
+  EXPECT_TRUE(absl::IsFailedPrecondition(end)) << end;
+}
+
 TEST_F(ClientTest, APausedTailStopsItsServerAndAsksNoOther) {
   for (int i = 0; i < 100; ++i) {
     ASSERT_TRUE(Append(absl::StrCat(i, std::string(1000, 'x'))).ok());

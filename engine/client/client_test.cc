@@ -90,6 +90,68 @@ TEST_F(ClientTest, AnUnknownAnswerIsAskedForAgain) {
   EXPECT_THAT(Records(), ElementsAre("a"));
 }
 
+// A session's number says nothing in another log: there it is another
+// producer's, whose batches aren't this one's.
+TEST_F(ClientTest, AnotherClusterIsNotTakenForTheOneBefore) {
+  for (size_t batches : {0, 1, 2, 3, 9}) {
+    SCOPED_TRACE(batches);
+    outcomes_.clear();
+    log_ = FakeLog{.leader = "s:1"};
+    NewClient({});
+    ASSERT_TRUE(Append("a").ok());
+    loop_.RunDue();
+    EXPECT_EQ(outcomes_["a"].kind, Kind::kCommitted);
+    EXPECT_EQ(client_->session(), SessionId(1));
+    server(1).set_mode(FakeServer::Mode::kSilent);
+    ASSERT_TRUE(Append("b").ok());
+    loop_.RunDue();
+    ReplaceCluster(batches);
+    loop_.RunDue();
+    ASSERT_TRUE(Append("c").ok());
+    loop_.RunFor(1s);
+    EXPECT_EQ(outcomes_["b"].kind, Kind::kUnknown);
+    EXPECT_THAT(outcomes_["b"].message, HasSubstr("another cluster"));
+    EXPECT_EQ(outcomes_["c"].kind, Kind::kCommitted);
+    std::vector<std::string> expected(batches, "other");
+    expected.push_back("c");
+    EXPECT_EQ(Records(), expected);
+    EXPECT_EQ(client_->session(), SessionId(2));
+  }
+}
+
+// Nobody leads for long: what was never sent goes, and isn't in anybody's way.
+TEST_F(ClientTest, ManyAppendsMayTimeOutBehindAnUnknownOne) {
+  server(1).set_mode(FakeServer::Mode::kSwallow);
+  ClientOptions options;
+  options.appends_in_flight_max = 1;
+  NewClient(options);
+  ASSERT_TRUE(Append("first", {.timeout = 100ms}).ok());
+  loop_.RunDue();
+  for (int i = 0; i < 500; ++i) {
+    const std::string value = absl::StrCat("v", i);
+    // One in ten has time enough.
+    ASSERT_TRUE(
+        Append(value, {.timeout = i % 10 == 0 ? Duration(60s) : 50ms}).ok());
+    loop_.RunFor(1ms);
+  }
+  loop_.RunFor(1s);
+  EXPECT_EQ(outcomes_["first"].kind, Kind::kUnknown);
+  EXPECT_EQ(outcomes_.size(), 451u);
+  EXPECT_EQ(client_->appends_pending(), 50u);
+  server(1).set_mode(FakeServer::Mode::kServe);
+  server(1).DropClients();
+  ASSERT_TRUE(Append("last").ok());
+  loop_.RunFor(5s);
+  std::vector<std::string> expected{"first"};
+  for (int i = 0; i < 500; i += 10) expected.push_back(absl::StrCat("v", i));
+  expected.push_back("last");
+  EXPECT_EQ(Records(), expected);
+  EXPECT_EQ(outcomes_["v490"].kind, Kind::kCommitted);
+  EXPECT_EQ(outcomes_["v491"].kind, Kind::kRejected);
+  EXPECT_EQ(client_->appends_pending(), 0u);
+  EXPECT_EQ(client_->append_bytes_pending(), 0u);
+}
+
 TEST_F(ClientTest, KeepsTheOrderWhenTheServerIsOverloaded) {
   server(1).set_mode(FakeServer::Mode::kOverloaded, 3);
   std::vector<std::string> values;

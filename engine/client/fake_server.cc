@@ -26,9 +26,10 @@ FakeServer::FakeServer(Loop* loop, Network* network, Security* security,
       address_(std::move(address)),
       acceptor_(
           loop, network, security, AcceptorOptions(),
-          {.judge = [](const PeerIdentity&, const Hello&) -> HelloVerdict {
+          {.judge = [log](const PeerIdentity&, const Hello&) -> HelloVerdict {
              Hello hello;
              hello.server_id = ServerId(1);
+             hello.cluster_id = log->cluster;
              return hello;
            },
            .on_raft = [](InboundStream) {},

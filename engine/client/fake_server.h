@@ -20,6 +20,7 @@ namespace holdfast {
 
 // What all fake servers of a test have in common: one log, always agreed on.
 struct FakeLog {
+  ClusterId cluster = ClusterId(1);
   struct Batch {
     Offset base;
     Buffer bytes;

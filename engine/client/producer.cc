@@ -89,8 +89,30 @@ void Producer::OnLeader(ServerConnection* leader) {
         });
     pause_.Cancel();
     pausing_ = false;
+    const ClusterId before = cluster_id_;
+    if (leader->cluster_id() != ClusterId()) cluster_id_ = leader->cluster_id();
+    if (before != ClusterId() && before != cluster_id_) OnOtherCluster();
   }
   Pump();
+}
+
+void Producer::OnOtherCluster() {
+  if (registering_ != 0) {
+    registering_at_->Forget(std::exchange(registering_, 0));
+  }
+  session_ = SessionId(0);
+  broken_at_.reset();
+  send_from_ = first_;
+  const uint64_t to = end();
+  for (uint64_t n = first_; n < to; ++n) At(n).sequence = Sequence(0);
+  for (uint64_t n = first_; n < to; ++n) {
+    if (At(n).copies.empty()) continue;
+    Settle(n,
+           Outcome(ClientOutcome::Kind::kUnknown, ClientOutcome::Reason::kNone,
+                   "another cluster is there now, and its log may not have "
+                   "what was sent before"));
+  }
+  DropSettled();
 }
 
 // Listening makes the Cluster search.
@@ -401,6 +423,7 @@ void Producer::Settle(uint64_t number, ClientOutcome outcome) {
   for (uint64_t id : entry.copies) by_request_.Erase(id);
   entry.copies.clear();
   entry.batch = Buffer();
+  entry.builder = BatchBuilder();
   Report(&entry, std::move(outcome));
 }
 
@@ -410,6 +433,20 @@ void Producer::DropSettled() {
     ++first_;
   }
   send_from_ = std::max(send_from_, first_);
+}
+
+void Producer::DropNeverSent() {
+  auto unsent = entries_.end();
+  while (unsent != entries_.begin() &&
+         std::prev(unsent)->sequence.value() == 0) {
+    --unsent;
+  }
+  // Nobody counts by their numbers.
+  send_from_ = std::min(
+      send_from_, first_ + static_cast<uint64_t>(unsent - entries_.begin()));
+  entries_.erase(std::remove_if(unsent, entries_.end(),
+                                [](const Entry& e) { return e.settled; }),
+                 entries_.end());
 }
 
 void Producer::SetDeadlineTimer(Instant deadline) {
@@ -449,6 +486,7 @@ void Producer::CheckDeadlines() {
     }
   }
   DropSettled();
+  DropNeverSent();
   if (next != kNever) SetDeadlineTimer(std::max(next, now + kDeadlineGrain));
   Pump();
 }

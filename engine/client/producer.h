@@ -41,6 +41,11 @@ namespace holdfast {
 // were numbered get new numbers in a new session, after the ones before it are
 // settled. (If a copy of the refused one still counts, its number may yet be
 // used: then those behind it are kUnknown.)
+//
+// A session is one log's. Where another cluster has taken the servers' place
+// (of a log that was recovered or restored, say), nobody can tell what became
+// of what was sent before: that is kUnknown, and the others go on in a new
+// session.
 class Producer final : public LeaderListener {
  public:
   explicit Producer(Cluster* cluster);
@@ -73,6 +78,7 @@ class Producer final : public LeaderListener {
   };
 
   void OnLeader(ServerConnection* leader) override;
+  void OnOtherCluster();
   void OnAnswer(ServerConnection* server, const wire::AppendAnswer& answer);
   void OnNotAppended(uint64_t number, ServerConnection* server,
                      const wire::AppendAnswer& answer);
@@ -97,6 +103,8 @@ class Producer final : public LeaderListener {
   void Settle(uint64_t number, ClientOutcome outcome);
   void Report(Entry* entry, ClientOutcome outcome);
   void DropSettled();
+  // Of those that were never numbered, also in the midst of others.
+  void DropNeverSent();
   void CheckDeadlines();
   void SetDeadlineTimer(Instant deadline);
   void ListenWhileNeeded();
@@ -119,6 +127,8 @@ class Producer final : public LeaderListener {
   size_t bytes_in_flight_ = 0;
   LookupMap<uint64_t, uint64_t> by_request_;
 
+  // The one whose leader was last there; 0: none was.
+  ClusterId cluster_id_;
   SessionId session_;
   Sequence next_sequence_;
   // The session can't go on: entries from here on wait for a new one, until

@@ -92,6 +92,7 @@ void ServerConnection::OnDialed(absl::StatusOr<OutboundStream> dialed) {
   if (!dialed.ok()) return Fail(dialed.status());
   last_error_ = absl::OkStatus();
   ++generation_;
+  cluster_id_ = dialed->hello.cluster_id;
   stream_ = std::move(dialed->stream);
   MessageStream::Callbacks callbacks;
   callbacks.on_message = [this](const MessageView& message) {
@@ -116,7 +117,10 @@ void ServerConnection::Request(uint64_t id, WireType type,
 bool ServerConnection::Send(WireType type,
                             const google::protobuf::MessageLite& header,
                             absl::Span<const Buffer> payload) {
-  return up() && stream_->Send(type, header, payload, MessagePriority::kBulk);
+  // What is small mustn't wait behind what is large.
+  const MessagePriority priority =
+      payload.empty() ? MessagePriority::kControl : MessagePriority::kBulk;
+  return up() && stream_->Send(type, header, payload, priority);
 }
 
 void ServerConnection::OnMessage(const MessageView& message) {

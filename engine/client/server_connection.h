@@ -12,6 +12,7 @@
 #include "absl/types/span.h"
 #include "engine/base/buffer.h"
 #include "engine/base/inline_function.h"
+#include "engine/base/types.h"
 #include "engine/client/types.h"
 #include "engine/env/completion.h"
 #include "engine/env/env.h"
@@ -63,6 +64,9 @@ class ServerConnection {
   // Counts streams: a request belongs to the one it was sent on.
   uint64_t generation() const { return generation_; }
   const Address& address() const { return address_; }
+  // Of the server that the last stream is to; 0: it isn't a cluster's member
+  // yet.
+  ClusterId cluster_id() const { return cluster_id_; }
   // OK while nothing went wrong, or since it is up again.
   const absl::Status& last_error() const { return last_error_; }
   // When it was last lost or couldn't be reached.
@@ -90,6 +94,7 @@ class ServerConnection {
   std::map<uint64_t, Waiting> requests_;
   std::unique_ptr<wire::AppendAnswer> append_answer_;  // reused
   uint64_t generation_ = 0;
+  ClusterId cluster_id_;
   absl::Status last_error_;
   Instant failed_at_ = Instant::min();
   Timer soon_;

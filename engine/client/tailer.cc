@@ -1,5 +1,6 @@
 #include "engine/client/tailer.h"
 
+#include <algorithm>
 #include <utility>
 #include <vector>
 
@@ -8,6 +9,12 @@
 #include "engine/peer/client.pb.h"
 
 namespace holdfast {
+namespace {
+
+// A server takes no more.
+constexpr uint32_t kTailCreditBytesMax = 1 << 30;
+
+}  // namespace
 
 Tailer::Tailer(Cluster* cluster, Offset from, ClientTailOptions options,
                ClientTailCallbacks callbacks)
@@ -16,6 +23,8 @@ Tailer::Tailer(Cluster* cluster, Offset from, ClientTailOptions options,
       options_(std::move(options)),
       callbacks_(std::make_shared<ClientTailCallbacks>(std::move(callbacks))),
       next_(from) {
+  options_.credit_bytes =
+      std::clamp(options_.credit_bytes, uint32_t{1}, kTailCreditBytesMax);
   if (options_.server.empty()) {
     listener_ = cluster_->Add(this);
     if (ServerConnection* leader = cluster_->Leader()) Begin(leader);
@@ -53,6 +62,18 @@ void Tailer::OnLeader(ServerConnection* leader) {
 void Tailer::Begin(ServerConnection* server) {
   Leave();
   retry_.Cancel();
+  const ClusterId id = server->cluster_id();
+  if (cluster_id_ != ClusterId() && id != ClusterId() && id != cluster_id_) {
+    // Later: End calls the caller.
+    retry_ = loop_->After(0ns, [this, server] {
+      End(absl::FailedPreconditionError(absl::StrCat(
+          server->address(),
+          ": another cluster is there now, whose offsets may be other "
+          "records'; begin anew where its log is to be read")));
+    });
+    return;
+  }
+  if (id != ClusterId()) cluster_id_ = id;
   server_ = server;
   request_ = cluster_->NextRequestId();
   // While paused nothing is asked for; Resume grants it then.
@@ -126,8 +147,8 @@ void Tailer::GrantCredit() {
   }
   wire::TailCredit credit;
   credit.set_request_id(request_);
-  credit.set_credit_bytes(std::exchange(delivered_bytes_, 0));
-  server_->Send(WireType::kTailCredit, credit);
+  credit.set_credit_bytes(delivered_bytes_);
+  if (server_->Send(WireType::kTailCredit, credit)) delivered_bytes_ = 0;
 }
 
 void Tailer::OnTailEnd(ServerConnection* server, const MessageView& message) {
@@ -141,7 +162,9 @@ void Tailer::OnTailEnd(ServerConnection* server, const MessageView& message) {
   absl::Status why = WhyNot(end);
   if (why.ok()) why = absl::UnavailableError("the server ended the tail");
   if (!absl::IsUnavailable(why)) return End(std::move(why));
-  if (options_.server.empty() && end.code() != wire::CODE_OVERLOADED) {
+  // Any other reason is the log's, which another server wouldn't know better.
+  if (options_.server.empty() && (end.code() == wire::CODE_NOT_LEADER ||
+                                  end.code() == wire::CODE_STOPPING)) {
     cluster_->NotLeader(server, end.leader(), end.text());
   }
   Lose(std::move(why));

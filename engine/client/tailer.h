@@ -45,11 +45,12 @@ class Tailer final : public ClientTail, public LeaderListener {
 
   Cluster* const cluster_;
   Loop* const loop_;
-  const ClientTailOptions options_;
+  ClientTailOptions options_;
   // Outlives this while one of them runs.
   const std::shared_ptr<ClientTailCallbacks> callbacks_;
   Offset next_;
   uint64_t listener_ = 0;
+  ClusterId cluster_id_;                // whose log it is; 0: not known yet
   ServerConnection* server_ = nullptr;  // who was asked
   uint64_t request_ = 0;
   uint64_t delivered_bytes_ = 0;  // not granted again yet

@@ -124,7 +124,7 @@ using ClientReadFn = ResultFn<ClientReadResult>;
 struct ClientTailOptions {
   // Whom to ask; empty: the leader, and its successors.
   Address server;
-  // Bytes that may be on their way.
+  // Bytes that may be on their way: 1 to 1 GiB, which stands for more.
   uint32_t credit_bytes = 1 << 20;
 };
 
@@ -135,8 +135,9 @@ struct ClientTailCallbacks {
   // as the server knew, has been; it ends at this offset.
   InlineFunction<void(Offset)> on_caught_up;
   // It can't go on: OUT_OF_RANGE, PERMISSION_DENIED, DATA_LOSS (as of a read:
-  // another tail may begin behind what is lost); with options.server also that
-  // server's failure. Nothing follows.
+  // another tail may begin behind what is lost); FAILED_PRECONDITION: another
+  // cluster has taken the servers' place, and offsets may be other records';
+  // with options.server also that server's failure. Nothing follows.
   InlineFunction<void(absl::Status)> on_end;
 };
 
