@@ -223,6 +223,54 @@ TEST_F(ClusterTest, KeepsTheLogThroughTheLossOfItsLeaderAndARestart) {
   EXPECT_EQ(expected_.rbegin()->first, 1499u);
 }
 
+// Each of which is as large as an answer may be; all have to come through the
+// one connection, which nobody may lose for that.
+TEST_F(ClusterTest, ManyLargeReadsAndTailsAtOnce) {
+  for (uint64_t id = 1; id <= 3; ++id) ASSERT_NO_FATAL_FAILURE(Start(id));
+  ASSERT_NO_FATAL_FAILURE(Connect());
+  constexpr size_t kReads = 200;
+  constexpr size_t kTails = 12;
+  constexpr size_t kRecordBytes = 15 << 20;
+  const auto append = [this](size_t bytes) {
+    BatchBuilder batch;
+    ASSERT_TRUE(batch.Add(std::string(bytes, 'x')).ok());
+    ASSERT_TRUE(client_
+                    ->Append(std::move(batch), {},
+                             [this](const ClientOutcome& outcome) {
+                               EXPECT_EQ(outcome.kind,
+                                         ClientOutcome::Kind::kCommitted);
+                               loop_.Stop();
+                             })
+                    .ok());
+    RunLoop();
+  };
+  ASSERT_NO_FATAL_FAILURE(append(1 << 20));
+  size_t left = kReads;
+  for (size_t i = 0; i < kReads; ++i) {
+    client_->Read(Offset(0), {.mode = ClientReadMode::kLinearizable},
+                  [&](const absl::StatusOr<ClientReadResult>& result) {
+                    EXPECT_TRUE(result.ok()) << result.status();
+                    if (--left == 0) loop_.Stop();
+                  });
+  }
+  RunLoop();
+  EXPECT_EQ(left, 0u);
+  left = kTails;
+  std::vector<std::unique_ptr<ClientTail>> tails;
+  for (size_t i = 0; i < kTails; ++i) {
+    ClientTailCallbacks callbacks;
+    callbacks.on_batches = [&](const std::vector<LogBatch>& batches) {
+      if (batches.back().end() == Offset(2) && --left == 0) loop_.Stop();
+    };
+    callbacks.on_end = [](const absl::Status& why) { FAIL() << why; };
+    tails.push_back(client_->Tail(Offset(1), {}, std::move(callbacks)));
+  }
+  ASSERT_NO_FATAL_FAILURE(append(kRecordBytes));
+  if (left > 0) RunLoop();
+  EXPECT_EQ(left, 0u);
+  EXPECT_EQ(log_.find("client_dropped"), std::string::npos) << log_;
+}
+
 TEST_F(ClusterTest, OnlyAnAdminChangesMembersAndOnlySensibly) {
   for (uint64_t id = 1; id <= 3; ++id) ASSERT_NO_FATAL_FAILURE(Start(id));
   ASSERT_NO_FATAL_FAILURE(Connect());

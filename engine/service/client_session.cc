@@ -230,13 +230,45 @@ void ClientSession::OnRead(const MessageView& message) {
     return Refuse(id, wire::CODE_MALFORMED, "unknown mode of reading");
   }
   ++requests_;
-  log_->Read(Offset(request.from_offset()),
-             std::min(request.max_bytes(), options_.read_bytes_max), mode,
-             scope_.Wrap([this, id](absl::StatusOr<ReadResult> result) {
-               AnswerRead(id, std::move(result));
-               RequestDone();
-             }));
+  reads_.push_back(
+      {.request = id,
+       .from = Offset(request.from_offset()),
+       .bytes = std::min(request.max_bytes(), options_.read_bytes_max),
+       .mode = mode});
+  StartReads();
   Regulate();
+}
+
+void ClientSession::StartReads() {
+  while (!reads_.empty() && !full() && !ended_) {
+    const WaitingRead read = reads_.front();
+    if (reads_under_way_ > 0 &&
+        stream_->bytes_queued() + read_bytes_under_way_ + read.bytes >
+            options_.answer_bytes_per_client_max) {
+      return;
+    }
+    reads_.pop_front();
+    ++reads_under_way_;
+    read_bytes_under_way_ += read.bytes;
+    log_->Read(read.from, read.bytes, read.mode,
+               scope_.Wrap([this, read](absl::StatusOr<ReadResult> result) {
+                 --reads_under_way_;
+                 read_bytes_under_way_ -= read.bytes;
+                 OnReadDone(read, std::move(result));
+                 StartReads();
+               }));
+  }
+}
+
+void ClientSession::OnReadDone(const WaitingRead& read,
+                               absl::StatusOr<ReadResult> result) {
+  // Others brought more than they were to: a batch always goes.
+  if (result.ok() && !result->batches.empty() && full()) {
+    reads_.push_front(read);
+    return;
+  }
+  AnswerRead(read.request, std::move(result));
+  RequestDone();
 }
 
 void ClientSession::AnswerRead(uint64_t request,
@@ -332,6 +364,8 @@ void ClientSession::OnTailData(uint64_t id, absl::StatusOr<ReadResult> result) {
     FillLost(result.status(), &end);
     return EndTail(id, std::move(end));
   }
+  // Others have filled the queue meanwhile. It is read again then.
+  if (!result->batches.empty() && full()) return;
   if (!result->batches.empty()) {
     const EntryHeader& last = result->batches.back().header;
     tail.next = last.base_offset + last.count;
@@ -548,6 +582,7 @@ ClientLoad ClientSession::load() const {
 void ClientSession::OnWritten() {
   Regulate();
   if (full()) return;
+  StartReads();
   std::vector<uint64_t> ids;
   for (const auto& [id, tail] : tails_) ids.push_back(id);
   for (uint64_t id : ids) PushTail(id);

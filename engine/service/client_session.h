@@ -3,6 +3,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <deque>
 #include <map>
 #include <memory>
 #include <string>
@@ -61,6 +62,15 @@ class ClientSession {
   void OnTrim(const MessageView& message);
 
   void AnswerAppend(uint64_t request, const AppendOutcome& outcome);
+  struct WaitingRead {
+    uint64_t request = 0;
+    Offset from;
+    uint32_t bytes = 0;  // at most
+    ReadMode mode = ReadMode::kLocal;
+  };
+  // As many of those that wait as there is room for their answers.
+  void StartReads();
+  void OnReadDone(const WaitingRead& read, absl::StatusOr<ReadResult> result);
   void AnswerRead(uint64_t request, absl::StatusOr<ReadResult> result);
   // Whether one more may be under way; refuses it if not.
   bool BeginAdmin(uint64_t request);
@@ -98,6 +108,9 @@ class ClientSession {
   Task on_gone_;
   size_t requests_ = 0;
   size_t admin_requests_ = 0;  // among them
+  std::deque<WaitingRead> reads_;
+  size_t reads_under_way_ = 0;
+  uint64_t read_bytes_under_way_ = 0;
   bool gathering_ = false;
   bool paused_ = false;
   bool ended_ = false;
