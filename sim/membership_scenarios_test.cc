@@ -232,6 +232,21 @@ TEST_F(MembershipScenario, WipedServerJoinsAnewAfterItHasLeft) {
 
 // A new server's log begins with the time when its leader was elsewhere; it
 // answers where the leader has said that it is.
+// Else no other one would reach it, nor commit another address.
+TEST_F(MembershipScenario, ALeaderTakesNoAddressThatItWasntTold) {
+  Make(1, 2);
+  ASSERT_TRUE(Progress(20));
+  SimServer* leader = sim_->Leader();
+  const absl::Status refused =
+      Ask(leader, [&](DistributedLog* log, DoneFn done) {
+        log->Join(leader->id(), "m9:7400", false, std::move(done));
+      });
+  EXPECT_TRUE(absl::IsFailedPrecondition(refused)) << refused;
+  EXPECT_TRUE(Ask(leader, Join(leader->machine())).ok());
+  ASSERT_TRUE(Progress(20));
+  ExpectGoodEnd();
+}
+
 TEST_F(MembershipScenario, WhoCatchesUpAnswersALeaderThatHasMoved) {
   for (uint64_t seed = 1; seed <= 5; ++seed) {
     Make(seed, 3, 1, /*spares=*/1);

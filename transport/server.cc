@@ -1,5 +1,7 @@
 #include "transport/server.h"
 
+#include <sys/resource.h>
+
 #include <algorithm>
 #include <utility>
 
@@ -84,6 +86,16 @@ absl::StatusOr<std::unique_ptr<Security>> MakeTls(EpollLoop* loop,
   return *std::move(tls);
 }
 
+// Of the files that the process may have open, what is left for clients. A
+// server that can't open its log's next segment any more stops.
+size_t DescriptorsForClients() {
+  constexpr rlim_t kOthers = 512;
+  rlimit limit;
+  if (getrlimit(RLIMIT_NOFILE, &limit) != 0) return kOthers;
+  return static_cast<size_t>(
+      std::max(limit.rlim_cur / 2, limit.rlim_cur - kOthers));
+}
+
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<Server>> Server::Create(EpollLoop* loop,
@@ -108,6 +120,8 @@ absl::StatusOr<std::unique_ptr<Server>> Server::Create(EpollLoop* loop,
   std::sort(members.begin(), members.end(),
             [](const Member& a, const Member& b) { return a.id < b.id; });
   config.service.version = kVersion;
+  config.service.clients_max =
+      std::min(config.service.clients_max, DescriptorsForClients());
   server->service_ =
       std::make_unique<Service>(Env{.loop = loop,
                                     .disk = server->disk_.get(),

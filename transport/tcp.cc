@@ -260,11 +260,12 @@ struct Resolved {
   std::vector<sockaddr_storage> addresses;
 };
 
-Resolved Resolve(const HostPort& target) {
+// `flags` of getaddrinfo(3).
+Resolved Resolve(const HostPort& target, int flags = 0) {
   Resolved resolved;
   addrinfo hints{};
   hints.ai_socktype = SOCK_STREAM;
-  hints.ai_flags = AI_NUMERICSERV;
+  hints.ai_flags = AI_NUMERICSERV | flags;
   addrinfo* list = nullptr;
   resolved.error = getaddrinfo(
       target.host.c_str(), absl::StrCat(target.port).c_str(), &hints, &list);
@@ -293,10 +294,20 @@ class TcpDial final : public PendingOp, public EventHandler {
       FinishLater(target.status());
       return;
     }
+    // An address needs no name server, and mustn't wait for one.
+    if (Resolved here = Resolve(*target, AI_NUMERICHOST); here.error == 0) {
+      loop_->Post(scope_.Wrap([this, here = std::move(here)]() mutable {
+        OnResolved(std::move(here));
+      }));
+      return;
+    }
     resolver->Run([inbox = loop_->inbox(), target = *target,
+                   wanted = std::weak_ptr<int>(wanted_),
                    then = Then(scope_.Wrap([this](Resolved r) {
                      OnResolved(std::move(r));
                    }))]() mutable {
+      // Others wait behind it, while a name server doesn't answer.
+      if (wanted.expired()) return;
       inbox->Run(
           [resolved = Resolve(target), then = std::move(then)]() mutable {
             then(std::move(resolved));
@@ -388,6 +399,8 @@ class TcpDial final : public PendingOp, public EventHandler {
   size_t next_ = 0;
   int fd_ = -1;
   bool watched_ = false;
+  // Gone when this is.
+  const std::shared_ptr<int> wanted_ = std::make_shared<int>(0);
   CallbackScope scope_;
 };
 

@@ -182,7 +182,22 @@ void Membership::BeginJoin(ServerId id, Address address, bool learner,
                       id.value(), " and ", address.size())));
   }
   if (id == self_) {
-    // It can't dial itself, but knows what it would say.
+    // It can't dial itself, but knows what it would say. If the others couldn't
+    // reach it there, they could never agree on anything else.
+    const Member* own = configuration().Find(self_);
+    if (own != nullptr && configuration().voters.size() > 1 &&
+        address != own->address && address != host_->Advertised()) {
+      return Answer(
+          std::move(done),
+          absl::FailedPreconditionError(absl::StrCat(
+              "expected ", own->address, " or ", host_->Advertised(), " as ",
+              Name(self_),
+              "'s address, as that server was told at its start, "
+              "found ",
+              address,
+              ": start it with that one, or hand its "
+              "leadership over first, so that another server tries it")));
+    }
     return OnProbed(Member{id, Incarnation(), std::move(address)}, learner,
                     host_->OwnHello(), std::move(done));
   }

@@ -52,6 +52,8 @@ class Membership {
     // Null until it is formed, and when it has stopped.
     virtual const RaftCore* raft() const = 0;
     virtual Hello OwnHello() const = 0;
+    // Where others reach it, as it was told at its start.
+    virtual const Address& Advertised() const = 0;
     // Whether ProposeConfiguration may be called now.
     virtual bool MayPropose() const = 0;
     // What that member supports, if it has said so and is connected; else 0.

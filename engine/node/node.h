@@ -259,6 +259,9 @@ class Node : private Membership::Host {
   // Membership::Host:
   const RaftCore* raft() const override;
   Hello OwnHello() const override;
+  const Address& Advertised() const override {
+    return options_.advertise.empty() ? options_.listen : options_.advertise;
+  }
   bool MayPropose() const override;
   uint32_t SupportedLevel(const Member& member) const override;
   Index ProposeConfiguration(const Configuration& next) override;

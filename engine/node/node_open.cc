@@ -243,8 +243,7 @@ Hello Node::OwnHello() const {
   hello.incarnation = identity_.incarnation;
   hello.boot_count = identity_.boot_count;
   hello.lives = identity_.lives;
-  hello.address =
-      options_.advertise.empty() ? options_.listen : options_.advertise;
+  hello.address = Advertised();
   hello.feature_level_max = options_.feature_level_max;
   if (formed()) {
     hello.configuration_index = core_->committed_configuration_index();

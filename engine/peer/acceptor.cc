@@ -65,12 +65,13 @@ void Acceptor::Close() {
 }
 
 void Acceptor::OnAccept(std::unique_ptr<Connection> connection) {
+  // The one that has said nothing for longest gives way: else who says nothing
+  // could keep all others out.
   if (pending_.size() >= options_.pending_max) {
-    ++counts_.refused_full;
-    Log(connection->Describe(),
-        absl::StrCat(pending_.size(),
-                     " connections are already waiting to say who they are"));
-    return;
+    Drop(pending_.begin()->first, &AcceptorCounts::refused_full,
+         absl::StrCat("of ", pending_.size(),
+                      " connections that haven't said who they are it is the "
+                      "oldest, and there is another one"));
   }
   const uint64_t id = next_id_++;
   auto pending = std::make_unique<Pending>();

@@ -226,12 +226,15 @@ TEST_F(AcceptorTest, BoundsThoseThatHaventSaidWhoTheyAre) {
   Listen(options);
   std::unique_ptr<Connection> one = SendRaw("");
   std::unique_ptr<Connection> two = SendRaw("\x02");
-  EXPECT_FALSE(Dial(From(StreamKind::kRaft)).ok());
+  EXPECT_EQ(acceptor_->pending(), 2u);
+  // The oldest one gives way.
+  EXPECT_TRUE(Dial(From(StreamKind::kRaft)).ok());
   EXPECT_EQ(acceptor_->counts().refused_full, 1u);
-  one.reset();
+  EXPECT_EQ(acceptor_->pending(), 1u);
+  two.reset();
   loop_.RunDue();
   EXPECT_EQ(acceptor_->counts().lost, 1u);
-  EXPECT_TRUE(Dial(From(StreamKind::kRaft)).ok());
+  EXPECT_EQ(acceptor_->pending(), 0u);
 }
 
 TEST_F(AcceptorTest, GarbageAfterTheFirstByteIsRefused) {
