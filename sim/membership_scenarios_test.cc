@@ -230,8 +230,6 @@ TEST_F(MembershipScenario, WipedServerJoinsAnewAfterItHasLeft) {
   }
 }
 
-// A new server's log begins with the time when its leader was elsewhere; it
-// answers where the leader has said that it is.
 // Else no other one would reach it, nor commit another address.
 TEST_F(MembershipScenario, ALeaderTakesNoAddressThatItWasntTold) {
   Make(1, 2);
@@ -247,6 +245,8 @@ TEST_F(MembershipScenario, ALeaderTakesNoAddressThatItWasntTold) {
   ExpectGoodEnd();
 }
 
+// A new server's log begins with the time when its leader was elsewhere; it
+// answers where the leader has said that it is.
 TEST_F(MembershipScenario, WhoCatchesUpAnswersALeaderThatHasMoved) {
   for (uint64_t seed = 1; seed <= 5; ++seed) {
     Make(seed, 3, 1, /*spares=*/1);

@@ -97,5 +97,66 @@ TEST_F(MutualHelpScenario, TwoStartsHelpEachOther) {
   }
 }
 
+// Who misses what its checkpoint stood for, and its log's end, doesn't know of
+// which term that was. A start that waits has other entries there, whole, which
+// were never committed: it mustn't give them.
+TEST_F(MutualHelpScenario, WithoutATermOnlyWhatIsCommittedIsGiven) {
+  set_segment_bytes(16 << 10);
+  MakeFull(1, 3);
+  for (size_t i = 0; i < clients(); ++i) sim_->client(i)->Crash();
+  ASSERT_TRUE(sim_->RunFor(2s));
+  SimServer* const deposed = sim_->Leader();
+  const Index common = deposed->node().commit();
+  Isolate(deposed->machine());
+  for (int i = 1; i <= 30; ++i) {
+    std::string record = absl::StrCat("never committed ", i, " ");
+    record.resize(4 << 10, 'x');
+    sim_->mutable_history()->AppendInvoked(record);
+    BatchBuilder batch;
+    ASSERT_TRUE(batch.Add(record).ok());
+    deposed->log().Append(batch.Finish(SessionId(0), Sequence(0)), {},
+                          [](const AppendOutcome&) {});
+    ASSERT_TRUE(sim_->RunFor(5ms));
+  }
+  deposed->Crash(true);
+  ASSERT_TRUE(WaitForOtherLeader(deposed->machine()));
+  SimServer* const leader = sim_->Leader();
+  for (int i = 1; i <= 8; ++i) {
+    std::string record = absl::StrCat("committed ", i, " ");
+    record.resize(4 << 10, 'x');
+    sim_->mutable_history()->AppendInvoked(record);
+    ASSERT_TRUE(AppendRecord(SessionId(0), Sequence(0), record).has_value());
+  }
+  const Offset first = sim_->history().established() - 1;
+  sim_->mutable_history()->TrimInvoked(first);
+  leader->log().Trim(first, [](const absl::Status&) {});
+  for (int i = 0; Checkpoints(leader, CheckpointKind::kBase).empty(); ++i) {
+    ASSERT_TRUE(i < 100'000 && sim_->RunFor(20us));
+  }
+  for (MachineId m = 1; m <= 3; ++m) {
+    if (sim_->server(m)->running()) sim_->server(m)->Crash(true);
+    Isolate(m, false);
+  }
+  SpoilAnyway(leader,
+              Rot(leader, Checkpoints(leader, CheckpointKind::kBase)[0], 60));
+  for (const auto& name : Checkpoints(leader, CheckpointKind::kResume)) {
+    SpoilAnyway(leader, Truncate(name, 0));
+  }
+  for (const Segment& segment : Segments(leader)) {
+    if (segment.header.previous.index >= common) {
+      SpoilAnyway(leader, Truncate(segment.name, 0));
+    }
+  }
+  const std::vector<Segment> segments = Segments(deposed);
+  SpoilAnyway(deposed, Rot(deposed, segments.back().header.previous.index));
+  deposed->Start();
+  leader->Start();
+  EXPECT_FALSE(sim_->RunUntil(
+      [&] { return leader->node().formed() || deposed->node().formed(); }, 10s))
+      << sim_->Report(40);
+  EXPECT_TRUE(leader->failure().ok()) << leader->failure();
+  ExpectGoodEnd();
+}
+
 }  // namespace
 }  // namespace holdfast

@@ -40,15 +40,17 @@ absl::Status Zero(int fd, uint64_t size, const std::string& name) {
 }
 
 // Of that name, in `parent`, durably: after a power failure the directory of a
-// server that has promised something mustn't look like a new one. If it is
-// there, nothing is done.
+// server that has promised something mustn't look like a new one. It may be
+// there already.
 absl::Status MakeDirectory(const std::string& name, const std::string& parent) {
-  if (mkdir(name.c_str(), kDirectoryMode) != 0) {
-    if (errno == EEXIST) return absl::OkStatus();
+  const bool made = mkdir(name.c_str(), kDirectoryMode) == 0;
+  if (!made && errno != EEXIST) {
     return ErrnoStatus(errno, "make directory", name);
   }
+  // Also if it is there: whoever made it may have died before this.
   const OwnedFd fd(open(parent.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-  if (fd.get() < 0 || fsync(fd.get()) != 0) {
+  if (fd.get() < 0 && !made) return absl::OkStatus();  // not ours to read
+  if (fd.get() < 0 || (fsync(fd.get()) != 0 && made)) {
     return ErrnoStatus(errno, "fsync directory", parent);
   }
   return absl::OkStatus();
@@ -173,6 +175,9 @@ void PosixDisk::Open(const std::string& name, OpenMode mode,
         int flags = (directory->read_only ? O_RDONLY : O_RDWR) | O_CLOEXEC;
         if (mode == OpenMode::kCreateNew) flags |= O_CREAT | O_EXCL;
         OwnedFd fd(openat(directory->fd.get(), name.c_str(), flags, kFileMode));
+        if (fd.get() < 0 && mode == OpenMode::kCreateNew) {
+          return ErrnoStatus(errno, "create", name);
+        }
         if (fd.get() < 0) return ReadErrnoStatus(errno, "open", name);
         struct stat info;
         if (fstat(fd.get(), &info) != 0) {

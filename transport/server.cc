@@ -92,8 +92,9 @@ size_t DescriptorsForClients() {
   constexpr rlim_t kOthers = 512;
   rlimit limit;
   if (getrlimit(RLIMIT_NOFILE, &limit) != 0) return kOthers;
-  return static_cast<size_t>(
-      std::max(limit.rlim_cur / 2, limit.rlim_cur - kOthers));
+  return static_cast<size_t>(limit.rlim_cur > 2 * kOthers
+                                 ? limit.rlim_cur - kOthers
+                                 : limit.rlim_cur / 2);
 }
 
 }  // namespace

@@ -119,6 +119,33 @@ TEST_F(ClientTest, AnotherClusterIsNotTakenForTheOneBefore) {
   }
 }
 
+// A server of the old one that turns up, and doesn't lead, changes nothing.
+TEST_F(ClientTest, AServerOfAnotherClusterThatDoesntLeadIsPassedOver) {
+  ASSERT_TRUE(Append("a").ok());
+  loop_.RunDue();
+  absl::Status end;
+  ClientTailCallbacks callbacks;
+  callbacks.on_batches = [](const std::vector<LogBatch>&) {};
+  callbacks.on_end = [&](absl::Status why) { end = std::move(why); };
+  const std::unique_ptr<ClientTail> tail =
+      client_->Tail(Offset(0), {}, std::move(callbacks));
+  loop_.RunDue();
+  server(1).set_mode(FakeServer::Mode::kSilent);
+  ASSERT_TRUE(Append("b").ok());
+  loop_.RunDue();
+  log_.leader = "s:3";
+  server(2).set_cluster(ClusterId(99));
+  for (int i = 1; i <= 3; ++i) server(i).set_hints(false);
+  server(1).DropClients();
+  const size_t dials = network_.dials();
+  loop_.RunFor(2s);
+  EXPECT_GE(network_.dials(), dials + 2);  // s:2, and s:3
+  EXPECT_EQ(outcomes_["b"].kind, Kind::kCommitted);
+  EXPECT_THAT(Records(), ElementsAre("a", "b"));
+  EXPECT_EQ(client_->session(), SessionId(1));
+  EXPECT_TRUE(end.ok()) << end;
+}
+
 // Nobody leads for long: what was never sent goes, and isn't in anybody's way.
 TEST_F(ClientTest, ManyAppendsMayTimeOutBehindAnUnknownOne) {
   server(1).set_mode(FakeServer::Mode::kSwallow);

@@ -26,10 +26,11 @@ FakeServer::FakeServer(Loop* loop, Network* network, Security* security,
       address_(std::move(address)),
       acceptor_(
           loop, network, security, AcceptorOptions(),
-          {.judge = [log](const PeerIdentity&, const Hello&) -> HelloVerdict {
+          {.judge = [this](const PeerIdentity&, const Hello&) -> HelloVerdict {
              Hello hello;
              hello.server_id = ServerId(1);
-             hello.cluster_id = log->cluster;
+             hello.cluster_id =
+                 cluster_ == ClusterId() ? log_->cluster : cluster_;
              return hello;
            },
            .on_raft = [](InboundStream) {},
@@ -61,6 +62,14 @@ void FakeServer::OnMessage(uint64_t id, const MessageView& message) {
       return OnRead(stream, message);
     case WireType::kTail: {
       const auto tail = Parse<wire::Tail>(message);
+      if (tail.leader_only() && !leads()) {
+        wire::TailEnd end;
+        end.set_request_id(tail.request_id());
+        end.set_code(wire::CODE_NOT_LEADER);
+        FillHint(end.mutable_leader());
+        stream->Send(WireType::kTailEnd, end);
+        return;
+      }
       tails_.push_back({.stream = id,
                         .request = tail.request_id(),
                         .next = Offset(tail.from_offset()),

@@ -61,6 +61,8 @@ class FakeServer {
   void set_read_only(bool on) { read_only_ = on; }
   // Refuses operators' requests, with this text.
   void set_refusal(std::string text) { refusal_ = std::move(text); }
+  // It is of another cluster than its log.
+  void set_cluster(ClusterId cluster) { cluster_ = cluster; }
   // Says nothing of who leads.
   void set_hints(bool on) { hints_ = on; }
   void DropClients() { streams_.clear(); }
@@ -110,6 +112,7 @@ class FakeServer {
   int mode_count_ = 0;
   bool read_only_ = false;
   bool hints_ = true;
+  ClusterId cluster_;  // 0: its log's
   std::string refusal_;
   uint64_t appends_ = 0;
   uint64_t unanswered_max_ = 0;

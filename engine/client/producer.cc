@@ -89,22 +89,21 @@ void Producer::OnLeader(ServerConnection* leader) {
         });
     pause_.Cancel();
     pausing_ = false;
-    const ClusterId before = cluster_id_;
-    if (leader->cluster_id() != ClusterId()) cluster_id_ = leader->cluster_id();
-    if (before != ClusterId() && before != cluster_id_) OnOtherCluster();
   }
   Pump();
 }
 
+bool Producer::IsOther(ClusterId id) const {
+  return id != ClusterId() && cluster_id_ != ClusterId() && id != cluster_id_;
+}
+
 void Producer::OnOtherCluster() {
-  if (registering_ != 0) {
-    registering_at_->Forget(std::exchange(registering_, 0));
-  }
-  session_ = SessionId(0);
   broken_at_.reset();
   send_from_ = first_;
   const uint64_t to = end();
   for (uint64_t n = first_; n < to; ++n) At(n).sequence = Sequence(0);
+  // Callers may append meanwhile: nothing is sent before all is settled.
+  pausing_ = true;
   for (uint64_t n = first_; n < to; ++n) {
     if (At(n).copies.empty()) continue;
     Settle(n,
@@ -112,6 +111,7 @@ void Producer::OnOtherCluster() {
                    "another cluster is there now, and its log may not have "
                    "what was sent before"));
   }
+  pausing_ = false;
   DropSettled();
 }
 
@@ -138,7 +138,8 @@ void Producer::Pump() {
     broken_at_.reset();
     session_ = SessionId(0);
   }
-  if (session_.value() == 0) {
+  // Of another cluster only if it leads that.
+  if (session_.value() == 0 || IsOther(leader->cluster_id())) {
     Register(leader);
     return;
   }
@@ -257,6 +258,10 @@ void Producer::OnRegistered(ServerConnection* server,
   switch (answer.code()) {
     case wire::CODE_OK:
       cluster_->Confirmed(server);
+      if (IsOther(server->cluster_id())) OnOtherCluster();
+      if (server->cluster_id() != ClusterId()) {
+        cluster_id_ = server->cluster_id();
+      }
       session_ = SessionId(answer.session_id());
       next_sequence_ = Sequence(1);
       Pump();

@@ -78,6 +78,7 @@ class Producer final : public LeaderListener {
   };
 
   void OnLeader(ServerConnection* leader) override;
+  bool IsOther(ClusterId id) const;
   void OnOtherCluster();
   void OnAnswer(ServerConnection* server, const wire::AppendAnswer& answer);
   void OnNotAppended(uint64_t number, ServerConnection* server,
@@ -127,7 +128,7 @@ class Producer final : public LeaderListener {
   size_t bytes_in_flight_ = 0;
   LookupMap<uint64_t, uint64_t> by_request_;
 
-  // The one whose leader was last there; 0: none was.
+  // Of the session's log; 0: not known.
   ClusterId cluster_id_;
   SessionId session_;
   Sequence next_sequence_;

@@ -62,18 +62,6 @@ void Tailer::OnLeader(ServerConnection* leader) {
 void Tailer::Begin(ServerConnection* server) {
   Leave();
   retry_.Cancel();
-  const ClusterId id = server->cluster_id();
-  if (cluster_id_ != ClusterId() && id != ClusterId() && id != cluster_id_) {
-    // Later: End calls the caller.
-    retry_ = loop_->After(0ns, [this, server] {
-      End(absl::FailedPreconditionError(absl::StrCat(
-          server->address(),
-          ": another cluster is there now, whose offsets may be other "
-          "records'; begin anew where its log is to be read")));
-    });
-    return;
-  }
-  if (id != ClusterId()) cluster_id_ = id;
   server_ = server;
   request_ = cluster_->NextRequestId();
   // While paused nothing is asked for; Resume grants it then.
@@ -109,6 +97,16 @@ void Tailer::OnMessage(ServerConnection* server,
 }
 
 void Tailer::OnData(ServerConnection* server, const MessageView& message) {
+  // Only who leads sends any.
+  const ClusterId id = server->cluster_id();
+  if (cluster_id_ != ClusterId() && id != ClusterId() && id != cluster_id_) {
+    Leave();
+    return End(absl::FailedPreconditionError(absl::StrCat(
+        server->address(),
+        ": another cluster is there now, whose offsets may be other records'; "
+        "begin anew where its log is to be read")));
+  }
+  if (id != ClusterId()) cluster_id_ = id;
   wire::TailData data;
   if (!data.ParseFromArray(message.header.data(),
                            static_cast<int>(message.header.size()))) {

@@ -137,8 +137,9 @@ void Node::AskOthers(LogHole hole, Term term, ResultFn<Mended> done) {
 // log's files don't tell them. Those of the hole's first entry, then.
 void Node::TakeTerm(LogHole* hole) const {
   const Trail& trail = recovered_.trail;
+  // Behind it the trail has what was replayed, committed or not.
   if (hole->last_term > Term() || hole->first <= trail.base_index() ||
-      hole->last > trail.last_index()) {
+      hole->last > resume_.point.index) {
     return;
   }
   hole->last_term = trail.TermAt(hole->first);

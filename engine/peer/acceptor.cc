@@ -1,5 +1,6 @@
 #include "engine/peer/acceptor.h"
 
+#include <algorithm>
 #include <utility>
 #include <variant>
 
@@ -65,13 +66,20 @@ void Acceptor::Close() {
 }
 
 void Acceptor::OnAccept(std::unique_ptr<Connection> connection) {
-  // The one that has said nothing for longest gives way: else who says nothing
-  // could keep all others out.
   if (pending_.size() >= options_.pending_max) {
-    Drop(pending_.begin()->first, &AcceptorCounts::refused_full,
-         absl::StrCat("of ", pending_.size(),
-                      " connections that haven't said who they are it is the "
-                      "oldest, and there is another one"));
+    // Of those that haven't said a byte the oldest gives way: else they could
+    // keep all others out. Not who is in the midst of a handshake.
+    const auto silent = std::find_if(
+        pending_.begin(), pending_.end(),
+        [](const auto& each) { return each.second->raw != nullptr; });
+    const std::string why =
+        absl::StrCat(pending_.size(),
+                     " connections are already waiting to say who they are");
+    if (silent == pending_.end()) {
+      ++counts_.refused_full;
+      return Log(connection->Describe(), why);
+    }
+    Drop(silent->first, &AcceptorCounts::refused_full, why);
   }
   const uint64_t id = next_id_++;
   auto pending = std::make_unique<Pending>();

@@ -65,6 +65,15 @@ void FillLost(const absl::Status& status, Answer* answer) {
   answer->set_lost_end(lost->end.value());
 }
 
+// Of a read whose size isn't known yet.
+constexpr size_t kReadBytesExpected = 64 << 10;
+
+size_t BytesOf(const ReadResult& result) {
+  size_t bytes = 0;
+  for (const Entry& batch : result.batches) bytes += batch.payload.size();
+  return bytes;
+}
+
 // The batches as sent, and their number of bytes.
 Buffers SentBatches(std::vector<Entry>& batches) {
   Buffers payload;
@@ -234,7 +243,8 @@ void ClientSession::OnRead(const MessageView& message) {
       {.request = id,
        .from = Offset(request.from_offset()),
        .bytes = std::min(request.max_bytes(), options_.read_bytes_max),
-       .mode = mode});
+       .mode = mode,
+       .expected = std::min<size_t>(request.max_bytes(), kReadBytesExpected)});
   StartReads();
   Regulate();
 }
@@ -243,28 +253,29 @@ void ClientSession::StartReads() {
   while (!reads_.empty() && !full() && !ended_) {
     const WaitingRead read = reads_.front();
     if (reads_under_way_ > 0 &&
-        stream_->bytes_queued() + read_bytes_under_way_ + read.bytes >
-            options_.answer_bytes_per_client_max) {
+        stream_->bytes_queued() + read_bytes_under_way_ + read.expected >
+            answers_max() / 2) {
       return;
     }
     reads_.pop_front();
     ++reads_under_way_;
-    read_bytes_under_way_ += read.bytes;
+    read_bytes_under_way_ += read.expected;
     log_->Read(read.from, read.bytes, read.mode,
                scope_.Wrap([this, read](absl::StatusOr<ReadResult> result) {
                  --reads_under_way_;
-                 read_bytes_under_way_ -= read.bytes;
+                 read_bytes_under_way_ -= read.expected;
                  OnReadDone(read, std::move(result));
                  StartReads();
                }));
   }
 }
 
-void ClientSession::OnReadDone(const WaitingRead& read,
+void ClientSession::OnReadDone(WaitingRead read,
                                absl::StatusOr<ReadResult> result) {
-  // Others brought more than they were to: a batch always goes.
-  if (result.ok() && !result->batches.empty() && full()) {
-    reads_.push_front(read);
+  read.expected = result.ok() ? BytesOf(*result) : 0;
+  if (!Fits(read.expected, answers_max())) {
+    // Others brought more than was expected. Once there is room for it, again.
+    reads_.push_back(read);
     return;
   }
   AnswerRead(read.request, std::move(result));
@@ -364,8 +375,10 @@ void ClientSession::OnTailData(uint64_t id, absl::StatusOr<ReadResult> result) {
     FillLost(result.status(), &end);
     return EndTail(id, std::move(end));
   }
-  // Others have filled the queue meanwhile. It is read again then.
-  if (!result->batches.empty() && full()) return;
+  // Others have filled the queue meanwhile. It is read again then. Half of the
+  // room is for the answers to reads, which don't come again by themselves.
+  if (!Fits(BytesOf(*result), answers_max() / 2)) return;
+  last_pushed_ = id;
   if (!result->batches.empty()) {
     const EntryHeader& last = result->batches.back().header;
     tail.next = last.base_offset + last.count;
@@ -551,6 +564,17 @@ void ClientSession::Send(WireType type, const Answer& answer, Buffers payload) {
   Regulate();
 }
 
+uint64_t ClientSession::answers_max() const {
+  // Less what else may be queued meanwhile.
+  const auto& stream = options_.log.node.peers.acceptor.client_stream;
+  return stream.queue_bytes_max - stream.queue_bytes_max / 16;
+}
+
+bool ClientSession::Fits(size_t bytes, uint64_t room) const {
+  const size_t queued = stream_->bytes_queued();
+  return bytes == 0 || queued == 0 || queued + bytes <= room;
+}
+
 bool ClientSession::full() const {
   return stream_->bytes_queued() > options_.answer_bytes_per_client_max;
 }
@@ -583,8 +607,12 @@ void ClientSession::OnWritten() {
   Regulate();
   if (full()) return;
   StartReads();
+  // In turn, from behind the one that was last.
   std::vector<uint64_t> ids;
   for (const auto& [id, tail] : tails_) ids.push_back(id);
+  std::rotate(ids.begin(),
+              std::upper_bound(ids.begin(), ids.end(), last_pushed_),
+              ids.end());
   for (uint64_t id : ids) PushTail(id);
 }
 

@@ -67,10 +67,11 @@ class ClientSession {
     Offset from;
     uint32_t bytes = 0;  // at most
     ReadMode mode = ReadMode::kLocal;
+    size_t expected = 0;  // bytes of its answer; once it was read, that many
   };
   // As many of those that wait as there is room for their answers.
   void StartReads();
-  void OnReadDone(const WaitingRead& read, absl::StatusOr<ReadResult> result);
+  void OnReadDone(WaitingRead read, absl::StatusOr<ReadResult> result);
   void AnswerRead(uint64_t request, absl::StatusOr<ReadResult> result);
   // Whether one more may be under way; refuses it if not.
   bool BeginAdmin(uint64_t request);
@@ -99,6 +100,10 @@ class ClientSession {
   void Regulate();
   void End(absl::string_view why);
   bool full() const;
+  // Bytes of answers that the stream takes, before it would lose the client.
+  uint64_t answers_max() const;
+  // Whether so much more may be queued, of so much room.
+  bool Fits(size_t bytes, uint64_t room) const;
 
   const Env env_;
   const ServiceOptions& options_;
@@ -115,6 +120,7 @@ class ClientSession {
   bool paused_ = false;
   bool ended_ = false;
   std::map<uint64_t, TailState> tails_;  // by request id
+  uint64_t last_pushed_ = 0;             // of these
   std::unique_ptr<MessageStream> stream_;
   CallbackScope scope_;
 };

@@ -321,7 +321,10 @@ void MemoryDisk::Open(const std::string& name, OpenMode mode,
                       ResultFn<std::unique_ptr<File>> done) {
   Complete(alive_,
            [this, name, mode, done = std::move(done)](bool failed) mutable {
-             if (failed) return done(ReadError(name));
+             if (failed) {
+               return done(mode == OpenMode::kExisting ? ReadError(name)
+                                                       : DeviceError(name));
+             }
              auto it = names_.find(name);
              if (mode == OpenMode::kExisting && it == names_.end()) {
                return done(absl::NotFoundError(name));
