@@ -143,6 +143,10 @@ void Producer::Pump() {
     Register(leader);
     return;
   }
+  // Elsewhere, where it isn't wanted any more.
+  if (registering_ != 0) {
+    registering_at_->Forget(std::exchange(registering_, 0));
+  }
   const ClientOptions& options = cluster_->options();
   const size_t in_flight_max =
       std::min(options.appends_in_flight_max, kAppendsInFlightMax);
@@ -244,7 +248,8 @@ void Producer::OnRegistered(ServerConnection* server,
         message.ok() ? answer.text() : std::string(message.status().message()));
     const uint64_t to = end();
     for (uint64_t n = first_; n < to; ++n) {
-      Settle(n, Outcome(ClientOutcome::Kind::kRejected,
+      Settle(n, Outcome(At(n).copies.empty() ? ClientOutcome::Kind::kRejected
+                                             : ClientOutcome::Kind::kUnknown,
                         ClientOutcome::Reason::kPermission, why));
     }
     DropSettled();
@@ -259,9 +264,7 @@ void Producer::OnRegistered(ServerConnection* server,
     case wire::CODE_OK:
       cluster_->Confirmed(server);
       if (IsOther(server->cluster_id())) OnOtherCluster();
-      if (server->cluster_id() != ClusterId()) {
-        cluster_id_ = server->cluster_id();
-      }
+      cluster_id_ = server->cluster_id();
       session_ = SessionId(answer.session_id());
       next_sequence_ = Sequence(1);
       Pump();
@@ -299,6 +302,8 @@ void Producer::OnAnswer(ServerConnection* server,
   switch (answer.result()) {
     case wire::APPEND_RESULT_COMMITTED: {
       cluster_->Confirmed(server);
+      // The session's cluster had no id yet when it was registered.
+      if (cluster_id_ == ClusterId()) cluster_id_ = server->cluster_id();
       no_space_.clear();
       ClientOutcome outcome;
       outcome.kind = ClientOutcome::Kind::kCommitted;

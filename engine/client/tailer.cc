@@ -59,17 +59,32 @@ void Tailer::OnLeader(ServerConnection* leader) {
   if (!ended_ && server_ != leader) Begin(leader);
 }
 
+bool Tailer::IsOther(ClusterId id) const {
+  return id != ClusterId() && cluster_id_ != ClusterId() && id != cluster_id_;
+}
+
+void Tailer::EndBeforeOther(ServerConnection* server) {
+  End(absl::FailedPreconditionError(absl::StrCat(
+      server->address(),
+      ": another cluster is there now, whose offsets may be other records'; "
+      "begin anew where its log is to be read")));
+}
+
 void Tailer::Begin(ServerConnection* server) {
   Leave();
   retry_.Cancel();
   server_ = server;
   request_ = cluster_->NextRequestId();
   // While paused nothing is asked for; Resume grants it then.
-  const uint32_t credit = paused_ ? 0 : options_.credit_bytes;
+  uint32_t credit = paused_ ? 0 : options_.credit_bytes;
   delivered_bytes_ = options_.credit_bytes - credit;
+  // Of another cluster's log it wants to know only whether the server leads
+  // that: then it sends what stands anywhere in it.
+  const bool other = IsOther(server->cluster_id());
+  if (other) credit = 1;
   wire::Tail request;
   request.set_request_id(request_);
-  request.set_from_offset(next_.value());
+  request.set_from_offset(other ? 0 : next_.value());
   request.set_credit_bytes(credit);
   request.set_leader_only(options_.server.empty());
   server->Request(
@@ -98,15 +113,11 @@ void Tailer::OnMessage(ServerConnection* server,
 
 void Tailer::OnData(ServerConnection* server, const MessageView& message) {
   // Only who leads sends any.
-  const ClusterId id = server->cluster_id();
-  if (cluster_id_ != ClusterId() && id != ClusterId() && id != cluster_id_) {
+  if (IsOther(server->cluster_id())) {
     Leave();
-    return End(absl::FailedPreconditionError(absl::StrCat(
-        server->address(),
-        ": another cluster is there now, whose offsets may be other records'; "
-        "begin anew where its log is to be read")));
+    return EndBeforeOther(server);
   }
-  if (id != ClusterId()) cluster_id_ = id;
+  if (server->cluster_id() != ClusterId()) cluster_id_ = server->cluster_id();
   wire::TailData data;
   if (!data.ParseFromArray(message.header.data(),
                            static_cast<int>(message.header.size()))) {
@@ -159,6 +170,9 @@ void Tailer::OnTailEnd(ServerConnection* server, const MessageView& message) {
   }
   absl::Status why = WhyNot(end);
   if (why.ok()) why = absl::UnavailableError("the server ended the tail");
+  if (!absl::IsUnavailable(why) && IsOther(server->cluster_id())) {
+    return EndBeforeOther(server);
+  }
   if (!absl::IsUnavailable(why)) return End(std::move(why));
   // Any other reason is the log's, which another server wouldn't know better.
   if (options_.server.empty() && (end.code() == wire::CODE_NOT_LEADER ||
