@@ -166,11 +166,7 @@ bool Atlas::MayLeave(const std::vector<SimServer*>& gone) const {
 }
 
 bool Atlas::MayBeDown(const std::vector<SimServer*>& down) const {
-  std::vector<View> views = Look();
-  std::erase_if(views, [&down](const View& view) {
-    return absl::c_linear_search(down, view.server);
-  });
-  const std::vector<Need> unmet = Unmet(views);
+  const std::vector<Need> unmet = Unmet(Without(Look(), down));
   return AreQuorum([&](const SimServer& server) {
     return server.running() && server.failure().ok() && IsMember(server) &&
            !absl::c_linear_search(down, &server) &&
@@ -241,6 +237,14 @@ Atlas::View Atlas::LookAt(SimServer* server) const {
           .shrinking = IsShrinking(disk)};
 }
 
+std::vector<Atlas::View> Atlas::Without(std::vector<View> views,
+                                        const std::vector<SimServer*>& gone) {
+  std::erase_if(views, [&gone](const View& view) {
+    return absl::c_linear_search(gone, view.server);
+  });
+  return views;
+}
+
 std::vector<Atlas::View> Atlas::Look() const {
   std::vector<View> views;
   for (SimServer* server : servers_) views.push_back(LookAt(server));
@@ -309,10 +313,7 @@ bool Atlas::CanDoWithout(const std::vector<SimServer*>& gone) const {
   if (!AnyDamage()) return true;
   std::vector<View> views = Look();
   const std::vector<Need> before = Unmet(views);
-  std::erase_if(views, [&](const View& view) {
-    return absl::c_linear_search(gone, view.server);
-  });
-  const std::vector<Need> then = Unmet(views);
+  const std::vector<Need> then = Unmet(Without(std::move(views), gone));
   return std::includes(before.begin(), before.end(), then.begin(), then.end());
 }
 

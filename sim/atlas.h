@@ -109,6 +109,8 @@ class Atlas {
   SimServer* Find(ServerId id) const;
   View LookAt(SimServer* server) const;
   std::vector<View> Look() const;
+  static std::vector<View> Without(std::vector<View> views,
+                                   const std::vector<SimServer*>& gone);
   static Checkpoints CheckpointsOf(const NameTable::Files& files);
   static bool IsWhole(const View& view);
   std::vector<Need> Unmet(const std::vector<View>& views) const;

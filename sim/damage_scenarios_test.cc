@@ -282,19 +282,14 @@ TEST_F(DecayScenario, AFailedSyncIsNoReasonToWaitForACheckpoint) {
   // Somewhere in the course of a start.
   for (Duration after = 0us; after < 12ms; after += 500us) {
     Begin(1);
-    const Offset first(sim_->history().established().value() / 2);
-    sim_->mutable_history()->TrimInvoked(first);
-    leader_->log().Trim(first, [](const absl::Status&) {});
-    const auto checkpoints = [this] {
-      return Checkpoints(leader_, CheckpointKind::kBase);
-    };
-    for (int i = 0; checkpoints().empty(); ++i) {
-      ASSERT_TRUE(i < 100'000 && sim_->RunFor(20us));
-    }
+    ASSERT_TRUE(TrimUntilItHasACheckpoint(
+        leader_, Offset(sim_->history().established().value() / 2)));
     for (MachineId m = 1; m <= 3; ++m) sim_->server(m)->Crash(true);
     // The log is still there from the start.
     ASSERT_EQ(Segments(leader_).front().header.previous.index, Index(0));
-    SpoilAnyway(leader_, Rot(leader_, checkpoints()[0], 60));
+    SpoilAnyway(
+        leader_,
+        Rot(leader_, Checkpoints(leader_, CheckpointKind::kBase)[0], 60));
     // So that there is something to write.
     SpoilAnyway(leader_, Rot(leader_, "hardstate-1", 30));
     leader_->Start();

@@ -5,7 +5,6 @@
 
 #include "absl/algorithm/container.h"
 #include "absl/strings/str_cat.h"
-#include "engine/base/batch.h"
 #include "gtest/gtest.h"
 #include "sim/testing/damage_scenario.h"
 
@@ -61,13 +60,8 @@ TEST_F(MutualHelpScenario, TwoStartsHelpEachOther) {
     };
     const Index committed = leader->node().commit();
     for (int i = 1; i <= 24; ++i) {
-      std::string record = absl::StrCat("committed by one ", i, " ");
-      record.resize(4 << 10, 'x');
-      sim_->mutable_history()->AppendInvoked(record);
-      BatchBuilder batch;
-      ASSERT_TRUE(batch.Add(record).ok());
-      leader->log().Append(batch.Finish(SessionId(0), Sequence(0)), {},
-                           [](const AppendOutcome&) {});
+      ASSERT_NO_FATAL_FAILURE(
+          AppendUnawaited(leader, absl::StrCat("committed by one ", i, " ")));
     }
     for (int i = 0; last(other) < last(leader) || last(other) == committed;
          ++i) {
@@ -109,13 +103,8 @@ TEST_F(MutualHelpScenario, WithoutATermOnlyWhatIsCommittedIsGiven) {
   const Index common = deposed->node().commit();
   Isolate(deposed->machine());
   for (int i = 1; i <= 30; ++i) {
-    std::string record = absl::StrCat("never committed ", i, " ");
-    record.resize(4 << 10, 'x');
-    sim_->mutable_history()->AppendInvoked(record);
-    BatchBuilder batch;
-    ASSERT_TRUE(batch.Add(record).ok());
-    deposed->log().Append(batch.Finish(SessionId(0), Sequence(0)), {},
-                          [](const AppendOutcome&) {});
+    ASSERT_NO_FATAL_FAILURE(
+        AppendUnawaited(deposed, absl::StrCat("never committed ", i, " ")));
     ASSERT_TRUE(sim_->RunFor(5ms));
   }
   deposed->Crash(true);
@@ -127,12 +116,8 @@ TEST_F(MutualHelpScenario, WithoutATermOnlyWhatIsCommittedIsGiven) {
     sim_->mutable_history()->AppendInvoked(record);
     ASSERT_TRUE(AppendRecord(SessionId(0), Sequence(0), record).has_value());
   }
-  const Offset first = sim_->history().established() - 1;
-  sim_->mutable_history()->TrimInvoked(first);
-  leader->log().Trim(first, [](const absl::Status&) {});
-  for (int i = 0; Checkpoints(leader, CheckpointKind::kBase).empty(); ++i) {
-    ASSERT_TRUE(i < 100'000 && sim_->RunFor(20us));
-  }
+  ASSERT_TRUE(
+      TrimUntilItHasACheckpoint(leader, sim_->history().established() - 1));
   for (MachineId m = 1; m <= 3; ++m) {
     if (sim_->server(m)->running()) sim_->server(m)->Crash(true);
     Isolate(m, false);

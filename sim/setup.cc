@@ -128,24 +128,15 @@ SimulationOptions DrawSetup(SimulationOptions options, Chance* chance) {
   does(0, &options.reads);
   does(1, &options.tails);
   does(2, &options.conditions);
-  const bool names = Drawn(chance, kClientKinds, 3, 2) > 0;
-  if (!options.names_servers.has_value()) {
-    options.names_servers = names && !options.rates.has_value();
-  }
-  const bool kv = Drawn(chance, kKv, 0, 2) > 0;
-  if (!options.kv.has_value()) options.kv = kv && !options.rates.has_value();
-  const bool leases = Drawn(chance, kLeases, 0, 2) == 0;
-  if (!options.leases.has_value()) {
-    options.leases = leases && !options.rates.has_value();
-  }
-  const bool scrub = Drawn(chance, kScrub, 0, 2) == 0;
-  if (!options.scrub.has_value()) {
-    options.scrub = scrub && !options.rates.has_value();
-  }
-  const bool down = Drawn(chance, kMinorityDown, 0, 4) == 0;
-  if (!options.minority_down.has_value()) {
-    options.minority_down = down && !options.rates.has_value();
-  }
+  // With given rates only what is asked for.
+  const auto adds = [&](bool on, std::optional<bool>* option) {
+    if (!option->has_value()) *option = on && !options.rates.has_value();
+  };
+  adds(Drawn(chance, kClientKinds, 3, 2) > 0, &options.names_servers);
+  adds(Drawn(chance, kKv, 0, 2) > 0, &options.kv);
+  adds(Drawn(chance, kLeases, 0, 2) == 0, &options.leases);
+  adds(Drawn(chance, kScrub, 0, 2) == 0, &options.scrub);
+  adds(Drawn(chance, kMinorityDown, 0, 4) == 0, &options.minority_down);
   if (!options.rates.has_value()) {
     options.rates = FaultRates::Swarm(chance, options.damage);
     // Somebody has to replace such a server.

@@ -651,8 +651,9 @@ void SimDisk::SyncDir(DoneFn done) {
   Start(
       "sync", "", latency,
       [image = image_, fails](uint64_t id) {
-        if (fails)
+        if (fails) {
           return absl::InternalError(DeviceError("sync of", "the directory"));
+        }
         image->names_.SyncBefore(id);
         return absl::OkStatus();
       },

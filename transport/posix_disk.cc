@@ -39,20 +39,35 @@ absl::Status Zero(int fd, uint64_t size, const std::string& name) {
   return absl::OkStatus();
 }
 
-// Of that name, in `parent`, durably: after a power failure the directory of a
-// server that has promised something mustn't look like a new one. It may be
-// there already.
-absl::Status MakeDirectory(const std::string& name, const std::string& parent) {
-  const bool made = mkdir(name.c_str(), kDirectoryMode) == 0;
-  if (!made && errno != EEXIST) {
-    return ErrnoStatus(errno, "make directory", name);
+absl::Status SyncDirectory(const std::string& path) {
+  const OwnedFd fd(open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  if (fd.get() < 0 || fsync(fd.get()) != 0) {
+    return ErrnoStatus(errno, "fsync directory", path);
   }
-  // Also if it is there: whoever made it may have died before this.
-  const OwnedFd fd(open(parent.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-  if (fd.get() < 0 && !made) return absl::OkStatus();  // not ours to read
-  if (fd.get() < 0 || (fsync(fd.get()) != 0 && made)) {
-    return ErrnoStatus(errno, "fsync directory", parent);
+  return absl::OkStatus();
+}
+
+// With its parents, as mkdir -p does, and durably: after a power failure the
+// directory of a server that has promised something mustn't look like a new
+// one.
+absl::Status MakeDirectory(const std::string& path) {
+  std::string parent = path.starts_with('/') ? "/" : ".";
+  // Of the deepest one that was there: who made it may have died before this.
+  std::string unsure;
+  for (size_t at = 1; at <= path.size(); ++at) {
+    if (at != path.size() && path[at] != '/') continue;
+    const std::string name = path.substr(0, at);
+    if (mkdir(name.c_str(), kDirectoryMode) == 0) {
+      if (absl::Status s = SyncDirectory(parent); !s.ok()) return s;
+    } else if (errno == EEXIST) {
+      unsure = parent;
+    } else {
+      return ErrnoStatus(errno, "make directory", name);
+    }
+    parent = name;
   }
+  // It needn't be one that this process may read.
+  if (!unsure.empty()) SyncDirectory(unsure).IgnoreError();
   return absl::OkStatus();
 }
 
@@ -73,15 +88,7 @@ struct PosixDisk::OpenedFile {
 
 absl::StatusOr<std::unique_ptr<PosixDisk>> PosixDisk::Open(
     EpollLoop* loop, const std::string& path, DiskBackend backend) {
-  // Parents too, as mkdir -p does.
-  std::string parent = path.starts_with('/') ? "/" : ".";
-  for (size_t at = 1; at <= path.size(); ++at) {
-    if (at != path.size() && path[at] != '/') continue;
-    const std::string made = path.substr(0, at);
-    const absl::Status status = MakeDirectory(made, parent);
-    if (!status.ok()) return status;
-    parent = made;
-  }
+  if (absl::Status made = MakeDirectory(path); !made.ok()) return made;
   return OpenDirectory(loop, path, backend, false);
 }
 

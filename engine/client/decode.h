@@ -38,7 +38,11 @@ absl::Status ParseAnswer(const MessageView& message, WireType type,
 
 // Why a request came to nothing. UNAVAILABLE for what may be tried again.
 absl::Status CodeToStatus(wire::Code code, absl::string_view text);
-// The same of an answer that may be CODE_RECORDS_LOST.
+// Whether it is for somebody else to answer that: for whoever leads.
+inline bool LeadsNoMore(wire::Code code) {
+  return code == wire::CODE_NOT_LEADER || code == wire::CODE_STOPPING;
+}
+// As CodeToStatus, of an answer that may be CODE_RECORDS_LOST.
 template <typename Answer>
 absl::Status WhyNot(const Answer& answer) {
   if (answer.code() != wire::CODE_RECORDS_LOST) {

@@ -93,10 +93,6 @@ void Producer::OnLeader(ServerConnection* leader) {
   Pump();
 }
 
-bool Producer::IsOther(ClusterId id) const {
-  return id != ClusterId() && cluster_id_ != ClusterId() && id != cluster_id_;
-}
-
 void Producer::OnOtherCluster() {
   broken_at_.reset();
   send_from_ = first_;
@@ -139,7 +135,7 @@ void Producer::Pump() {
     session_ = SessionId(0);
   }
   // Of another cluster only if it leads that.
-  if (session_.value() == 0 || IsOther(leader->cluster_id())) {
+  if (session_.value() == 0 || leader->IsOfAnother(cluster_id_)) {
     Register(leader);
     return;
   }
@@ -263,7 +259,7 @@ void Producer::OnRegistered(ServerConnection* server,
   switch (answer.code()) {
     case wire::CODE_OK:
       cluster_->Confirmed(server);
-      if (IsOther(server->cluster_id())) OnOtherCluster();
+      if (server->IsOfAnother(cluster_id_)) OnOtherCluster();
       cluster_id_ = server->cluster_id();
       session_ = SessionId(answer.session_id());
       next_sequence_ = Sequence(1);

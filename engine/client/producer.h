@@ -78,7 +78,6 @@ class Producer final : public LeaderListener {
   };
 
   void OnLeader(ServerConnection* leader) override;
-  bool IsOther(ClusterId id) const;
   void OnOtherCluster();
   void OnAnswer(ServerConnection* server, const wire::AppendAnswer& answer);
   void OnNotAppended(uint64_t number, ServerConnection* server,

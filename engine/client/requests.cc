@@ -117,8 +117,7 @@ void Requests::OnAnswer(uint64_t id, ServerConnection* server,
     if (!pending.to_leader || !absl::IsUnavailable(status)) {
       return Finish(id, status);
     }
-    if (verdict->code == wire::CODE_NOT_LEADER ||
-        verdict->code == wire::CODE_STOPPING) {
+    if (LeadsNoMore(verdict->code)) {
       cluster_->NotLeader(server, verdict->leader, verdict->text);
     }
     return TryAgain(

@@ -67,6 +67,11 @@ class ServerConnection {
   // Of the server that the last stream is to; 0: it isn't a cluster's member
   // yet.
   ClusterId cluster_id() const { return cluster_id_; }
+  // Whether it is known to be of another cluster than that one; 0: not known.
+  bool IsOfAnother(ClusterId than) const {
+    return cluster_id_ != ClusterId() && than != ClusterId() &&
+           cluster_id_ != than;
+  }
   // OK while nothing went wrong, or since it is up again.
   const absl::Status& last_error() const { return last_error_; }
   // When it was last lost or couldn't be reached.

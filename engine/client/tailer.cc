@@ -59,10 +59,6 @@ void Tailer::OnLeader(ServerConnection* leader) {
   if (!ended_ && server_ != leader) Begin(leader);
 }
 
-bool Tailer::IsOther(ClusterId id) const {
-  return id != ClusterId() && cluster_id_ != ClusterId() && id != cluster_id_;
-}
-
 void Tailer::EndBeforeOther(ServerConnection* server) {
   End(absl::FailedPreconditionError(absl::StrCat(
       server->address(),
@@ -80,7 +76,7 @@ void Tailer::Begin(ServerConnection* server) {
   delivered_bytes_ = options_.credit_bytes - credit;
   // Of another cluster's log it wants to know only whether the server leads
   // that: then it sends what stands anywhere in it.
-  const bool other = IsOther(server->cluster_id());
+  const bool other = server->IsOfAnother(cluster_id_);
   if (other) credit = 1;
   wire::Tail request;
   request.set_request_id(request_);
@@ -113,7 +109,7 @@ void Tailer::OnMessage(ServerConnection* server,
 
 void Tailer::OnData(ServerConnection* server, const MessageView& message) {
   // Only who leads sends any.
-  if (IsOther(server->cluster_id())) {
+  if (server->IsOfAnother(cluster_id_)) {
     Leave();
     return EndBeforeOther(server);
   }
@@ -170,13 +166,12 @@ void Tailer::OnTailEnd(ServerConnection* server, const MessageView& message) {
   }
   absl::Status why = WhyNot(end);
   if (why.ok()) why = absl::UnavailableError("the server ended the tail");
-  if (!absl::IsUnavailable(why) && IsOther(server->cluster_id())) {
+  if (!absl::IsUnavailable(why) && server->IsOfAnother(cluster_id_)) {
     return EndBeforeOther(server);
   }
   if (!absl::IsUnavailable(why)) return End(std::move(why));
   // Any other reason is the log's, which another server wouldn't know better.
-  if (options_.server.empty() && (end.code() == wire::CODE_NOT_LEADER ||
-                                  end.code() == wire::CODE_STOPPING)) {
+  if (options_.server.empty() && LeadsNoMore(end.code())) {
     cluster_->NotLeader(server, end.leader(), end.text());
   }
   Lose(std::move(why));

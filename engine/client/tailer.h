@@ -38,7 +38,6 @@ class Tailer final : public ClientTail, public LeaderListener {
   void OnTailEnd(ServerConnection* server, const MessageView& message);
   void GrantCredit();
   void Leave();
-  bool IsOther(ClusterId id) const;
   void EndBeforeOther(ServerConnection* server);
   // With a given server: the end. Else it is tried again, after a pause or
   // with the next leader.

@@ -20,6 +20,17 @@ namespace {
 
 class WalHelpTest : public DamagedLog {
  protected:
+  // Opens it until it waits for help, which never comes: for what. Nothing: it
+  // needs none.
+  std::optional<LogHole> OpenUntilItWaits(WalRun* run) {
+    waits_.reset();
+    run->SetMend([this](const LogHole& hole, Term, ResultFn<Mended> done) {
+      waits_ = hole;
+      held_ = std::move(done);
+    });
+    run->OpenFor(1000);
+    return waits_;
+  }
   // What a start that waits for others gives one that asks it.
   static absl::StatusOr<WholeEntries> ReadWhileMending(WalRun* run,
                                                        const LogHole& hole) {
@@ -30,6 +41,10 @@ class WalHelpTest : public DamagedLog {
     run->RunUntilIdle();
     return result;
   }
+
+ private:
+  std::optional<LogHole> waits_;
+  ResultFn<Mended> held_;
 };
 
 // Frames behind the damage say so. Another server, which doesn't know the term
@@ -41,13 +56,7 @@ TEST_F(WalHelpTest, WhatIsWholeBeforeAHoleIsKnownToBeCommitted) {
        at += 1000) {
     WalRun after(run_, Everything);
     after.disk().Flip(first.name, at, 1);
-    std::optional<LogHole> hole;
-    ResultFn<Mended> held;
-    after.SetMend([&](const LogHole& h, Term, ResultFn<Mended> done) {
-      hole = h;
-      held = std::move(done);
-    });
-    after.OpenFor(1000);
+    const std::optional<LogHole> hole = OpenUntilItWaits(&after);
     if (!hole.has_value() || hole->first == Index(1)) continue;
     ++holes;
     const auto whole =
@@ -66,13 +75,7 @@ TEST_F(WalHelpTest, WhatIsWholeBeforeAHoleIsKnownToBeCommitted) {
 TEST_F(WalHelpTest, WhileItWaitsItGivesWhatItHasNotPassed) {
   WalRun after(run_, Everything);
   after.disk().Flip(segments_.front().name, kSegmentHeaderBytes + 200, 1);
-  std::optional<LogHole> waits;
-  ResultFn<Mended> held;
-  after.SetMend([&](const LogHole& hole, Term, ResultFn<Mended> done) {
-    waits = hole;
-    held = std::move(done);
-  });
-  after.OpenFor(1000);
+  const std::optional<LogHole> waits = OpenUntilItWaits(&after);
   ASSERT_TRUE(waits.has_value());
   const auto read = [&](Index first, Index last, Term term) {
     return ReadWhileMending(&after,
@@ -129,14 +132,9 @@ TEST_F(WalHelpTest, WhileItWaitsItGivesNothingDamaged) {
       if (headerless) after.disk().Flip(file.name, 20, 1);
       after.disk().Flip(segments_.front().name, kSegmentHeaderBytes + 200, 1);
       after.disk().Flip(file.name, at, 16);
-      Index first;
-      ResultFn<Mended> held;
-      after.SetMend([&](const LogHole& hole, Term, ResultFn<Mended> done) {
-        first = hole.last + 1;
-        held = std::move(done);
-      });
-      after.OpenFor(1000);
-      ASSERT_GT(first, Index(1));
+      const std::optional<LogHole> waits = OpenUntilItWaits(&after);
+      ASSERT_TRUE(waits.has_value());
+      Index first = waits->last + 1;
       while (first <= log.back().header.index) {
         const auto whole =
             ReadWhileMending(&after, {.first = first,

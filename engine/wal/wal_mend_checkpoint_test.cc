@@ -30,6 +30,16 @@ class WalMendCheckpointTest : public DamagedLog {
     bytes.replace(0, last, last, '\0');
     disk->SetContents(SegmentName(id), bytes);
   }
+  // A log whose newest segment, the second one, has no mark yet: the next start
+  // writes it anew.
+  static void WriteTwoSegments(WalRun* run) {
+    ASSERT_TRUE(run->Open().ok());
+    run->SetHardStateAndAppend({Term(1), ServerId(1)}, {0, 100, 200});
+    run->RunUntilIdle();
+    ASSERT_TRUE(run->Reopen().ok());
+    run->Append(Term(1), {300, 5000, 20});
+    while (!run->all_persisted()) run->RunTasks(1);
+  }
   // One by one, from files or memory.
   static void ExpectAllRead(const std::vector<Entry>& log, WalRun* run) {
     for (const Entry& e : log) {
@@ -241,12 +251,7 @@ TEST_F(WalMendCheckpointTest, HeadersBeforeAResumePoint) {
 // stood: that one begins where that stood, though its header is lost.
 TEST_F(WalMendCheckpointTest, WhatWasWrittenAnewSinceAResumePoint) {
   WalRun run;
-  ASSERT_TRUE(run.Open().ok());
-  run.SetHardStateAndAppend({Term(1), ServerId(1)}, {0, 100, 200});
-  run.RunUntilIdle();
-  ASSERT_TRUE(run.Reopen().ok());
-  run.Append(Term(1), {300, 5000, 20});
-  while (!run.all_persisted()) run.RunTasks(1);  // without a mark
+  ASSERT_NO_FATAL_FAILURE(WriteTwoSegments(&run));
   const WalResume resume = run.ResumeAt(run.last().index);
   ASSERT_EQ(resume.segments.size(), 2u);
   WalRun anew(run, Everything);
@@ -270,12 +275,7 @@ TEST_F(WalMendCheckpointTest, WhatWasWrittenAnewSinceAResumePoint) {
 // later one that goes on behind it.
 TEST_F(WalMendCheckpointTest, NothingLeftOfWhatWasWrittenAnew) {
   WalRun run;
-  ASSERT_TRUE(run.Open().ok());
-  run.SetHardStateAndAppend({Term(1), ServerId(1)}, {0, 100, 200});
-  run.RunUntilIdle();
-  ASSERT_TRUE(run.Reopen().ok());
-  run.Append(Term(1), {300, 5000, 20});
-  while (!run.all_persisted()) run.RunTasks(1);  // without a mark
+  ASSERT_NO_FATAL_FAILURE(WriteTwoSegments(&run));
   const WalResume resume = run.ResumeAt(run.last().index);
   WalRun anew(run, Everything);
   ASSERT_TRUE(anew.Open().ok());

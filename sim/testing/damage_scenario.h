@@ -32,6 +32,27 @@ class DamageScenario : public Scenario {
     // All have it, and a mark behind it.
     ASSERT_TRUE(sim_->RunFor(2s));
   }
+  // At this server, of 4 KiB, whatever comes of it.
+  void AppendUnawaited(SimServer* server, const std::string& text) {
+    std::string record = text;
+    record.resize(4 << 10, 'x');
+    sim_->mutable_history()->AppendInvoked(record);
+    BatchBuilder batch;
+    ASSERT_TRUE(batch.Add(record).ok());
+    server->log().Append(batch.Finish(SessionId(0), Sequence(0)), {},
+                         [](const AppendOutcome&) {});
+  }
+  // Until the leader has made a checkpoint for that, its first one, and dropped
+  // nothing yet.
+  bool TrimUntilItHasACheckpoint(SimServer* leader, Offset first) {
+    sim_->mutable_history()->TrimInvoked(first);
+    leader->log().Trim(first, [](const absl::Status&) {});
+    for (int i = 0; i < 100'000 && sim_->verdict().ok(); ++i) {
+      if (!Checkpoints(leader, CheckpointKind::kBase).empty()) return true;
+      sim_->RunFor(20us);
+    }
+    return false;
+  }
   // With time for all servers to drop what they may.
   bool TrimMostEverywhere() { return TrimMost().ok() && sim_->RunFor(2s); }
 
