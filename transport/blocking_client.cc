@@ -47,7 +47,6 @@ class BlockingClient::Core {
     // What the consumer wants at last.
     std::atomic<bool> paused = false;
     // The loop's.
-    bool told_end = false;
     ClientTailCallbacks callbacks;
     std::unique_ptr<ClientTail> tail;
   };
@@ -94,7 +93,6 @@ class BlockingClient::Core {
   Outstanding Reserve(size_t bytes);  // with the mutex
   void FreeRoom(const Outstanding& append);
   void Settled(const Outstanding& append);
-  void EndTails();
 
   const size_t bytes_max_;
   const size_t count_max_;
@@ -211,7 +209,6 @@ absl::Status BlockingClient::Core::StartTail(Offset from,
       };
     }
     callbacks.on_end = [s](absl::Status why) {
-      s->told_end = true;
       if (!s->over && s->callbacks.on_end) s->callbacks.on_end(std::move(why));
     };
     s->tail = host_->client()->Tail(from, options, std::move(callbacks));
@@ -253,21 +250,16 @@ void BlockingClient::Core::EndTail(const std::shared_ptr<TailState>& state) {
   if (!dropped.ok()) Close();
 }
 
-void BlockingClient::Core::EndTails() {
-  for (const std::shared_ptr<TailState>& state : tails_) {
-    state->tail = nullptr;
-    if (state->told_end || state->over || !state->callbacks.on_end) continue;
-    state->callbacks.on_end(absl::CancelledError("the client was closed"));
-  }
-  tails_.clear();
-}
-
 void BlockingClient::Core::Close() {
   thread_.CheckMayWait();
   std::call_once(closed_, [this] {
     thread_.End([this] {
       host_->client()->Close([this](absl::Status) {
-        EndTails();
+        // They have ended, and go before the client.
+        for (const std::shared_ptr<TailState>& state : tails_) {
+          state->tail = nullptr;
+        }
+        tails_.clear();
         host_->loop()->Stop();
       });
     });

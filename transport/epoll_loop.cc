@@ -129,6 +129,8 @@ WallTime EpollLoop::WallNow() const {
 // --- Timers ---
 
 Timer EpollLoop::At(Instant when, Task task) {
+  // It would stay in the heap when it is cancelled.
+  if (when == kNever) return Timer();
   uint32_t slot;
   if (free_slots_.empty()) {
     slot = static_cast<uint32_t>(slots_.size());

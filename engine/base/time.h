@@ -35,6 +35,12 @@ using WallTime = std::chrono::time_point<WallTag, Duration>;
 
 inline constexpr Instant kNever = Instant::max();
 
+// kNever where it is too late to be said.
+inline Instant Later(Instant from, Duration delay) {
+  return delay > Duration::zero() && from > kNever - delay ? kNever
+                                                           : from + delay;
+}
+
 inline int64_t ToMillis(Duration d) {
   return std::chrono::duration_cast<std::chrono::milliseconds>(d).count();
 }

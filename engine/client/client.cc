@@ -37,43 +37,36 @@ SessionId Client::session() const { return producer_->session(); }
 
 void Client::Read(Offset from, const ClientReadOptions& options,
                   ClientReadFn done) {
-  CHECK(!closed_);
   reader_->Read(from, options, std::move(done));
 }
 
 std::unique_ptr<ClientTail> Client::Tail(Offset from,
                                          const ClientTailOptions& options,
                                          ClientTailCallbacks callbacks) {
-  CHECK(!closed_);
   return std::make_unique<Tailer>(cluster_.get(), from, options,
                                   std::move(callbacks));
 }
 
 void Client::Status(const Address& server, Duration timeout,
                     ResultFn<ServerStatus> done) {
-  CHECK(!closed_);
   reader_->Status(server, timeout, std::move(done));
 }
 
 void Client::Join(ServerId id, const Address& address, bool learner,
                   Duration timeout, DoneFn done) {
-  CHECK(!closed_);
   admin_->Join(id, address, learner, timeout, std::move(done));
 }
 
 void Client::Leave(const std::vector<ServerId>& ids, Duration timeout,
                    DoneFn done) {
-  CHECK(!closed_);
   admin_->Leave(ids, timeout, std::move(done));
 }
 
 void Client::Transfer(ServerId to, Duration timeout, DoneFn done) {
-  CHECK(!closed_);
   admin_->Transfer(to, timeout, std::move(done));
 }
 
 void Client::Trim(Offset first, Duration timeout, DoneFn done) {
-  CHECK(!closed_);
   admin_->Trim(first, timeout, std::move(done));
 }
 
@@ -84,6 +77,7 @@ void Client::Close(DoneFn done) {
     producer_->Close();
     reader_->Close();
     admin_->Close();
+    cluster_->Close();
     DoneFn last = std::move(done);
     if (last) last(absl::OkStatus());
   });

@@ -95,8 +95,10 @@ class Client {
   void Trim(Offset first, Duration timeout, DoneFn done);
 
   // Ends everything: appends that were sent get kUnknown, others
-  // kRejected/kUnavailable; all else CANCELLED. `done` runs after those, and
-  // may destroy the Client. Nothing may be asked for any more.
+  // kRejected/kUnavailable; all else, tails too, CANCELLED. `done` runs after
+  // those, and may destroy the tails and the Client. What is asked for
+  // afterwards is CANCELLED, too, as long as the Client is there; an append is
+  // FAILED_PRECONDITION. Called once.
   void Close(DoneFn done);
 
   // Where the client believes the leader to be; empty: not known.

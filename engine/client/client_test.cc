@@ -90,60 +90,38 @@ TEST_F(ClientTest, AnUnknownAnswerIsAskedForAgain) {
   EXPECT_THAT(Records(), ElementsAre("a"));
 }
 
-// A session's number says nothing in another log: there it is another
-// producer's, whose batches aren't this one's.
-TEST_F(ClientTest, AnotherClusterIsNotTakenForTheOneBefore) {
-  for (size_t batches : {0, 1, 2, 3, 9}) {
-    SCOPED_TRACE(batches);
-    outcomes_.clear();
-    log_ = FakeLog{.leader = "s:1"};
-    NewClient({});
-    ASSERT_TRUE(Append("a").ok());
-    loop_.RunDue();
-    EXPECT_EQ(outcomes_["a"].kind, Kind::kCommitted);
-    EXPECT_EQ(client_->session(), SessionId(1));
-    server(1).set_mode(FakeServer::Mode::kSilent);
-    ASSERT_TRUE(Append("b").ok());
-    loop_.RunDue();
-    ReplaceCluster(batches);
-    loop_.RunDue();
-    ASSERT_TRUE(Append("c").ok());
-    loop_.RunFor(1s);
-    EXPECT_EQ(outcomes_["b"].kind, Kind::kUnknown);
-    EXPECT_THAT(outcomes_["b"].message, HasSubstr("another cluster"));
-    EXPECT_EQ(outcomes_["c"].kind, Kind::kCommitted);
-    std::vector<std::string> expected(batches, "other");
-    expected.push_back("c");
-    EXPECT_EQ(Records(), expected);
-    EXPECT_EQ(client_->session(), SessionId(2));
-  }
-}
-
-// A server of the old one that turns up, and doesn't lead, changes nothing.
-TEST_F(ClientTest, AServerOfAnotherClusterThatDoesntLeadIsPassedOver) {
+TEST_F(ClientTest, OnlyOneAppendAsksWhoLeads) {
   ASSERT_TRUE(Append("a").ok());
   loop_.RunDue();
-  absl::Status end;
-  ClientTailCallbacks callbacks;
-  callbacks.on_batches = [](const std::vector<LogBatch>&) {};
-  callbacks.on_end = [&](absl::Status why) { end = std::move(why); };
-  const std::unique_ptr<ClientTail> tail =
-      client_->Tail(Offset(0), {}, std::move(callbacks));
-  loop_.RunDue();
-  server(1).set_mode(FakeServer::Mode::kSilent);
-  ASSERT_TRUE(Append("b").ok());
-  loop_.RunDue();
-  log_.leader = "s:3";
-  server(2).set_cluster(ClusterId(99));
-  for (int i = 1; i <= 3; ++i) server(i).set_hints(false);
+  for (auto& [address, server] : servers_) server->set_hints(false);
+  log_.leader = "nobody";
   server(1).DropClients();
-  const size_t dials = network_.dials();
+  std::vector<std::string> values{"a"};
+  for (int i = 0; i < 100; ++i) {
+    values.push_back(absl::StrCat(100 + i));
+    ASSERT_TRUE(Append(values.back()).ok());
+  }
+  const uint64_t before = server(1).appends();
   loop_.RunFor(2s);
-  EXPECT_GE(network_.dials(), dials + 2);  // s:2, and s:3
-  EXPECT_EQ(outcomes_["b"].kind, Kind::kCommitted);
-  EXPECT_THAT(Records(), ElementsAre("a", "b"));
-  EXPECT_EQ(client_->session(), SessionId(1));
-  EXPECT_TRUE(end.ok()) << end;
+  const uint64_t asked = server(1).appends() - before;
+  // Once a round, with pauses of 10 to 250 ms.
+  EXPECT_GE(asked, 8u);
+  EXPECT_LE(asked, 20u);
+  log_.leader = "s:3";
+  loop_.RunFor(1s);
+  EXPECT_EQ(Records(), values);
+  EXPECT_LT(server(3).appends(), 130u);
+}
+
+TEST_F(ClientTest, ForEverIsATimeout) {
+  servers_.clear();
+  ASSERT_TRUE(Append("a", {.timeout = Duration::max()}).ok());
+  absl::Status read;
+  client_->Read(Offset(0), {.timeout = Duration::max()},
+                [&](absl::StatusOr<ClientReadResult> r) { read = r.status(); });
+  loop_.RunFor(10s);
+  EXPECT_THAT(outcomes_, IsEmpty());
+  EXPECT_TRUE(read.ok()) << read;
 }
 
 // Nobody leads for long: what was never sent goes, and isn't in anybody's way.
@@ -317,6 +295,52 @@ TEST_F(ClientTest, CloseSettlesAll) {
   EXPECT_EQ(outcomes_["sent"].kind, Kind::kUnknown);
   EXPECT_EQ(outcomes_["waits"].kind, Kind::kRejected);
   EXPECT_TRUE(absl::IsCancelled(read));
+}
+
+// Callers may be in the midst of something that asks again and again.
+TEST_F(ClientTest, WhatIsAskedForAfterCloseIsCancelled) {
+  std::vector<absl::Status> ends;
+  const auto tail = [&](const ClientTailOptions& options) {
+    ClientTailCallbacks callbacks;
+    callbacks.on_batches = [](const std::vector<LogBatch>&) {};
+    callbacks.on_end = [&](absl::Status why) { ends.push_back(why); };
+    return client_->Tail(Offset(0), options, std::move(callbacks));
+  };
+  std::vector<std::unique_ptr<ClientTail>> tails;
+  tails.push_back(tail({}));
+  tails.push_back(tail({.server = "s:2"}));
+  tails.push_back(tail({.server = "s:9"}));
+  loop_.RunDue();
+  tails.push_back(tail({.server = "s:3"}));  // not connected yet
+  int asked = 0;
+  InlineFunction<void()> ask = [&] {
+    client_->Read(Offset(0), {}, [&](absl::StatusOr<ClientReadResult> r) {
+      EXPECT_TRUE(absl::IsCancelled(r.status())) << r.status();
+      if (++asked < 5) ask();
+    });
+  };
+  log_.leader = "nobody";
+  ask();
+  client_->Close(nullptr);
+  loop_.RunFor(1s);
+  EXPECT_EQ(asked, 5);
+  tails.push_back(tail({}));
+  tails.push_back(tail({.server = "s:2"}));
+  absl::Status status;
+  client_->Status("s:1", 1s, [&](absl::StatusOr<ServerStatus> s) {
+    status = std::move(s).status();
+  });
+  client_->Transfer(ServerId(0), 1s, TakeDone());
+  loop_.RunFor(1s);
+  EXPECT_TRUE(absl::IsCancelled(status)) << status;
+  ASSERT_TRUE(done_.has_value());
+  EXPECT_TRUE(absl::IsCancelled(*done_)) << *done_;
+  ASSERT_EQ(ends.size(), 6u);
+  EXPECT_TRUE(absl::IsUnavailable(ends[0])) << ends[0];  // s:9, before
+  for (size_t i = 1; i < ends.size(); ++i) {
+    EXPECT_TRUE(absl::IsCancelled(ends[i])) << ends[i];
+  }
+  EXPECT_EQ(server(3).tails(), 0u);
 }
 
 TEST_F(ClientTest, OutcomesMayAppend) {

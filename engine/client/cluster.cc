@@ -150,6 +150,20 @@ uint64_t Cluster::Add(LeaderListener* listener) {
   return id;
 }
 
+uint64_t Cluster::OnClose(Task task) {
+  const uint64_t id = next_listener_++;
+  on_close_.emplace(id, std::move(task));
+  return id;
+}
+
+void Cluster::Close() {
+  closed_ = true;
+  // They may remove each other.
+  while (!on_close_.empty()) {
+    on_close_.extract(on_close_.begin()).mapped()();
+  }
+}
+
 Duration Cluster::ShortPause() {
   const uint64_t span = static_cast<uint64_t>(options_.backoff_min.count());
   return options_.backoff_min + Duration(static_cast<int64_t>(

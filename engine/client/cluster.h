@@ -57,6 +57,13 @@ class Cluster {
   uint64_t Add(LeaderListener* listener);
   void Remove(uint64_t id) { listeners_.erase(id); }
 
+  // Runs when the client is closed, once, unless that is so already; in the
+  // order of the calls.
+  uint64_t OnClose(Task task);
+  void ForgetOnClose(uint64_t id) { on_close_.erase(id); }
+  void Close();
+  bool closed() const { return closed_; }
+
   // Ids for requests, distinct on all connections.
   uint64_t NextRequestId() { return next_request_id_++; }
   // A pause of backoff_min to twice that.
@@ -97,6 +104,8 @@ class Cluster {
   Timer pause_;
   uint64_t next_listener_ = 1;
   std::map<uint64_t, LeaderListener*> listeners_;
+  std::map<uint64_t, Task> on_close_;
+  bool closed_ = false;
 };
 
 }  // namespace holdfast

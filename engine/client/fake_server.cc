@@ -176,7 +176,15 @@ void FakeServer::Take(const wire::Append& request, const Buffer& payload,
                       wire::AppendAnswer* answer) {
   absl::StatusOr<BatchView> batch = BatchView::Parse(payload);
   CHECK(batch.ok());
-  std::vector<Offset>& results = log_->results.at(batch->session().value());
+  const auto session = log_->results.find(batch->session().value());
+  if (session == log_->results.end()) {
+    answer->set_result(wire::APPEND_RESULT_UNKNOWN);
+    answer->set_final(true);
+    answer->set_reason(wire::REJECT_REASON_UNKNOWN_SESSION);
+    answer->set_text("its session isn't known");
+    return;
+  }
+  std::vector<Offset>& results = session->second;
   const uint64_t sequence = batch->sequence().value();
   answer->set_result(wire::APPEND_RESULT_REJECTED);
   if (sequence <= results.size()) {

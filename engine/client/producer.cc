@@ -14,6 +14,8 @@ namespace {
 // Deadlines may be met so much later, which bounds how often all are looked
 // at.
 constexpr Duration kDeadlineGrain = 10ms;
+// Of the pause before another session, from one in vain to the next.
+constexpr uint32_t kDoublingsMax = 5;
 
 ClientOutcome Outcome(ClientOutcome::Kind kind, ClientOutcome::Reason reason,
                       absl::string_view message) {
@@ -22,6 +24,14 @@ ClientOutcome Outcome(ClientOutcome::Kind kind, ClientOutcome::Reason reason,
   outcome.reason = reason;
   outcome.message = std::string(message);
   return outcome;
+}
+
+// Whether nobody but a leader that a majority has confirmed says so.
+bool IsOnlyLeaders(const wire::AppendAnswer& answer) {
+  return answer.result() == wire::APPEND_RESULT_COMMITTED ||
+         answer.reason() == wire::REJECT_REASON_WRONG_OFFSET ||
+         answer.reason() == wire::REJECT_REASON_SEQUENCE_GAP ||
+         answer.reason() == wire::REJECT_REASON_UNKNOWN_SESSION;
 }
 
 ClientOutcome::Reason ReasonOf(wire::RejectReason reason) {
@@ -64,7 +74,7 @@ absl::Status Producer::Append(BatchBuilder batch,
   entry.bytes = batch.size();
   entry.builder = std::move(batch);
   entry.expected_offset = options.expected_offset;
-  entry.deadline = loop_->Now() + options.timeout;
+  entry.deadline = Later(loop_->Now(), options.timeout);
   entry.done = std::move(done);
   SetDeadlineTimer(entry.deadline);
   ++pending_;
@@ -101,14 +111,21 @@ void Producer::OnOtherCluster() {
   // Callers may append meanwhile: nothing is sent before all is settled.
   pausing_ = true;
   for (uint64_t n = first_; n < to; ++n) {
-    if (At(n).copies.empty()) continue;
-    Settle(n,
-           Outcome(ClientOutcome::Kind::kUnknown, ClientOutcome::Reason::kNone,
-                   "another cluster is there now, and its log may not have "
-                   "what was sent before"));
+    if (!At(n).copies.empty()) {
+      Settle(n, Outcome(ClientOutcome::Kind::kUnknown,
+                        ClientOutcome::Reason::kNone,
+                        "another cluster is there now, and its log may not "
+                        "have what was sent before"));
+    } else if (At(n).expected_offset.has_value()) {
+      Settle(n, Outcome(ClientOutcome::Kind::kRejected,
+                        ClientOutcome::Reason::kUnavailable,
+                        "another cluster is there now: the offset that is "
+                        "expected is one of the log before"));
+    }
   }
   pausing_ = false;
   DropSettled();
+  DropNeverSent();
 }
 
 // Listening makes the Cluster search.
@@ -150,7 +167,9 @@ void Producer::Pump() {
   for (; send_from_ < end(); ++send_from_) {
     Entry& entry = At(send_from_);
     if (entry.settled || entry.in_flight != 0) continue;
-    if (in_flight_ >= in_flight_max ||
+    // One asks whether it leads: each of the others would come back.
+    if ((in_flight_ > 0 && cluster_->confirmed() != leader) ||
+        in_flight_ >= in_flight_max ||
         send_from_ - first_ >= kAppendsInFlightMax ||
         (in_flight_ > 0 &&
          bytes_in_flight_ + entry.bytes > options.append_bytes_in_flight_max) ||
@@ -288,8 +307,12 @@ void Producer::OnAnswer(ServerConnection* server,
   const uint64_t number = *found;
   Entry& entry = At(number);
   if (entry.in_flight == answer.request_id()) NotInFlight(&entry, number);
-  if (answer.result() != wire::APPEND_RESULT_COMMITTED &&
-      answer.result() != wire::APPEND_RESULT_UNKNOWN) {
+  const bool may_have_appended =
+      answer.result() == wire::APPEND_RESULT_COMMITTED ||
+      (answer.result() == wire::APPEND_RESULT_UNKNOWN &&
+       answer.reason() != wire::REJECT_REASON_UNKNOWN_SESSION);
+  if (IsOnlyLeaders(answer)) cluster_->Confirmed(server);
+  if (!may_have_appended) {
     // That copy came to nothing.
     by_request_.Erase(answer.request_id());
     entry.copies.erase(std::find(entry.copies.begin(), entry.copies.end(),
@@ -297,7 +320,7 @@ void Producer::OnAnswer(ServerConnection* server,
   }
   switch (answer.result()) {
     case wire::APPEND_RESULT_COMMITTED: {
-      cluster_->Confirmed(server);
+      sessions_left_ = 0;
       // The session's cluster had no id yet when it was registered.
       if (cluster_id_ == ClusterId()) cluster_id_ = server->cluster_id();
       no_space_.clear();
@@ -308,7 +331,7 @@ void Producer::OnAnswer(ServerConnection* server,
       break;
     }
     case wire::APPEND_RESULT_REJECTED:
-      OnRejected(number, server, answer);
+      OnRejected(number, answer);
       break;
     case wire::APPEND_RESULT_NOT_LEADER:
     case wire::APPEND_RESULT_OVERLOADED:
@@ -341,15 +364,14 @@ void Producer::PauseFor(uint32_t retry_after_ms, bool no_space,
                         cluster_->ShortPause()));
 }
 
-void Producer::OnRejected(uint64_t number, ServerConnection* server,
-                          const wire::AppendAnswer& answer) {
+void Producer::OnRejected(uint64_t number, const wire::AppendAnswer& answer) {
   Entry& entry = At(number);
   if (answer.reason() == wire::REJECT_REASON_SEQUENCE_GAP) {
     // One before it was refused for the moment, and will be sent again first.
-    // If there is none, this leader lacks what was acknowledged: it isn't one.
-    if (number == first_ && entry.in_flight == 0) {
-      cluster_->NotLeader(server, wire::LeaderHint(), answer.text());
-      if (!pausing_) PauseSending(cluster_->ShortPause());
+    // If there was none, the log, as a confirmed leader has it, lacks what was
+    // acknowledged: its servers came back with older disks, say.
+    if (number == first_ && answer.request_id() >= first_since_) {
+      LeaveSession(number, OneLine(answer.text()));
     }
     return;
   }
@@ -366,6 +388,9 @@ void Producer::OnRejected(uint64_t number, ServerConnection* server,
 }
 
 void Producer::OnUnknown(uint64_t number, const wire::AppendAnswer& answer) {
+  if (answer.reason() == wire::REJECT_REASON_UNKNOWN_SESSION) {
+    return LeaveSession(number, OneLine(answer.text()));
+  }
   if (answer.final()) {
     BreakSession(number, false);
     Settle(number,
@@ -392,24 +417,52 @@ void Producer::BreakSession(uint64_t number, bool clean) {
     }
     return;
   }
+  if (clean) return Renumber(number + 1);
   // First: Settle calls callers, who may append.
   broken_at_ = std::min(broken_at_.value_or(number + 1), number + 1);
   send_from_ = std::min(send_from_, number + 1);
   for (uint64_t n = number + 1; n < numbered_end; ++n) {
-    Entry& entry = At(n);
-    if (entry.settled) continue;
-    if (clean) {
-      NotInFlight(&entry, n);
-      for (uint64_t id : entry.copies) by_request_.Erase(id);
-      entry.copies.clear();
-      entry.sequence = Sequence(0);
-    } else {
-      Settle(n, Outcome(ClientOutcome::Kind::kUnknown,
-                        ClientOutcome::Reason::kNone,
-                        "an earlier append of its session has an unknown "
-                        "outcome"));
-    }
+    Settle(n,
+           Outcome(ClientOutcome::Kind::kUnknown, ClientOutcome::Reason::kNone,
+                   "an earlier append of its session has an unknown "
+                   "outcome"));
   }
+}
+
+void Producer::Renumber(uint64_t number) {
+  broken_at_ = std::min(broken_at_.value_or(number), number);
+  send_from_ = std::min(send_from_, number);
+  const uint64_t to = end();
+  for (uint64_t n = number; n < to; ++n) {
+    Entry& entry = At(n);
+    if (entry.settled || entry.sequence.value() == 0) continue;
+    // Nobody waits for its place any more.
+    if (entry.reported) {
+      Settle(n, ClientOutcome());
+      entry.sequence = Sequence(0);
+      continue;
+    }
+    NotInFlight(&entry, n);
+    for (uint64_t id : entry.copies) by_request_.Erase(id);
+    entry.copies.clear();
+    entry.sequence = Sequence(0);
+  }
+}
+
+void Producer::LeaveSession(uint64_t number, absl::string_view why) {
+  // That copy's answer tells more.
+  if (At(number).in_flight != 0) return;
+  if (At(number).copies.empty()) {
+    Renumber(number);
+    // With more producers than the log has sessions for, each new one ends
+    // another one.
+    const uint32_t doublings = std::min(sessions_left_++, kDoublingsMax);
+    if (!pausing_) PauseSending(cluster_->ShortPause() * (1 << doublings));
+    return;
+  }
+  BreakSession(number, false);
+  Settle(number, Outcome(ClientOutcome::Kind::kUnknown,
+                         ClientOutcome::Reason::kNone, why));
 }
 
 void Producer::Report(Entry* entry, ClientOutcome outcome) {
@@ -437,6 +490,7 @@ void Producer::DropSettled() {
   while (!entries_.empty() && entries_.front().settled) {
     entries_.pop_front();
     ++first_;
+    first_since_ = cluster_->NextRequestId();
   }
   send_from_ = std::max(send_from_, first_);
 }
@@ -448,8 +502,10 @@ void Producer::DropNeverSent() {
     --unsent;
   }
   // Nobody counts by their numbers.
-  send_from_ = std::min(
-      send_from_, first_ + static_cast<uint64_t>(unsent - entries_.begin()));
+  const uint64_t from =
+      first_ + static_cast<uint64_t>(unsent - entries_.begin());
+  send_from_ = std::min(send_from_, from);
+  if (broken_at_.has_value()) broken_at_ = std::min(*broken_at_, from);
   entries_.erase(std::remove_if(unsent, entries_.end(),
                                 [](const Entry& e) { return e.settled; }),
                  entries_.end());

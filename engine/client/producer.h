@@ -40,12 +40,14 @@ namespace holdfast {
 // it can get into the log any more under this session: the ones behind it that
 // were numbered get new numbers in a new session, after the ones before it are
 // settled. (If a copy of the refused one still counts, its number may yet be
-// used: then those behind it are kUnknown.)
+// used: then those behind it are kUnknown.) Likewise where the log doesn't know
+// the session any more, or has lost what was acknowledged; then the batch
+// itself goes on in the new session, too.
 //
 // A session is one log's. Where another cluster has taken the servers' place
 // (of a log that was recovered or restored, say), nobody can tell what became
-// of what was sent before: that is kUnknown, and the others go on in a new
-// session.
+// of what was sent before: that is kUnknown. What was never sent goes on in a
+// new session, unless it expects an offset of the log before.
 class Producer final : public LeaderListener {
  public:
   explicit Producer(Cluster* cluster);
@@ -82,8 +84,7 @@ class Producer final : public LeaderListener {
   void OnAnswer(ServerConnection* server, const wire::AppendAnswer& answer);
   void OnNotAppended(uint64_t number, ServerConnection* server,
                      const wire::AppendAnswer& answer);
-  void OnRejected(uint64_t number, ServerConnection* server,
-                  const wire::AppendAnswer& answer);
+  void OnRejected(uint64_t number, const wire::AppendAnswer& answer);
   void OnUnknown(uint64_t number, const wire::AppendAnswer& answer);
   void PauseFor(uint32_t retry_after_ms, bool no_space,
                 const std::string& text);
@@ -100,6 +101,11 @@ class Producer final : public LeaderListener {
 
   // The entry's number won't be used (`clean`), or may be.
   void BreakSession(uint64_t number, bool clean);
+  // The session can't take the entry. Unless a copy of it counts, no number
+  // from its own on will be used: it waits for a new session.
+  void LeaveSession(uint64_t number, absl::string_view why);
+  // No number from this entry's on will be used: they get new ones.
+  void Renumber(uint64_t number);
   void Settle(uint64_t number, ClientOutcome outcome);
   void Report(Entry* entry, ClientOutcome outcome);
   void DropSettled();
@@ -119,6 +125,9 @@ class Producer final : public LeaderListener {
   // In the order of the calls; the first one isn't settled.
   std::deque<Entry> entries_;
   uint64_t first_ = 0;  // number of entries_.front()
+  // Copies of it with this id or a later one were sent when all before it were
+  // settled.
+  uint64_t first_since_ = 0;
   // No entry before this one waits to be sent.
   uint64_t send_from_ = 0;
   size_t pending_ = 0;
@@ -131,6 +140,7 @@ class Producer final : public LeaderListener {
   ClusterId cluster_id_;
   SessionId session_;
   Sequence next_sequence_;
+  uint32_t sessions_left_ = 0;  // since something was committed
   // The session can't go on: entries from here on wait for a new one, until
   // those before are settled.
   std::optional<uint64_t> broken_at_;

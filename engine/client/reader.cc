@@ -33,7 +33,10 @@ class ReadRequest final : public Request {
       return s;
     }
     payload_ = message.payload;
-    return VerdictOf(answer_);
+    Verdict verdict = VerdictOf(answer_);
+    // Others that answer say who leads.
+    verdict.by_leader = !answer_.has_leader();
+    return verdict;
   }
 
   void Done(absl::Status status) override {

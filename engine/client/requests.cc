@@ -20,6 +20,7 @@ Requests::~Requests() {
 
 void Requests::AskLeader(std::unique_ptr<Request> request, Duration timeout) {
   const uint64_t id = Add(std::move(request), true, timeout);
+  if (closed_) return;
   ListenWhileNeeded();
   SendToLeader(id);
 }
@@ -27,6 +28,7 @@ void Requests::AskLeader(std::unique_ptr<Request> request, Duration timeout) {
 void Requests::AskServer(const Address& address,
                          std::unique_ptr<Request> request, Duration timeout) {
   const uint64_t id = Add(std::move(request), false, timeout);
+  if (closed_) return;
   ServerConnection* server = cluster_->Server(address);
   server->WhenUp(scope_.Wrap([this, id, server](const absl::Status& status) {
     if (!pending_.contains(id)) return;
@@ -40,7 +42,12 @@ uint64_t Requests::Add(std::unique_ptr<Request> request, bool to_leader,
   const uint64_t id = next_id_++;
   Pending pending;
   pending.request = std::move(request);
-  pending.to_leader = to_leader;
+  pending.to_leader = to_leader && !closed_;
+  if (closed_) {
+    pending.deadline = loop_->After(0ns, [this, id] { Cancel(id); });
+    pending_.emplace(id, std::move(pending));
+    return id;
+  }
   pending.deadline = loop_->After(timeout, [this, id, timeout] {
     // What was last said of this request, and the state of all servers, which
     // often says the same.
@@ -125,7 +132,7 @@ void Requests::OnAnswer(uint64_t id, ServerConnection* server,
         std::max(Duration(std::chrono::milliseconds(verdict->retry_after_ms)),
                  cluster_->ShortPause()));
   }
-  if (pending.to_leader) cluster_->Confirmed(server);
+  if (pending.to_leader && verdict->by_leader) cluster_->Confirmed(server);
   if (verdict->ask_on) return Send(id, server);
   Finish(id, absl::OkStatus());
 }
@@ -149,11 +156,15 @@ void Requests::Finish(uint64_t id, absl::Status status) {
   pending.request->Done(std::move(status));
 }
 
+void Requests::Cancel(uint64_t id) {
+  Finish(id, absl::CancelledError("the client is closed"));
+}
+
 void Requests::Close() {
-  while (!pending_.empty()) {
-    Finish(pending_.begin()->first,
-           absl::CancelledError("the client is closed"));
-  }
+  closed_ = true;
+  std::vector<uint64_t> ids;
+  for (const auto& [id, pending] : pending_) ids.push_back(id);
+  for (uint64_t id : ids) Cancel(id);
 }
 
 }  // namespace holdfast

@@ -26,6 +26,8 @@ struct Verdict {
   uint32_t retry_after_ms = 0;
   // CODE_OK: the request isn't done yet; the same server is to be asked on.
   bool ask_on = false;
+  // CODE_OK: only a leader does that.
+  bool by_leader = true;
 };
 
 // For answers that have all of it.
@@ -63,7 +65,7 @@ class Requests final : public LeaderListener {
   // Asks this server, once.
   void AskServer(const Address& address, std::unique_ptr<Request> request,
                  Duration timeout);
-  // All that waits gets CANCELLED.
+  // All that waits gets CANCELLED, and so does all that is asked for later.
   void Close();
 
  private:
@@ -86,6 +88,7 @@ class Requests final : public LeaderListener {
   void OnAnswer(uint64_t id, ServerConnection* server,
                 const absl::StatusOr<MessageView>& message);
   void TryAgain(uint64_t id, absl::Status why, Duration pause);
+  void Cancel(uint64_t id);
   // `id` is done with, if it isn't already.
   void Finish(uint64_t id, absl::Status status);
   void ListenWhileNeeded();
@@ -95,6 +98,7 @@ class Requests final : public LeaderListener {
   uint64_t listener_ = 0;
   uint64_t next_id_ = 1;
   std::map<uint64_t, Pending> pending_;
+  bool closed_ = false;
   CallbackScope scope_;
 };
 

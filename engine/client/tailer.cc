@@ -25,6 +25,11 @@ Tailer::Tailer(Cluster* cluster, Offset from, ClientTailOptions options,
       next_(from) {
   options_.credit_bytes =
       std::clamp(options_.credit_bytes, uint32_t{1}, kTailCreditBytesMax);
+  if (cluster_->closed()) {
+    retry_ = loop_->After(0ns, [this] { Cancel(); });
+    return;
+  }
+  on_close_ = cluster_->OnClose([this] { Cancel(); });
   if (options_.server.empty()) {
     listener_ = cluster_->Add(this);
     if (ServerConnection* leader = cluster_->Leader()) Begin(leader);
@@ -32,6 +37,7 @@ Tailer::Tailer(Cluster* cluster, Offset from, ClientTailOptions options,
   }
   ServerConnection* server = cluster_->Server(options_.server);
   server->WhenUp(scope_.Wrap([this, server](const absl::Status& status) {
+    if (ended_) return;
     if (status.ok()) {
       Begin(server);
     } else {
@@ -42,6 +48,7 @@ Tailer::Tailer(Cluster* cluster, Offset from, ClientTailOptions options,
 
 Tailer::~Tailer() {
   if (listener_ != 0) cluster_->Remove(listener_);
+  cluster_->ForgetOnClose(on_close_);
   Leave();
 }
 
@@ -191,6 +198,11 @@ void Tailer::End(absl::Status why) {
   retry_.Cancel();
   const std::shared_ptr<ClientTailCallbacks> callbacks = callbacks_;
   if (callbacks->on_end) callbacks->on_end(std::move(why));
+}
+
+void Tailer::Cancel() {
+  Leave();
+  End(absl::CancelledError("the client is closed"));
 }
 
 void Tailer::Pause() { paused_ = true; }

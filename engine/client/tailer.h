@@ -43,6 +43,7 @@ class Tailer final : public ClientTail, public LeaderListener {
   // with the next leader.
   void Lose(absl::Status why);
   void End(absl::Status why);
+  void Cancel();
 
   Cluster* const cluster_;
   Loop* const loop_;
@@ -51,6 +52,7 @@ class Tailer final : public ClientTail, public LeaderListener {
   const std::shared_ptr<ClientTailCallbacks> callbacks_;
   Offset next_;
   uint64_t listener_ = 0;
+  uint64_t on_close_ = 0;
   ClusterId cluster_id_;                // whose log it is; 0: not known yet
   ServerConnection* server_ = nullptr;  // who was asked
   uint64_t request_ = 0;

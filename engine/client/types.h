@@ -66,8 +66,10 @@ struct ClientOutcome {
     kMalformed = 1,    // not a batch within the server's limits
     kWrongOffset = 2,  // the log's end isn't the expected offset
     kPermission = 3,   // this client may not append
-    kUnavailable = 4,  // nobody could append it in time
-    kNoSpace = 5,      // likewise, for want of room on the servers' disks
+    // Nobody could append it in time; or it expects an offset, and another
+    // cluster has taken the servers' place.
+    kUnavailable = 4,
+    kNoSpace = 5,  // likewise, for want of room on the servers' disks
   };
   Kind kind = Kind::kUnknown;
   Reason reason = Reason::kNone;
@@ -118,7 +120,7 @@ struct ClientReadResult {
 // OUT_OF_RANGE: before the first offset that is kept, or beyond the end;
 // DATA_LOSS: the next record is lost (engine/base/lost_records.h says up to
 // where, and the log goes on behind it); PERMISSION_DENIED; UNAVAILABLE: nobody
-// could answer in time.
+// could answer in time; CANCELLED: the client was closed.
 using ClientReadFn = ResultFn<ClientReadResult>;
 
 struct ClientTailOptions {
@@ -137,7 +139,8 @@ struct ClientTailCallbacks {
   // It can't go on: OUT_OF_RANGE, PERMISSION_DENIED, DATA_LOSS (as of a read:
   // another tail may begin behind what is lost); FAILED_PRECONDITION: another
   // cluster has taken the servers' place, and offsets may be other records';
-  // with options.server also that server's failure. Nothing follows.
+  // with options.server also that server's failure; CANCELLED: the client was
+  // closed. Nothing follows.
   InlineFunction<void(absl::Status)> on_end;
 };
 

@@ -67,7 +67,7 @@ class Loop {
   virtual Timer At(Instant when, Task task) = 0;
 
   Timer After(Duration delay, Task task) {
-    return At(Now() + delay, std::move(task));
+    return At(Later(Now(), delay), std::move(task));
   }
 
   // Runs `task` after the tasks that are due already. For owners that drop

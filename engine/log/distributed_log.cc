@@ -100,34 +100,21 @@ void DistributedLog::Append(Buffer batch, const AppendOptions& options,
                         Sessions::kResultsKept)));
     case Sessions::Verdict::kGap:
       ++stats_.sequence_gaps;
-      return RejectOnceSure(
+      return AnswerOnceSure(
           AppendOutcome::Rejected(
               Reason::kSequenceGap,
               absl::StrCat("expected sequence ", answer.expected.value(),
                            ", found ", view->sequence().value())),
           std::move(done));
     case Sessions::Verdict::kUnknownSession:
-      return AnswerUnknownSession(view->session(), view->sequence(),
-                                  std::move(done));
+      ++stats_.unknown_sessions;
+      return AnswerOnceSure(
+          AppendOutcome::UnknownSession(
+              absl::StrCat("session ", view->session().value(),
+                           " isn't known: it expired, or was registered in "
+                           "another log")),
+          std::move(done));
   }
-}
-
-// A leader that has been replaced and doesn't know it yet may lack a
-// registration that its successor has: only a confirmed one may say that a
-// session isn't there.
-void DistributedLog::AnswerUnknownSession(SessionId session, Sequence sequence,
-                                          AppendFn done) {
-  node_.ReadIndex([this, session, sequence, done = std::move(done)](
-                      absl::StatusOr<Index> confirmed) mutable {
-    if (!confirmed.ok() || sessions_.Check(session, sequence).verdict !=
-                               Sessions::Verdict::kUnknownSession) {
-      return done(AppendOutcome::NotLeader(NotLeaderMessage()));
-    }
-    done(AppendOutcome::Forgotten(
-        absl::StrCat("session ", session.value(),
-                     " isn't known: it expired, or was registered in another "
-                     "log")));
-  });
 }
 
 void DistributedLog::AppendNew(uint32_t record_count, Buffer batch,
@@ -140,7 +127,7 @@ void DistributedLog::AppendNew(uint32_t record_count, Buffer batch,
                      options.expected_offset->value(), ", it ends at ",
                      end.value()));
     outcome.offset = end;
-    return RejectOnceSure(std::move(outcome), std::move(done));
+    return AnswerOnceSure(std::move(outcome), std::move(done));
   }
   if (node_.handing_over()) {
     return Answer(std::move(done),
@@ -198,13 +185,14 @@ absl::Status DistributedLog::CheckSpace(size_t bytes) const {
   return absl::OkStatus();
 }
 
-// True of the log once its end is committed, and if no other leader's log was
-// longer by then: a leader that has been replaced may not know it yet.
-void DistributedLog::RejectOnceSure(AppendOutcome outcome, AppendFn done) {
+// What has a reason of the log's: true of that once its end is committed, and
+// if no other leader's log was longer by then: a leader that has been replaced
+// may not know it yet.
+void DistributedLog::AnswerOnceSure(AppendOutcome outcome, AppendFn done) {
   PendingAppend pending;
   pending.outcome = std::move(outcome);
   pending.done = [this, done = std::move(done)](AppendOutcome judged) mutable {
-    if (judged.kind != AppendOutcome::Kind::kRejected) {
+    if (judged.reason == AppendOutcome::Reason::kNone) {
       // Leadership was lost on the way. This append came to nothing.
       return done(AppendOutcome::NotLeader(NotLeaderMessage()));
     }

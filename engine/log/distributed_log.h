@@ -176,7 +176,8 @@ class DistributedLog : private NodeEvents {
     uint64_t overloaded = 0;
     uint64_t no_space = 0;
     uint64_t sessions_ended = 0;
-    uint64_t trims = 0;  // committed
+    uint64_t unknown_sessions = 0;  // batches of sessions that aren't known
+    uint64_t trims = 0;             // committed
     uint64_t trims_by_retention = 0;
     uint64_t prefix_dropped = 0;  // behind a checkpoint
     uint64_t prefix_jumped = 0;   // to a waypoint, to be dropped
@@ -199,6 +200,7 @@ class DistributedLog : private NodeEvents {
       fn("log_prefix_dropped", prefix_dropped);
       fn("log_prefix_jumped", prefix_jumped);
       fn("log_prefix_read", prefix_read);
+      fn("log_unknown_session", unknown_sessions);
       fn("log_drop_waited", drops_waited);
       fn("log_restored", restored);
       fn("log_resume_point", resume_points);
@@ -286,10 +288,8 @@ class DistributedLog : private NodeEvents {
   void OnApplied(Index index, std::string result);
   Index applied() const;
   void FailBarriers();
-  void RejectOnceSure(AppendOutcome outcome, AppendFn done);
+  void AnswerOnceSure(AppendOutcome outcome, AppendFn done);
   void FailPendingFrom(Index from, absl::string_view why);
-  void AnswerUnknownSession(SessionId session, Sequence sequence,
-                            AppendFn done);
   std::string NotLeaderMessage() const;
   void ReadCommitted(Offset from, size_t max_bytes, ReadFn done);
   void ScanFrom(Index index, Offset from, size_t max_bytes, ReadFn done);

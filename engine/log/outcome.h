@@ -39,6 +39,9 @@ struct AppendOutcome {
     // kOverloaded: a disk is full, or the log as long as it may become; so
     // until somebody makes room or trims it.
     kNoSpace = 6,
+    // kUnknown, final: the session isn't one that the log knows; this call has
+    // appended nothing, but an earlier one may have.
+    kUnknownSession = 7,
   };
 
   Kind kind = Kind::kUnknown;
@@ -73,6 +76,11 @@ struct AppendOutcome {
   static AppendOutcome Forgotten(std::string message) {
     AppendOutcome o = Unknown(std::move(message));
     o.final = true;
+    return o;
+  }
+  static AppendOutcome UnknownSession(std::string message) {
+    AppendOutcome o = Forgotten(std::move(message));
+    o.reason = Reason::kUnknownSession;
     return o;
   }
   static AppendOutcome NotLeader(std::string message) {

@@ -304,6 +304,8 @@ void ClientSession::AnswerRead(uint64_t request,
 }
 
 // --- Tails ---
+  // So that nobody takes this server for the leader.
+  if (!log_->node().is_leader()) FillLeader(answer.mutable_leader());
 
 void ClientSession::OnTail(const MessageView& message) {
   wire::Tail request;
