@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include <filesystem>
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
@@ -85,6 +86,7 @@ class ClusterTest : public testing::Test {
     options.log.node.listen = members_[id - 1].address;
     options.log.node.bootstrap = members_;
     options.log.node.wal.segment_bytes = 1 << 20;
+    options.clients_max = clients_max_;
     s.service = std::make_unique<Service>(Env{.loop = &loop_,
                                               .disk = s.disk.get(),
                                               .network = &network_,
@@ -201,6 +203,7 @@ class ClusterTest : public testing::Test {
   std::vector<std::unique_ptr<Listener>> holding_;
   std::vector<Server> servers_;
   uint64_t starts_ = 0;
+  size_t clients_max_ = 100;
   std::unique_ptr<TlsSecurity> client_security_;
   std::unique_ptr<Client> client_;
   std::map<uint64_t, std::string> expected_;
@@ -269,6 +272,82 @@ TEST_F(ClusterTest, ManyLargeReadsAndTailsAtOnce) {
   if (left > 0) RunLoop();
   EXPECT_EQ(left, 0u);
   EXPECT_EQ(log_.find("client_dropped"), std::string::npos) << log_;
+}
+
+// However many reads there are, at all times, a tail of the same connection
+// gets its records.
+TEST_F(ClusterTest, ReadsDontStarveATail) {
+  for (uint64_t id = 1; id <= 3; ++id) ASSERT_NO_FATAL_FAILURE(Start(id));
+  ASSERT_NO_FATAL_FAILURE(Connect());
+  const auto append = [this] {
+    BatchBuilder batch;
+    ASSERT_TRUE(batch.Add(std::string(1 << 20, 'x')).ok());
+    ASSERT_TRUE(client_
+                    ->Append(std::move(batch), {},
+                             [](const ClientOutcome& outcome) {
+                               EXPECT_EQ(outcome.kind,
+                                         ClientOutcome::Kind::kCommitted);
+                             })
+                    .ok());
+  };
+  bool over = false;
+  std::function<void()> read = [&] {
+    if (over) return;
+    client_->Read(Offset(0), {.mode = ClientReadMode::kLinearizable},
+                  [&](const absl::StatusOr<ClientReadResult>& result) {
+                    EXPECT_TRUE(result.ok()) << result.status();
+                    read();
+                  });
+  };
+  ClientTailCallbacks callbacks;
+  callbacks.on_batches = [&](const std::vector<LogBatch>& batches) {
+    if (batches.front().base_offset == Offset(0)) {
+      for (int i = 0; i < 200; ++i) read();
+    }
+    if (batches.back().end() < Offset(20)) return append();
+    over = true;
+    loop_.Stop();
+  };
+  callbacks.on_end = [](const absl::Status& why) { FAIL() << why; };
+  const std::unique_ptr<ClientTail> tail =
+      client_->Tail(Offset(0), {}, std::move(callbacks));
+  append();
+  RunLoop();
+  EXPECT_TRUE(over);
+  EXPECT_EQ(log_.find("client_dropped"), std::string::npos) << log_;
+}
+
+// It is told so, and gets in when another one has gone.
+TEST_F(ClusterTest, AClientTooManyIsRefused) {
+  clients_max_ = 1;
+  for (uint64_t id = 1; id <= 3; ++id) ASSERT_NO_FATAL_FAILURE(Start(id));
+  ASSERT_NO_FATAL_FAILURE(Connect());
+  const auto ask = [this] {
+    absl::Status result;
+    client_->Status(members_[0].address, kPatience,
+                    [&](const absl::StatusOr<ServerStatus>& status) {
+                      result = status.status();
+                      loop_.Stop();
+                    });
+    RunLoop();
+    return result;
+  };
+  EXPECT_TRUE(ask().ok());
+  std::unique_ptr<TlsSecurity> security = std::move(client_security_);
+  std::unique_ptr<Client> first = std::move(client_);
+  ASSERT_NO_FATAL_FAILURE(Connect("ops"));
+  const absl::Status refused = ask();
+  EXPECT_TRUE(absl::IsUnavailable(refused)) << refused;
+  EXPECT_THAT(std::string(refused.message()),
+              HasSubstr("(busy): this server has 1 clients"));
+  first = nullptr;
+  absl::Status taken = absl::UnavailableError("not asked");
+  while (!taken.ok() && !HasFailure()) {
+    Timer pause = loop_.After(10ms, [this] { loop_.Stop(); });
+    RunLoop();
+    taken = ask();
+  }
+  EXPECT_TRUE(taken.ok()) << taken;
 }
 
 TEST_F(ClusterTest, OnlyAnAdminChangesMembersAndOnlySensibly) {

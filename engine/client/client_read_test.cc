@@ -69,6 +69,23 @@ TEST_F(ClientTest, ReadsSayWhatStoodInTheirWay) {
   EXPECT_TRUE(Read(Offset(0), options, 2s).ok());
 }
 
+// Bytes that broke on their way, say: that isn't the caller's fault.
+TEST_F(ClientTest, WhoAnswersNonsenseIsUnavailable) {
+  std::vector<std::unique_ptr<Connection>> accepted;
+  const auto listener =
+      network_.Listen("s:7", [&](std::unique_ptr<Connection> connection) {
+        connection->Write({Buffer::Copy(std::string(64, '\xff'))},
+                          [](const absl::Status&) {});
+        accepted.push_back(std::move(connection));
+      });
+  ASSERT_TRUE(listener.ok()) << listener.status();
+  const absl::Status read =
+      Read(Offset(0), {.mode = ClientReadMode::kLocal, .server = "s:7"})
+          .status();
+  EXPECT_TRUE(absl::IsUnavailable(read)) << read;
+  EXPECT_THAT(std::string(read.message()), HasSubstr("s:7: hello: "));
+}
+
 // The error says up to where, so that whoever wants to can go on behind them.
 TEST_F(ClientTest, RecordsThatAreLostEndReadsAndTails) {
   for (const char* value : {"a", "b", "c"}) ASSERT_TRUE(Append(value).ok());

@@ -392,9 +392,13 @@ void DistributedLog::FailBarriers() {
   }
 }
 
+std::string DistributedLog::WhyNoClient() {
+  if (!clients_) return "this server is for its own process only";
+  return why_no_client_ ? why_no_client_() : std::string();
+}
+
 void DistributedLog::OnClient(InboundStream client) {
-  // Without a handler the connection ends here.
-  if (clients_) clients_(std::move(client));
+  clients_(std::move(client));
 }
 
 void DistributedLog::OnStopped(absl::Status why) {

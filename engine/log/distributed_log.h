@@ -14,6 +14,7 @@
 #include "absl/status/statusor.h"
 #include "engine/base/buffer.h"
 #include "engine/base/callback_scope.h"
+#include "engine/base/inline_function.h"
 #include "engine/base/types.h"
 #include "engine/env/completion.h"
 #include "engine/env/env.h"
@@ -167,6 +168,10 @@ class DistributedLog : private NodeEvents {
   void OnRoleChanged(Task changed) { role_changed_ = std::move(changed); }
   // Called once when the server can't go on (its disk failed, say).
   void OnFatal(DoneFn fatal) { fatal_ = std::move(fatal); }
+  // Says why no further client may connect now, if that is so.
+  void LimitClients(InlineFunction<std::string()> why_not) {
+    why_no_client_ = std::move(why_not);
+  }
 
   // How often what happens rarely has happened.
   struct Stats {
@@ -195,12 +200,12 @@ class DistributedLog : private NodeEvents {
       fn("log_overloaded", overloaded);
       fn("log_no_space", no_space);
       fn("log_session_ended", sessions_ended);
+      fn("log_unknown_session", unknown_sessions);
       fn("log_trim", trims);
       fn("log_trim_by_retention", trims_by_retention);
       fn("log_prefix_dropped", prefix_dropped);
       fn("log_prefix_jumped", prefix_jumped);
       fn("log_prefix_read", prefix_read);
-      fn("log_unknown_session", unknown_sessions);
       fn("log_drop_waited", drops_waited);
       fn("log_restored", restored);
       fn("log_resume_point", resume_points);
@@ -259,6 +264,7 @@ class DistributedLog : private NodeEvents {
   void OnCut(Index from) override;
   void OnCommit(Index commit) override;
   void OnRole() override;
+  std::string WhyNoClient() override;
   void OnClient(InboundStream client) override;
   void OnStopped(absl::Status why) override;
 
@@ -300,6 +306,7 @@ class DistributedLog : private NodeEvents {
   Env env_;
   LogOptions options_;
   InboundFn clients_;
+  InlineFunction<std::string()> why_no_client_;
   DoneFn fatal_;
   Task role_changed_;
   Sessions sessions_;

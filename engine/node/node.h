@@ -106,6 +106,8 @@ class NodeEvents {
   // Role, term or known leader changed.
   virtual void OnRole() = 0;
   // A client connected and said a good hello.
+  // Why no further client may connect now; empty: one may.
+  virtual std::string WhyNoClient() = 0;
   virtual void OnClient(InboundStream client) = 0;
   // The server can't go on: a disk error, say. Nothing follows.
   virtual void OnStopped(absl::Status why) = 0;

@@ -262,7 +262,11 @@ HelloVerdict Node::JudgeHello(const Hello& hello) {
                    absl::StrCat("expected a member of this cluster, found one "
                                 "of another cluster of the same name")};
   }
-  if (hello.kind == StreamKind::kClient) return own;
+  if (hello.kind == StreamKind::kClient) {
+    std::string why_not = events_->WhyNoClient();
+    if (why_not.empty()) return own;
+    return Refusal{RefusalReason::kBusy, std::move(why_not)};
+  }
   const Configuration* known = known_configuration();
   if (!formed() && known != nullptr && known != heard_of_.get()) {
     const Trail& trail = recovered_.trail;

@@ -67,11 +67,13 @@ void Acceptor::Close() {
 
 void Acceptor::OnAccept(std::unique_ptr<Connection> connection) {
   if (pending_.size() >= options_.pending_max) {
-    // Of those that haven't said a byte the oldest gives way: else they could
-    // keep all others out. Not who is in the midst of a handshake.
-    const auto silent = std::find_if(
-        pending_.begin(), pending_.end(),
-        [](const auto& each) { return each.second->raw != nullptr; });
+    // Of those that were refused, or haven't said a byte, the oldest gives way:
+    // else they could keep all others out. Not who is in the midst of a
+    // handshake.
+    const auto silent =
+        std::find_if(pending_.begin(), pending_.end(), [](const auto& each) {
+          return each.second->refused || each.second->raw != nullptr;
+        });
     const std::string why =
         absl::StrCat(pending_.size(),
                      " connections are already waiting to say who they are");
@@ -130,6 +132,7 @@ void Acceptor::OnSecured(uint64_t id,
   MessageStreamOptions small;
   small.message_bytes_max = kHelloBytesMax;
   small.read_bytes = 2 * kHelloBytesMax;
+  small.queue_bytes_max = 2 * kHelloBytesMax;
   pending->stream = std::make_unique<MessageStream>(
       loop_, std::move(secured->connection), small);
   MessageStream::Callbacks callbacks;

@@ -61,7 +61,7 @@ class DialOp final : public PendingOp {
     callbacks.on_message = [this](const MessageView& message) {
       OnHello(message);
     };
-    callbacks.on_closed = [this](absl::Status why) { Fail(std::move(why)); };
+    callbacks.on_closed = [this](const absl::Status& why) { Broken(why); };
     stream_->Start(std::move(callbacks));
     const std::string hello = EncodeHello(options_.hello);
     OutMessage message;
@@ -72,7 +72,7 @@ class DialOp final : public PendingOp {
 
   void OnHello(const MessageView& message) {
     absl::StatusOr<Hello> hello = DecodeHelloAnswer(message);
-    if (!hello.ok()) return Fail(hello.status());
+    if (!hello.ok()) return Broken(hello.status());
     const std::optional<Refusal> bad = CheckHello(
         *hello, peer_, options_.hello.kind, options_.hello.cluster_name);
     if (bad.has_value()) return Fail(ToStatus(*bad));
@@ -90,7 +90,14 @@ class DialOp final : public PendingOp {
     Finish(std::move(outbound));
   }
 
-  void Fail(absl::Status why) {
+  // Bytes that broke on their way, or aren't a server's, say nothing of what
+  // the stream is wanted for; a refusal does.
+  void Broken(const absl::Status& why) {
+    const bool said = ReasonOf(why).has_value();
+    Fail(said ? why : absl::UnavailableError(why.message()));
+  }
+
+  void Fail(const absl::Status& why) {
     Finish(WithContext(absl::StrCat(options_.address, ": ", step_), why));
   }
 

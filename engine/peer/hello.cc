@@ -112,7 +112,11 @@ const char* ToString(RefusalReason reason) {
 }
 
 absl::Status ToStatus(const Refusal& refusal) {
-  absl::Status status = absl::FailedPreconditionError(
+  // All but one need somebody to change something.
+  absl::Status status(
+      refusal.reason == RefusalReason::kBusy
+          ? absl::StatusCode::kUnavailable
+          : absl::StatusCode::kFailedPrecondition,
       absl::StrCat("refused (", ToString(refusal.reason), "): ", refusal.text));
   status.SetPayload(kReasonUrl,
                     absl::Cord(absl::StrCat(static_cast<int>(refusal.reason))));

@@ -65,7 +65,7 @@ void FillLost(const absl::Status& status, Answer* answer) {
   answer->set_lost_end(lost->end.value());
 }
 
-// Of a read whose size isn't known yet.
+// Of a connection's first reads, and at least.
 constexpr size_t kReadBytesExpected = 64 << 10;
 
 size_t BytesOf(const ReadResult& result) {
@@ -244,7 +244,9 @@ void ClientSession::OnRead(const MessageView& message) {
        .from = Offset(request.from_offset()),
        .bytes = std::min(request.max_bytes(), options_.read_bytes_max),
        .mode = mode,
-       .expected = std::min<size_t>(request.max_bytes(), kReadBytesExpected)});
+       .expected =
+           std::min<size_t>(request.max_bytes(),
+                            std::max(kReadBytesExpected, last_read_bytes_))});
   StartReads();
   Regulate();
 }
@@ -273,6 +275,8 @@ void ClientSession::StartReads() {
 void ClientSession::OnReadDone(WaitingRead read,
                                absl::StatusOr<ReadResult> result) {
   read.expected = result.ok() ? BytesOf(*result) : 0;
+  // Small ones come in between.
+  last_read_bytes_ = std::max(read.expected, last_read_bytes_ / 2);
   if (!Fits(read.expected, answers_max())) {
     // Others brought more than was expected. Once there is room for it, again.
     reads_.push_back(read);
@@ -300,12 +304,12 @@ void ClientSession::AnswerRead(uint64_t request,
   }
   answer.set_batch_count(static_cast<uint32_t>(result->batches.size()));
   answer.set_committed_end(result->committed_end.value());
+  // So that nobody takes this server for the leader.
+  if (!log_->node().is_leader()) FillLeader(answer.mutable_leader());
   Send(WireType::kReadAnswer, answer, SentBatches(result->batches));
 }
 
 // --- Tails ---
-  // So that nobody takes this server for the leader.
-  if (!log_->node().is_leader()) FillLeader(answer.mutable_leader());
 
 void ClientSession::OnTail(const MessageView& message) {
   wire::Tail request;
@@ -377,9 +381,9 @@ void ClientSession::OnTailData(uint64_t id, absl::StatusOr<ReadResult> result) {
     FillLost(result.status(), &end);
     return EndTail(id, std::move(end));
   }
-  // Others have filled the queue meanwhile. It is read again then. Half of the
-  // room is for the answers to reads, which don't come again by themselves.
-  if (!Fits(BytesOf(*result), answers_max() / 2)) return;
+  // Others have filled the queue meanwhile. It is read again then. Reads take
+  // half of the room, and a little more if they bring more than was expected.
+  if (!Fits(BytesOf(*result), answers_max() / 4 * 3)) return;
   last_pushed_ = id;
   if (!result->batches.empty()) {
     const EntryHeader& last = result->batches.back().header;

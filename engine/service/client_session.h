@@ -116,6 +116,7 @@ class ClientSession {
   std::deque<WaitingRead> reads_;
   size_t reads_under_way_ = 0;
   uint64_t read_bytes_under_way_ = 0;
+  size_t last_read_bytes_ = 0;  // what the last ones brought, about
   bool gathering_ = false;
   bool paused_ = false;
   bool ended_ = false;

@@ -1,7 +1,9 @@
 #include "engine/service/service.h"
 
+#include <string>
 #include <utility>
 
+#include "absl/strings/str_cat.h"
 #include "engine/service/client_session.h"
 
 namespace holdfast {
@@ -11,6 +13,12 @@ Service::Service(const Env& env, ServiceOptions options)
       options_(std::move(options)),
       log_(env, options_.log,
            [this](InboundStream inbound) { OnClient(std::move(inbound)); }) {
+  log_.LimitClients([this]() -> std::string {
+    if (closing_) return "this server is closing";
+    if (clients_.size() < options_.clients_max) return "";
+    return absl::StrCat("this server has ", clients_.size(),
+                        " clients, as many as it takes");
+  });
   log_.OnRoleChanged([this] {
     if (log_.node().is_leader()) return;
     for (auto& [id, client] : clients_) client->OnNotLeading();
@@ -22,9 +30,7 @@ Service::~Service() = default;
 void Service::Open(DoneFn done) { log_.Open(std::move(done)); }
 
 void Service::OnClient(InboundStream inbound) {
-  // Without an owner the connection ends.
-  if (closing_ || clients_.size() >= options_.clients_max) return;
-  uint64_t id = next_client_++;
+  const uint64_t id = next_client_++;
   clients_[id] = std::make_unique<ClientSession>(
       env_, options_, &log_, std::move(inbound), [this, id] { Remove(id); });
 }

@@ -22,7 +22,7 @@ struct ServiceOptions {
   LogOptions log;
   // The software's version, for status.
   std::string version;
-  // Clients connected at once; further ones are closed.
+  // Clients connected at once; further ones are refused.
   size_t clients_max = 16384;
   // Of one client: requests that wait for their answers. Beyond them nothing
   // more is read from it.
