@@ -70,7 +70,8 @@ CatchUp::Laggard CatchUp::Note(TrueTime now, const SimServer& leader,
   laggard.caught_up = from >= laggard.to;
   uint64_t chunks = 0;
   const Index base = core.trail().base_index();
-  if (from < base) {
+  laggard.by_checkpoint = from < base;
+  if (laggard.by_checkpoint) {
     // Perhaps one that is under way, which isn't enough, and the next.
     laggard.bytes = 2 * CheckpointBytes(leader);
     chunks = laggard.bytes / node.checkpoint_chunk_bytes + 2;
@@ -103,6 +104,14 @@ void CatchUp::LookAt(TrueTime now, const SimServer& leader,
   }
   Laggard& laggard = it->second;
   if (laggard.caught_up) return;
+  // What it lacked may be dropped, where that is more than is kept: then it
+  // needs a checkpoint.
+  if (!laggard.by_checkpoint &&
+      CommonTo(leader, member, server) <
+          leader.node().core()->trail().base_index()) {
+    laggard = Note(now, leader, member, server);
+    if (laggard.caught_up) return;
+  }
   const Duration took = now - laggard.since;
   laggard.caught_up =
       server.running() && server.node().formed() &&

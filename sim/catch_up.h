@@ -49,6 +49,7 @@ class CatchUp {
   struct Laggard {
     TrueTime since{};
     Index to;
+    bool by_checkpoint = false;
     uint64_t bytes = 0;
     Duration bound = Duration::zero();
     bool caught_up = false;

@@ -322,6 +322,7 @@ class DistributedLog : private NodeEvents {
   std::unique_ptr<LogState> rolling_;
   std::unique_ptr<LogState> dropping_;
   Timer drop_again_;
+  Timer drop_later_;
   std::unique_ptr<Checkpoint> resuming_;  // a resume point in the making
   bool no_resume_ = false;                // until the next start
   // In the order of index; a duplicate of a waiting append waits at its

@@ -13,6 +13,8 @@ namespace {
 
 // After a checkpoint that was refused as too large.
 constexpr Duration kDropAgain = 60s;
+// While followers are waited for.
+constexpr Duration kDropLater = 1s;
 
 }  // namespace
 
@@ -35,8 +37,16 @@ void DistributedLog::DropTrimmed() {
                            ? node_.FloorIndexOfOffset(trimmed_to_)
                            : node_.commit();
   if (applier_ != nullptr && applier_->restoring()) return;
+  const uint64_t bytes = node_.wal()->bytes() + node_.wal()->bytes_queued();
+  const bool needs_room =
+      options_.log_bytes_max.has_value() &&
+      bytes > *options_.log_bytes_max - *options_.log_bytes_max / 8;
   const Node::Droppable droppable =
-      node_.DroppableTo(std::min(needed - 1, applied()));
+      node_.DroppableTo(std::min(needed - 1, applied()), needs_room);
+  if (droppable.waits) {
+    // Perhaps nothing is committed meanwhile.
+    drop_later_ = env_.loop->After(kDropLater, [this] { DropTrimmed(); });
+  }
   const bool jump = droppable.waypoint > base_.point().index;
   const bool worth_reading =
       droppable.several ||

@@ -10,6 +10,7 @@ namespace holdfast {
 void CheckpointSender::SetReceivers(const std::vector<ServerId>& receivers,
                                     const CheckpointId& id,
                                     const Buffer& checkpoint, Term term) {
+  if (std::exchange(term_, term) != term) holds_.clear();
   for (auto it = transfers_.begin(); it != transfers_.end();) {
     const bool wanted = std::find(receivers.begin(), receivers.end(),
                                   it->first) != receivers.end();
@@ -29,6 +30,7 @@ void CheckpointSender::SetReceivers(const std::vector<ServerId>& receivers,
                         .not_before = transfer.not_before,
                         .next = {}};
     ++stats_.begun;
+    holds_[to] = Hold{.at = id.index, .since = loop_->Now(), .left = id.bytes};
     SendNext(to, &transfer);
   }
 }
@@ -72,7 +74,38 @@ void CheckpointSender::OnAnswer(ServerId from, const CheckpointAnswer& answer) {
   }
   if (transfer.at == 0 && answer.received > chunk_bytes_) ++stats_.resumed;
   transfer.at = answer.received;
+  // More than ever: one that dies again and again doesn't get on.
+  const uint64_t left = transfer.id.bytes - answer.received;
+  if (const auto held = holds_.find(from);
+      held != holds_.end() && left < held->second.left) {
+    held->second.left = left;
+    held->second.since = loop_->Now();
+  }
   if (transfer.at < transfer.id.bytes) SendNext(from, &transfer);
+}
+
+std::optional<Index> CheckpointSender::HeldFor(ServerId receiver, Index match,
+                                               Index enough, Index commit) {
+  const auto it = holds_.find(receiver);
+  if (it == holds_.end()) return std::nullopt;
+  Hold& hold = it->second;
+  if (match >= enough) {
+    holds_.erase(it);
+    return std::nullopt;
+  }
+  if (match >= hold.at) {
+    const uint64_t lacks = commit - std::min(match, commit);
+    if (!hold.installed || lacks < hold.lacks) {
+      hold.lacks = lacks;
+      hold.since = loop_->Now();
+    }
+    hold.installed = true;
+    hold.at = match;
+  }
+  const bool writes = !hold.installed && hold.left == 0;
+  const Duration patience = writes ? kWritePatience : kPatience;
+  if (loop_->Now() - hold.since > patience) return std::nullopt;
+  return hold.at;
 }
 
 CheckpointAnswer CheckpointReceiver::OnChunk(const CheckpointChunk& chunk,

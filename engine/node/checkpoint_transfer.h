@@ -4,6 +4,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <map>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -38,12 +39,23 @@ class CheckpointSender {
                     const CheckpointId& id, const Buffer& checkpoint,
                     Term term);
   void OnAnswer(ServerId from, const CheckpointAnswer& answer);
+  // Behind which entry the log is to stay for the sake of a server that has all
+  // up to `match`: what follows the checkpoint that it is being sent, or has
+  // got. Else it would need another one, and perhaps another behind that, for
+  // ever. Nothing: not for its sake, since it gets none, has all up to
+  // `enough`, or hasn't got on for long: with more of the checkpoint than ever,
+  // or later with fewer entries up to `commit` that it lacks.
+  std::optional<Index> HeldFor(ServerId receiver, Index match, Index enough,
+                               Index commit);
+  // A drop waits for that.
+  void NoteHeld() { ++stats_.held; }
 
   struct Stats {
     uint64_t begun = 0;
     uint64_t repeated = 0;  // chunks without an answer
     uint64_t resumed = 0;   // where another stream, or leader, had left off
     uint64_t paced = 0;     // chunks that had to wait for their turn
+    uint64_t held = 0;      // drops that waited for a receiver
 
     template <typename Fn>  // fn(name, value)
     void ForEach(Fn fn) const {
@@ -51,6 +63,7 @@ class CheckpointSender {
       fn("checkpoint_chunk_repeated", repeated);
       fn("checkpoint_sending_resumed", resumed);
       fn("checkpoint_chunk_paced", paced);
+      fn("checkpoint_log_held", held);
     }
   };
   const Stats& stats() const { return stats_; }
@@ -58,6 +71,10 @@ class CheckpointSender {
  private:
   // Sent again when no answer has come for so long.
   static constexpr Duration kRetry = 200ms;
+  // Who hasn't got on for so long is waited for no more; nor who writes all of
+  // the checkpoint for longer than that.
+  static constexpr Duration kPatience = 5s;
+  static constexpr Duration kWritePatience = 30s;
 
   struct Transfer {
     CheckpointId id;
@@ -66,6 +83,14 @@ class CheckpointSender {
     uint64_t at = 0;  // what is to be sent next
     Instant not_before;
     Timer next;
+  };
+
+  struct Hold {
+    Index at;
+    Instant since;           // it last got on
+    uint64_t left = 0;       // of the checkpoint's bytes, at least
+    bool installed = false;  // from then on:
+    uint64_t lacks = 0;      // entries, at least
   };
 
   void Send(ServerId to, Transfer* transfer);
@@ -77,6 +102,8 @@ class CheckpointSender {
   const uint64_t bytes_per_second_max_;
   SendFn send_;
   std::map<ServerId, Transfer> transfers_;
+  Term term_;
+  std::map<ServerId, Hold> holds_;  // of this term
   Stats stats_;
 };
 

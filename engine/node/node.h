@@ -58,7 +58,8 @@ struct NodeOptions {
   bool join = false;
   // How the others reach it, until a configuration says so; empty: `listen`.
   Address advertise;
-  // Segments that a leader keeps for followers that lack some of them.
+  // Segments that a leader keeps for followers that lack some of them. For one
+  // that gets on with a checkpoint it keeps all that follows that.
   size_t kept_for_laggards = 16;
   // Up to which feature level this server goes along (entry_kind.h): what its
   // release supports, or less, as long as going back to an older release is to
@@ -105,9 +106,9 @@ class NodeEvents {
   virtual void OnCommit(Index commit) = 0;
   // Role, term or known leader changed.
   virtual void OnRole() = 0;
-  // A client connected and said a good hello.
   // Why no further client may connect now; empty: one may.
   virtual std::string WhyNoClient() = 0;
+  // A client connected and said a good hello.
   virtual void OnClient(InboundStream client) = 0;
   // The server can't go on: a disk error, say. Nothing follows.
   virtual void OnStopped(absl::Status why) = 0;
@@ -193,11 +194,13 @@ class Node : private Membership::Host {
     // The last entry of a prefix that has a waypoint, at least a segment more
     // than is dropped already; 0: there is none.
     Index waypoint;
+    // More may be dropped when a follower has got on, or hasn't for long.
+    bool waits = false;
   };
   // Up to where the log may be dropped now, if nobody needs entries up to
   // `up_to` here. A leader keeps what its followers lack, unless one lacks too
-  // much.
-  Droppable DroppableTo(Index up_to) const;
+  // much; and what follows a checkpoint that one gets, unless it needs room.
+  Droppable DroppableTo(Index up_to, bool needs_room);
   // What the prefix up to there amounts to, without a state machine. An error:
   // it can't be read, or isn't one of this log.
   void ReadWaypoint(Index index, ResultFn<Checkpoint> done);

@@ -212,19 +212,29 @@ void Node::WriteResume(Checkpoint resume, DoneFn done) {
 
 // --- Dropping ---
 
-Node::Droppable Node::DroppableTo(Index up_to) const {
+Node::Droppable Node::DroppableTo(Index up_to, bool needs_room) {
   if (core_ == nullptr || stopped_ || writing_checkpoint_ ||
       late_base_.has_value()) {
     return Droppable();
   }
   up_to = std::min(up_to, core_->durable_commit());
+  const Index wanted = up_to;
+  needs_room = needs_room || space_.is_short();
   if (core_->role() == Role::kLeader) {
     const Index pinned = wal_->FirstOfLastSegments(options_.kept_for_laggards);
     for (const Progress& peer : core_->progress()) {
       if (peer.match() + 1 >= pinned) up_to = std::min(up_to, peer.match());
+      // Where it is kept for otherwise, or has all.
+      const Index enough = std::min(pinned - 1, core_->commit());
+      const std::optional<Index> held = checkpoint_sender_.HeldFor(
+          peer.id(), peer.match(), enough, core_->commit());
+      if (!held.has_value() || needs_room || *held >= up_to) continue;
+      checkpoint_sender_.NoteHeld();
+      up_to = *held;
     }
   }
   Droppable droppable;
+  droppable.waits = up_to < wanted;
   droppable.to = wal_->DroppableTo(up_to);
   droppable.several = droppable.to > base_.point.index &&
                       wal_->DroppableTo(droppable.to - 1) > base_.point.index;
