@@ -143,5 +143,61 @@ TEST_F(MutualHelpScenario, WithoutATermOnlyWhatIsCommittedIsGiven) {
   ExpectGoodEnd();
 }
 
+// Of what a start lacks, one server has the beginning only, and another the
+// end, which runs, and whose copy of the beginning is damaged. Nobody reads
+// that, but it was asked for.
+TEST_F(MutualHelpScenario, ARunningServerMendsWhatItIsAskedFor) {
+  int shown = 0;
+  for (uint64_t seed = 1; seed <= 12; ++seed) {
+    SCOPED_TRACE(seed);
+    MakeFull(seed, 4);
+    for (size_t i = 0; i < clients(); ++i) sim_->client(i)->Crash();
+    ASSERT_TRUE(sim_->RunFor(2s));
+    SimServer* const runs = sim_->Leader();
+    const auto after = [runs](MachineId n) {
+      return (runs->machine() + n - 1) % 4 + 1;
+    };
+    SimServer* const behind = sim_->server(after(1));
+    SimServer* const waits = sim_->server(after(2));
+    SimServer* const away = sim_->server(after(3));
+    Isolate(behind->machine());
+    const Index first = behind->node().core()->trail().last_index();
+    // What follows is of another term.
+    ASSERT_TRUE(Ask(runs, [&](DistributedLog* log, DoneFn done) {
+                  log->Transfer(waits->id(), std::move(done));
+                }).ok());
+    ASSERT_TRUE(Fill());
+    ASSERT_TRUE(Fill());
+    ASSERT_TRUE(sim_->RunFor(2s));
+    away->Crash(true);
+    waits->Crash(true);
+    ASSERT_TRUE(sim_->RunFor(3s));
+    ASSERT_FALSE(runs->node().is_leader());
+    for (const auto& name : Checkpoints(waits, CheckpointKind::kResume)) {
+      SpoilAnyway(waits, Rot(waits, name, 20));
+    }
+    for (const Segment& segment : Segments(waits)) {
+      uint64_t from = 0;
+      bool both = false;  // that one, and one that `behind` lacks
+      for (const FoundFrame& frame : segment.scan.frames) {
+        if (frame.header.kind != FrameKind::kEntry) continue;
+        if (frame.header.index == first) from = frame.position;
+        both = both || (from > 0 && frame.header.index == first + 1);
+      }
+      if (!both) continue;
+      // With the marks, which tell their terms.
+      SpoilAnyway(waits, Zeroes(segment.name, from, segment.scan.end - from));
+      ++shown;
+    }
+    SpoilAnyway(runs, Rot(runs, first));
+    Isolate(behind->machine(), false);
+    waits->Start();
+    ASSERT_TRUE(sim_->RunUntil([&] { return waits->node().formed(); }, 20s))
+        << sim_->Report(30);
+    ExpectGoodEnd();
+  }
+  EXPECT_GT(shown, 1);
+}
+
 }  // namespace
 }  // namespace holdfast

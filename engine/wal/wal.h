@@ -348,6 +348,9 @@ class Wal {
   void Read(ReadJob job);
   void ReadMore(uint64_t id, uint64_t length);
   void FindWholeOnes(ReadJob job);
+  // Another server asks for what is damaged here, and may need it to be mended
+  // here, where perhaps nobody reads it.
+  void MendForOthers(const ReadJob& job);
   void OnRead(uint64_t id, uint64_t asked, absl::StatusOr<Buffer> bytes);
   // Those of the job that are whole in `bytes`; it goes on behind them then.
   absl::StatusOr<std::vector<Entry>> TakeEntries(const Buffer& bytes,
@@ -449,6 +452,8 @@ class Wal {
   bool mend_waits_ = false;  // for room
   std::shared_ptr<Partial> partial_;
   Timer forget_partial_;
+  Instant mend_for_others_at_ =
+      Instant::min();  // the next time, at the soonest
   std::map<uint64_t, std::vector<LostRecords>> lost_;  // by segment
   ScrubPlace scrub_;
   ResultFn<Scrubbed> scrub_done_;

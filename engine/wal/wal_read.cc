@@ -14,6 +14,8 @@ namespace {
 constexpr uint64_t kReadBytesMin = 64 << 10;
 // ... and for this much on the way to where an entry stands.
 constexpr uint64_t kSkipBytes = 1 << 20;
+// Two servers may lack the same, and ask each other.
+constexpr Duration kForOthersEvery = 1s;
 
 }  // namespace
 
@@ -82,6 +84,7 @@ void Wal::OnRead(uint64_t id, uint64_t asked, absl::StatusOr<Buffer> bytes) {
   // Or the device refuses to read it.
   bool damaged = none || absl::IsDataLoss(entries.status());
   if (damaged && job.whole()) {
+    MendForOthers(job);
     ReadJob found = std::move(job);
     reads_.erase(id);
     return FindWholeOnes(std::move(found));
@@ -114,6 +117,18 @@ void Wal::OnRead(uint64_t id, uint64_t asked, absl::StatusOr<Buffer> bytes) {
   loop_->Post([file = std::move(answered.file)] {});
   reads_.erase(id);
   answered.Done(std::move(entries));
+}
+
+void Wal::MendForOthers(const ReadJob& job) {
+  const LogSegment* segment = Find(job.segment);
+  if (segment == nullptr || segment->file() != job.file || !mend_ || failed_ ||
+      (partial_ != nullptr && partial_->file == job.file) ||
+      loop_->Now() < mend_for_others_at_) {
+    return;
+  }
+  mend_for_others_at_ = loop_->Now() + kForOthersEvery;
+  damaged_[job.segment];
+  MendNext();
 }
 
 void Wal::FindWholeOnes(ReadJob job) {
