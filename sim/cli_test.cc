@@ -71,6 +71,8 @@ TEST(SimulateFlagsTest, BadOnesAreNamed) {
   EXPECT_EQ(Problem({"--foo"}), "unknown flag --foo");
   EXPECT_EQ(Problem({"--nodes=0"}), "bad value in --nodes=0: expected 1 to 9");
   EXPECT_EQ(Problem({"--seed"}), "bad value in --seed: expected a number");
+  EXPECT_EQ(Problem({"--nodes=3", "--nodes=5"}),
+            "--nodes is given twice: leave one away");
   EXPECT_EQ(Problem({"--json=1"}), "bad value in --json=1: expected none");
 }
 

@@ -123,7 +123,7 @@ program() {
   chmod +x program
 }
 
-program "exec '$simulate' \"\$@\" --nodes=4"
+program "exec '$simulate' \"\${@/--nodes=3/--nodes=4}\""
 ends 4 "$simulate" diff "${run[@]}" --nodes=3 --with=./program
 says "what is run differs"
 says "option nodes 3"

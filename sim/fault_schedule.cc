@@ -99,6 +99,13 @@ FaultRates FaultRates::Swarm(Chance* chance, bool damage) {
   rates.burst_ppm = rate(20000);
   rates.timer_slack_max_ns = static_cast<int64_t>(rate(8'000'000));
   rates.wiped_disk_ppm = rate(40000);
+  rates.tear_ppm = rate(800'000);
+  rates.lose_write_ppm = rate(1'000'000);
+  rates.lose_name_ppm = rate(1'000'000);
+  rates.drop_in_flight_ppm = rate(500'000);
+  rates.cut_in_flight_ppm = rate(700'000);
+  rates.tail_ppm = rate(2000);
+  rates.short_read_ppm = rate(100'000);
   return rates;
 }
 

@@ -73,6 +73,15 @@ struct FaultRates {
   uint64_t truncate_ppm = 0;
   uint64_t refuse_blocks_ppm = 0;
   uint64_t forge_ppm = 0;  // a disk's last entry becomes another one
+  // What belongs to power failures, dying processes and networks, unless it is
+  // off: as SimDiskOptions and SimNetworkOptions have it.
+  uint64_t tear_ppm = SimDiskOptions().tear_ppm;
+  uint64_t lose_write_ppm = SimDiskOptions().lose_write_ppm;
+  uint64_t lose_name_ppm = SimDiskOptions().lose_name_ppm;
+  uint64_t drop_in_flight_ppm = SimDiskOptions().drop_in_flight_ppm;
+  uint64_t cut_in_flight_ppm = SimDiskOptions().cut_in_flight_ppm;
+  uint64_t tail_ppm = SimNetworkOptions().tail_ppm;
+  uint64_t short_read_ppm = SimNetworkOptions().short_read_ppm;
 
   // `damage`: with those of storage at rest.
   static FaultRates Swarm(Chance* chance, bool damage);
@@ -99,6 +108,29 @@ struct FaultCounts {
   uint64_t other_options = 0;
   uint64_t crash_loops = 0;
   uint64_t bursts = 0;
+
+  template <typename Fn>  // fn(name, value)
+  void ForEach(Fn fn) const {
+    fn("happened_crash", crashes);
+    fn("happened_power_loss", power_losses);
+    fn("happened_client_crash", client_crashes);
+    fn("happened_partition", partitions);
+    fn("happened_slow_link", slow_links);
+    fn("happened_pause", pauses);
+    fn("happened_upgrade", upgrades);
+    fn("happened_hung_disk", hung_disks);
+    fn("happened_late_news", late_news);
+    fn("happened_bridge", bridges);
+    fn("happened_flap", flaps);
+    fn("happened_clogged_link", clogged_links);
+    fn("happened_cut_client", cut_clients);
+    fn("happened_full_disk", full_disks);
+    fn("happened_other_options", other_options);
+    fn("happened_crash_loop", crash_loops);
+    fn("happened_burst", bursts);
+    fn("server_started_again", started_again);
+    fn("server_closed", closed);
+  }
 };
 
 // Does to a cluster what its rates say, window by window, until it is stopped;

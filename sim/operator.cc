@@ -20,14 +20,14 @@ constexpr Duration kUnderWayMax = 30s;
 
 }  // namespace
 
-Operator::Operator(World* world, Verdict* verdict, History* history,
-                   bool members, std::vector<SimServer*> servers,
+Operator::Operator(World* world, Verdict* verdict, History* history, Does does,
+                   std::vector<SimServer*> servers,
                    std::function<SimServer*()> leader,
                    std::function<void(SimServer*)> wiped)
     : world_(world),
       verdict_(verdict),
       history_(history),
-      members_(members),
+      does_(does),
       servers_(std::move(servers)),
       leader_(std::move(leader)),
       wiped_(std::move(wiped)) {}
@@ -60,10 +60,10 @@ void Operator::Act() {
   if (leader == nullptr) return;
   const uint64_t what = Draw(kWhat, 100);
   if (what < 20) {
-    Trim(leader);
+    if (does_.trims) Trim(leader);
   } else if (what < 40) {
     Transfer(leader);
-  } else if (members_) {
+  } else if (does_.members) {
     what < 75 ? Join(leader) : Leave(leader);
   }
 }

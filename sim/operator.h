@@ -33,9 +33,13 @@ struct OperatorCounts {
 // gets a new disk after a while, and may join anew under its id.
 class Operator {
  public:
-  // `wiped`: a server's disk is about to be replaced. Without `members`, only
-  // trims and transfers.
-  Operator(World* world, Verdict* verdict, History* history, bool members,
+  // Besides transfers.
+  struct Does {
+    bool members = false;
+    bool trims = false;
+  };
+  // `wiped`: a server's disk is about to be replaced.
+  Operator(World* world, Verdict* verdict, History* history, Does does,
            std::vector<SimServer*> servers, std::function<SimServer*()> leader,
            std::function<void(SimServer*)> wiped);
 
@@ -78,7 +82,7 @@ class Operator {
   World* const world_;
   Verdict* const verdict_;
   History* const history_;
-  const bool members_;
+  const Does does_;
   const std::vector<SimServer*> servers_;
   const std::function<SimServer*()> leader_;
   const std::function<void(SimServer*)> wiped_;

@@ -17,12 +17,6 @@ constexpr ChanceSite kSyncLatency("disk/sync_latency");
 constexpr ChanceSite kReadLatency("disk/read_latency");
 constexpr ChanceSite kNameLatency("disk/name_latency");
 
-// Of each unsynced write, name, and operation under way.
-constexpr uint64_t kLost_ppm = 500000;
-constexpr uint64_t kTorn_ppm = 400000;
-constexpr uint64_t kDropped_ppm = 250000;
-constexpr uint64_t kCut_ppm = 333333;
-
 }  // namespace
 
 SimDiskCounts& SimDiskCounts::operator+=(const SimDiskCounts& other) {
@@ -461,14 +455,14 @@ void DiskImage::ProcessDied(const SimProcess& process) {
   for (const auto& op : left) {
     const uint64_t ordinal = draws_++;
     if (world_->chance.Fault(faults::kDropInFlight, actor, ordinal,
-                             kDropped_ppm)) {
+                             options_.drop_in_flight_ppm)) {
       ++counts_.dropped_in_flight;
       continue;
     }
     std::optional<uint64_t> cut;
     if (op->may_happen_in_part()) {
-      cut =
-          world_->chance.Fault(faults::kCutInFlight, actor, ordinal, kCut_ppm);
+      cut = world_->chance.Fault(faults::kCutInFlight, actor, ordinal,
+                                 options_.cut_in_flight_ppm);
     }
     if (cut.has_value()) {
       ++counts_.cut_in_flight;
@@ -489,7 +483,8 @@ void DiskImage::PowerLost(uint32_t boot) {
   names_.LosePower([&] {
     const uint64_t ordinal = draws_++;
     const bool lost =
-        chance.Fault(faults::kLoseName, actor, ordinal, kLost_ppm).has_value();
+        chance.Fault(faults::kLoseName, actor, ordinal, options_.lose_name_ppm)
+            .has_value();
     if (lost) ++counts_.lost_names;
     return lost;
   });
@@ -507,7 +502,7 @@ FileImage::FateFn DiskImage::Fates(ChanceActor actor) {
     const uint64_t ordinal = draws_++;
     std::optional<uint64_t> tear;
     if (!truncation)
-      tear = chance.Fault(faults::kTear, actor, ordinal, kTorn_ppm);
+      tear = chance.Fault(faults::kTear, actor, ordinal, options_.tear_ppm);
     if (tear.has_value()) {
       ++counts_.torn_writes;
       // Between sectors, or between pages.
@@ -518,7 +513,8 @@ FileImage::FateFn DiskImage::Fates(ChanceActor actor) {
         return (HashCombine(bits, sector / whole) & 1) != 0;
       };
       fate.keeps_length = (HashCombine(*tear, UINT64_MAX) & 1) != 0;
-    } else if (chance.Fault(faults::kLoseWrite, actor, ordinal, kLost_ppm)) {
+    } else if (chance.Fault(faults::kLoseWrite, actor, ordinal,
+                            options_.lose_write_ppm)) {
       ++counts_.lost_writes;
       fate.lost = true;
     }

@@ -32,6 +32,15 @@ struct SimDiskOptions {
   uint64_t read_error_ppm = 0;
   uint64_t write_error_ppm = 0;
   uint64_t sync_error_ppm = 0;
+  // So many of a million unsynced writes are torn when power or a sync fails,
+  // and of the others so many are lost; of unsynced names.
+  uint64_t tear_ppm = 400'000;
+  uint64_t lose_write_ppm = 500'000;
+  uint64_t lose_name_ppm = 500'000;
+  // Of the operations that are under way when their process dies so many don't
+  // happen, and of the other writes so many in part.
+  uint64_t drop_in_flight_ppm = 250'000;
+  uint64_t cut_in_flight_ppm = 333'333;
 };
 
 // What the status of an operation says that failed by such an error, or for

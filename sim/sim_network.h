@@ -55,6 +55,19 @@ struct SimNetworkCounts {
   uint64_t half_open = 0;  // ends whose peer vanished without a word
   uint64_t flips = 0;
   uint64_t lingered = 0;  // segments
+
+  // What faults did.
+  template <typename Fn>  // fn(name, value)
+  void ForEach(Fn fn) const {
+    fn("happened_reset", resets);
+    fn("happened_hold", held);
+    fn("happened_refusal", refused);
+    fn("happened_tail", tails);
+    fn("happened_short_read", short_reads);
+    fn("happened_half_open", half_open);
+    fn("happened_flip", flips);
+    fn("happened_linger", lingered);
+  }
 };
 
 class SimConnection;

@@ -34,12 +34,15 @@ bool HasCheckpoint(const SimServer& server, Index index) {
 Simulation::Simulation(const SimulationOptions& options)
     : world_(options.seed),
       options_(DrawSetup(options, &world_.chance)),
-      fabric_(&world_,
-              SimNetworkOptions{.reset_ppm = options_.rates->reset_ppm,
-                                .silence_ppm = options_.rates->silence_ppm,
-                                .refuse_ppm = options_.rates->refuse_ppm,
-                                .flip_ppm = options_.rates->flip_ppm,
-                                .linger_ppm = options_.rates->linger_ppm}),
+      fabric_(
+          &world_,
+          SimNetworkOptions{.tail_ppm = options_.rates->tail_ppm,
+                            .reset_ppm = options_.rates->reset_ppm,
+                            .silence_ppm = options_.rates->silence_ppm,
+                            .refuse_ppm = options_.rates->refuse_ppm,
+                            .flip_ppm = options_.rates->flip_ppm,
+                            .linger_ppm = options_.rates->linger_ppm,
+                            .short_read_ppm = options_.rates->short_read_ppm}),
       checker_(&verdict_, options_.may_lose),
       bounds_(&verdict_),
       history_(&verdict_),
@@ -69,7 +72,12 @@ Simulation::Simulation(const SimulationOptions& options)
             .slow_ppm = options_.rates->slow_disk_ppm,
             .read_error_ppm = options_.rates->read_error_ppm,
             .write_error_ppm = options_.rates->write_error_ppm,
-            .sync_error_ppm = options_.rates->sync_error_ppm}));
+            .sync_error_ppm = options_.rates->sync_error_ppm,
+            .tear_ppm = options_.rates->tear_ppm,
+            .lose_write_ppm = options_.rates->lose_write_ppm,
+            .lose_name_ppm = options_.rates->lose_name_ppm,
+            .drop_in_flight_ppm = options_.rates->drop_in_flight_ppm,
+            .cut_in_flight_ppm = options_.rates->cut_in_flight_ppm}));
     if (m > options_.nodes) servers_.back()->set_join();
     if (*options_.kv) servers_.back()->set_kv(&kv_);
     int64_t most = options_.rates->drift_ppm_max;
@@ -581,8 +589,9 @@ SimulationResult Simulation::Run() {
   std::vector<SimClient*> clients;
   for (auto& c : clients_) clients.push_back(c.get());
   operator_ = std::make_unique<Operator>(
-      &world_, &verdict_, &history_, *options_.changes, servers,
-      [this] { return Leader(); },
+      &world_, &verdict_, &history_,
+      Operator::Does{.members = *options_.changes, .trims = *options_.trims},
+      servers, [this] { return Leader(); },
       [this](SimServer* server) { checker_.DiskReplaced(server->machine()); });
   operator_->set_may_leave([this] { return !old_copies_->under_way(); });
   operator_->set_atlas(atlas_.get());
@@ -644,9 +653,10 @@ SimulationResult Simulation::Result() {
   r.stats["disk_write_error"] = r.disks.write_errors;
   r.stats["disk_sync_error"] = r.disks.sync_errors;
   r.stats["disk_full"] = r.disks.found_full;
-  r.stats["server_started_again"] = r.faults.started_again;
-  r.stats["server_closed"] = r.faults.closed;
   r.stats["server_stayed_down"] = recovery_.stayed_down;
+  const auto note = [&r](const char* name, uint64_t n) { r.stats[name] = n; };
+  r.faults.ForEach(note);
+  r.network.ForEach(note);
   r.acknowledged = history_.acknowledged();
   r.unknown = history_.unknown();
   r.reads = history_.reads();

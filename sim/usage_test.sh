@@ -18,6 +18,7 @@ refused() {
 tape() { printf '%s\n' "$@" >"$tapes/a.tape"; }
 
 refused --nodes=0
+refused --nodes=3 --nodes=5
 refused --foo
 refused nonsense
 refused exhaustive --nodes=5

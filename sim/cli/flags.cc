@@ -1,6 +1,7 @@
 #include "sim/cli/flags.h"
 
 #include <chrono>
+#include <set>
 #include <utility>
 #include <vector>
 
@@ -386,9 +387,14 @@ absl::Status CheckTogether(const std::vector<std::string>& args, bool has_tape,
       flags.command != SimulateCommand::kShrink) {
     return absl::InvalidArgumentError("--tape is of another command");
   }
+  std::set<absl::string_view> seen;
   for (const std::string& arg : args) {
     const absl::string_view name = absl::StripPrefix(
         absl::string_view(arg).substr(0, arg.find('=')), "--");
+    if (!seen.insert(name).second) {
+      return absl::InvalidArgumentError(
+          absl::StrCat("--", name, " is given twice: leave one away"));
+    }
     const Flag* flag = Find(name);
     if (has_tape && flag != nullptr &&
         (flag->show != nullptr || name == "seeds")) {
