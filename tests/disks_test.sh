@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
-# Three real processes, whose disks decay, fill up, fail and hang: flipped,
-# zeroed, cut and swapped files of stopped and of running servers; a file system
-# that is full; and errors and hangs from below (disks/faulty_disk.cc). After
-# each, every server has every line that was acknowledged, and what is stored is
-# intact. What a loss of power leaves is for the simulator: nothing here can
-# take back what the kernel has written.
+# Three real processes, whose disks decay, fill up, fail, hang and lose power:
+# flipped, zeroed, cut and swapped files of stopped and of running servers; a file
+# system that is full; errors and hangs from below (disks/faulty_disk.cc); and
+# what wasn't synced, taken back after a kill of all three
+# (disks/volatile_disk.cc). After each, every server has every line that was
+# acknowledged, and what is stored is intact.
 # HOLDFAST_BIN: another binary than the one Bazel built.
 
 # A file system of its own to be filled needs a mount, which nobody else sees.
@@ -19,7 +19,10 @@ fi
 source "$(dirname "${BASH_SOURCE[0]}")/processes.sh"
 
 faults=$PWD/tests/faulty_disk.so
-[ -e "$faults" ] || { echo "no library at $faults" >&2; exit 1; }
+volatile=$PWD/tests/volatile_disk.so
+for library in "$faults" "$volatile"; do
+  [ -e "$library" ] || { echo "no library at $library" >&2; exit 1; }
+done
 servers=$(address 1),$(address 2),$(address 3)
 bootstrap=1=$(address 1),2=$(address 2),3=$(address 3)
 segment_mib=1
@@ -34,6 +37,12 @@ start_on_faulty_disk() {
   mkdir -p "$work/order$1"
   LD_PRELOAD=$faults FAULTY_DISK=$work/order$1 FAULTY_DISK_OF=$work/data$1 \
     start "$1" --disk=threads
+}
+# What it doesn't sync may be lost.
+start_on_volatile_disk() {
+  mkdir -p "$work/volatile$1"
+  LD_PRELOAD=$volatile VOLATILE_DISK=$work/volatile$1 \
+    VOLATILE_DISK_OF=$work/data$1 start "$1" --disk=threads
 }
 order() { echo "${3:-}" > "$work/order$1/$2"; }
 revoke() { rm -f "$work/order$1/$2"; }
@@ -54,6 +63,14 @@ expect_intact() {
   expect_code 0
   grep -q "no damage found" "$work/out" ||
     fail "expected no damage at server $1, found: $(head -c 500 "$work/out")"
+}
+# All that was acknowledged is there; what wasn't may be, too.
+expect_acknowledged() {
+  run "$holdfast" read --servers="$servers" "${client[@]}" --from=0 --timeout=60s
+  expect_code 0
+  grep -Fxv -f "$work/out" "$work/all" > "$work/missing" &&
+    fail "expected all lines that were acknowledged; missing is $(head -n 1 "$work/missing")"
+  cp "$work/out" "$work/all"
 }
 has_ended() { process_gone "${pid[$1]}"; }
 await_end() {
@@ -132,15 +149,22 @@ flip "$work/data3/identity" 30
 start 3
 expect_logs_equal
 expect_intact 3
-cp "$work"/data3/hardstate-? "$work/"
+
+start_case "without any it can't come back but as a new server"
 flip "$work/data3/hardstate-0" 20
 flip "$work/data3/hardstate-1" 20
 start 3
 await_end 3 'hardstate'
 append_lines 10
-cp "$work"/hardstate-? "$work/data3/"
-start 3
+ops leave --id=3
+expect_done "server 3 left"
+rm -r "$work/data3"
+start_waiting 3 --reserve-mib=2 --scrub-mib-per-second=1000
+join 3
 expect_logs_equal
+expect_intact 3
+start 3
+await_leader 1 2 3
 
 # What it was like before a server mends it: each is found, and named.
 start_case "inspect finds whatever is wrong with a directory"
@@ -165,6 +189,12 @@ expect_found "no checkpoint stands for" lose 1
 expect_found "the header is segment" swap_two 9
 zero_header() { zero "$(segment 9 2)" 0 1; }
 expect_found "header is gone" zero_header
+not_a_copy() { rm "$work/data9/$1"; }
+expect_found "missing" not_a_copy hardstate-1
+others_hard_state() { cp "$work"/data2/hardstate-? "$work/data9/"; }
+expect_found "another data directory" others_hard_state
+others_copy() { cp "$work/data2/identity" "$work/data9/identity.copy"; }
+expect_found "another data directory" others_copy
 zero_all() { zero "$(segment 9 2)" 0 260; }
 expect_found "a segment is missing" zero_all
 expect_found "a segment is missing\|was synced" cut_one 9
@@ -191,6 +221,11 @@ expect_damage 1
 expect_damage 2
 append_lines 10
 expect_logs_equal
+for id in 1 2; do
+  expect_intact $id
+  start $id
+done
+await_leader 1 2 3
 
 start_case "a running server's files are flipped, zeroed, cut and swapped"
 damage_running() {
@@ -242,6 +277,8 @@ await_end 3 'write .*Input/output error'
 revoke 3 write-error
 start_on_faulty_disk 3
 expect_logs_equal
+expect_intact 3
+start_on_faulty_disk 3
 
 start_case "so do syncs"
 order 3 sync-error
@@ -250,6 +287,9 @@ await_end 3 'sync .*Input/output error'
 revoke 3 sync-error
 start_on_faulty_disk 3
 expect_logs_equal
+expect_intact 3
+start_on_faulty_disk 3
+await_leader 1 2 3
 
 start_case "a leader whose disk hangs hands over, and still answers"
 leads() { find_leader 1 2 3 && [ "$leader" = 3 ]; }
@@ -257,16 +297,67 @@ lead_by_3() {
   run "$holdfast" transfer --servers="$servers" "${client[@]}" --to=3 --timeout=20s
   leads
 }
-await "server 3 to lead" lead_by_3
-order 3 hang
-append_lines 10
-await_leader 1 2
-status_line 3 | grep -q ', ' || fail "expected a status of server 3"
-revoke 3 hang
-append_lines 10
-expect_logs_equal
+for what in hang hang-write; do
+  await "server 3 to lead" lead_by_3
+  order 3 $what
+  append_lines 10
+  await_leader 1 2
+  status_line 3 | grep -q ', ' || fail "expected a status of server 3"
+  revoke 3 $what
+  append_lines 10
+  expect_logs_equal
+done
 expect_intact 3
 start 3
+await_leader 1 2 3
+
+start_case "the power of all three fails, and fails again"
+# Little at a time, so that something is always under way.
+feed() {
+  local n
+  for ((n = 0; n < 40; n++)); do
+    seq -f "batch $batch line $n %.0f $(printf '%0200d' 0)" 100 |
+      tee -a "$work/fed$round"
+    sleep 0.02
+  done
+}
+acknowledged_beyond() { [ "$(wc -l < "$work/out")" -gt "$1" ]; }
+for id in 1 2 3; do
+  terminate $id
+  start_on_volatile_disk $id
+done
+await_leader 1 2 3
+: > "$work/losses"
+for round in 1 2 3 4 5 6; do
+  batch=$((batch + 1))
+  : > "$work/fed$round"
+  : > "$work/out"
+  feed | timeout -k 5 $patience "$holdfast" append --servers="$servers" \
+    "${client[@]}" --timeout=60s --print-offsets \
+    > "$work/out" 2> "$work/err.log" &
+  appending=$!
+  await "appends" acknowledged_beyond $((round * 500))
+  kill -KILL "${pid[@]}" 2> /dev/null
+  kill "$appending" 2> /dev/null
+  wait "${pid[@]}" "$appending" 2> /dev/null
+  pid=()
+  head -n "$(wc -l < "$work/out")" "$work/fed$round" >> "$work/all"
+  for id in 1 2 3; do
+    "$PWD/tests/lose_power" "$work/volatile$id" "$work/data$id" "$round$id" \
+      >> "$work/losses" || fail "lose_power $work/data$id"
+    start_on_volatile_disk $id
+  done
+  await_leader 1 2 3
+  expect_acknowledged
+  expect_logs_equal
+done
+grep -q '[1-9][0-9]* torn' "$work/losses" ||
+  fail "expected torn writes, found: $(cat "$work/losses")"
+for id in 1 2 3; do
+  expect_intact $id
+  start $id
+done
+await_leader 1 2 3
 
 start_case "what no server has is named, and all else is read"
 # The same part of the oldest segment, of records that no start needs to read.
@@ -305,6 +396,11 @@ for id in 1 3; do
 done
 await_leader 1 2 3
 expect_logs_equal
+for id in 1 2 3; do
+  expect_intact $id
+  start $id
+done
+await_leader 1 2 3
 
 # As long as there is room; so little at once that the reserve is more.
 fill() {
@@ -343,12 +439,7 @@ if [ "$DISKS_TEST_MOUNTS" = yes ]; then
   # Somebody makes room elsewhere on the disk...
   for id in 1 2 3; do mount -o remount,size=32m "$work/small$id"; done
   append_lines 100
-  # What isn't known to be appended may be there all the same.
-  run "$holdfast" read --servers="$servers" "${client[@]}" --from=0 --timeout=20s
-  expect_code 0
-  grep -Fxv -f "$work/out" "$work/all" > "$work/missing" &&
-    fail "expected all lines that were acknowledged; missing is $(head -n 1 "$work/missing")"
-  cp "$work/out" "$work/all"
+  expect_acknowledged
   expect_logs_equal
   # ... or trims the log.
   await "a full disk" fill

@@ -190,7 +190,7 @@ voters() {
 }
 waits() { status_of "$1" | head -n 1 | grep -q ', forming, '; }
 start_waiting() {
-  start_node "$1" --join
+  start_node "$1" --join "${@:2}"
   await "server $1 to wait to be joined" waits "$1"
 }
 stop_hard() {

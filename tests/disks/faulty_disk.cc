@@ -4,7 +4,7 @@
 // runs.
 //
 //   write-error, sync-error    each such call fails with EIO
-//   hang                       each sync waits until the file is gone
+//   hang, hang-write           each sync, or write, waits until it is gone
 //   read-error                 "INODE POSITION": what reads that byte of that
 //                              file fails with EIO, as of a bad block
 //
@@ -81,9 +81,12 @@ int Sync(int fd, int (*real)(int)) {
 extern "C" {
 
 ssize_t pwritev(int fd, const iovec* parts, int count, off_t at) {
-  if (IsConcerned(fd) && Ordered("write-error")) {
-    errno = EIO;
-    return -1;
+  if (IsConcerned(fd)) {
+    while (Ordered("hang-write")) usleep(20000);
+    if (Ordered("write-error")) {
+      errno = EIO;
+      return -1;
+    }
   }
   return Real<ssize_t(int, const iovec*, int, off_t)>("pwritev")(fd, parts,
                                                                  count, at);

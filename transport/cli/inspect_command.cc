@@ -1,15 +1,18 @@
 // What is in a stopped server's data directory; nothing is changed.
 
+#include <errno.h>
 #include <fcntl.h>
+#include <string.h>
 #include <sys/file.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <cstdio>
 #include <filesystem>
-#include <fstream>
-#include <iterator>
+#include <map>
 #include <optional>
+#include <set>
 #include <string>
 #include <utility>
 #include <vector>
@@ -81,29 +84,70 @@ class Inspector {
   }
 
   void Inspect(const std::string& name) {
-    std::ifstream in(absl::StrCat(directory_, "/", name), std::ios::binary);
-    const std::string bytes{std::istreambuf_iterator<char>(in),
-                            std::istreambuf_iterator<char>()};
+    const std::optional<Index> checkpoint = CheckpointIndex(name);
     if (IdentityFile::IsName(name)) {
-      InspectIdentity(name, bytes);
+      InspectIdentity(name, Read(name));
     } else if (name == "peers") {
-      InspectPeers(name, bytes);
-    } else if (absl::StartsWith(name, "hardstate-")) {
-      InspectHardState(name, bytes);
-    } else if (ParseCheckpointName(CheckpointKind::kBase, name).has_value() ||
-               ParseCheckpointName(CheckpointKind::kResume, name).has_value() ||
-               ParseCheckpointName(CheckpointKind::kWaypoint, name)
-                   .has_value()) {
-      InspectCheckpoint(name, bytes);
+      InspectPeers(name, Read(name));
+    } else if (name == HardStateCopyName(0) || name == HardStateCopyName(1)) {
+      InspectHardState(name, Read(name));
+    } else if (checkpoint.has_value()) {
+      InspectCheckpoint(name, *checkpoint, Read(name));
     } else if (ParseSegmentName(name).has_value()) {
-      InspectSegment(name, bytes);
+      InspectSegment(name, Read(name));
     }
   }
 
+  static std::optional<Index> CheckpointIndex(const std::string& name) {
+    for (CheckpointKind kind : {CheckpointKind::kBase, CheckpointKind::kResume,
+                                CheckpointKind::kWaypoint}) {
+      if (const auto index = ParseCheckpointName(kind, name)) return index;
+    }
+    return std::nullopt;
+  }
+
+  // All of the file; zeroes where the device refuses to read it, which is said.
+  std::string Read(const std::string& name) {
+    const OwnedFd file(open(absl::StrCat(directory_, "/", name).c_str(),
+                            O_RDONLY | O_CLOEXEC));
+    struct stat info;
+    if (file.get() < 0 || fstat(file.get(), &info) != 0) {
+      Damage(name, absl::StrCat("can't be opened: ", strerror(errno)));
+      return "";
+    }
+    std::string bytes(static_cast<size_t>(info.st_size), '\0');
+    size_t at = 0;
+    bool refused = false;
+    while (at < bytes.size()) {
+      // By blocks once it has refused one.
+      const size_t n = refused ? std::min(bytes.size() - at, kBlockBytes)
+                               : bytes.size() - at;
+      const ssize_t got =
+          pread(file.get(), &bytes[at], n, static_cast<off_t>(at));
+      if (got < 0 && errno == EINTR) continue;
+      if (got == 0) break;
+      if (got > 0) {
+        at += static_cast<size_t>(got);
+        continue;
+      }
+      if (n <= kBlockBytes) {
+        Damage(name, absl::StrCat("position ", at,
+                                  ": can't be read: ", strerror(errno)));
+        at += n;
+      }
+      refused = true;
+    }
+    return bytes;
+  }
+
   void InspectIdentity(const std::string& name, const std::string& bytes) {
+    identities_.insert(name);
     absl::StatusOr<Identity> identity = DecodeIdentity(bytes);
     if (!identity.ok()) {
       return Damage(name, std::string(identity.status().message()));
+    }
+    if (incarnation_.has_value() && identity->incarnation != *incarnation_) {
+      return Damage(name, "of another data directory than its copy");
     }
     incarnation_ = identity->incarnation;
     Print(absl::StrCat(
@@ -127,15 +171,18 @@ class Inspector {
   }
 
   void InspectHardState(const std::string& name, const std::string& bytes) {
+    hard_states_.insert(name);
     absl::StatusOr<HardStateCopy> copy = DecodeHardStateCopy(bytes);
     if (!copy.ok()) return Damage(name, std::string(copy.status().message()));
-    has_hard_state_ = true;
+    owners_[name] = copy->owner;
+    term_ = std::max(term_.value_or(copy->state.term), copy->state.term);
     Print(absl::StrCat(name, ": term ", copy->state.term.value(), ", vote ",
                        copy->state.vote.value(), ", written ", copy->sequence,
                        " times"));
   }
 
-  void InspectCheckpoint(const std::string& name, const std::string& bytes) {
+  void InspectCheckpoint(const std::string& name, Index index,
+                         const std::string& bytes) {
     absl::StatusOr<Checkpoint> checkpoint =
         DecodeCheckpoint(Buffer::Copy(bytes));
     if (!checkpoint.ok()) {
@@ -146,6 +193,12 @@ class Inspector {
       return Damage(name, std::string(map.status().message()));
     }
     const LogPoint& point = checkpoint->point;
+    if (point.index != index) {
+      return Damage(name,
+                    absl::StrCat("it is of entry ", point.index.value(),
+                                 ", the file's name says ", index.value()));
+    }
+    owners_[name] = checkpoint->owner;
     if (ParseCheckpointName(CheckpointKind::kBase, name).has_value()) {
       base_ = std::max(base_, point.index);
     }
@@ -217,8 +270,20 @@ class Inspector {
     if (!incarnation_.has_value()) {
       Damage(IdentityFile::kName, "missing, and so is its copy");
     }
-    if (!has_hard_state_) {
-      Damage(HardStateCopyName(0), "missing, and so is the other copy");
+    // As after a release that knew of no copy, or a restore that was ended
+    // between the two.
+    for (const char* name : {IdentityFile::kName, IdentityFile::kCopyName}) {
+      if (identities_.contains(name)) continue;
+      Print(absl::StrCat(name, ": missing; the next start writes it"));
+    }
+    for (size_t which : {0, 1}) {
+      const std::string name = HardStateCopyName(which);
+      if (!hard_states_.contains(name)) Damage(name, "missing");
+    }
+    for (const auto& [name, owner] : owners_) {
+      if (incarnation_.has_value() && owner != *incarnation_) {
+        Damage(name, "belongs to another data directory");
+      }
     }
     // As a start takes them (docs/DISK_FORMAT.md): each segment replaces what
     // stands in earlier ones from its first entry on.
@@ -247,6 +312,13 @@ class Inspector {
       log.insert(log.end(), segment.points.begin(), segment.points.end());
       known = !segment.damaged;
     }
+    if (known && !log.empty() && term_.has_value() &&
+        log.back().term > *term_) {
+      Damage(HardStateCopyName(0),
+             absl::StrCat("it and its copy are of term ", term_->value(),
+                          " at most, but the log has an entry of term ",
+                          log.back().term.value(), ": they are old copies"));
+    }
   }
 
   void InspectLost(const Entry& entry) {
@@ -270,7 +342,10 @@ class Inspector {
   const bool verify_;
   int damaged_ = 0;
   std::optional<Incarnation> incarnation_;
-  bool has_hard_state_ = false;
+  std::set<std::string> identities_;
+  std::set<std::string> hard_states_;
+  std::map<std::string, Incarnation> owners_;  // by file
+  std::optional<Term> term_;                   // of the hard state
   Index base_;                     // of the newest checkpoint that is whole
   std::vector<Segment> segments_;  // by id, with a header
 };
