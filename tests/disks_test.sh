@@ -328,7 +328,7 @@ for id in 1 2 3; do
 done
 await_leader 1 2 3
 : > "$work/losses"
-for round in 1 2 3 4 5 6; do
+for round in 1 2 3 4; do
   batch=$((batch + 1))
   : > "$work/fed$round"
   : > "$work/out"

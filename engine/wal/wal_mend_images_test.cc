@@ -83,8 +83,9 @@ class WalMendImagesTest : public DamagedLog {
     }
   }
 
-  Images images_;
-  Images of_second_starts_;
+  // Whole segments are written anew: of many sectors.
+  Images images_{6};
+  Images of_second_starts_{6};
 };
 
 TEST_F(WalMendImagesTest, AtAStart) {

@@ -22,6 +22,10 @@ class Images {
   using Survives = MemoryDisk::Survives;
   using Visit = std::function<void(const Survives&)>;
 
+  // Of so many parts in a row all subsets are looked at, where there are too
+  // many parts for all.
+  explicit Images(size_t window = 8) : window_(window) {}
+
   uint64_t count() const { return count_; }
   // Moments at which not all images were looked at.
   uint64_t bounded() const { return bounded_; }
@@ -57,13 +61,12 @@ class Images {
     }
   }
 
-  // All subsets of eight parts in a row, while of the ones before all or none
-  // are there, and of the ones behind all or none.
+  // All subsets of a window of parts, while of the ones before all or none are
+  // there, and of the ones behind all or none.
   void Bounded(const Parts& parts, const Visit& visit) {
-    constexpr size_t kWindow = 8;
-    constexpr size_t kStep = kWindow / 2;
-    for (size_t from = 0; from + kStep < parts.size(); from += kStep) {
-      const size_t to = std::min(from + kWindow, parts.size());
+    const size_t step = window_ / 2;
+    for (size_t from = 0; from + step < parts.size(); from += step) {
+      const size_t to = std::min(from + window_, parts.size());
       for (uint64_t others = 0; others < 4; ++others) {
         std::set<Part> always;
         for (size_t i = 0; i < parts.size(); ++i) {
@@ -79,6 +82,7 @@ class Images {
     }
   }
 
+  const size_t window_;
   uint64_t count_ = 0;
   uint64_t bounded_ = 0;
 };
