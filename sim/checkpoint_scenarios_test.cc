@@ -45,6 +45,19 @@ class CheckpointScenario : public Scenario {
       file->SyncBefore(1);
     }
   }
+  // Three servers, one of which, connected again, lacks what the leader has
+  // dropped.
+  void MakeWithOneBehind(uint64_t seed, SimServer** behind) {
+    set_kept_for_laggards(0);
+    Make(seed, 3);
+    ASSERT_TRUE(Progress(20));
+    *behind = sim_->server(Follower());
+    Isolate((*behind)->machine());
+    ASSERT_TRUE(Fill());
+    ASSERT_TRUE(TrimMost().ok());
+    ASSERT_TRUE(WaitUntilDropped(sim_->Leader()));
+    sim_->network()->HealAll();
+  }
   MachineId Follower() { return sim_->Leader()->machine() % 3 + 1; }
 };
 
@@ -131,18 +144,11 @@ TEST_F(CheckpointScenario, RefusesWhatMakesNoSense) {
 
 TEST_F(CheckpointScenario, ServerFarBehindGetsACheckpoint) {
   for (uint64_t seed = 1; seed <= 10; ++seed) {
-    set_kept_for_laggards(0);
-    Make(seed, 3);
-    ASSERT_TRUE(Progress(20));
-    const MachineId behind = Follower();
-    Isolate(behind);
-    ASSERT_TRUE(Fill());
-    ASSERT_TRUE(TrimMost().ok());
-    ASSERT_TRUE(WaitUntilDropped(sim_->Leader()));
-    sim_->network()->HealAll();
+    SimServer* server = nullptr;
+    ASSERT_NO_FATAL_FAILURE(MakeWithOneBehind(seed, &server));
     ExpectGoodEnd();
     EXPECT_GT(Stat("checkpoint_installed"), 0u) << seed;
-    EXPECT_GT(sim_->server(behind)->node().base().index, Index(0));
+    EXPECT_GT(server->node().base().index, Index(0));
   }
 }
 
@@ -151,15 +157,8 @@ TEST_F(CheckpointScenario, ServerFarBehindGetsACheckpoint) {
 TEST_F(CheckpointScenario, OneCheckpointIsEnoughHoweverMuchIsTrimmed) {
   uint64_t held = 0;
   for (uint64_t seed = 1; seed <= 5; ++seed) {
-    set_kept_for_laggards(0);
-    Make(seed, 3);
-    ASSERT_TRUE(Progress(20));
-    SimServer* const server = sim_->server(Follower());
-    Isolate(server->machine());
-    ASSERT_TRUE(Fill());
-    ASSERT_TRUE(TrimMost().ok());
-    ASSERT_TRUE(WaitUntilDropped(sim_->Leader()));
-    sim_->network()->HealAll();
+    SimServer* server = nullptr;
+    ASSERT_NO_FATAL_FAILURE(MakeWithOneBehind(seed, &server));
     const MachineId leader = sim_->Leader()->machine();
     sim_->network()->SetSlow(leader, server->machine(), 50ms);
     sim_->network()->SetSlow(server->machine(), leader, 50ms);
@@ -183,16 +182,8 @@ TEST_F(CheckpointScenario, OneCheckpointIsEnoughHoweverMuchIsTrimmed) {
 TEST_F(CheckpointScenario, CheckpointThatRotsBeforeTheResetIsFetchedAgain) {
   uint64_t fetched = 0;
   for (uint64_t seed = 1; seed <= 30; ++seed) {
-    set_kept_for_laggards(0);
-    Make(seed, 3);
-    ASSERT_TRUE(Progress(20));
-    const MachineId behind = Follower();
-    SimServer* server = sim_->server(behind);
-    Isolate(behind);
-    ASSERT_TRUE(Fill());
-    ASSERT_TRUE(TrimMost().ok());
-    ASSERT_TRUE(WaitUntilDropped(sim_->Leader()));
-    sim_->network()->HealAll();
+    SimServer* server = nullptr;
+    ASSERT_NO_FATAL_FAILURE(MakeWithOneBehind(seed, &server));
     ASSERT_TRUE(sim_->RunFor(Duration::zero()));
     while (server->node().base().index == Index(0)) {
       ASSERT_TRUE(sim_->RunFor(1us));
@@ -307,15 +298,8 @@ TEST_F(CheckpointScenario, CrashBeforeEachIoOfInstalling) {
   uint64_t installed = 0;
   for (const bool power_lost : {false, true}) {
     for (uint64_t n = 1; n <= 30; ++n) {
-      set_kept_for_laggards(0);
-      Make(n, 3);
-      ASSERT_TRUE(Progress(20));
-      SimServer* behind = sim_->server(Follower());
-      Isolate(behind->machine());
-      ASSERT_TRUE(Fill());
-      ASSERT_TRUE(TrimMost().ok());
-      ASSERT_TRUE(WaitUntilDropped(sim_->Leader()));
-      sim_->network()->HealAll();
+      SimServer* behind = nullptr;
+      ASSERT_NO_FATAL_FAILURE(MakeWithOneBehind(n, &behind));
       ASSERT_TRUE(sim_->RunUntil(
           [&] { return Stat("checkpoint_sending_begun") > 0; }, 20s));
       behind->process()->DieBeforeIo(

@@ -624,7 +624,8 @@ SimulationResult Simulation::Result() {
   r.elections = checker_.elections();
   if (schedule_ != nullptr) r.faults = schedule_->counts();
   r.damages = decay_->counts();
-  r.damages.ForEach([&r](const char* name, uint64_t n) { r.stats[name] = n; });
+  const auto note = [&r](const char* name, uint64_t n) { r.stats[name] = n; };
+  r.damages.ForEach(note);
   r.stats["disk_put_back"] = old_copies_->put_back();
   r.stats["disk_put_back_replaced"] = old_copies_->replaced();
   r.stats["disk_forged"] = old_copies_->forged();
@@ -654,7 +655,6 @@ SimulationResult Simulation::Result() {
   r.stats["disk_sync_error"] = r.disks.sync_errors;
   r.stats["disk_full"] = r.disks.found_full;
   r.stats["server_stayed_down"] = recovery_.stayed_down;
-  const auto note = [&r](const char* name, uint64_t n) { r.stats[name] = n; };
   r.faults.ForEach(note);
   r.network.ForEach(note);
   r.acknowledged = history_.acknowledged();

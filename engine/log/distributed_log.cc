@@ -167,6 +167,10 @@ void DistributedLog::AppendNew(uint32_t record_count, Buffer batch,
   pending_.emplace(header.index, std::move(pending));
 }
 
+uint64_t DistributedLog::LogBytes() const {
+  return node_.wal()->bytes() + node_.wal()->bytes_queued();
+}
+
 absl::Status DistributedLog::CheckSpace(size_t bytes) const {
   if (!node_.HasRoomForRecords()) {
     return absl::ResourceExhaustedError(
@@ -175,7 +179,7 @@ absl::Status DistributedLog::CheckSpace(size_t bytes) const {
             : "the disks of too many servers are full: make room there, or "
               "trim the log");
   }
-  const uint64_t has = node_.wal()->bytes() + node_.wal()->bytes_queued();
+  const uint64_t has = LogBytes();
   if (options_.log_bytes_max.has_value() &&
       has + bytes > *options_.log_bytes_max) {
     return absl::ResourceExhaustedError(

@@ -293,6 +293,8 @@ class DistributedLog : private NodeEvents {
   void CompletePending(Index up_to, const std::optional<std::string>& result);
   void OnApplied(Index index, std::string result);
   Index applied() const;
+  // What its segments take, with what is to be written.
+  uint64_t LogBytes() const;
   void FailBarriers();
   void AnswerOnceSure(AppendOutcome outcome, AppendFn done);
   void FailPendingFrom(Index from, absl::string_view why);

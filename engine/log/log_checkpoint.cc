@@ -37,10 +37,9 @@ void DistributedLog::DropTrimmed() {
                            ? node_.FloorIndexOfOffset(trimmed_to_)
                            : node_.commit();
   if (applier_ != nullptr && applier_->restoring()) return;
-  const uint64_t bytes = node_.wal()->bytes() + node_.wal()->bytes_queued();
   const bool needs_room =
       options_.log_bytes_max.has_value() &&
-      bytes > *options_.log_bytes_max - *options_.log_bytes_max / 8;
+      LogBytes() > *options_.log_bytes_max - *options_.log_bytes_max / 8;
   const Node::Droppable droppable =
       node_.DroppableTo(std::min(needed - 1, applied()), needs_room);
   if (droppable.waits) {

@@ -88,10 +88,6 @@ void Append(JournalRecord record, const std::string& name,
   ++next;
 }
 
-bool NeedsMode(int flags) {
-  return (flags & O_CREAT) != 0 || (flags & O_TMPFILE) == O_TMPFILE;
-}
-
 // Of a file before it changes: what is between these positions.
 std::string Before(int fd, const struct stat& info, uint64_t from,
                    uint64_t to) {
@@ -199,7 +195,7 @@ int ftruncate64(int fd, off_t size) { return ftruncate(fd, size); }
 
 int openat(int directory, const char* name, int flags, ...) {
   mode_t mode = 0;
-  if (NeedsMode(flags)) {
+  if ((flags & O_CREAT) != 0 || (flags & O_TMPFILE) == O_TMPFILE) {
     va_list arguments;
     va_start(arguments, flags);
     mode = va_arg(arguments, mode_t);
@@ -220,16 +216,8 @@ int openat(int directory, const char* name, int flags, ...) {
   }
   return fd;
 }
-int openat64(int directory, const char* name, int flags, ...) {
-  mode_t mode = 0;
-  if (NeedsMode(flags)) {
-    va_list arguments;
-    va_start(arguments, flags);
-    mode = va_arg(arguments, mode_t);
-    va_end(arguments);
-  }
-  return openat(directory, name, flags, mode);
-}
+int openat64(int directory, const char* name, int flags, ...)
+    __attribute__((alias("openat")));
 
 int renameat(int directory, const char* from, int to_directory,
              const char* to) {

@@ -229,6 +229,7 @@ class Inspector {
       return Damage(name, absl::StrCat("the header is segment ", header->id,
                                        "'s, the file's name says ", id));
     }
+    owners_[name] = header->owner;
     const SegmentScan scan = ScanSegment(bytes, *header);
     Segment& segment = segments_.emplace_back(Segment{name, *header});
     LogPoint last = header->previous;
@@ -291,9 +292,6 @@ class Inspector {
     bool known = true;  // what the log is at its end
     for (const Segment& segment : segments_) {
       const LogPoint& previous = segment.header.previous;
-      if (incarnation_.has_value() && segment.header.owner != *incarnation_) {
-        Damage(segment.name, "belongs to another data directory");
-      }
       while (!log.empty() && log.back().index > previous.index) log.pop_back();
       const bool follows = !log.empty() && log.back() == previous;
       if (!follows && previous.index > base_ && known) {
