@@ -37,7 +37,7 @@ void LogRepair::Fetch(const LogHole& hole, Term term, Patience patience,
   AskForAll();
   question_.term = term_ = term;
   AskForParts(CheckpointId());
-  if (hole.last != told_of_) {
+  if (hole.last != told_of_ && hole.log_behind == Term()) {
     told_of_ = hole.last;
     callbacks_.log_line(absl::StrCat(
         "event=log_damaged first=", hole.first.value(),

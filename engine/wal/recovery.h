@@ -255,6 +255,15 @@ class WalRecovery {
   // For the entry before the segment, by which the log would end then: whether
   // a log has it in which all must be that was committed and acknowledged here.
   void AskForBegin(size_t i, const LogHole& hole);
+  // A log lacks that one, too: so the segment may have replaced it. Whatever it
+  // had up to there counts only if it was committed: so one entry after the
+  // other that is committed elsewhere, from `index` on, must be the one that
+  // stands here, up to the first one of a later term than the segment's.
+  void AskForCommitted(size_t i, const LogHole& hole, Index index);
+  // DATA_LOSS: the segment may have replaced entry `replaced`. `why`: who could
+  // tell doesn't; or OK.
+  void RefuseBegin(size_t i, const LogHole& hole, Index replaced,
+                   const absl::Status& why);
   // Whether nothing but an index tells behind what it begins.
   static bool BeginsByGuess(const Candidate& c) {
     return c.guessed && c.header->previous.term == Term();

@@ -1,6 +1,7 @@
 // How a recovery mends what is damaged, with the help of whom it may ask.
 
 #include <algorithm>
+#include <string>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -379,12 +380,11 @@ void WalRecovery::AskForBegin(size_t i, const LogHole& hole) {
     const bool has = mended.ok() && !mended->entries.empty() &&
                      PointAfter(mended->entries[0].header) == begin;
     if (has) return DropFrom(i, hole);
-    Finish(WalRot(candidates_[i].id, 0,
-                  absl::StrCat("the header is gone, entries ",
-                               hole.first.value(), " to ", hole.last.value(),
-                               " were never committed, and nothing tells "
-                               "whether the segment replaced entry ",
-                               begin.index.value(), ", which stands before")));
+    const bool lacks = mended.ok() && mended->never_committed;
+    if (lacks && hole.last_term > Term()) {
+      return AskForCommitted(i, hole, result_.commit + 1);
+    }
+    RefuseBegin(i, hole, begin.index, mended.status());
   };
   // A log that ends in a term has all that was committed in earlier ones (Raft,
   // section 5.4.3), and nothing was acknowledged here in that.
@@ -394,6 +394,53 @@ void WalRecovery::AskForBegin(size_t i, const LogHole& hole) {
                 .one_term = true,
                 .log_behind = hole.last_term},
         term_, scope_.Wrap(std::move(on_answer)));
+}
+
+void WalRecovery::AskForCommitted(size_t i, const LogHole& hole, Index index) {
+  // All of them are what was committed; so whatever the segment had there
+  // was replaced in its turn.
+  if (index > salvage_->begin().index) return DropFrom(i, hole);
+  auto on_answer = [this, i, hole, index](absl::StatusOr<Mended> mended) {
+    const bool has = mended.ok() && !mended->entries.empty() &&
+                     mended->entries[0].header.index == index;
+    const bool later = has ? mended->entries[0].header.term > hole.last_term
+                           : mended.ok() && mended->never_committed;
+    // Terms never decrease along a log (Raft, section 5.3): none of those from
+    // here on was ever in the segment.
+    if (later) return DropFrom(i, hole);
+    // None: what is here isn't the checkpoint's log.
+    const LogSegment* passed = FindPassed(index);
+    if (!has || passed == nullptr) {
+      return RefuseBegin(i, hole, index, mended.status());
+    }
+    auto on_own = [this, i, hole, index,
+                   committed = PointAfter(mended->entries[0].header)](
+                      absl::StatusOr<WholeEntries> own) {
+      const bool same = own.ok() && !own->entries.empty() &&
+                        PointAfter(own->entries[0].header) == committed;
+      if (!same) return RefuseBegin(i, hole, index, own.status());
+      AskForCommitted(i, hole, index + 1);
+    };
+    ReadPassed(*passed, index, /*max_bytes=*/1, /*behind_gap=*/false,
+               scope_.Wrap(std::move(on_own)));
+  };
+  mend_(LogHole{.first = index,
+                .last = index,
+                .behind_gap = true,
+                .log_behind = hole.last_term},
+        std::max(term_, hole.last_term), scope_.Wrap(std::move(on_answer)));
+}
+
+void WalRecovery::RefuseBegin(size_t i, const LogHole& hole, Index replaced,
+                              const absl::Status& why) {
+  const std::string more =
+      why.ok() ? "" : absl::StrCat(" (", why.message(), ")");
+  Finish(WalRot(candidates_[i].id, 0,
+                absl::StrCat("the header is gone, entries ", hole.first.value(),
+                             " to ", hole.last.value(),
+                             " were never committed, and nothing tells whether "
+                             "the segment replaced entry ",
+                             replaced.value(), ", which stands before", more)));
 }
 
 bool WalRecovery::BeginsInDoubt(const Candidate& c,

@@ -49,7 +49,9 @@ struct Mended {
   // From the hole's first one on, at least one; any number of them.
   std::vector<Entry> entries;
   // Instead: its last entry was never committed, and never will be, whatever
-  // this server said of it: so it may be dropped, with all behind it.
+  // this server said of it: so it may be dropped, with all behind it. Of one
+  // without a term: what is committed there is of a later term than the server
+  // is in that asks.
   bool never_committed = false;
   // Instead: none of the other servers has those up to there. 0: not said.
   Index lost_to;

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <functional>
 #include <optional>
 #include <set>
 #include <string>
@@ -331,7 +332,7 @@ TEST_F(WalMendTest, NothingLeftOfASegmentThatReplaced) {
 
 // Of the newest segment, which replaced others' entries, only its last mark is
 // left: what it replaced doesn't come back. If its own entry was never
-// committed either, nobody knows which ones stood before that.
+// committed either, what was committed tells which ones stood before that.
 TEST_F(WalMendTest, OnlyAMarkLeftOfASegmentThatReplaced) {
   for (uint64_t kept : {0, 1, 2}) {
     SCOPED_TRACE(kept);
@@ -350,18 +351,13 @@ TEST_F(WalMendTest, OnlyAMarkLeftOfASegmentThatReplaced) {
     const size_t lost = kSegmentHeaderBytes + kBlockBytes;
     bytes.replace(0, lost, lost, '\0');
     after.disk().SetContents(SegmentName(2), bytes);
-    WalRun without(after, Everything);
-    WalRun kept_only(after, Everything);
+    const WalRun damaged(after, Everything);
     HelpFrom(run, &after);
     const absl::Status opened = after.Open();
     ASSERT_TRUE(opened.ok()) << opened;
     EXPECT_TRUE(SameEntries(after.recovered(), run.log()));
-    without.SetMend([](const LogHole&, Term, ResultFn<Mended> done) {
-      done(Mended{.entries = {}, .never_committed = true});
-    });
-    const absl::Status dropped = without.Open();
-    EXPECT_EQ(absl::IsDataLoss(dropped), kept > 0) << dropped;
     // A log of a later term has the entry before, and not this one.
+    WalRun kept_only(damaged, Everything);
     kept_only.SetMend([&run](const LogHole& hole, Term, ResultFn<Mended> done) {
       if (hole.last_term == Term(4)) {
         return done(Mended{.never_committed = true});
@@ -373,6 +369,67 @@ TEST_F(WalMendTest, OnlyAMarkLeftOfASegmentThatReplaced) {
     ASSERT_TRUE(cut.ok()) << cut;
     EXPECT_EQ(kept_only.wal().last_index(), Index(kept));
   }
+}
+
+// The same, and the others lack the entry before, too: what they have committed
+// up to there tells whether the segment had any of it.
+TEST_F(WalMendTest, OnlyAMarkLeftBehindWhatWasNeverCommitted) {
+  WalRun run;
+  run.set_commit_max(Index(0));
+  ASSERT_TRUE(run.Open().ok());
+  run.SetHardStateAndAppend({Term(1), ServerId(1)}, {0, 100, 200});
+  run.RunUntilIdle();
+  run.SetHardState({Term(4), ServerId(1)});
+  run.CutAndAppend(Index(2), Term(4), {3000});
+  run.RunUntilIdle();
+  WalRun damaged(run, Everything);
+  std::string bytes = damaged.disk().Contents(SegmentName(2));
+  const size_t lost = kSegmentHeaderBytes + kBlockBytes;
+  bytes.replace(0, lost, lost, '\0');
+  damaged.disk().SetContents(SegmentName(2), bytes);
+  using Answer = std::function<absl::StatusOr<Mended>(Index)>;
+  const auto open = [&damaged](const LogPoint& checkpoint,
+                               const Answer& committed) {
+    WalRun lacking(damaged, Everything);
+    lacking.SetCheckpoint(checkpoint);
+    lacking.SetMend(
+        [&committed](const LogHole& hole, Term, ResultFn<Mended> done) {
+          if (hole.last_term > Term()) {
+            return done(Mended{.entries = {}, .never_committed = true});
+          }
+          done(committed(hole.first));
+        });
+    absl::Status opened = lacking.Open();
+    if (opened.ok()) {
+      EXPECT_EQ(lacking.wal().last_index(), Index(2));
+    }
+    return opened;
+  };
+  const auto second_of = [&run](Term term) {
+    return [&run, term](Index index) -> absl::StatusOr<Mended> {
+      Entry entry = run.log()[index.value() - 1];
+      if (index == Index(2)) entry.header.term = term;
+      return Mended{.entries = {std::move(entry)}};
+    };
+  };
+  // All are the log's.
+  EXPECT_TRUE(open({}, second_of(Term(1))).ok());
+  // The second one is another, of a term that the segment hasn't seen; or that
+  // this server hasn't.
+  EXPECT_TRUE(open({}, second_of(Term(5))).ok());
+  EXPECT_TRUE(open({}, [](Index) {
+                return Mended{.entries = {}, .never_committed = true};
+              }).ok());
+  // But it may have been in the segment.
+  EXPECT_TRUE(absl::IsDataLoss(open({}, second_of(Term(4)))));
+  const absl::Status unknown =
+      open({}, [](Index) { return absl::UnavailableError("nobody is there"); });
+  EXPECT_TRUE(absl::IsDataLoss(unknown)) << unknown;
+  EXPECT_TRUE(absl::StrContains(unknown.message(), "nobody is there"));
+  // Nor is what stands here the checkpoint's log.
+  LogPoint other = run.PointAt(Index(1));
+  other.chain ^= 1;
+  EXPECT_TRUE(absl::IsDataLoss(open(other, second_of(Term(1)))));
 }
 
 // That the entries that it replaced were never committed says nothing of those

@@ -223,6 +223,26 @@ class DamageScenario : public Scenario {
     }
     mirror_.erase(server->machine());
   }
+  // One who stands, and has another one's vote; null: there is none.
+  SimServer* CandidateWithAVote() {
+    for (MachineId m = 1; m <= sim_->server_count(); ++m) {
+      SimServer* const server = sim_->server(m);
+      if (!server->running() || !server->node().formed()) continue;
+      const RaftCore& core = *server->node().core();
+      if (core.role() != Role::kCandidate) continue;
+      for (MachineId voter = 1; voter <= sim_->server_count(); ++voter) {
+        SimServer* const other = sim_->server(voter);
+        if (voter == m || !other->running() || !other->node().formed()) {
+          continue;
+        }
+        if (other->node().core()->term() == core.term() &&
+            other->node().core()->vote() == core.id()) {
+          return server;
+        }
+      }
+    }
+    return nullptr;
+  }
   void Restart(SimServer* server) {
     server->Crash(/*power_lost=*/true);
     server->Start();
