@@ -108,8 +108,16 @@ void WalRecovery::GuessKnown() {
     newest = start;
     const bool last = i + 1 == resume_.segments.size();
     if (!last && Covered(resume_.segments[i + 1].first - 1)) continue;
-    const auto it = FindCandidate(start.id);
-    if (it == candidates_.end()) continue;
+    auto it = FindCandidate(start.id);
+    if (it == candidates_.end()) {
+      // Nothing replaces the file of a segment that ends before the resume
+      // point but one of the same name.
+      if (last || !Known(resume_.segments[i + 1].first)) continue;
+      it = candidates_.insert(
+          std::find_if(candidates_.begin(), candidates_.end(),
+                       [&](const Candidate& c) { return c.id > start.id; }),
+          Candidate{.id = start.id, .is_void = true});
+    }
     if (it->is_void ||
         (it->guessed && it->header->first_index() != start.first)) {
       Guess(&*it, start.first - 1);

@@ -305,8 +305,9 @@ TEST_F(WalMendCheckpointTest, NothingLeftOfWhatWasWrittenAnew) {
   }
 }
 
-// Of what stands before a resume point nothing is left, and of the segment
-// behind it but the last mark: that one begins behind the resume point then.
+// Of what stands before a resume point nothing is left, be it the files' names,
+// and of the segment behind it but the last mark: that one begins behind the
+// resume point then.
 TEST_F(WalMendCheckpointTest, AllFilesBeforeAResumePoint) {
   const std::vector<SegmentStart> starts = run_.wal().SegmentStarts();
   int emptied = 0;
@@ -314,18 +315,21 @@ TEST_F(WalMendCheckpointTest, AllFilesBeforeAResumePoint) {
     const Index end = starts[holder + 1].first - 1;
     for (Index at = starts[holder].first; at <= end; ++at) {
       SCOPED_TRACE(at.value());
-      WalRun after(run_, Everything);
-      after.SetResume(run_.ResumeAt(at));
-      for (size_t i = 0; i <= holder; ++i, ++emptied) {
-        after.disk().SetContents(SegmentName(starts[i].id), "");
+      for (const bool gone : {false, true}) {
+        WalRun after(run_, Everything);
+        after.SetResume(run_.ResumeAt(at));
+        for (size_t i = 0; i <= holder; ++i, ++emptied) {
+          after.disk().SetContents(SegmentName(starts[i].id), "");
+          if (gone) after.disk().Delete(SegmentName(starts[i].id));
+        }
+        if (holder + 2 < starts.size()) {
+          LeaveLastMark(starts[holder + 1].id, &after.disk());
+        }
+        HelpFrom(run_, &after);
+        const absl::Status opened = after.Open();
+        ASSERT_TRUE(opened.ok()) << opened;
+        ASSERT_NO_FATAL_FAILURE(ExpectAllRead(run_.log(), &after));
       }
-      if (holder + 2 < starts.size()) {
-        LeaveLastMark(starts[holder + 1].id, &after.disk());
-      }
-      HelpFrom(run_, &after);
-      const absl::Status opened = after.Open();
-      ASSERT_TRUE(opened.ok()) << opened;
-      ASSERT_NO_FATAL_FAILURE(ExpectAllRead(run_.log(), &after));
     }
   }
   EXPECT_GT(emptied, 10);
