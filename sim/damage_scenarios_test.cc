@@ -631,28 +631,6 @@ TEST_F(DecayScenario, TheEntryBeforeADroppedOneIsMadeSureOf) {
   EXPECT_GE(vouched, 4);
 }
 
-// Nothing on the disk tells that the newest segment was there, once no resume
-// point does, but the leader remembers what it was told: the server stops, and
-// says why.
-TEST_F(DecayScenario, TheLeaderMissesANewestSegment) {
-  for (uint64_t seed = 1; seed <= 4; ++seed) {
-    Begin(seed);
-    victim_->Crash(true);
-    SpoilAnyway(victim_, Truncate(Segments(victim_).back().name, 0));
-    for (const std::string& name :
-         Checkpoints(victim_, CheckpointKind::kResume)) {
-      SpoilAnyway(victim_, Truncate(name, 0));
-    }
-    victim_->Start();
-    EXPECT_FALSE(sim_->RunUntil([&] { return !sim_->verdict().ok(); }, 20s));
-    EXPECT_TRUE(absl::IsDataLoss(victim_->failure())) << victim_->failure();
-    EXPECT_THAT(std::string(victim_->failure().message()),
-                testing::HasSubstr("its disk has lost what was durable"))
-        << sim_->verdict().what();
-    EXPECT_TRUE(victim_->node().identity().retired);
-  }
-}
-
 // Each by itself, on a schedule.
 TEST_F(DecayScenario, ScheduleDamagesDisks) {
   const struct {

@@ -95,7 +95,7 @@ void Node::OnResumeFound(absl::StatusOr<CheckpointFile::Found> found) {
         known.ok()) {
       heard_of_ = known->configuration;
     }
-    absl::Status taken = without_resume_
+    absl::Status taken = resume_ignored_.index > Index(0)
                              ? absl::DataLossError("the log isn't as it says")
                              : TakeResume(*found->newest);
     if (!taken.ok()) {
@@ -111,7 +111,7 @@ void Node::OnResumeFound(absl::StatusOr<CheckpointFile::Found> found) {
     waypoints_->RemoveTo(base_.point.index);
     // The leader was told of the damaged one, perhaps before the log was reset
     // to it.
-    wal_->set_promised(checkpoint_damaged_to_);
+    wal_->set_promised(PromisedTo());
     wal_->Open(
         base_.point, resume_,
         [this](const Entry& entry, Index commit) { OnReplayed(entry, commit); },
