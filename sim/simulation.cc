@@ -590,7 +590,9 @@ SimulationResult Simulation::Run() {
   for (auto& c : clients_) clients.push_back(c.get());
   operator_ = std::make_unique<Operator>(
       &world_, &verdict_, &history_,
-      Operator::Does{.members = *options_.changes, .trims = *options_.trims},
+      Operator::Does{.members = *options_.changes,
+                     .trims = *options_.trims,
+                     .transfers = *options_.transfers},
       servers, [this] { return Leader(); },
       [this](SimServer* server) { checker_.DiskReplaced(server->machine()); });
   operator_->set_may_leave([this] { return !old_copies_->under_way(); });
@@ -604,7 +606,9 @@ SimulationResult Simulation::Run() {
   StartServers();
   StartClients();
   schedule_->Start();
-  if (*options_.trims || *options_.changes) operator_->Start();
+  if (*options_.changes || *options_.trims || *options_.transfers) {
+    operator_->Start();
+  }
   if (RunFor(options_.duration) && options_.settle) Settle();
   return Result();
 }
