@@ -111,6 +111,7 @@ Simulation::Simulation(const SimulationOptions& options)
   client.tails = *options_.tails;
   client.conditions = *options_.conditions;
   client.names_servers = *options_.names_servers;
+  client.slow_reader_ppm = options_.rates->slow_reader_ppm;
   client.takes_part = [this](size_t server) {
     const SimServer* leader = Leader();
     return leader != nullptr && leader->node().configuration()->Find(
@@ -627,6 +628,7 @@ SimulationResult Simulation::Result() {
   r.simulated_ms = ToMillis(world_.now().time_since_epoch());
   r.elections = checker_.elections();
   if (schedule_ != nullptr) r.faults = schedule_->counts();
+  for (auto& client : clients_) r.faults.slow_readers += client->slow_readers();
   r.damages = decay_->counts();
   const auto note = [&r](const char* name, uint64_t n) { r.stats[name] = n; };
   r.damages.ForEach(note);
