@@ -170,6 +170,7 @@ SimulateFlags FlagsOf(const uint8_t* head) {
   flags.kv = (head[2] & 1) != 0;
   flags.trims = (head[2] & 2) != 0;
   flags.leases = (head[2] & 4) != 0;
+  flags.transfers = (head[2] & 8) != 0;
   return flags;
 }
 

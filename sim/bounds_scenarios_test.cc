@@ -5,8 +5,18 @@
 #include <cstdint>
 #include <memory>
 #include <string>
+#include <utility>
+#include <vector>
 
+#include "absl/status/status.h"
+#include "absl/strings/str_cat.h"
+#include "engine/base/batch.h"
+#include "engine/client/client.h"
+#include "engine/env/env.h"
 #include "gtest/gtest.h"
+#include "sim/make_security.h"
+#include "sim/sim_network.h"
+#include "sim/sim_process.h"
 #include "sim/testing/scenario.h"
 
 namespace holdfast {
@@ -45,6 +55,70 @@ class BoundsScenario : public Scenario {
   static constexpr size_t kRoom = 16 << 10;
   uint64_t committed_ = 0;
   uint64_t overloaded_ = 0;
+};
+
+// A program with the product's client that tails the log from its beginning,
+// asks for more than there is, and waits long for its server.
+class TailingProgram {
+ public:
+  TailingProgram(Simulation* sim, MachineId machine)
+      : sim_(sim),
+        process_(sim->world(), machine, 1, ClockModel{}),
+        security_(MakePlaintext(process_.loop())),
+        network_(&process_, sim->network()) {
+    ClientOptions options;
+    for (MachineId m = 1; m <= sim->server_count(); ++m) {
+      options.servers.push_back(NetworkFabric::AddressOf(m));
+    }
+    options.name = absl::StrCat("c", machine);
+    options.cluster_name = "sim";
+    options.silence_max = 60s;
+    client_ = std::make_unique<Client>(Env{.loop = process_.loop(),
+                                           .network = &network_,
+                                           .security = security_.get(),
+                                           .seed = machine},
+                                       options);
+    ClientTailCallbacks callbacks;
+    callbacks.on_batches = [this](const std::vector<LogBatch>& batches) {
+      OnBatches(batches);
+    };
+    callbacks.on_end = [](const absl::Status& why) {
+      ADD_FAILURE() << "a tail ended: " << why;
+    };
+    tail_ = client_->Tail(Offset(0), {.server = "", .credit_bytes = 16 << 20},
+                          std::move(callbacks));
+  }
+  ~TailingProgram() {
+    process_.Kill();
+    sim_->network()->ProcessDied(process_, /*power_lost=*/false);
+  }
+
+  MachineId machine() const { return process_.machine(); }
+  // All before it was brought, in order.
+  Offset next() const { return next_; }
+
+ private:
+  void OnBatches(const std::vector<LogBatch>& batches) {
+    const std::string name = NameOf(machine());
+    History* const history = sim_->mutable_history();
+    for (const LogBatch& batch : batches) {
+      history->TailBrought(batch.from, next_, name);
+      next_ = batch.end();
+      Offset at = batch.from;
+      RecordCursor cursor = batch.Records();
+      for (RecordView record; cursor.Next(&record); ++at) {
+        history->Saw(record.value(), at, name);
+      }
+    }
+  }
+
+  Simulation* const sim_;
+  SimProcess process_;
+  const std::unique_ptr<Security> security_;
+  SimNetwork network_;
+  Offset next_;
+  std::unique_ptr<Client> client_;
+  std::unique_ptr<ClientTail> tail_;
 };
 
 // Its followers commit without its disk, so that nothing waits for a commit.
@@ -95,6 +169,58 @@ TEST_F(BoundsScenario, SlowLinkIsNotFilledWithCopies) {
   }
   EXPECT_GT(most, size_t{30000});
   EXPECT_GT(resent, 5u);
+}
+
+// What it is sent fills its connection, and then as much of the server's memory
+// as one client may have. Others notice nothing.
+TEST_F(BoundsScenario, ClientThatStopsReadingHoldsUpOnlyItself) {
+  constexpr size_t kAnswers = 64 << 10;
+  constexpr uint32_t kRead = 16 << 10;
+  for (uint64_t seed = 1; seed <= 3; ++seed) {
+    SimulationOptions options;
+    options.seed = seed;
+    options.nodes = 3;
+    options.clients = 2;
+    options.rates = FaultRates{};
+    sim_ = nullptr;
+    sim_ = std::make_unique<Simulation>(options);
+    for (MachineId m = 1; m <= 3; ++m) {
+      ServiceOptions* service = sim_->server(m)->next_options();
+      service->answer_bytes_per_client_max = kAnswers;
+      service->read_bytes_max = kRead;
+    }
+    sim_->StartServers();
+    sim_->StartClients();
+    ASSERT_TRUE(Progress(5));
+    TailingProgram other(sim_.get(), kFirstClient + 10);
+    TailingProgram stopped(sim_.get(), kFirstClient + 11);
+    const auto have_all = [&](const TailingProgram& program) {
+      const Offset end = sim_->history().established();
+      return sim_->RunUntil([&] { return program.next() >= end; }, 5s);
+    };
+    ASSERT_TRUE(have_all(other) && have_all(stopped));
+
+    sim_->network()->SetReads(stopped.machine(), false);
+    ASSERT_TRUE(sim_->RunFor(1ms));
+    const Offset next = stopped.next();
+    // More than fits in its connection and there.
+    ASSERT_TRUE(Fill());
+    ASSERT_TRUE(sim_->RunFor(3s));
+    EXPECT_EQ(stopped.next(), next);
+    EXPECT_TRUE(have_all(other));
+    EXPECT_TRUE(Progress(20));
+    size_t most = 0;
+    sim_->Leader()->service().ForEachClient([&](const ClientLoad& client) {
+      most = std::max(most, client.answer_bytes);
+    });
+    EXPECT_GT(most, kAnswers);
+    EXPECT_LT(most, kAnswers + 2 * kRead);
+
+    sim_->network()->SetReads(stopped.machine(), true);
+    EXPECT_TRUE(have_all(stopped));
+    EXPECT_GT(sim_->Result().network.unread, 0u);
+    ExpectGoodEnd();
+  }
 }
 
 // What a run's settling looks at, with a server that stays cut off, and comes

@@ -106,6 +106,8 @@ FaultRates FaultRates::Swarm(Chance* chance, bool damage) {
   rates.cut_in_flight_ppm = rate(700'000);
   rates.tail_ppm = rate(2000);
   rates.short_read_ppm = rate(100'000);
+  rates.slow_reader_ppm = rate(100'000);
+  rates.stop_reading_ppm = rate(30'000);
   return rates;
 }
 
@@ -221,22 +223,7 @@ void FaultSchedule::OnWindow() {
               &value)) {
     for (SimServer* server : servers_) Crash(server, value, true);
   }
-  for (size_t i = 0; i < clients_.size(); ++i) {
-    if (Happens(faults::kClientCrash, static_cast<uint32_t>(i),
-                rates_.client_crash_ppm, &value)) {
-      CrashClient(clients_[i], value);
-    }
-    if (Happens(faults::kCutClient, static_cast<uint32_t>(i),
-                rates_.cut_client_ppm, &value)) {
-      CutClient(clients_[i], value);
-    }
-    if (Happens(faults::kBurst, static_cast<uint32_t>(i), rates_.burst_ppm,
-                &value) &&
-        clients_[i]->running()) {
-      ++counts_.bursts;
-      clients_[i]->Burst(20 + Which(value, 23, 180));
-    }
-  }
+  for (uint32_t i = 0; i < clients_.size(); ++i) StrikeClient(i);
   if (Happens(faults::kSplit, 0, rates_.split_ppm, &value)) Split(value);
   if (Happens(faults::kOneWay, 0, rates_.one_way_ppm, &value)) CutOneWay(value);
   if (Happens(faults::kSlowLink, 0, rates_.slow_link_ppm, &value))
@@ -248,6 +235,25 @@ void FaultSchedule::OnWindow() {
   if (Happens(faults::kClog, 0, rates_.clog_ppm, &value)) Clog(value);
   if (Happens(faults::kAmbush, 0, rates_.ambush_ppm, &value)) ambush_ = value;
   After(kWindow, [this] { OnWindow(); });
+}
+
+void FaultSchedule::StrikeClient(uint32_t i) {
+  SimClient* const client = clients_[i];
+  uint64_t value = 0;
+  if (Happens(faults::kClientCrash, i, rates_.client_crash_ppm, &value)) {
+    CrashClient(client, value);
+  }
+  if (Happens(faults::kCutClient, i, rates_.cut_client_ppm, &value)) {
+    CutClient(client, value);
+  }
+  if (Happens(faults::kBurst, i, rates_.burst_ppm, &value) &&
+      client->running()) {
+    ++counts_.bursts;
+    client->Burst(20 + Which(value, 23, 180));
+  }
+  if (Happens(faults::kStopReading, i, rates_.stop_reading_ppm, &value)) {
+    StopReading(client, value);
+  }
 }
 
 void FaultSchedule::OnElection() {
@@ -474,10 +480,20 @@ void FaultSchedule::DamageDisk(SimServer* server) {
 void FaultSchedule::CrashClient(SimClient* client, uint64_t value) {
   if (!client->running()) return;
   ++counts_.client_crashes;
+  if (client->in_request()) ++counts_.crashes_in_request;
   client->Crash();
   After(1ms + LengthOf(value, 4s), [this, client] {
     if (!client->running() && running_) client->Start();
   });
+}
+
+void FaultSchedule::StopReading(const SimClient* client, uint64_t value) {
+  if (!client->running()) return;
+  const MachineId machine = client->machine();
+  world_->Note(absl::StrCat(NameOf(machine), " stops reading"));
+  fabric_->SetReads(machine, false);
+  After(LengthOf(value, 6s),
+        [this, machine] { fabric_->SetReads(machine, true); });
 }
 
 // --- Links ---

@@ -82,6 +82,9 @@ struct FaultRates {
   uint64_t cut_in_flight_ppm = SimDiskOptions().cut_in_flight_ppm;
   uint64_t tail_ppm = SimNetworkOptions().tail_ppm;
   uint64_t short_read_ppm = SimNetworkOptions().short_read_ppm;
+  // Of what tails bring, likewise as SimClientOptions has it.
+  uint64_t slow_reader_ppm = SimClientOptions().slow_reader_ppm;
+  uint64_t stop_reading_ppm = 0;  // a client reads none of its streams
 
   // `damage`: with those of storage at rest.
   static FaultRates Swarm(Chance* chance, bool damage);
@@ -92,6 +95,7 @@ struct FaultCounts {
   uint64_t crashes = 0;
   uint64_t power_losses = 0;
   uint64_t client_crashes = 0;
+  uint64_t crashes_in_request = 0;  // of these, with appends under way
   uint64_t partitions = 0;
   uint64_t slow_links = 0;
   uint64_t pauses = 0;
@@ -108,12 +112,14 @@ struct FaultCounts {
   uint64_t other_options = 0;
   uint64_t crash_loops = 0;
   uint64_t bursts = 0;
+  uint64_t slow_readers = 0;  // of tails; clients count them
 
   template <typename Fn>  // fn(name, value)
   void ForEach(Fn fn) const {
     fn("happened_crash", crashes);
     fn("happened_power_loss", power_losses);
     fn("happened_client_crash", client_crashes);
+    fn("happened_crash_in_request", crashes_in_request);
     fn("happened_partition", partitions);
     fn("happened_slow_link", slow_links);
     fn("happened_pause", pauses);
@@ -128,6 +134,7 @@ struct FaultCounts {
     fn("happened_other_options", other_options);
     fn("happened_crash_loop", crash_loops);
     fn("happened_burst", bursts);
+    fn("happened_slow_reader", slow_readers);
     fn("server_started_again", started_again);
     fn("server_closed", closed);
   }
@@ -158,6 +165,7 @@ class FaultSchedule {
 
  private:
   void OnWindow();
+  void StrikeClient(uint32_t i);
   void BeforeIo(SimServer* server);
   void BeforeArrival(MachineId from, MachineId to);
   bool Happens(const ChanceSite& site, uint32_t id, uint64_t rate_ppm,
@@ -183,6 +191,7 @@ class FaultSchedule {
   void ForgeDisk(SimServer* server, uint64_t value);
   void DamageDisk(SimServer* server);
   void CrashClient(SimClient* client, uint64_t value);
+  void StopReading(const SimClient* client, uint64_t value);
   void Isolate(MachineId machine, uint64_t value);
   void Split(uint64_t value);
   void CutOneWay(uint64_t value);

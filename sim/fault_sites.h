@@ -56,6 +56,7 @@ inline constexpr ChanceSite kOtherOptions("fault/other_options");
 inline constexpr ChanceSite kCrashLoop("fault/crash_loop");
 inline constexpr ChanceSite kBurst("fault/burst");
 inline constexpr ChanceSite kWipedDisk("fault/wiped_disk");
+inline constexpr ChanceSite kStopReading("fault/stop_reading");
 
 // Of what is at rest on a server's disk, likewise in a window (sim/damage.h).
 inline constexpr ChanceSite kRot("fault/rot");
@@ -87,6 +88,9 @@ inline constexpr ChanceSite kShortRead("net/short_read");
 inline constexpr ChanceSite kRefuse("net/refuse");
 inline constexpr ChanceSite kFlip("net/flip");
 inline constexpr ChanceSite kLinger("net/linger");
+
+// Of what a client's tail brings: its reader sleeps.
+inline constexpr ChanceSite kSlowReader("client/slow_reader");
 
 // Before each operation that a server asks its disk or the network for, and
 // before bytes from one server reach another one. These are never drawn: a tape
@@ -148,6 +152,8 @@ inline constexpr const ChanceSite* kAll[] = {
     &kCrashLoop,
     &kBurst,
     &kWipedDisk,
+    &kSlowReader,
+    &kStopReading,
 };
 
 template <size_t kSize>
@@ -182,10 +188,10 @@ inline constexpr const ChanceSite* kOfAll[] = {
     &kLateNews,         &kBridge, &kFlap,   &kClog,
 };
 inline constexpr const ChanceSite* kOfProcesses[] = {
-    &kReset, &kSilence, &kShortRead, &kRefuse, &kFlip,
+    &kReset, &kSilence, &kShortRead, &kRefuse, &kFlip, &kSlowReader,
 };
 inline constexpr const ChanceSite* kOfClients[] = {&kClientCrash, &kCutClient,
-                                                   &kBurst};
+                                                   &kBurst, &kStopReading};
 inline constexpr const ChanceSite* kOfLinks[] = {&kTail, &kLinger,
                                                  &kCutBeforeArrival};
 

@@ -323,6 +323,18 @@ TEST_F(GrayScenario, ScheduleDisturbsProcesses) {
   ExpectServiceWithEach(kinds, options);
 }
 
+TEST_F(GrayScenario, ScheduleDisturbsClients) {
+  const std::vector<ScheduledFault> kinds = {
+      {&FaultRates::client_crash_ppm, 100'000,
+       [](const SimulationResult& r) { return r.faults.client_crashes; }},
+      {&FaultRates::slow_reader_ppm, 200'000,
+       [](const SimulationResult& r) { return r.faults.slow_readers; }},
+      {&FaultRates::stop_reading_ppm, 100'000,
+       [](const SimulationResult& r) { return r.network.unread; }},
+  };
+  ExpectServiceWithEach(kinds, FiveServers());
+}
+
 // Of one client, at once: what there is no room for is refused, and appended
 // later or not at all, and nobody else is worse off for long.
 TEST_F(GrayScenario, ABurstBeyondWhatThereIsRoomFor) {

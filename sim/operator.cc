@@ -62,7 +62,7 @@ void Operator::Act() {
   if (what < 20) {
     if (does_.trims) Trim(leader);
   } else if (what < 40) {
-    Transfer(leader);
+    if (does_.transfers) Transfer(leader);
   } else if (does_.members) {
     what < 75 ? Join(leader) : Leave(leader);
   }

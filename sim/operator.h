@@ -33,10 +33,10 @@ struct OperatorCounts {
 // gets a new disk after a while, and may join anew under its id.
 class Operator {
  public:
-  // Besides transfers.
   struct Does {
     bool members = false;
     bool trims = false;
+    bool transfers = false;
   };
   // `wiped`: a server's disk is about to be replaced.
   Operator(World* world, Verdict* verdict, History* history, Does does,

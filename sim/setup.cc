@@ -11,6 +11,7 @@ namespace {
 
 constexpr ChanceSite kNodes("setup/nodes");
 constexpr ChanceSite kSpares("setup/spares");
+constexpr ChanceSite kOperator("setup/operator");
 constexpr ChanceSite kClients("setup/clients");
 constexpr ChanceSite kSegmentBytes("setup/segment_bytes");
 constexpr ChanceSite kReserve("setup/reserve");
@@ -71,6 +72,38 @@ constexpr DrawnSize kDrawnSizes[] = {
      }},
 };
 
+// Of sessions, of the log's length, of elections, of memory.
+void DrawLimits(SimulationOptions* options, Chance* chance) {
+  if (!options->sessions.has_value()) {
+    options->sessions.emplace();
+    if (!options->rates.has_value()) {
+      // Mostly more and longer than needed.
+      options->sessions->count_max = uint32_t{1}
+                                     << Drawn(chance, kSessions, 0, 8);
+      options->sessions->idle_max =
+          Duration(500ms) * (1 << Drawn(chance, kSessions, 1, 8));
+      // Half of the time none.
+      const uint64_t retention = Drawn(chance, kRetention, 0, 8);
+      if (retention < 2) {
+        options->retention_bytes = (256 << 10) << retention;
+      } else if (retention < 4) {
+        options->retention_age = 15s;
+      }
+    }
+  }
+  if (!options->rates.has_value()) {
+    // For longer than usual, two may take themselves for leaders.
+    if (!options->election_timeout_max.has_value() &&
+        Drawn(chance, kElection, 0, 4) == 0) {
+      options->election_timeout_max = 1500ms;
+    }
+    const uint64_t room = Drawn(chance, kRoom, 0, 8);
+    if (!options->pending_bytes_max.has_value() && room < 2) {
+      options->pending_bytes_max = size_t{16 << 10} << room;
+    }
+  }
+}
+
 }  // namespace
 
 uint64_t Drawn(Chance* chance, const ChanceSite& site, uint32_t id,
@@ -94,32 +127,7 @@ SimulationOptions DrawSetup(SimulationOptions options, Chance* chance) {
     options.spares = drawn > 2 ? 0 : static_cast<uint32_t>(drawn);
   }
   if (!options.changes.has_value()) options.changes = drawn <= 2;
-  if (!options.trims.has_value()) options.trims = drawn <= 4;
-  if (!options.sessions.has_value()) {
-    options.sessions.emplace();
-    if (!options.rates.has_value()) {
-      // Mostly more and longer than needed.
-      options.sessions->count_max = uint32_t{1}
-                                    << Drawn(chance, kSessions, 0, 8);
-      options.sessions->idle_max =
-          Duration(500ms) * (1 << Drawn(chance, kSessions, 1, 8));
-      // Mostly none.
-      const uint64_t retention = Drawn(chance, kRetention, 0, 8);
-      if (retention < 2) options.retention_bytes = (256 << 10) << retention;
-      if (retention == 2) options.retention_age = 15s;
-    }
-  }
-  if (!options.rates.has_value()) {
-    // For longer than usual, two may take themselves for leaders.
-    if (!options.election_timeout_max.has_value() &&
-        Drawn(chance, kElection, 0, 4) == 0) {
-      options.election_timeout_max = 1500ms;
-    }
-    const uint64_t room = Drawn(chance, kRoom, 0, 8);
-    if (!options.pending_bytes_max.has_value() && room < 2) {
-      options.pending_bytes_max = size_t{16 << 10} << room;
-    }
-  }
+  DrawLimits(&options, chance);
   // What clients do besides appending.
   const auto does = [&](uint32_t what, std::optional<bool>* option) {
     const bool on = Drawn(chance, kClientKinds, what, 2) > 0;
@@ -136,7 +144,14 @@ SimulationOptions DrawSetup(SimulationOptions options, Chance* chance) {
   adds(Drawn(chance, kKv, 0, 2) > 0, &options.kv);
   adds(Drawn(chance, kLeases, 0, 2) == 0, &options.leases);
   adds(Drawn(chance, kScrub, 0, 2) == 0, &options.scrub);
-  adds(Drawn(chance, kMinorityDown, 0, 4) == 0, &options.minority_down);
+  adds(Drawn(chance, kMinorityDown, 0, 2) == 0, &options.minority_down);
+  adds(Drawn(chance, kOperator, 0, 2) == 0, &options.trims);
+  const bool transfers = Drawn(chance, kOperator, 1, 2) == 0;
+  if (!options.transfers.has_value()) {
+    options.transfers = options.rates.has_value()
+                            ? *options.changes || *options.trims
+                            : transfers;
+  }
   if (!options.rates.has_value()) {
     options.rates = FaultRates::Swarm(chance, options.damage);
     // Somebody has to replace such a server.

@@ -5,6 +5,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "engine/base/check.h"
+#include "sim/fault_sites.h"
 
 namespace holdfast {
 namespace {
@@ -17,15 +18,12 @@ constexpr ChanceSite kReadFrom("client/read_from");
 constexpr ChanceSite kReadAt("client/read_at");
 constexpr ChanceSite kExpect("client/expect");
 constexpr ChanceSite kTailAt("client/tail_at");
-constexpr ChanceSite kTailPause("client/tail_pause");
 
 // An outcome comes within this, or the append is taken for unknown.
 constexpr Duration kAppendTimeout = 20s;
 constexpr Duration kLastAppendTimeout = 600s;
 constexpr uint32_t kReadBytes = 4 << 10;
-// A tail's reader falls asleep after one delivery in so many, for up to so
-// long.
-constexpr uint64_t kTailPauseOneIn = 32;
+// A tail's reader sleeps up to so long.
 constexpr Duration kTailPauseMax = 2s;
 
 }  // namespace
@@ -332,21 +330,23 @@ void SimClient::OnTail(const std::vector<LogBatch>& batches) {
     return history_->TailPaused(life.tail_paused_bytes,
                                 options_.tail_credit_bytes + largest, name_);
   }
-  const uint64_t what = world_->chance.Below(
-      kTailPause, life.process.chance_actor(), draws_++, kTailPauseOneIn);
-  if (what == 0 && !quiet_) PauseTail();
+  const uint64_t ordinal = draws_++;
+  if (quiet_) return;
+  const std::optional<uint64_t> slow =
+      world_->chance.Fault(faults::kSlowReader, life.process.chance_actor(),
+                           ordinal, options_.slow_reader_ppm);
+  if (!slow.has_value()) return;
+  ++slow_readers_;
+  PauseTail(faults::LengthBelow(*slow, kTailPauseMax));
 }
 
-void SimClient::PauseTail() {
+void SimClient::PauseTail(Duration length) {
   Life& life = *life_;
   life.tail->Pause();
   life.tail_paused = true;
   life.tail_paused_bytes = 0;
-  const Duration pause(static_cast<int64_t>(
-      world_->chance.Below(kTailPause, life.process.chance_actor(), draws_++,
-                           static_cast<uint64_t>(kTailPauseMax.count()))));
   life.tail_resume =
-      life.process.loop()->After(pause, [this] { ResumeTail(); });
+      life.process.loop()->After(length, [this] { ResumeTail(); });
 }
 
 void SimClient::ResumeTail() {

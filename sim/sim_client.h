@@ -34,6 +34,9 @@ struct SimClientOptions {
   bool names_servers = false;
   // Of a tail: bytes on their way.
   uint32_t tail_credit_bytes = 1 << 20;
+  // So many of a million times that a tail brings something its reader falls
+  // asleep.
+  uint64_t slow_reader_ppm = 31'250;
   uint32_t operations_max = 0;  // 0: no bound
   // Whether the one of `servers` at this place takes part: else it needn't have
   // all of the log. Null: each does.
@@ -53,6 +56,8 @@ class SimClient {
   void Crash();
   MachineId machine() const { return machine_; }
   bool running() const { return life_ != nullptr; }
+  // Whether it waits for the outcome of an append.
+  bool in_request() const { return outstanding_ > 0; }
   SimProcess* process() { return &life_->process; }
   // Of the lives to come; plaintext otherwise.
   void set_security(MakeSecurity make) { make_security_ = std::move(make); }
@@ -72,6 +77,8 @@ class SimClient {
   std::string Describe() const;
   // Begun, but for those of Settle.
   uint64_t operations() const { return acted_; }
+  // How often a tail's reader fell asleep.
+  uint64_t slow_readers() const { return slow_readers_; }
 
  private:
   struct Life {
@@ -99,7 +106,7 @@ class SimClient {
   void Read();
   void StartTail();
   void OnTail(const std::vector<LogBatch>& batches);
-  void PauseTail();
+  void PauseTail(Duration length);
   void ResumeTail();
   bool TailIsNamed() const {
     return life_ != nullptr && life_->tail_at.has_value();
@@ -123,6 +130,7 @@ class SimClient {
   Calls calls_;
   uint64_t tail_call_ = 0;  // 0: none
   uint32_t acted_ = 0;
+  uint64_t slow_readers_ = 0;
   size_t outstanding_ = 0;
   bool quiet_ = false;
   bool settled_ = false;

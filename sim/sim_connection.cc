@@ -59,7 +59,7 @@ void SimConnection::Read(size_t max, ResultFn<Buffer> done) {
   CHECK(!read_done_);
   read_max_ = max;
   read_done_ = std::move(done);
-  if (Readable()) CompleteReadSoon();
+  if (Readable() && !HeldBack()) CompleteReadSoon();
 }
 
 void SimConnection::Write(Buffers data, DoneFn done) {

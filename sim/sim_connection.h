@@ -29,7 +29,13 @@ class SimConnection final : public Connection {
   // --- The fabric's calls ---
 
   void OnReceived() {
-    if (read_done_ && !completing_read_) CompleteReadSoon();
+    if (read_done_ && !completing_read_ && !HeldBack()) CompleteReadSoon();
+  }
+  // Its machine reads again. Returns whether something had waited for that.
+  bool ReadOn() {
+    const bool waited = read_done_ && !completing_read_ && Readable();
+    if (waited) CompleteReadSoon();
+    return waited;
   }
   bool waits_for_room() const { return write_done_ && !completing_write_; }
   // There is room again.
@@ -42,6 +48,10 @@ class SimConnection final : public Connection {
   NetworkFabric::End& end() { return stream_->ends[side_]; }
   bool Readable() {
     return end().received_bytes > 0 || end().end_received || !end().broken.ok();
+  }
+  // Nothing is read from it now, though it may be readable.
+  bool HeldBack() {
+    return end().broken.ok() && !fabric_->Reads(process_->machine());
   }
   void Schedule(EventKind kind, Task task);
   void CompleteReadSoon();

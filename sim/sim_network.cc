@@ -218,6 +218,7 @@ std::vector<NetworkFabric::StreamPtr> NetworkFabric::Streams() {
 }
 
 void NetworkFabric::ProcessDied(const SimProcess& process, bool power_lost) {
+  not_reading_.erase(process.machine());
   for (const StreamPtr& stream : Streams()) {
     for (int side : {0, 1}) {
       End& e = stream->ends[side];
@@ -290,6 +291,20 @@ void NetworkFabric::SetClogged(MachineId from, MachineId to,
   }
 }
 
+void NetworkFabric::SetReads(MachineId machine, bool reads) {
+  if (!reads) {
+    not_reading_.insert(machine);
+    return;
+  }
+  if (not_reading_.erase(machine) == 0) return;
+  for (const StreamPtr& stream : Streams()) {
+    for (const End& e : stream->ends) {
+      const bool is_its = e.machine == machine && e.connection != nullptr;
+      if (is_its && e.connection->ReadOn()) ++counts_.unread;
+    }
+  }
+}
+
 void NetworkFabric::HealAll() {
   while (!cuts_.empty()) {
     const Link link = cuts_.begin()->first;
@@ -303,6 +318,7 @@ void NetworkFabric::HealAll() {
     const Link link = clogged_.begin()->first;
     SetClogged(link.first, link.second, 0);
   }
+  while (!not_reading_.empty()) SetReads(*not_reading_.begin(), true);
 }
 
 std::vector<std::pair<MachineId, MachineId>> NetworkFabric::CutLinks() const {

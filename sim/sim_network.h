@@ -7,6 +7,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <set>
 #include <string>
 #include <utility>
 #include <vector>
@@ -55,6 +56,7 @@ struct SimNetworkCounts {
   uint64_t half_open = 0;  // ends whose peer vanished without a word
   uint64_t flips = 0;
   uint64_t lingered = 0;  // segments
+  uint64_t unread = 0;    // streams that waited until their machine read on
 
   // What faults did.
   template <typename Fn>  // fn(name, value)
@@ -67,6 +69,7 @@ struct SimNetworkCounts {
     fn("happened_half_open", half_open);
     fn("happened_flip", flips);
     fn("happened_linger", lingered);
+    fn("happened_stop_reading", unread);
   }
 };
 
@@ -96,6 +99,10 @@ class NetworkFabric {
   // All streams of that direction together get no more than so many bytes a
   // second; 0: as usual.
   void SetClogged(MachineId from, MachineId to, uint64_t bytes_per_s);
+  // Whether the machine's process takes anything from its streams. While it
+  // doesn't, it goes on writing, and learns of a stream that is broken; but
+  // what it is sent stays in the stream's window. Its next process reads.
+  void SetReads(MachineId machine, bool reads);
   void HealAll();
   // Those that are cut now.
   std::vector<std::pair<MachineId, MachineId>> CutLinks() const;
@@ -163,6 +170,9 @@ class NetworkFabric {
     auto it = up_.find(machine);
     return it == up_.end() || it->second;
   }
+  bool Reads(MachineId machine) const {
+    return not_reading_.empty() || !not_reading_.contains(machine);
+  }
   // A link that carries few bytes, one behind the other.
   struct Clog {
     uint64_t bytes_per_s = 0;
@@ -211,6 +221,7 @@ class NetworkFabric {
   std::map<Link, bool> cuts_;
   std::map<Link, Duration> slow_;
   std::map<Link, Clog> clogged_;
+  std::set<MachineId> not_reading_;
   std::map<MachineId, bool> up_;
   std::map<uint64_t, std::weak_ptr<Stream>> streams_;
   uint64_t next_stream_ = 1;

@@ -185,6 +185,49 @@ TEST_F(SimNetworkTest, UnreadBytesPushBackOnTheSender) {
   EXPECT_EQ(sink.bytes(), big);
 }
 
+TEST_F(SimNetworkTest, AMachineThatDoesNotReadMayStillWrite) {
+  Connect();
+  Sink at_two(accepted_.get());
+  Sink at_one(dialled_.get());
+  fabric_.SetReads(2, false);
+  const std::string big(1 << 20, 'x');
+  const std::shared_ptr<absl::Status> write = Write(dialled_.get(), big);
+  Write(accepted_.get(), "back");
+  Run(10s);
+  EXPECT_THAT(at_two.bytes(), IsEmpty());
+  EXPECT_FALSE(write->ok());
+  EXPECT_EQ(at_one.bytes(), "back");
+  fabric_.SetReads(2, true);
+  Run(10s);
+  EXPECT_EQ(at_two.bytes(), big);
+  EXPECT_TRUE(write->ok());
+  EXPECT_EQ(fabric_.counts().unread, 1u);
+}
+
+TEST_F(SimNetworkTest, AMachineThatDoesNotReadLearnsOfAReset) {
+  Connect();
+  Sink at_two(accepted_.get());
+  fabric_.SetReads(2, false);
+  Write(dialled_.get(), "x");
+  Run(1s);
+  dialled_ = nullptr;
+  Run(1s);
+  EXPECT_THAT(at_two.bytes(), IsEmpty());
+  EXPECT_TRUE(absl::IsUnavailable(at_two.status())) << at_two.status();
+}
+
+TEST_F(SimNetworkTest, TheNextProcessReads) {
+  fabric_.SetReads(2, false);
+  CrashTwo(false);
+  two_ = std::make_unique<Host>(&world_, &fabric_, 2);
+  listener_ = Listen("m2:7400");
+  Connect();
+  Sink at_two(accepted_.get());
+  Write(dialled_.get(), "x");
+  Run(1s);
+  EXPECT_EQ(at_two.bytes(), "x");
+}
+
 TEST_F(SimNetworkTest, RefusesWhereNobodyListens) {
   EXPECT_THAT(std::string(Dial("m2:7401").message()), HasSubstr("refused"));
   EXPECT_THAT(std::string(Dial("nonsense").message()),

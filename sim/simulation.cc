@@ -111,6 +111,7 @@ Simulation::Simulation(const SimulationOptions& options)
   client.tails = *options_.tails;
   client.conditions = *options_.conditions;
   client.names_servers = *options_.names_servers;
+  client.slow_reader_ppm = options_.rates->slow_reader_ppm;
   client.takes_part = [this](size_t server) {
     const SimServer* leader = Leader();
     return leader != nullptr && leader->node().configuration()->Find(
@@ -590,7 +591,9 @@ SimulationResult Simulation::Run() {
   for (auto& c : clients_) clients.push_back(c.get());
   operator_ = std::make_unique<Operator>(
       &world_, &verdict_, &history_,
-      Operator::Does{.members = *options_.changes, .trims = *options_.trims},
+      Operator::Does{.members = *options_.changes,
+                     .trims = *options_.trims,
+                     .transfers = *options_.transfers},
       servers, [this] { return Leader(); },
       [this](SimServer* server) { checker_.DiskReplaced(server->machine()); });
   operator_->set_may_leave([this] { return !old_copies_->under_way(); });
@@ -604,7 +607,9 @@ SimulationResult Simulation::Run() {
   StartServers();
   StartClients();
   schedule_->Start();
-  if (*options_.trims || *options_.changes) operator_->Start();
+  if (*options_.changes || *options_.trims || *options_.transfers) {
+    operator_->Start();
+  }
   if (RunFor(options_.duration) && options_.settle) Settle();
   return Result();
 }
@@ -623,6 +628,7 @@ SimulationResult Simulation::Result() {
   r.simulated_ms = ToMillis(world_.now().time_since_epoch());
   r.elections = checker_.elections();
   if (schedule_ != nullptr) r.faults = schedule_->counts();
+  for (auto& client : clients_) r.faults.slow_readers += client->slow_readers();
   r.damages = decay_->counts();
   const auto note = [&r](const char* name, uint64_t n) { r.stats[name] = n; };
   r.damages.ForEach(note);

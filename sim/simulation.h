@@ -39,9 +39,10 @@ struct SimulationOptions {
   // `rates` are given, else drawn by the seed.
   std::optional<uint32_t> spares;
   std::optional<bool> changes;
-  // Records are trimmed, and leadership transferred, likewise. With `changes`
-  // always.
-  std::optional<bool> trims;
+  std::optional<bool> trims;  // somebody trims records, likewise
+  // Somebody transfers leadership. Nothing: where servers change or records are
+  // trimmed, if `rates` are given, else drawn by the seed.
+  std::optional<bool> transfers;
   std::optional<size_t> kept_for_laggards;  // nothing: drawn by the seed
   std::optional<uint64_t> segment_bytes;    // likewise
   std::optional<uint64_t> reserve_bytes;    // likewise

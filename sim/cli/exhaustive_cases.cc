@@ -67,7 +67,8 @@ SimulateFlags SmallScope(const SimulateFlags& flags, uint64_t seed) {
   small.clients = 1;
   small.operations = 2;
   small.spares = 0;
-  small.changes = small.trims = small.kv = small.leases = false;
+  small.changes = small.trims = small.transfers = false;
+  small.kv = small.leases = false;
   small.tails = small.reads = small.drift = false;
   small.tape.emplace();
   return small;

@@ -38,6 +38,7 @@ const char kSimulateUsage[] =
     "  --spares=0..2         servers that wait to be joined, likewise\n"
     "  --changes=on|off      whether servers join and leave, likewise\n"
     "  --trims=on|off        whether records are trimmed, likewise\n"
+    "  --transfers=on|off    whether leadership is handed over, likewise\n"
     "  --kv=on|off           whether servers have a state machine, likewise\n"
     "  --leases=on|off       whether leaders read by leases, likewise\n"
     "  --scrub=on|off        whether servers look for damage, likewise\n"
@@ -177,6 +178,9 @@ const Flag kRunFlags[] = {
     {"trims", kSeeded, kSwitch,
      [](Text v, F* f) { return ParseSwitch(v, &f->trims); },
      [](const F& f) { return ShowSwitch(f.trims); }},
+    {"transfers", kSeeded, kSwitch,
+     [](Text v, F* f) { return ParseSwitch(v, &f->transfers); },
+     [](const F& f) { return ShowSwitch(f.transfers); }},
     {"kv", kSeeded, kSwitch,
      [](Text v, F* f) { return ParseSwitch(v, &f->kv); },
      [](const F& f) { return ShowSwitch(f.kv); }},
@@ -458,6 +462,7 @@ SimulationOptions OptionsFor(const SimulateFlags& flags, uint64_t seed) {
   options.spares = flags.spares;
   options.changes = flags.changes;
   options.trims = flags.trims;
+  options.transfers = flags.transfers;
   options.kv = flags.kv;
   options.leases = flags.leases;
   options.scrub = flags.scrub;
@@ -490,6 +495,7 @@ SimulateFlags WithDrawn(const SimulateFlags& flags,
   all.spares = drawn.spares;
   all.changes = drawn.changes;
   all.trims = drawn.trims;
+  all.transfers = drawn.transfers;
   all.tails = drawn.tails;
   all.reads = drawn.reads;
   all.conditions = drawn.conditions;

@@ -27,6 +27,7 @@ struct SimulateFlags {
   std::optional<uint32_t> spares;  // nothing: likewise
   std::optional<bool> changes;
   std::optional<bool> trims;
+  std::optional<bool> transfers;
   std::optional<bool> kv;
   std::optional<bool> leases;
   std::optional<bool> scrub;

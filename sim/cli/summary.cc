@@ -56,6 +56,8 @@ void Summary::Add(const SimulationResult& r) {
   counts_["other_options"] += r.faults.other_options;
   counts_["crash_loops"] += r.faults.crash_loops;
   counts_["bursts"] += r.faults.bursts;
+  counts_["slow_readers"] += r.faults.slow_readers;
+  counts_["unread_streams"] += r.network.unread;
   counts_["lost_writes"] += r.disks.lost_writes;
   counts_["torn_writes"] += r.disks.torn_writes;
   counts_["read_errors"] += r.disks.read_errors;

@@ -1,0 +1,103 @@
+#include "sim/setup.h"
+
+#include <cmath>
+#include <cstddef>
+#include <cstdint>
+#include <iterator>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "gtest/gtest.h"
+#include "sim/chance.h"
+#include "sim/simulation.h"
+#include "sim/trace.h"
+
+namespace holdfast {
+namespace {
+
+// A feature of a run, or a kind of fault, that half of the seeds have.
+struct Coin {
+  std::string name;
+  bool (*is_on)(const SimulationOptions& drawn);
+};
+
+const Coin kCoins[] = {
+    {"changes", [](const SimulationOptions& o) { return *o.changes; }},
+    {"trims", [](const SimulationOptions& o) { return *o.trims; }},
+    {"transfers", [](const SimulationOptions& o) { return *o.transfers; }},
+    {"retention",
+     [](const SimulationOptions& o) {
+       return o.retention_bytes.has_value() || o.retention_age.has_value();
+     }},
+    {"kv", [](const SimulationOptions& o) { return *o.kv; }},
+    {"leases", [](const SimulationOptions& o) { return *o.leases; }},
+    {"scrub", [](const SimulationOptions& o) { return *o.scrub; }},
+    {"tails", [](const SimulationOptions& o) { return *o.tails; }},
+    {"reads", [](const SimulationOptions& o) { return *o.reads; }},
+    {"conditions", [](const SimulationOptions& o) { return *o.conditions; }},
+    {"names_servers",
+     [](const SimulationOptions& o) { return *o.names_servers; }},
+    {"minority_down",
+     [](const SimulationOptions& o) { return *o.minority_down; }},
+    {"client_crash",
+     [](const SimulationOptions& o) { return o.rates->client_crash_ppm > 0; }},
+    {"cut_client",
+     [](const SimulationOptions& o) { return o.rates->cut_client_ppm > 0; }},
+    {"burst",
+     [](const SimulationOptions& o) { return o.rates->burst_ppm > 0; }},
+    {"slow_reader",
+     [](const SimulationOptions& o) { return o.rates->slow_reader_ppm > 0; }},
+    {"stop_reading",
+     [](const SimulationOptions& o) { return o.rates->stop_reading_ppm > 0; }},
+};
+
+SimulationOptions DrawnBy(uint64_t seed, SimulationOptions options) {
+  Trace trace;
+  Chance chance(seed, &trace);
+  return DrawSetup(std::move(options), &chance);
+}
+
+// So any two are together, and apart, in a quarter of the runs.
+TEST(SetupTest, EachFeatureIsACoinOfItsOwn) {
+  constexpr uint64_t kSeeds = 4000;
+  constexpr size_t kCount = std::size(kCoins);
+  std::vector<std::vector<uint64_t>> together(kCount,
+                                              std::vector<uint64_t>(kCount));
+  for (uint64_t seed = 1; seed <= kSeeds; ++seed) {
+    const SimulationOptions drawn = DrawnBy(seed, {});
+    for (size_t i = 0; i < kCount; ++i) {
+      for (size_t j = 0; j <= i; ++j) {
+        together[i][j] += kCoins[i].is_on(drawn) && kCoins[j].is_on(drawn);
+      }
+    }
+  }
+  // Five standard deviations.
+  const auto off_max = [](double p) {
+    return 5 * std::sqrt(p * (1 - p) * double{kSeeds});
+  };
+  for (size_t i = 0; i < kCount; ++i) {
+    for (size_t j = 0; j <= i; ++j) {
+      const double p = i == j ? 0.5 : 0.25;
+      EXPECT_NEAR(static_cast<double>(together[i][j]), p * kSeeds, off_max(p))
+          << kCoins[i].name << " and " << kCoins[j].name;
+    }
+  }
+}
+
+// Nothing happens then but what is asked for.
+TEST(SetupTest, GivenRatesTurnOffWhatIsNotAskedFor) {
+  SimulationOptions options;
+  options.rates = FaultRates{};
+  const SimulationOptions drawn = DrawnBy(1, options);
+  EXPECT_FALSE(*drawn.changes);
+  EXPECT_FALSE(*drawn.trims);
+  EXPECT_FALSE(*drawn.transfers);
+  EXPECT_FALSE(*drawn.kv);
+  EXPECT_EQ(drawn.rates->stop_reading_ppm, 0u);
+  options.trims = true;
+  EXPECT_TRUE(*DrawnBy(1, options).transfers);
+}
+
+}  // namespace
+}  // namespace holdfast
