@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "absl/status/status.h"
+#include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "engine/base/bytes.h"
 #include "engine/base/check.h"
@@ -48,7 +49,39 @@ void UseFurther(WalRun* run) {
   }
 }
 
-// The input: chunks of (file, length, bytes), as they are.
+// Makes an intact frame of each place for one that begins with an even byte,
+// each with the body that others of its bytes say.
+void MakeFrames(const SegmentHeader& header, std::string* bytes) {
+  uint32_t seed = FirstSeed(header);
+  size_t at = 0;
+  while (at + kLogFrameHeaderBytes <= bytes->size()) {
+    char* const place = bytes->data() + at;
+    if (static_cast<uint8_t>(place[0]) % 2 != 0) {
+      at += kFrameAlignment;
+      continue;
+    }
+    LogFrameHeader frame;
+    frame.segment = header.id;
+    frame.index = Index(static_cast<uint8_t>(place[16]));
+    frame.synced_to = static_cast<uint8_t>(place[48]) * uint32_t{64};
+    frame.body_size = static_cast<uint8_t>(place[52]);
+    const absl::string_view body = absl::string_view(*bytes).substr(
+        at + kLogFrameHeaderBytes, frame.body_size);
+    // A frame that a log wrote says of its entry what that says itself.
+    const absl::StatusOr<EntryHeader> entry = DecodeEntryHeader(body);
+    if (entry.ok() && entry->index <= Index(UINT8_MAX)) {
+      frame.index = entry->index;
+      frame.term = entry->term;
+    }
+    frame.body_crc = ExtendCrc32c(seed, body);
+    EncodeLogFrameHeader(frame, kSegmentHeaderBytes + at, place);
+    seed = frame.body_crc;
+    at += FrameBytes(frame.body_size);
+  }
+}
+
+// The input: chunks of (file, length, bytes), as they are, but for segments'
+// headers and those of their frames.
 void ArbitraryFiles(uint64_t checkpoint, ByteReader r) {
   WalRun run;
   if (checkpoint > 0) {
@@ -67,28 +100,14 @@ void ArbitraryFiles(uint64_t checkpoint, ByteReader r) {
         run.disk().SetContents("hardstate-1", bytes);
         break;
       default: {
-        // With a header and frame checksums that are right, or it would end
-        // at once.
+        // With a header that is right, mostly, or it would end at once.
         SegmentHeader header;
         header.owner = Incarnation(WalRun::kOwner);
         header.id = which % 8;
         header.previous.index = Index(which / 64);
         std::string all(EncodeSegmentHeader(header).view());
         if (which % 3 == 0) all.assign(kSegmentHeaderBytes, '\0');
-        for (size_t at = 0; at + kLogFrameHeaderBytes <= bytes.size();
-             at += kFrameAlignment) {
-          if (static_cast<uint8_t>(bytes[at]) % 2 != 0) continue;
-          LogFrameHeader frame;
-          frame.segment = header.id;
-          frame.index = Index(static_cast<uint8_t>(bytes[at + 16]));
-          frame.synced_to = static_cast<uint8_t>(bytes[at + 48]) * uint32_t{64};
-          frame.body_size = static_cast<uint8_t>(bytes[at + 52]);
-          absl::string_view body = absl::string_view(bytes).substr(
-              std::min(bytes.size(), at + kLogFrameHeaderBytes),
-              frame.body_size);
-          frame.body_crc = ExtendCrc32c(FirstSeed(header), body);
-          EncodeLogFrameHeader(frame, at, bytes.data() + at);
-        }
+        MakeFrames(header, &bytes);
         run.disk().SetContents(SegmentName(header.id), all + bytes);
       }
     }

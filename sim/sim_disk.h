@@ -138,6 +138,7 @@ class DiskImage {
   static constexpr uint64_t kAmple = uint64_t{1} << 40;
   // Of all files together; what needs more is RESOURCE_EXHAUSTED.
   void set_capacity(uint64_t bytes) { capacity_bytes_ = bytes; }
+  bool short_of_room() const { return capacity_bytes_ != kAmple; }
   uint64_t used_bytes() const;
 
   // The images as they are.

@@ -206,7 +206,9 @@ TEST(SimDiskTest, NoLaterSyncMakesUpForAFailedOne) {
 
 TEST(SimDiskTest, AFullDiskSaysSoAndFailsTheSync) {
   Machine m(1);
+  EXPECT_FALSE(m.image_.short_of_room());
   m.image_.set_capacity(100);
+  EXPECT_TRUE(m.image_.short_of_room());
   std::unique_ptr<File> file = m.Create("a");
   m.Write(file.get(), 0, std::string(100, 'x'));
   absl::Status wrote;
