@@ -204,6 +204,7 @@ bool Simulation::Step(TrueTime limit) {
   if (!world_.scheduler.StepUntil(limit)) return false;
   const uint64_t elections = checker_.elections();
   CheckLastActor();
+  CheckMemory();
   if (checker_.elections() != elections && schedule_ != nullptr) {
     schedule_->OnElection();
   }
@@ -667,6 +668,8 @@ SimulationResult Simulation::Result() {
   r.operations = Operations();
   r.recovery = recovery_;
   r.catch_up = catch_up_.worst();
+  r.memory_bytes = std::max(memory_most_, MemoryInUse());
+  r.memory_percent = 100 * r.memory_bytes / MemoryMax();
   r.nodes = options_.nodes;
   return r;
 }
