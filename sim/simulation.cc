@@ -167,6 +167,10 @@ void Simulation::CheckLastActor() {
     if (old_copies_->forged() == 0) CheckNoneDiffers(*server);
     if (!server->failure().ok()) CheckStopped(server.get());
   }
+  for (auto& client : clients_) {
+    if (!client->running()) continue;
+    if (client->process()->actor() == actor) bounds_.Check(*client);
+  }
 }
 
 void Simulation::CheckNoneDiffers(const SimServer& server) {
