@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "absl/strings/str_cat.h"
+#include "engine/base/entry_kind.h"
 
 namespace holdfast {
 namespace {
@@ -27,7 +28,7 @@ uint64_t BytesOf(const Entry& entry) {
 void BoundsChecker::Check(const SimServer& server) {
   if (!server.running()) return;
   CheckPeerQueues(server);
-  CheckClients(server);
+  CheckService(server, server.service().options());
   if (!server.node().formed()) return;
   const RaftCore& core = *server.node().core();
   Seen& seen = seen_[server.machine()];
@@ -45,6 +46,27 @@ void BoundsChecker::Check(const SimServer& server) {
   CheckMemory(server);
   CheckSpace(server, &seen);
   CheckBacktracks(server, &seen);
+}
+
+void BoundsChecker::Check(const SimClient& client) {
+  if (client.running()) CheckAppends(client, client.options().queue_bytes_max);
+}
+
+void BoundsChecker::CheckAppends(const SimClient& client,
+                                 size_t queue_bytes_max) {
+  // One alone is taken, however large it is.
+  if (client.client().appends_pending() < 2) return;
+  const size_t bytes = client.client().append_bytes_pending();
+  if (bytes <= queue_bytes_max) return;
+  Violate(absl::StrCat("client ", client.machine()),
+          "bytes of appends that wait for their outcome", bytes,
+          queue_bytes_max);
+}
+
+void BoundsChecker::CheckService(const SimServer& server,
+                                 const ServiceOptions& bounds) {
+  CheckClients(server, bounds);
+  if (server.node().formed()) CheckPending(server, bounds.log);
 }
 
 void BoundsChecker::CheckBacktracks(const SimServer& server, Seen* seen) {
@@ -171,8 +193,6 @@ void BoundsChecker::CheckWal(const SimServer& server, Seen* seen) {
 void BoundsChecker::CheckMemory(const SimServer& server) {
   const DistributedLog& log = server.log();
   const RaftCore& core = *log.node().core();
-  Judge(server, "bytes of batches that wait for their commit", ServerId(),
-        log.pending_bytes(), log.options().pending_bytes_max);
   // More only of what isn't both committed and durable.
   if (core.hot_first() <= core.durable_commit()) {
     Judge(server, "bytes of entries in memory", ServerId(),
@@ -197,31 +217,54 @@ void BoundsChecker::CheckPeerQueues(const SimServer& server) {
   });
 }
 
-void BoundsChecker::CheckClients(const SimServer& server) {
-  const ServiceOptions& options = server.service().options();
+void BoundsChecker::CheckPending(const SimServer& server,
+                                 const LogOptions& bounds) {
+  const DistributedLog& log = server.log();
+  const Node& node = log.node();
+  Judge(server, "bytes of batches that wait for their commit", ServerId(),
+        log.pending_bytes(), bounds.pending_bytes_max);
+  if (!node.is_leader()) return;
+  // Counted anew: somebody waits for each batch of its own term that isn't
+  // committed, or, if it has a machine, applied.
+  const Tail& tail = node.tail();
+  const Index answered =
+      log.applier() == nullptr ? node.commit() : log.applier()->applied();
+  const Index first =
+      std::max({answered + 1, node.core()->term_start(), tail.hot_first()});
+  if (tail.last().index < first + bounds.pending_appends_max) return;
+  uint64_t batches = 0;
+  for (Index i = first; i <= tail.last().index; ++i) {
+    batches += tail.Find(i)->header.kind == EntryKind::kBatch;
+  }
+  Judge(server, "appends that wait for their commit", ServerId(), batches,
+        bounds.pending_appends_max);
+}
+
+void BoundsChecker::CheckClients(const SimServer& server,
+                                 const ServiceOptions& bounds) {
+  Judge(server, "clients", ServerId(), server.service().client_count(),
+        bounds.clients_max);
   const uint64_t answers_max =
-      options.log.node.peers.acceptor.client_stream.queue_bytes_max;
+      bounds.log.node.peers.acceptor.client_stream.queue_bytes_max;
   server.service().ForEachClient([&](const ClientLoad& client) {
     Judge(server, "requests of a client", ServerId(), client.requests,
-          options.requests_per_client_max);
+          bounds.requests_per_client_max);
     Judge(server, "tails of a client", ServerId(), client.tails,
-          options.tails_per_client_max);
+          bounds.tails_per_client_max);
     Judge(server, "bytes of answers that a client hasn't taken", ServerId(),
           client.answer_bytes, answers_max);
     const bool full =
-        client.answer_bytes > options.answer_bytes_per_client_max ||
-        client.requests >= options.requests_per_client_max;
+        client.answer_bytes > bounds.answer_bytes_per_client_max ||
+        client.requests >= bounds.requests_per_client_max;
     Judge(server, "clients read from beyond their bounds", ServerId(),
           full && client.reads_on ? 1 : 0, 0);
   });
 }
 
-void BoundsChecker::Violate(const SimServer& server, absl::string_view what,
-                            ServerId peer, uint64_t found, uint64_t bound) {
-  verdict_->Violate(
-      absl::StrCat("bounds: server ", server.id().value(), " has ", found, " ",
-                   what, peer == ServerId() ? "" : absl::StrCat(peer.value()),
-                   "; at most ", bound));
+void BoundsChecker::Violate(absl::string_view who, absl::string_view what,
+                            uint64_t found, uint64_t bound) {
+  verdict_->Violate(absl::StrCat("bounds: ", who, " has ", found, " ", what,
+                                 "; at most ", bound));
 }
 
 }  // namespace holdfast

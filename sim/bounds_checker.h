@@ -7,17 +7,22 @@
 #include <utility>
 #include <vector>
 
+#include "absl/strings/str_cat.h"
 #include "absl/strings/string_view.h"
 #include "engine/base/types.h"
+#include "engine/log/distributed_log.h"
 #include "engine/raft/core.h"
+#include "engine/service/service.h"
 #include "sim/server.h"
+#include "sim/sim_client.h"
 #include "sim/violation.h"
 
 namespace holdfast {
 
 // That what a server holds for others is bounded, after each of its events:
 // what is in flight to each follower, what waits for its disk, for a commit,
-// for a peer's or a client's stream, and what it has of its log in memory.
+// for a peer's or a client's stream, how many clients it has, and what it has
+// of its log in memory. And, after a client's, what waits there to be appended.
 // The bounds are those of the options, with what one message or request may
 // exceed them by; it counts by itself where the engine's own count could be
 // what is wrong. And that no leader sends a follower the same again and again
@@ -27,6 +32,11 @@ class BoundsChecker {
   explicit BoundsChecker(Verdict* verdict) : verdict_(verdict) {}
 
   void Check(const SimServer& server);
+  void Check(const SimClient& client);
+  // The same of what clients have of a server, and of what a client has, by
+  // other bounds than those it runs with: for tests.
+  void CheckService(const SimServer& server, const ServiceOptions& bounds);
+  void CheckAppends(const SimClient& client, size_t queue_bytes_max);
 
   // What the entries behind `from` up to `to` have, the latest that any server
   // had there.
@@ -61,7 +71,8 @@ class BoundsChecker {
   void CheckSpace(const SimServer& server, Seen* seen);
   void CheckBacktracks(const SimServer& server, Seen* seen);
   void CheckPeerQueues(const SimServer& server);
-  void CheckClients(const SimServer& server);
+  void CheckClients(const SimServer& server, const ServiceOptions& bounds);
+  void CheckPending(const SimServer& server, const LogOptions& bounds);
   // What one message may bring: as many entries as fill it, the last one whole.
   uint64_t MessageMax(const RaftOptions& raft) const {
     return raft.max_append_bytes + entry_max_;
@@ -71,10 +82,14 @@ class BoundsChecker {
   }
   void Judge(const SimServer& server, absl::string_view what, ServerId peer,
              uint64_t found, uint64_t bound) {
-    if (found > bound) Violate(server, what, peer, found, bound);
+    if (found <= bound) return;
+    Violate(absl::StrCat("server ", server.id().value()),
+            absl::StrCat(what,
+                         peer == ServerId() ? "" : absl::StrCat(peer.value())),
+            found, bound);
   }
-  void Violate(const SimServer& server, absl::string_view what, ServerId peer,
-               uint64_t found, uint64_t bound);
+  void Violate(absl::string_view who, absl::string_view what, uint64_t found,
+               uint64_t bound);
 
   Verdict* const verdict_;
   uint64_t entry_max_ = 0;             // the largest that any server has had

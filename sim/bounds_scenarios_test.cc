@@ -3,16 +3,19 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <string>
 #include <utility>
 #include <vector>
 
 #include "absl/status/status.h"
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "engine/base/batch.h"
 #include "engine/client/client.h"
 #include "engine/env/env.h"
+#include "engine/service/service.h"
 #include "gtest/gtest.h"
 #include "sim/make_security.h"
 #include "sim/sim_network.h"
@@ -24,7 +27,9 @@ namespace {
 
 class BoundsScenario : public Scenario {
  protected:
-  void Begin(uint64_t seed) {
+  // `change`: of what each server runs with.
+  void Begin(uint64_t seed,
+             const std::function<void(ServiceOptions*)>& change = nullptr) {
     SimulationOptions options;
     options.seed = seed;
     options.nodes = 3;
@@ -36,6 +41,9 @@ class BoundsScenario : public Scenario {
     options.pending_bytes_max = kRoom;
     sim_ = nullptr;
     sim_ = std::make_unique<Simulation>(options);
+    for (MachineId m = 1; m <= options.nodes && change; ++m) {
+      change(sim_->server(m)->next_options());
+    }
     sim_->StartServers();
     sim_->StartClients();
     ASSERT_TRUE(Progress(5));
@@ -50,6 +58,14 @@ class BoundsScenario : public Scenario {
                           committed_ += outcome.kind == Kind::kCommitted;
                           overloaded_ += outcome.kind == Kind::kOverloaded;
                         });
+  }
+
+  // What a checker says of the server, had it these bounds; "": nothing.
+  static std::string Judge(const SimServer& server,
+                           const ServiceOptions& bounds) {
+    Verdict verdict;
+    BoundsChecker(&verdict).CheckService(server, bounds);
+    return verdict.what();
   }
 
   static constexpr size_t kRoom = 16 << 10;
@@ -221,6 +237,91 @@ TEST_F(BoundsScenario, ClientThatStopsReadingHoldsUpOnlyItself) {
     EXPECT_GT(sim_->Result().network.unread, 0u);
     ExpectGoodEnd();
   }
+}
+
+// The followers are out of reach, so that nothing is committed.
+TEST_F(BoundsScenario, LeaderTakesNoMoreAppendsThanMayWait) {
+  constexpr size_t kAppends = 40;
+  Begin(1, [](ServiceOptions* options) {
+    options->log.pending_appends_max = kAppends;
+    options->log.pending_bytes_max = 1 << 20;
+  });
+  SimServer* leader = sim_->Leader();
+  Isolate(leader->machine());
+  for (size_t i = 0; i < 2 * kAppends; ++i) AppendBytes(leader, 10);
+  ASSERT_TRUE(sim_->RunFor(5ms)) << sim_->verdict().what();
+  ASSERT_TRUE(leader->node().is_leader());
+  EXPECT_GE(overloaded_, kAppends);
+  ServiceOptions bounds = leader->service().options();
+  EXPECT_EQ(Judge(*leader, bounds), "");
+  bounds.log.pending_appends_max = kAppends / 2;
+  const std::string what = Judge(*leader, bounds);
+  EXPECT_TRUE(absl::StrContains(what, " appends that wait")) << what;
+}
+
+TEST_F(BoundsScenario, ServerHasNoMoreClientsThanItMay) {
+  constexpr size_t kClients = 2;
+  Begin(1, [](ServiceOptions* options) { options->clients_max = kClients; });
+  SimClientOptions options;
+  for (MachineId m = 1; m <= 3; ++m) {
+    options.servers.push_back(NetworkFabric::AddressOf(m));
+  }
+  options.reads = options.tails = false;
+  std::vector<std::unique_ptr<SimClient>> clients;
+  for (MachineId i = 1; i <= 2 * kClients; ++i) {
+    clients.push_back(std::make_unique<SimClient>(
+        sim_->world(), sim_->network(), kFirstClient + i,
+        sim_->mutable_history(), options));
+    clients.back()->Start();
+  }
+  ASSERT_TRUE(sim_->RunFor(2s)) << sim_->verdict().what();
+  const SimServer& leader = *sim_->Leader();
+  EXPECT_EQ(leader.service().client_count(), kClients);
+  ServiceOptions bounds = leader.service().options();
+  EXPECT_EQ(Judge(leader, bounds), "");
+  bounds.clients_max = kClients - 1;
+  const std::string what = Judge(leader, bounds);
+  EXPECT_TRUE(absl::StrContains(what, " has 2 clients; at most 1")) << what;
+}
+
+TEST_F(BoundsScenario, ClientHoldsNoMoreThanItMay) {
+  Begin(1);
+  SimClientOptions options;
+  options.servers = {NetworkFabric::AddressOf(1)};
+  options.queue_bytes_max = 4000;
+  SimClient client(sim_->world(), sim_->network(), kFirstClient + 1,
+                   sim_->mutable_history(), options);
+  client.Start();
+  client.Burst(100);
+  EXPECT_GT(client.client().append_bytes_pending(), 2000u);
+  EXPECT_LT(client.client().appends_pending(), 100u);
+  Verdict verdict;
+  BoundsChecker bounds(&verdict);
+  bounds.Check(client);
+  EXPECT_TRUE(verdict.ok()) << verdict.what();
+  bounds.CheckAppends(client, 2000);
+  EXPECT_TRUE(absl::StrContains(verdict.what(), " bytes of appends that wait"))
+      << verdict.what();
+}
+
+TEST_F(BoundsScenario, RunThatHoldsTooMuchIsStopped) {
+  SimulationOptions options;
+  options.nodes = 3;
+  options.duration = 5s;
+  options.rates = FaultRates{};
+  const SimulationResult usual = Simulation(options).Run();
+  EXPECT_TRUE(usual.verdict.ok()) << usual.verdict.what();
+  // Each server's files are a few pages at least.
+  EXPECT_GT(usual.memory_bytes, uint64_t{64} << 10);
+  EXPECT_LT(usual.memory_percent, 10u);
+  options.memory_bytes_max = usual.memory_bytes / 2;
+  const SimulationResult stopped = Simulation(options).Run();
+  EXPECT_EQ(stopped.verdict.kind(), Verdict::Kind::kCorrectness);
+  EXPECT_TRUE(absl::StartsWith(stopped.verdict.what(), "memory: "))
+      << stopped.verdict.what();
+  EXPECT_GT(stopped.memory_bytes, *options.memory_bytes_max);
+  EXPECT_GE(stopped.memory_percent, 100u);
+  EXPECT_LT(stopped.events, usual.events);
 }
 
 // What a run's settling looks at, with a server that stays cut off, and comes

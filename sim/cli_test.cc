@@ -471,7 +471,10 @@ TEST(SummaryTest, AddsUpAndTravelsAsText) {
                               "\"clients_percent_max\":0,"
                               "\"leader_ms_max\":0,"
                               "\"leader_percent_max\":0,"
-                              "\"level_ms_max\":7,\"settle_ms_max\":7,"));
+                              "\"level_ms_max\":7,"
+                              "\"memory_mib_max\":0,"
+                              "\"memory_percent_max\":0,"
+                              "\"settle_ms_max\":7,"));
   for (const char* key :
        {"events", "simulated_ms", "elections", "crashes", "partitions",
         "resets", "torn_writes", "acknowledged_appends"}) {

@@ -39,6 +39,7 @@ void SparseBytes::Write(uint64_t at, const char* data, size_t n) {
     if (page >= pages_.size()) pages_.resize(page + 1);
     if (pages_[page] == nullptr) {
       pages_[page] = std::make_unique<char[]>(kPage);  // zeroes
+      ++pages_written_;
     }
     std::memcpy(pages_[page].get() + offset, data, part);
     data += part;
@@ -50,6 +51,9 @@ void SparseBytes::Write(uint64_t at, const char* data, size_t n) {
 void SparseBytes::Resize(uint64_t size) {
   if (size < size_) {
     const size_t pages = (size + kPage - 1) / kPage;
+    for (size_t i = pages; i < pages_.size(); ++i) {
+      if (pages_[i] != nullptr) --pages_written_;
+    }
     if (pages_.size() > pages) pages_.resize(pages);
     // What is cut reads as zeroes if the file grows again.
     const size_t used = size % kPage;
@@ -63,6 +67,7 @@ void SparseBytes::Resize(uint64_t size) {
 SparseBytes SparseBytes::Copy() const {
   SparseBytes copy;
   copy.size_ = size_;
+  copy.pages_written_ = pages_written_;
   copy.pages_.resize(pages_.size());
   for (size_t i = 0; i < pages_.size(); ++i) {
     if (pages_[i] == nullptr) continue;
@@ -175,6 +180,12 @@ std::shared_ptr<FileImage> FileImage::CopyDurable() const {
   return copy;
 }
 
+uint64_t FileImage::memory_bytes() const {
+  uint64_t bytes = now_.memory_bytes() + durable_.memory_bytes();
+  for (const Change& change : unsynced_) bytes += TotalSize(change.data);
+  return bytes;
+}
+
 bool FileImage::Refuses(uint64_t from, uint64_t to) const {
   return std::any_of(
       refused_.begin(), refused_.end(),
@@ -236,6 +247,15 @@ NameTable NameTable::CopyDurable() const {
   }
   copy.durable_ = copy.now_;
   return copy;
+}
+
+uint64_t NameTable::memory_bytes() const {
+  uint64_t bytes = 0;
+  for (const auto& [name, file] : now_) bytes += file->memory_bytes();
+  for (const auto& [name, file] : durable_) {
+    if (Find(name) != file) bytes += file->memory_bytes();
+  }
+  return bytes;
 }
 
 void NameTable::Add(uint64_t number, const std::string& name,

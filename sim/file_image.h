@@ -26,10 +26,12 @@ class SparseBytes {
   // Cuts, or extends by zeroes.
   void Resize(uint64_t size);
   SparseBytes Copy() const;
+  uint64_t memory_bytes() const { return pages_written_ * kPage; }
 
  private:
   static constexpr size_t kPage = 4096;
   uint64_t size_ = 0;
+  size_t pages_written_ = 0;
   std::vector<std::unique_ptr<char[]>> pages_;
 };
 
@@ -90,6 +92,8 @@ class FileImage {
   bool Refuses(uint64_t from, uint64_t to) const;
   // How often it was damaged.
   uint64_t damages() const { return damages_; }
+  // What the images and the changes between them take.
+  uint64_t memory_bytes() const;
 
  private:
   struct Change {
@@ -142,6 +146,9 @@ class NameTable {
   void LosePower(const std::function<bool()>& lost);
   // What is durable, files included.
   NameTable CopyDurable() const;
+  // What its files take; one whose name isn't durable counts under each that it
+  // has.
+  uint64_t memory_bytes() const;
 
  private:
   struct Change {

@@ -19,6 +19,7 @@ void History::AppendInvoked(const std::vector<std::string>& records,
                             uint64_t producer, std::optional<Offset> expected) {
   ++appends_;
   for (size_t i = 0; i < records.size(); ++i) {
+    record_bytes_ += records[i].size();
     Record& r = records_[records[i]];
     r.noted = established_;
     r.number = appends_;

@@ -82,6 +82,8 @@ class History {
   uint64_t unknown() const { return unknown_; }
   uint64_t reads() const { return reads_; }
   Offset established() const { return established_; }
+  // Of the records that were to be appended.
+  uint64_t record_bytes() const { return record_bytes_; }
   // All records that were acknowledged, by offset.
   const std::map<uint64_t, std::string>& committed() const {
     return committed_;
@@ -121,6 +123,7 @@ class History {
   Offset established_;
   std::vector<Raise> raises_;
   uint64_t appends_ = 0;
+  uint64_t record_bytes_ = 0;
   // By producer, the numbers of its appends by where their records are.
   std::map<uint64_t, std::map<Offset, uint64_t>> producers_;
   Offset trim_invoked_;

@@ -199,6 +199,14 @@ bool OldCopies::MayVoteAlone(const SimServer& server, const Copy& copy,
   return false;
 }
 
+uint64_t OldCopies::memory_bytes() const {
+  uint64_t bytes = 0;
+  for (const auto& [machine, copy] : copies_) {
+    if (copy.image != nullptr) bytes += copy.image->names().memory_bytes();
+  }
+  return bytes;
+}
+
 bool OldCopies::under_way() const {
   return std::any_of(servers_.begin(), servers_.end(),
                      [](SimServer* server) { return server->put_back(); });

@@ -73,6 +73,8 @@ class OldCopies {
   uint64_t wiped() const { return wiped_count_; }
   // Servers whose disk was put back, and replaced since.
   uint64_t replaced() const { return replaced_; }
+  // What the copies take.
+  uint64_t memory_bytes() const;
 
  private:
   struct Copy {

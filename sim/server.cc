@@ -103,7 +103,8 @@ void SimServer::EndLife(bool power_lost) {
   }
   life_->service = nullptr;
   life_->kv = nullptr;
-  CHECK_EQ(*life_->process.open_handles(), size_t{0});
+  CHECK_EQ(*life_->process.open_files(), size_t{0});
+  CHECK_EQ(*life_->process.open_sockets(), size_t{0});
   life_ = nullptr;
 }
 
@@ -113,6 +114,10 @@ void SimServer::Close(std::function<void()> ended) {
     if (!running() || boots_ != boot) return;
     Tell(IncidentKind::kEnd);
     CollectStats(&past_stats_);
+    // It has left the network. Its files, and what they have still to write, go
+    // with it.
+    const size_t sockets_after_close = *life_->process.open_sockets();
+    CHECK_EQ(sockets_after_close, size_t{0});
     life_->service = nullptr;
     life_->kv = nullptr;
     // Whatever it had under way is left to the kernel, but for timers.

@@ -39,7 +39,12 @@ SimClient::SimClient(World* world, NetworkFabric* fabric, MachineId machine,
       calls_(world, machine) {}
 
 SimClient::~SimClient() {
-  if (running()) Crash();
+  if (!running()) return;
+  DropObjects();
+  CHECK_EQ(
+      world_->scheduler.CountPending(life_->process.actor(), EventKind::kTimer),
+      size_t{0});
+  Crash();
 }
 
 void SimClient::Start() {
@@ -54,6 +59,7 @@ void SimClient::Start() {
   options.servers = options_.servers;
   options.name = absl::StrCat("c", machine_);
   options.cluster_name = "sim";
+  options.queue_bytes_max = options_.queue_bytes_max;
   life.client = std::make_unique<Client>(
       Env{.loop = life.process.loop(),
           .network = life.network.get(),
@@ -70,7 +76,16 @@ void SimClient::Crash() {
   life_->process.Kill();
   fabric_->ProcessDied(life_->process, false);
   for (; outstanding_ > 0; --outstanding_) history_->AppendUnknown();
+  DropObjects();
+  CHECK_EQ(*life_->process.open_sockets(), size_t{0});
   life_ = nullptr;
+}
+
+void SimClient::DropObjects() {
+  life_->next.Cancel();
+  life_->tail_resume.Cancel();
+  life_->tail = nullptr;
+  life_->client = nullptr;
 }
 
 void SimClient::Tell(IncidentKind kind) const {

@@ -37,6 +37,8 @@ struct SimClientOptions {
   // So many of a million times that a tail brings something its reader falls
   // asleep.
   uint64_t slow_reader_ppm = 31'250;
+  // Of appends that wait for their outcome; further ones are refused.
+  size_t queue_bytes_max = 64 << 20;
   uint32_t operations_max = 0;  // 0: no bound
   // Whether the one of `servers` at this place takes part: else it needn't have
   // all of the log. Null: each does.
@@ -49,16 +51,22 @@ class SimClient {
  public:
   SimClient(World* world, NetworkFabric* fabric, MachineId machine,
             History* history, SimClientOptions options);
+  // As when a program ends: what is in flight is unknown, too, but the client's
+  // objects go while their process lives, and leave no timer behind.
   ~SimClient();
 
   void Start();
-  // As kill -9: what was in flight is unknown for ever.
+  // As kill -9: what was in flight is unknown for ever. No connection of its
+  // objects may be left when they are gone.
   void Crash();
   MachineId machine() const { return machine_; }
   bool running() const { return life_ != nullptr; }
   // Whether it waits for the outcome of an append.
   bool in_request() const { return outstanding_ > 0; }
+  const SimClientOptions& options() const { return options_; }
+  // Need running().
   SimProcess* process() { return &life_->process; }
+  const Client& client() const { return *life_->client; }
   // Of the lives to come; plaintext otherwise.
   void set_security(MakeSecurity make) { make_security_ = std::move(make); }
 
@@ -99,6 +107,8 @@ class SimClient {
   };
 
   void Tell(IncidentKind kind) const;
+  // What was made on top of its process.
+  void DropObjects();
 
   void ActLater();
   void Act();

@@ -42,7 +42,7 @@ SimConnection::SimConnection(NetworkFabric* fabric, SimProcess* process,
       process_(process),
       stream_(std::move(stream)),
       side_(side),
-      handle_(process->open_handles()) {
+      handle_(process->open_sockets()) {
   end().process = process;
   end().machine = process->machine();
   end().connection = this;
@@ -239,7 +239,7 @@ SimListener::SimListener(NetworkFabric* fabric, SimProcess* process,
     : fabric_(fabric),
       process_(process),
       address_(std::move(address)),
-      handle_(process->open_handles()),
+      handle_(process->open_sockets()),
       accept_(std::make_shared<AcceptFn>(std::move(accept))) {
   fabric_->listeners_[address_] = this;
 }

@@ -125,7 +125,7 @@ class SimFile final : public File {
         image_(image),
         name_(std::move(name)),
         file_(std::move(file)),
-        handle_(process->open_handles()),
+        handle_(process->open_files()),
         size_(file_->now().size()) {}
   ~SimFile() override { image_->DropCompletions(this); }
 

@@ -111,6 +111,31 @@ TEST(SimDiskTest, ReadsWhatWasWritten) {
   EXPECT_EQ(m.ReadAll("a"), std::string("hel\0\0!", 6));
 }
 
+// In both images, and what stands between the two.
+TEST(SimDiskTest, TakesMemoryForWhatWasWritten) {
+  constexpr uint64_t kPage = 4096;
+  Machine m(1);
+  const auto taken = [&m] { return m.image_.names().memory_bytes(); };
+  std::unique_ptr<File> file = m.Create("a");
+  m.disk_->Allocate("b", 1 << 20, [](absl::StatusOr<std::unique_ptr<File>> f) {
+    EXPECT_TRUE(f.ok());
+  });
+  m.RunAll();
+  EXPECT_EQ(taken(), 0u);
+  m.Write(file.get(), 0, "hello");
+  EXPECT_EQ(taken(), kPage + 5);
+  m.Sync(file.get());
+  EXPECT_EQ(taken(), 2 * kPage);
+  EXPECT_EQ(m.image_.CopyDurable()->names().memory_bytes(), 2 * kPage);
+  m.Write(file.get(), 2 * kPage, "world");
+  EXPECT_EQ(taken(), 3 * kPage + 5);
+  file->Truncate(0, [](absl::Status s) { EXPECT_TRUE(s.ok()); });
+  m.RunAll();
+  EXPECT_EQ(taken(), kPage + 5);
+  m.Sync(file.get());
+  EXPECT_EQ(taken(), 0u);
+}
+
 TEST(SimDiskTest, CompletionsNeverRunInsideTheCall) {
   Machine m(1);
   bool done = false;

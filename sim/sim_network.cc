@@ -327,6 +327,16 @@ std::vector<std::pair<MachineId, MachineId>> NetworkFabric::CutLinks() const {
   return links;
 }
 
+uint64_t NetworkFabric::memory_bytes() const {
+  uint64_t bytes = 0;
+  for (const auto& [id, held] : streams_) {
+    const StreamPtr stream = held.lock();
+    if (stream == nullptr) continue;
+    for (const End& end : stream->ends) bytes += end.outstanding;
+  }
+  return bytes;
+}
+
 // --- SimNetwork ---
 
 absl::StatusOr<std::unique_ptr<Listener>> SimNetwork::Listen(

@@ -124,6 +124,8 @@ class NetworkFabric {
   // trace hash leaves out the bytes.
   void CarriesCiphertext() { ciphertext_ = true; }
   const SimNetworkCounts& counts() const { return counts_; }
+  // Of all streams: what is on its way, or wasn't read.
+  uint64_t memory_bytes() const;
 
  private:
   friend class SimConnection;

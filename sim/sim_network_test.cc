@@ -179,10 +179,12 @@ TEST_F(SimNetworkTest, UnreadBytesPushBackOnTheSender) {
   const std::shared_ptr<absl::Status> write = Write(dialled_.get(), big);
   Run(10s);
   EXPECT_FALSE(write->ok());
+  EXPECT_EQ(fabric_.memory_bytes(), SimNetworkOptions().window_bytes);
   Sink sink(accepted_.get());
   Run(10s);
   EXPECT_TRUE(write->ok());
   EXPECT_EQ(sink.bytes(), big);
+  EXPECT_EQ(fabric_.memory_bytes(), 0u);
 }
 
 TEST_F(SimNetworkTest, AMachineThatDoesNotReadMayStillWrite) {

@@ -12,8 +12,8 @@
 
 namespace holdfast {
 
-// What a process holds of its operating system, a file or a connection; counted
-// as long as it exists.
+// What a process holds of its operating system, a file or a socket; counted as
+// long as it exists.
 class OpenHandle {
  public:
   explicit OpenHandle(std::shared_ptr<size_t> count)
@@ -62,8 +62,10 @@ class SimProcess {
   ChanceActor chance_actor() const { return {machine_, boot_}; }
   bool alive() const { return alive_; }
 
-  // For the simulated Disk and Network to count what they give out by.
-  const std::shared_ptr<size_t>& open_handles() const { return open_handles_; }
+  // For the simulated Disk and Network to count what they give out by: files;
+  // connections and ports.
+  const std::shared_ptr<size_t>& open_files() const { return open_files_; }
+  const std::shared_ptr<size_t>& open_sockets() const { return open_sockets_; }
 
   void Kill() {
     // Also one that died before an I/O: its events are still there.
@@ -111,7 +113,8 @@ class SimProcess {
   const ActorId actor_;
   SimLoop loop_;
   bool alive_ = true;
-  const std::shared_ptr<size_t> open_handles_ = std::make_shared<size_t>(0);
+  const std::shared_ptr<size_t> open_files_ = std::make_shared<size_t>(0);
+  const std::shared_ptr<size_t> open_sockets_ = std::make_shared<size_t>(0);
   uint64_t io_left_ = 0;  // 0: no wish
   Io io_kind_ = Io::kAny;
   uint64_t io_submitted_ = 0;

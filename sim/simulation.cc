@@ -168,6 +168,10 @@ void Simulation::CheckLastActor() {
     if (old_copies_->forged() == 0) CheckNoneDiffers(*server);
     if (!server->failure().ok()) CheckStopped(server.get());
   }
+  for (auto& client : clients_) {
+    if (!client->running()) continue;
+    if (client->process()->actor() == actor) bounds_.Check(*client);
+  }
 }
 
 void Simulation::CheckNoneDiffers(const SimServer& server) {
@@ -205,6 +209,7 @@ bool Simulation::Step(TrueTime limit) {
   if (!world_.scheduler.StepUntil(limit)) return false;
   const uint64_t elections = checker_.elections();
   CheckLastActor();
+  CheckMemory();
   if (checker_.elections() != elections && schedule_ != nullptr) {
     schedule_->OnElection();
   }
@@ -673,6 +678,8 @@ SimulationResult Simulation::Result() {
   r.operations = Operations();
   r.recovery = recovery_;
   r.catch_up = catch_up_.worst();
+  r.memory_bytes = std::max(memory_most_, MemoryInUse());
+  r.memory_percent = 100 * r.memory_bytes / MemoryMax();
   r.nodes = options_.nodes;
   return r;
 }

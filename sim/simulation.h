@@ -97,6 +97,9 @@ struct SimulationOptions {
   bool may_lose = false;
   // Without, a Run ends with its faults: for one that is to break before.
   bool settle = true;
+  // Of what a run holds (simulation_memory.cc); nothing: by servers and
+  // duration.
+  std::optional<uint64_t> memory_bytes_max;
 };
 
 // How long it took, once faults had stopped, until: others than those that
@@ -132,6 +135,9 @@ struct SimulationResult {
   uint64_t operations = 0;  // begun by clients and embedders
   Recovery recovery;
   CatchUp::Worst catch_up;
+  // The most that the run held, and how much of what it may.
+  uint64_t memory_bytes = 0;
+  uint64_t memory_percent = 0;
   uint32_t nodes = 0;
   // What the engine's layers counted, by name.
   std::map<std::string, uint64_t> stats;
@@ -196,6 +202,10 @@ class Simulation {
   void UseTls();
   bool Step(TrueTime limit);
   void CheckLastActor();
+  // simulation_memory.cc
+  uint64_t MemoryInUse() const;
+  uint64_t MemoryMax() const;
+  void CheckMemory();
   void CheckStopped(SimServer* server);
   void CheckNoneDiffers(const SimServer& server);
   bool LogsEqual();
@@ -239,6 +249,7 @@ class Simulation {
   std::unique_ptr<Operator> operator_;
   Recovery recovery_;
   CatchUp catch_up_;
+  uint64_t memory_most_ = 0;
 };
 
 }  // namespace holdfast

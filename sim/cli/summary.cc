@@ -81,6 +81,8 @@ void Summary::Add(const SimulationResult& r) {
   longest("catch_up", r.catch_up.took);
   Most("catch_up_bytes", r.catch_up.bytes);
   Most("catch_up_percent", static_cast<uint64_t>(r.catch_up.percent));
+  Most("memory_mib", r.memory_bytes >> 20);
+  Most("memory_percent", r.memory_percent);
   Most("leader_percent", r.recovery.leader_percent);
   Most("clients_percent", r.recovery.clients_percent);
   counts_["laggards"] += r.catch_up.laggards;

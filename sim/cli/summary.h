@@ -46,7 +46,7 @@ class Summary {
   std::map<std::string, uint64_t> counts_;
   std::map<std::string, uint64_t> paths_;
   // Of all runs: until all had settled, and of the steps to that (Recovery);
-  // and what laggards took.
+  // what laggards took; what a run held.
   std::map<std::string, uint64_t> most_;
   // One seed's own; of several the sum, which is the same in any order.
   uint64_t hash_ = 0;
