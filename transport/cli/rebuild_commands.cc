@@ -169,12 +169,10 @@ void PrintCopies(const Recover::Result& result) {
 }
 
 void PrintLost(const Recover::Result& result) {
-  const char* const damaged =
-      result.copies.empty() ? "damaged here" : "damaged or missing everywhere";
   for (const LostRecords& lost : result.lost) {
     std::printf("%s\n",
                 absl::StrCat(
-                    damaged, ", and lost: ",
+                    "damaged here, and lost: ",
                     lost.first < lost.end
                         ? absl::StrCat("offsets ", lost.first.value(), " to ",
                                        lost.end.value(), " (exclusive), ")
