@@ -81,21 +81,14 @@ void OldLog::OnOpen(absl::Status opened) {
 
 void OldLog::ReadFrom(Index from, size_t max_bytes,
                       ResultFn<std::vector<Entry>> done) {
-  from = std::max(from, wal_->first_index());
+  // Of what the checkpoint stands for nothing need be the log's.
+  from = std::max(from, base_ + 1);
   wal_->Read(from, max_bytes,
-             [this, from, max_bytes, done = std::move(done)](
+             [this, max_bytes, done = std::move(done)](
                  absl::StatusOr<std::vector<Entry>> entries) mutable {
                const auto lost = LostRecordsOf(entries.status());
-               if (lost.has_value()) {
-                 return ReadFrom(lost->last_index + 1, max_bytes,
-                                 std::move(done));
-               }
-               // Of a damaged segment, what the checkpoint stands for isn't
-               // looked at.
-               if (absl::IsOutOfRange(entries.status()) && from <= base_) {
-                 return ReadFrom(base_ + 1, max_bytes, std::move(done));
-               }
-               done(std::move(entries));
+               if (!lost.has_value()) return done(std::move(entries));
+               ReadFrom(lost->last_index + 1, max_bytes, std::move(done));
              });
 }
 

@@ -48,9 +48,9 @@ class OldLog {
   }
   // Opened in part (Wal::OpenInPart).
   Wal* wal() { return wal_.get(); }
-  // Entries, about max_bytes of them, from the first one on that is whole and
-  // stands at `from` or behind it. An error: there is none, or it can't be
-  // read.
+  // Entries, about max_bytes of them, from the first one on that is whole, and
+  // stands at `from` or behind it, and behind the checkpoint. An error: there
+  // is none, or it can't be read.
   void ReadFrom(Index from, size_t max_bytes,
                 ResultFn<std::vector<Entry>> done);
 
