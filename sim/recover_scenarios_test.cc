@@ -1,12 +1,16 @@
 // Scenes in which a cluster has lost its majority for good, and what one server
 // has left becomes a new one.
 
+#include <cstdint>
 #include <memory>
 #include <optional>
 #include <utility>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "absl/strings/str_cat.h"
+#include "engine/base/lost_records.h"
 #include "engine/log/recover.h"
 #include "gtest/gtest.h"
 #include "sim/sim_process.h"
@@ -65,8 +69,9 @@ class RecoverScenario : public DamageScenario {
     other_->Crash(true);
     left_->Crash(power_lost);
   }
-  // Makes a new disk of its old one.
-  absl::StatusOr<Recover::Result> RunRecover() {
+  // Makes a new disk of its old one, and of what the others' have.
+  absl::StatusOr<Recover::Result> RunRecover(
+      const std::vector<SimServer*>& others = {}) {
     const MachineId machine = left_->machine();
     auto image =
         std::make_unique<DiskImage>(sim_->world(), machine, SimDiskOptions{});
@@ -76,12 +81,19 @@ class RecoverScenario : public DamageScenario {
       SimProcess process(sim_->world(), machine, kBoot, ClockModel{});
       SimDisk old_disk(&process, left_->disk());
       SimDisk new_disk(&process, image.get());
+      std::vector<std::unique_ptr<SimDisk>> disks;
+      std::vector<RecoverCopy> copies;
+      for (SimServer* other : others) {
+        disks.push_back(std::make_unique<SimDisk>(&process, other->disk()));
+        copies.push_back({.name = absl::StrCat("machine ", other->machine()),
+                          .disk = disks.back().get()});
+      }
       NewClusterOptions options;
       options.id = left_->id();
       options.advertise = NetworkFabric::AddressOf(machine);
       options.seed = sim_->world()->chance.seed();
       options.wal.segment_bytes = 64 << 10;
-      Recover recover(process.loop(), &old_disk, &new_disk, options);
+      Recover recover(process.loop(), &old_disk, &new_disk, options, copies);
       bool done = false;
       recover.Run([&](absl::StatusOr<Recover::Result> r) {
         result = std::move(r);
@@ -89,6 +101,7 @@ class RecoverScenario : public DamageScenario {
       });
       sim_->RunUntil([&] { return done; }, 20s);
       process.Kill();
+      for (SimServer* other : others) other->disk()->ProcessDied(process);
       left_->disk()->ProcessDied(process);
       image->ProcessDied(process);
     }
@@ -107,6 +120,37 @@ class RecoverScenario : public DamageScenario {
   }
   bool LeadsAlone() {
     return sim_->RunUntil([&] { return sim_->Leader() == left_; }, 5s);
+  }
+  // Of the last entry at `index` or before it that has records.
+  EntryHeader BatchAt(Index index) {
+    const auto [name, frame] = FrameOf(left_, index);
+    const Entry entry =
+        *DecodeEntry(Bytes(left_, name)
+                         .Slice(frame.position + kLogFrameHeaderBytes,
+                                frame.header.body_size));
+    return entry.header.count > 0 ? entry.header : BatchAt(index - 1);
+  }
+  // The new cluster grows, and all of its servers have all that was before
+  // `end`, but for one batch.
+  void ExpectAllBut(const LostRecords& gone, const AllRead& before,
+                    Offset end) {
+    for (SimServer* server : {sim_->server(leader_), other_}) {
+      JoinWithNewDisk(server);
+      ASSERT_TRUE(Progress(20)) << sim_->verdict().what();
+    }
+    for (MachineId m = 1; m <= 3; ++m) {
+      const AllRead now = ReadAll(sim_->server(m), end);
+      EXPECT_EQ(now.lost, std::vector<LostRecords>{gone});
+      EXPECT_EQ(now.batches.size() + 1, before.batches.size());
+      for (const auto& [offset, batch] : now.batches) {
+        ASSERT_TRUE(before.batches.contains(offset));
+        // But for the session in it.
+        EXPECT_EQ(batch.substr(kBatchHeaderBytes),
+                  before.batches.at(offset).substr(kBatchHeaderBytes));
+      }
+    }
+    ASSERT_TRUE(Trim(gone.end).ok());
+    ExpectGoodEnd();
   }
 
   MachineId leader_ = 0;
@@ -213,18 +257,11 @@ TEST_F(RecoverScenario, WhatNobodyHasIsLostAndAllElseIsServed) {
     const Offset end = left_->log().committed_end();
     const AllRead before = ReadAll(left_, end);
     for (MachineId m = 1; m <= 3; ++m) sim_->server(m)->Crash(true);
-    const auto entry_of = [this](Index index) {
-      const auto [name, frame] = FrameOf(left_, index);
-      return *DecodeEntry(Bytes(left_, name)
-                              .Slice(frame.position + kLogFrameHeaderBytes,
-                                     frame.header.body_size));
-    };
-    while (entry_of(marked).header.count == 0) marked = marked - 1;
-    const EntryHeader header = entry_of(marked).header;
-    const std::vector<LostRecords> gone{
-        {header.base_offset, header.base_offset + header.count, header.index}};
+    const EntryHeader header = BatchAt(marked);
+    const LostRecords gone{header.base_offset,
+                           header.base_offset + header.count, header.index};
     for (MachineId m = 1; m <= 3; ++m) {
-      SpoilAnyway(sim_->server(m), Rot(sim_->server(m), marked));
+      SpoilAnyway(sim_->server(m), Rot(sim_->server(m), header.index));
       sim_->server(m)->Start();
     }
     ASSERT_TRUE(sim_->RunFor(5s));
@@ -234,31 +271,60 @@ TEST_F(RecoverScenario, WhatNobodyHasIsLostAndAllElseIsServed) {
     }
     const absl::StatusOr<Recover::Result> result = RunRecover();
     ASSERT_TRUE(result.ok()) << result.status();
-    EXPECT_EQ(result->lost, gone);
-    sim_->mutable_checker()->LogReplaced(gone[0].last_index);
+    EXPECT_EQ(result->lost, std::vector<LostRecords>{gone});
+    sim_->mutable_checker()->LogReplaced(gone.last_index);
     left_->Start();
     for (size_t i = 0; i < clients(); ++i) sim_->client(i)->Start();
     ASSERT_TRUE(LeadsAlone()) << sim_->verdict().what() << left_->failure();
     // Nobody knows what the lost one was: the session has ended.
     EXPECT_EQ(OfAppend(left_), std::nullopt);
     ASSERT_TRUE(Progress(20));
-    for (SimServer* server : {sim_->server(leader_), other_}) {
-      JoinWithNewDisk(server);
-      ASSERT_TRUE(Progress(20)) << sim_->verdict().what();
-    }
+    ASSERT_NO_FATAL_FAILURE(ExpectAllBut(gone, before, end));
+  }
+}
+
+// Each server lacks entries, all of them the same one, and each of them others,
+// too: of what all three have left, only that one is missing.
+TEST_F(RecoverScenario, WhatOneLacksIsTakenFromTheOthers) {
+  set_may_lose(true);
+  set_segment_bytes(128 << 10);
+  for (uint64_t seed = 1; seed <= 4; ++seed) {
+    SCOPED_TRACE(seed);
+    MakeFull(seed, 3);
+    AppendByHand();
+    ASSERT_TRUE(Progress(20));
+    for (size_t i = 0; i < clients(); ++i) sim_->client(i)->Crash();
+    ASSERT_TRUE(sim_->RunFor(2s));
+    left_ = sim_->Leader();
+    leader_ = left_->machine() % 3 + 1;
+    other_ = sim_->server(leader_ % 3 + 1);
+    const Offset end = left_->log().committed_end();
+    const AllRead before = ReadAll(left_, end);
+    for (MachineId m = 1; m <= 3; ++m) sim_->server(m)->Crash(true);
+    const EntryHeader header = BatchAt(Index(60));
+    const LostRecords gone{header.base_offset,
+                           header.base_offset + header.count, header.index};
     for (MachineId m = 1; m <= 3; ++m) {
-      const AllRead now = ReadAll(sim_->server(m), end);
-      EXPECT_EQ(now.lost, gone);
-      EXPECT_EQ(now.batches.size() + 1, before.batches.size());
-      for (const auto& [offset, batch] : now.batches) {
-        ASSERT_TRUE(before.batches.contains(offset));
-        // But for the session in it.
-        EXPECT_EQ(batch.substr(kBatchHeaderBytes),
-                  before.batches.at(offset).substr(kBatchHeaderBytes));
-      }
+      SimServer* server = sim_->server(m);
+      const std::vector<Damage> places{Rot(server, gone.last_index),
+                                       Rot(server, gone.last_index - m),
+                                       Rot(server, gone.last_index + 3 * m)};
+      for (const Damage& place : places) SpoilAnyway(server, place);
     }
-    ASSERT_TRUE(Trim(gone[0].end).ok());
-    ExpectGoodEnd();
+    const absl::StatusOr<Recover::Result> result =
+        RunRecover({sim_->server(leader_), other_});
+    ASSERT_TRUE(result.ok()) << result.status();
+    EXPECT_EQ(result->lost, std::vector<LostRecords>{gone});
+    ASSERT_EQ(result->copies.size(), 2u);
+    EXPECT_EQ(result->copies[0].entries + result->copies[1].entries, 2u);
+    sim_->mutable_checker()->LogReplaced(gone.last_index);
+    left_->Start();
+    for (size_t i = 0; i < clients(); ++i) sim_->client(i)->Start();
+    ASSERT_TRUE(LeadsAlone()) << sim_->verdict().what() << left_->failure();
+    // That session began behind what is lost.
+    EXPECT_EQ(OfAppend(left_), offset_);
+    ASSERT_TRUE(Progress(20));
+    ASSERT_NO_FATAL_FAILURE(ExpectAllBut(gone, before, end));
   }
 }
 

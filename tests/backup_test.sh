@@ -47,7 +47,7 @@ expect_nothing_in() {
 
 start_case "three servers, and their log"
 make_ca
-for id in 1 2 3 4 5 6 7; do issue --node=$id --hosts=127.0.0.1; done
+for id in 1 2 3 4 5 6 7 8; do issue --node=$id --hosts=127.0.0.1; done
 issue --client=ops --role=admin
 bootstrap="1=$(address 1),2=$(address 2),3=$(address 3)"
 for id in 1 2 3; do start_node $id --bootstrap="$bootstrap"; done
@@ -204,6 +204,42 @@ ops read --from=777 --format=json --skip-lost
 awk -F'[:,]' -v first="$first" -v end="$end" '$2 < first || $2 >= end' \
   "$work/last.json" | cmp -s - "$work/out" || fail "expected all other records"
 terminate 7
+
+start_case "what is damaged in one directory is taken from others"
+# also NEW OLD DIRS: a recovery of OLD, with the help of DIRS.
+also() {
+  recover "$2" "$1" --accept-data-loss --also="$3"
+}
+cp -r "$work/data3" "$work/data31"
+segment=$(grep -l 'line 10500' "$work"/data31/*.segment)
+at=$(grep -abo 'line 10500' "$segment" | cut -d: -f1)
+printf 'X' | dd of="$segment" bs=1 seek="$at" conv=notrunc 2> /dev/null
+also 8 21 "$work/data31"
+expect_code 0
+grep -Eq "^from server 3's directory .*data31: 1 entries" "$work/out" ||
+  fail "expected an entry of data31, found $(cat "$work/out")"
+grep -q 'lost' "$work/out" && fail "expected no loss, found $(cat "$work/out")"
+start_node 8
+await_leader 8
+servers=$(address 8)
+expect_json 777 "$work/last.json"
+terminate 8
+also 9 21 "$work/data21"
+expect_code 2
+expect_line 'given as --data-dir, too'
+also 9 21 "$work/data31,$work/data31/."
+expect_code 2
+expect_line 'given as --also, too'
+also 9 21 "$work/data31,$work/nothing"
+expect_code 2
+expect_line 'directories that are there'
+also 9 21 "$work/data5"
+expect_code 1
+expect_line 'data5: expected a directory of cluster'
+also 9 21 "$work/data2"
+expect_code 1
+expect_line "data2: expected another server's directory"
+rm -rf "$work/data9"
 
 start_case "a directory that was never finished is refused"
 cp -r "$work/data5" "$work/data9"

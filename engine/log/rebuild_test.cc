@@ -1,6 +1,7 @@
 // New clusters of what is left: of a server's directory, and of an image.
 
-#include <map>
+#include "engine/log/testing/rebuild.h"
+
 #include <memory>
 #include <optional>
 #include <string>
@@ -11,7 +12,6 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "engine/base/batch.h"
-#include "engine/base/configuration.h"
 #include "engine/base/image.h"
 #include "engine/base/random.h"
 #include "engine/log/log_state.h"
@@ -31,181 +31,12 @@ namespace {
 
 constexpr char kImage[] = "log.image";
 constexpr Incarnation kOldIncarnation(77);
-const SessionId kSession(3);
 
-NewClusterOptions Options() {
-  return NewClusterOptions{.id = ServerId(5),
-                           .advertise = "new:1",
-                           .cluster_name = {},
-                           .seed = 9,
-                           .wal = SmallWalOptions()};
-}
-
-// Runs one operation of a class with Run and Result to its end.
-template <typename Work>
-absl::StatusOr<typename Work::Result> RunToEnd(MemoryLoop* loop, Work* work) {
-  std::optional<absl::StatusOr<typename Work::Result>> result;
-  work->Run([&](absl::StatusOr<typename Work::Result> r) { result = r; });
-  loop->RunUntilIdle();
-  if (!result.has_value()) return absl::CancelledError("the power failed");
-  return *result;
-}
-
-// All that a directory holds, as a server finds it.
-struct Directory {
-  absl::Status status;
-  Identity identity;
-  std::optional<Checkpoint> checkpoint;
-  std::vector<Entry> entries;
-  HardState hard_state;
-  Index commit;
-};
-
-Directory ReadDirectory(MemoryLoop* loop, MemoryDisk* disk) {
-  Directory found;
-  IdentityFile identity_file(disk);
-  identity_file.Read([&](absl::StatusOr<Identity> identity) {
-    found.status.Update(identity.status());
-    if (identity.ok()) found.identity = *identity;
-  });
-  loop->RunUntilIdle();
-  if (!found.status.ok()) return found;
-  const Incarnation owner = found.identity.incarnation;
-  CheckpointFile checkpoint_file(disk, owner, CheckpointKind::kBase);
-  checkpoint_file.Open([&](absl::StatusOr<CheckpointFile::Found> f) {
-    found.status.Update(f.status());
-    if (f.ok()) found.checkpoint = std::move(f->newest);
-  });
-  loop->RunUntilIdle();
-  Wal wal(loop, disk, owner, SmallWalOptions(), {});
-  wal.OpenReadOnly(
-      found.checkpoint.has_value() ? found.checkpoint->point : LogPoint{},
-      [&](const Entry& entry, Index) { found.entries.push_back(entry); },
-      [&](absl::Status opened) { found.status.Update(opened); });
-  loop->RunUntilIdle();
-  found.hard_state = wal.hard_state();
-  found.commit = wal.commit_hint();
-  return found;
-}
-
-class Rebuild : public testing::Test {
+class Rebuild : public RebuildTest {
  protected:
-  void SetUp() override { NewDisk(); }
-  void NewDisk() { new_disk_ = std::make_unique<MemoryDisk>(&loop_); }
-
-  // --- An old server's log ---
-
-  void Add(EntryKind kind, Buffer payload, uint32_t records = 0) {
-    log_.push_back(SealEntry(last_, Term(2), kind, records,
-                             last_.log_time + 1ms, std::move(payload)));
-    last_ = PointAfter(log_.back().header);
-  }
-  void AddBatch(uint64_t sequence, size_t bytes = 300) {
-    BatchBuilder batch;
-    for (int i = 0; i < 3; ++i) {
-      ASSERT_TRUE(batch.Add(std::string(bytes, 'a')).ok());
-    }
-    Add(EntryKind::kBatch,
-        batch.Finish(sequence == 0 ? SessionId() : kSession,
-                     Sequence(sequence)),
-        3);
-  }
-  // Three servers, a session, and batches; over several segments.
-  void MakeLog() {
-    Configuration configuration;
-    for (uint64_t id = 1; id <= 3; ++id) {
-      configuration.voters.push_back(
-          Member{ServerId(id), Incarnation(70 + id), absl::StrCat("old:", id)});
-    }
-    Add(EntryKind::kConfiguration, EncodeConfiguration(configuration));
-    cluster_ = ClusterId(log_.back().header.chain);
-    Add(EntryKind::kNoOp, Buffer());
-    Add(EntryKind::kSession, EncodeSessionLimits(SessionLimits()));
-    for (uint64_t i = 1; i <= 30; ++i) AddBatch(i % 2 == 0 ? 0 : (i + 1) / 2);
-  }
   void WriteOld(const std::vector<Entry>& entries, Index commit,
                 std::optional<Checkpoint> checkpoint = std::nullopt) {
-    Identity identity;
-    identity.id = ServerId(2);
-    identity.incarnation = kOldIncarnation;
-    identity.boot_count = 4;
-    identity.cluster_id = cluster_;
-    identity.cluster_name = "prod";
-    IdentityFile identity_file(&old_disk_);
-    identity_file.Write(identity, [](absl::Status s) { EXPECT_TRUE(s.ok()); });
-    loop_.RunUntilIdle();
-    CheckpointFile checkpoint_file(&old_disk_, kOldIncarnation,
-                                   CheckpointKind::kBase);
-    Wal wal(&loop_, &old_disk_, kOldIncarnation, SmallWalOptions(),
-            {.on_persisted = [](uint64_t) {}, .on_failed = nullptr});
-    wal.Open([](const Entry&, Index) {}, [](absl::Status) {});
-    loop_.RunUntilIdle();
-    WalWrite write;
-    write.sequence = 1;
-    write.hard_state = HardState{Term(4), ServerId(3)};
-    wal.Write(std::move(write), Index());
-    if (checkpoint.has_value()) {
-      checkpoint_file.Open([](absl::StatusOr<CheckpointFile::Found>) {});
-      loop_.RunUntilIdle();
-      checkpoint_file.Write(*checkpoint, [](absl::Status) {});
-      wal.Reset(checkpoint->point, [](absl::Status) {});
-    }
-    loop_.RunUntilIdle();
-    for (const Entry& entry : entries) {
-      WalWrite one;
-      one.sequence = 2;
-      one.entries = {entry};
-      wal.Write(std::move(one), std::min(commit, entry.header.index));
-    }
-    loop_.RunUntilIdle();
-  }
-  Checkpoint CheckpointAt(size_t entries) {
-    LogState state;
-    for (size_t i = 0; i < entries; ++i) state.Apply(log_[i]);
-    Checkpoint checkpoint = state.MakeCheckpoint();
-    checkpoint.cluster = cluster_;
-    return checkpoint;
-  }
-  std::map<std::string, std::string> OldFiles() {
-    std::map<std::string, std::string> files;
-    for (const std::string& name : old_disk_.Names()) {
-      files[name] = old_disk_.Contents(name);
-    }
-    return files;
-  }
-  // The segment that has the entry, and its frame's position.
-  std::pair<std::string, uint64_t> FrameOf(Index index) {
-    for (const std::string& name : old_disk_.Names()) {
-      const std::string bytes = old_disk_.Contents(name);
-      if (!ParseSegmentName(name).has_value()) continue;
-      const auto header = DecodeSegmentHeader(
-          absl::string_view(bytes).substr(0, kSegmentHeaderBytes));
-      if (!header.ok()) continue;
-      for (const FoundFrame& f : ScanSegment(bytes, *header).frames) {
-        if (f.header.kind == FrameKind::kEntry && f.header.index == index) {
-          return {name, f.position};
-        }
-      }
-    }
-    ADD_FAILURE() << "no frame of entry " << index.value();
-    return {};
-  }
-  // The first and the last entry of the segment that has it.
-  std::pair<uint64_t, uint64_t> EntriesBeside(uint64_t index) {
-    const std::string name = FrameOf(Index(index)).first;
-    uint64_t first = index;
-    while (FrameOf(Index(first - 1)).first == name) --first;
-    uint64_t last = index;
-    while (FrameOf(Index(last + 1)).first == name) ++last;
-    return {first, last};
-  }
-  // A byte of each of these entries, in its header.
-  void Spoil(const std::vector<uint64_t>& indexes) {
-    std::vector<std::pair<std::string, uint64_t>> frames;
-    for (uint64_t index : indexes) frames.push_back(FrameOf(Index(index)));
-    for (const auto& [name, position] : frames) {
-      old_disk_.Flip(name, position + kLogFrameHeaderBytes + 33, 1);
-    }
+    old_.Write(cluster_, entries, commit, std::move(checkpoint));
   }
   // The new log has what the old one had, but for the entries from `first` to
   // `last`, and its state can be made of it.
@@ -249,7 +80,7 @@ class Rebuild : public testing::Test {
     }
   }
   absl::StatusOr<Recover::Result> RunRecover() {
-    Recover recover(&loop_, &old_disk_, new_disk_.get(), Options());
+    Recover recover(&loop_, old_.disk(), new_disk_.get(), RebuildOptions());
     return RunToEnd(&loop_, &recover);
   }
 
@@ -277,38 +108,13 @@ class Rebuild : public testing::Test {
     return bytes;
   }
   absl::StatusOr<Restore::Result> RunRestore(const std::string& image) {
-    old_disk_.SetContents(kImage, image);
-    Restore restore(&loop_, &old_disk_, kImage, new_disk_.get(), Options());
+    old_.disk()->SetContents(kImage, image);
+    Restore restore(&loop_, old_.disk(), kImage, new_disk_.get(),
+                    RebuildOptions());
     return RunToEnd(&loop_, &restore);
   }
 
   // --- What came of it ---
-
-  // The last two entries: where it came from, and the one server.
-  static void ExpectEnd(const Directory& found, const Recovered& from,
-                        Term term) {
-    ASSERT_GE(found.entries.size(), 2u);
-    const Entry& origin = found.entries[found.entries.size() - 2];
-    const Entry& last = found.entries.back();
-    EXPECT_EQ(origin.header.kind, EntryKind::kRecovered);
-    EXPECT_EQ(origin.header.term, term);
-    EXPECT_EQ(*DecodeRecovered(origin.payload.view()), from);
-    EXPECT_EQ(last.header.kind, EntryKind::kConfiguration);
-    EXPECT_EQ(last.header.term, term);
-    EXPECT_EQ(found.hard_state.term, term);
-    EXPECT_EQ(found.hard_state.vote, ServerId(5));
-    EXPECT_EQ(found.commit, last.header.index);
-    Configuration expected;
-    expected.voters = {
-        Member{ServerId(5), found.identity.incarnation, "new:1"}};
-    EXPECT_EQ(*DecodeConfiguration(last.payload.view()), expected);
-  }
-  static void ExpectNewIdentity(const Directory& found, ClusterId cluster) {
-    EXPECT_EQ(found.identity.id, ServerId(5));
-    EXPECT_EQ(found.identity.cluster_name, "prod");
-    EXPECT_EQ(found.identity.cluster_id, cluster);
-    EXPECT_EQ(found.checkpoint->cluster, cluster);
-  }
 
   // The power fails before each completion of what `build` does; whatever
   // reached the disk, a server either refuses the directory, or takes it for a
@@ -367,21 +173,16 @@ class Rebuild : public testing::Test {
     EXPECT_EQ(found.commit, whole.commit) << what;
   }
 
-  MemoryLoop loop_;
-  MemoryDisk old_disk_{&loop_};
-  std::unique_ptr<MemoryDisk> new_disk_;
-  std::vector<Entry> log_;
-  LogPoint last_;
-  ClusterId cluster_;
+  OldServer old_{&loop_, ServerId(2), kOldIncarnation};
 };
 
 TEST_F(Rebuild, RecoversAWholeLog) {
   MakeLog();
   WriteOld(log_, Index(20));
-  const auto before = OldFiles();
+  const auto before = old_.Files();
   absl::StatusOr<Recover::Result> result = RunRecover();
   ASSERT_TRUE(result.ok()) << result.status();
-  EXPECT_EQ(OldFiles(), before);
+  EXPECT_EQ(old_.Files(), before);
   EXPECT_EQ(result->from.origin, Recovered::Origin::kServer);
   EXPECT_EQ(result->from.cluster, cluster_);
   EXPECT_EQ(result->from.last_index, last_.index);
@@ -437,14 +238,16 @@ TEST_F(Rebuild, RecoversAllButWhatIsDamaged) {
   MakeLog();
   for (uint64_t i = 1; i <= log_.size(); ++i) {
     SCOPED_TRACE(i);
-    for (const std::string& name : old_disk_.Names()) old_disk_.Delete(name);
+    for (const std::string& name : old_.disk()->Names()) {
+      old_.disk()->Delete(name);
+    }
     NewDisk();
     WriteOld(log_, Index(20));
-    Spoil({i});
-    const auto before = OldFiles();
+    old_.Spoil({i});
+    const auto before = old_.Files();
     absl::StatusOr<Recover::Result> result = RunRecover();
     ASSERT_TRUE(result.ok()) << result.status();
-    EXPECT_EQ(OldFiles(), before);
+    EXPECT_EQ(old_.Files(), before);
     EXPECT_EQ(result->from.cluster, cluster_);
     EXPECT_EQ(result->reached, last_.index);
     // Behind the last one nobody knows its records.
@@ -464,9 +267,9 @@ TEST_F(Rebuild, RecoversWhatIsBetweenDamages) {
   MakeLog();
   WriteOld(log_, Index(20));
   // And a segment's header.
-  const auto [name, position] = FrameOf(Index(20));
-  Spoil({1, 2, 8, 9, 10, 25});
-  old_disk_.Flip(name, 40, 1);
+  const auto [name, position] = old_.FrameOf(Index(20));
+  old_.Spoil({1, 2, 8, 9, 10, 25});
+  old_.disk()->Flip(name, 40, 1);
   absl::StatusOr<Recover::Result> result = RunRecover();
   ASSERT_TRUE(result.ok()) << result.status();
   std::vector<LostRecords> lost{{Offset(0), Offset(0), Index(2)},
@@ -486,8 +289,8 @@ TEST_F(Rebuild, RecoversWhatIsBetweenDamages) {
 TEST_F(Rebuild, RecoversWithoutASegment) {
   MakeLog();
   WriteOld(log_, Index(20));
-  const auto [first, last] = EntriesBeside(20);
-  old_disk_.Delete(FrameOf(Index(first)).first);
+  const auto [first, last] = old_.EntriesBeside(20);
+  old_.disk()->Delete(old_.FrameOf(Index(first)).first);
   absl::StatusOr<Recover::Result> result = RunRecover();
   ASSERT_TRUE(result.ok()) << result.status();
   ASSERT_EQ(result->lost.size(), 1u);
@@ -504,7 +307,7 @@ TEST_F(Rebuild, ASessionBehindWhatIsLostGoesOn) {
   ASSERT_TRUE(batch.Add("a").ok());
   Add(EntryKind::kBatch, batch.Finish(session, Sequence(1)), 1);
   WriteOld(log_, Index(20));
-  Spoil({30});
+  old_.Spoil({30});
   ASSERT_TRUE(RunRecover().ok());
   const Directory found = ReadDirectory(&loop_, new_disk_.get());
   ASSERT_TRUE(found.status.ok()) << found.status;
@@ -520,8 +323,8 @@ TEST_F(Rebuild, ASessionBehindWhatIsLostGoesOn) {
 TEST_F(Rebuild, RecoversWithoutAHardState) {
   MakeLog();
   WriteOld(log_, Index(20));
-  old_disk_.Delete("hardstate-0");
-  old_disk_.SetContents("hardstate-1", std::string(kHardStateBytes, 'x'));
+  old_.disk()->Delete("hardstate-0");
+  old_.disk()->SetContents("hardstate-1", std::string(kHardStateBytes, 'x'));
   absl::StatusOr<Recover::Result> result = RunRecover();
   ASSERT_TRUE(result.ok()) << result.status();
   ExpectEnd(ReadDirectory(&loop_, new_disk_.get()), result->from, Term(3));
@@ -536,10 +339,10 @@ TEST_F(Rebuild, RefusesWhatCannotBeRecovered) {
   MakeLog();
   WriteOld(log_, Index(20));
   // Where a segment begins neither its header tells nor what is before it.
-  const uint64_t first = EntriesBeside(20).first;
-  const std::string name = FrameOf(Index(first)).first;
-  Spoil({first - 1});
-  old_disk_.Flip(name, 40, 1);
+  const uint64_t first = old_.EntriesBeside(20).first;
+  const std::string name = old_.FrameOf(Index(first)).first;
+  old_.Spoil({first - 1});
+  old_.disk()->Flip(name, 40, 1);
   EXPECT_TRUE(absl::IsDataLoss(RunRecover().status()));
   EXPECT_TRUE(new_disk_->Names().empty());
 }

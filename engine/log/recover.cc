@@ -5,7 +5,6 @@
 
 #include "absl/strings/str_cat.h"
 #include "engine/base/batch.h"
-#include "engine/base/check.h"
 #include "engine/base/configuration.h"
 #include "engine/log/log_state.h"
 
@@ -16,74 +15,52 @@ namespace {
 constexpr size_t kCopyBytes = 4 << 20;
 constexpr size_t kStandInsMax = 10'000;
 
+absl::Status DoesNotFit(const EntryHeader& header) {
+  return absl::DataLossError(absl::StrCat(
+      "entry ", header.index.value(), " doesn't continue what is before it"));
+}
+
+absl::Status CheckContinue(LogPoint point, const std::vector<Entry>& entries) {
+  for (const Entry& entry : entries) {
+    if (!Continues(point, entry.header)) return DoesNotFit(entry.header);
+    point = PointAfter(entry.header);
+  }
+  return absl::OkStatus();
+}
+
 }  // namespace
 
 Recover::Recover(Loop* loop, Disk* old_disk, Disk* new_disk,
-                 NewClusterOptions options)
-    : loop_(loop),
-      old_disk_(old_disk),
-      wal_options_(options.wal),
+                 NewClusterOptions options, std::vector<RecoverCopy> copies)
+    : old_(loop, old_disk, options.wal),
+      copies_(loop, options.wal, &old_, std::move(copies)),
       new_cluster_(loop, new_disk, std::move(options)),
-      identity_file_(old_disk),
       steps_(loop) {}
 
 void Recover::Run(ResultFn<Result> done) {
   steps_.Begin(std::move(done));
   new_cluster_.Prepare(steps_.Then([this] {
-    old_disk_->Lock(scope_.Wrap(steps_.Then([this] {
-      identity_file_.Read([this](absl::StatusOr<Identity> identity) {
-        OnIdentity(std::move(identity));
-      });
-    })));
+    old_.Open(steps_.Then(
+        [this] { copies_.Open(steps_.Then([this] { Begin(); })); }));
   }));
 }
 
-// --- What is there ---
-
-void Recover::OnIdentity(absl::StatusOr<Identity> identity) {
-  if (absl::IsNotFound(identity.status())) {
-    return steps_.End(absl::FailedPreconditionError(
-        "expected a server's directory, found no file identity in it"));
-  }
-  if (!identity.ok()) return steps_.End(identity.status());
-  result_.old = *std::move(identity);
+void Recover::Begin() {
+  const Wal& wal = *old_.wal();
+  Checkpoint checkpoint = old_.TakeCheckpoint().value_or(BehindTheFirst());
+  configuration_ = checkpoint.configuration;
+  copied_ = checkpoint.point;
+  result_.old = old_.identity();
+  result_.reached = wal.reached();
   result_.from.origin = Recovered::Origin::kServer;
-  checkpoint_file_ = std::make_unique<CheckpointFile>(
-      old_disk_, result_.old.incarnation, CheckpointKind::kBase);
-  checkpoint_file_->Open([this](absl::StatusOr<CheckpointFile::Found> found) {
-    OnCheckpoint(std::move(found));
-  });
-}
-
-void Recover::OnCheckpoint(absl::StatusOr<CheckpointFile::Found> found) {
-  if (!found.ok()) return steps_.End(found.status());
-  LogPoint base;
-  if (found->newest.has_value()) {
-    checkpoint_ = *std::move(found->newest);
-    configuration_ = checkpoint_->configuration;
-    result_.from.cluster = checkpoint_->cluster;
-    base = checkpoint_->point;
-  }
-  Wal::Events events;
-  events.on_persisted = [](uint64_t) {};
-  events.on_failed = [this](absl::Status why) { steps_.End(std::move(why)); };
-  wal_ = std::make_unique<Wal>(loop_, old_disk_, result_.old.incarnation,
-                               wal_options_, std::move(events));
-  wal_->OpenInPart(
-      base, [this](const Entry& entry, Index) { OnReplayed(entry); },
-      steps_.Then([this] { OnOpen(); }));
-}
-
-void Recover::OnReplayed(const Entry& entry) {
-  if (entry.header.kind == EntryKind::kConfiguration) {
-    configuration_ = entry.payload;
-  }
-  if (entry.header.index > Index(1)) return;
-  // What stands for this one entry is a checkpoint from now on.
-  LogState state;
-  state.Apply(entry);
-  checkpoint_ = state.MakeCheckpoint();
-  result_.from.cluster = ClusterId(entry.header.chain);
+  result_.from.cluster = old_.cluster();
+  result_.from.last_index = std::max(wal.last_index(), Index(1));
+  result_.from.last_term = wal.last_term();
+  result_.from.commit = std::max(wal.commit_hint(), checkpoint.point.index);
+  const Term term = std::max(wal.hard_state().term, wal.last_term());
+  const Index next = checkpoint.point.index + 1;
+  new_cluster_.Begin(std::move(checkpoint), term,
+                     steps_.Then([this, next] { Copy(next); }));
 }
 
 Checkpoint Recover::BehindTheFirst() const {
@@ -92,7 +69,7 @@ Checkpoint Recover::BehindTheFirst() const {
                               .term = Term(1),
                               .next_offset = Offset(),
                               .log_time = WallTime(),
-                              .chain = result_.old.cluster_id.value()};
+                              .chain = old_.cluster().value()};
   checkpoint.configuration_index = checkpoint.point.index;
   checkpoint.configuration =
       new_cluster_.EncodedConfiguration(kFeatureLevelMin);
@@ -100,66 +77,61 @@ Checkpoint Recover::BehindTheFirst() const {
   return checkpoint;
 }
 
-void Recover::OnOpen() {
-  const bool begun = wal_->reached() > Index(0);
-  if (!checkpoint_.has_value() && begun &&
-      result_.old.cluster_id != ClusterId()) {
-    checkpoint_ = BehindTheFirst();
-    if (configuration_.empty()) configuration_ = checkpoint_->configuration;
-    result_.from.cluster = result_.old.cluster_id;
-  }
-  if (!checkpoint_.has_value() && begun) {
-    return steps_.End(absl::DataLossError(
-        "the log's first entry is damaged, and the directory doesn't say "
-        "which cluster it is of"));
-  }
-  if (!checkpoint_.has_value()) {
-    return steps_.End(absl::FailedPreconditionError(
-        "expected a log, found none: this server was never in a cluster, or "
-        "had received nothing of it"));
-  }
-  const ClusterId noted = result_.old.cluster_id;
-  if (noted != ClusterId() && noted != result_.from.cluster) {
-    return steps_.End(absl::DataLossError(
-        "the log isn't the one of this directory's cluster"));
-  }
-  result_.reached = wal_->reached();
-  result_.from.last_index = std::max(wal_->last_index(), Index(1));
-  result_.from.last_term = wal_->last_term();
-  result_.from.commit = std::max(wal_->commit_hint(), checkpoint_->point.index);
-  const Term term = std::max(wal_->hard_state().term, wal_->last_term());
-  const Index next = checkpoint_->point.index + 1;
-  new_cluster_.Begin(*std::move(checkpoint_), term,
-                     steps_.Then([this, next] { Copy(next); }));
-}
-
 // --- What comes of it ---
 
 void Recover::Copy(Index next) {
-  if (next > wal_->last_index()) return Finish();
-  wal_->Read(next, kCopyBytes,
-             [this](absl::StatusOr<std::vector<Entry>> entries) {
-               OnRead(std::move(entries));
-             });
+  if (next > old_.wal()->last_index()) return Finish();
+  old_.wal()->Read(next, kCopyBytes,
+                   [this, next](absl::StatusOr<std::vector<Entry>> entries) {
+                     OnRead(next, std::move(entries));
+                   });
 }
 
-void Recover::OnRead(absl::StatusOr<std::vector<Entry>> entries) {
-  if (const auto lost = LostRecordsOf(entries.status()); lost.has_value()) {
-    if (result_.lost.empty() || result_.lost.back() != *lost) {
-      result_.lost.push_back(*lost);
-    }
-    sessions_.emplace();
-    entries = StandIns(*lost);
-  } else if (entries.ok() && sessions_.has_value()) {
-    const absl::Status resealed = Reseal(&*entries);
-    if (!resealed.ok()) entries = resealed;
+void Recover::OnRead(Index next, absl::StatusOr<std::vector<Entry>> entries) {
+  if (entries.ok()) return Append(*std::move(entries));
+  const auto lost = LostRecordsOf(entries.status());
+  if (!lost.has_value()) return Fail(entries.status().message());
+  copies_.Read(next, lost->last_index, copied_,
+               [this, next, lost](absl::StatusOr<std::vector<Entry>> found) {
+                 OnFound(next, *lost, *std::move(found));
+               });
+}
+
+void Recover::OnFound(Index next, LostRecords lost, std::vector<Entry> found) {
+  lost.first = new_cluster_.last().next_offset;
+  if (!found.empty()) {
+    const EntryHeader& h = found.front().header;
+    if (h.index == next) return Append(std::move(found));
+    lost.end = h.base_offset;
+    lost.last_index = h.index - 1;
   }
-  if (!entries.ok()) {
-    return steps_.End(absl::DataLossError(entries.status().message()));
+  // Or there are more stand-ins for the same.
+  if (result_.lost.empty() ||
+      result_.lost.back().last_index != lost.last_index) {
+    result_.lost.push_back(lost);
   }
+  sessions_.emplace();
+  copied_.reset();
+  absl::StatusOr<std::vector<Entry>> entries = StandIns(lost);
+  if (!entries.ok()) return Fail(entries.status().message());
   const Index after = entries->back().header.index + 1;
   new_cluster_.Append(*std::move(entries),
                       steps_.Then([this, after] { Copy(after); }));
+}
+
+void Recover::Append(std::vector<Entry> entries) {
+  for (const Entry& entry : entries) {
+    if (entry.header.kind != EntryKind::kConfiguration) continue;
+    // Not a slice: it would keep all that was read with it.
+    configuration_ = Buffer::Copy(entry.payload.view());
+  }
+  copied_ = PointAfter(entries.back().header);
+  absl::Status fits = sessions_.has_value()
+                          ? Reseal(&entries)
+                          : CheckContinue(new_cluster_.last(), entries);
+  if (!fits.ok()) return Fail(fits.message());
+  new_cluster_.Append(std::move(entries),
+                      steps_.Then([this] { Copy(copied_->index + 1); }));
 }
 
 absl::StatusOr<std::vector<Entry>> Recover::StandIns(
@@ -191,8 +163,7 @@ absl::Status Recover::Reseal(std::vector<Entry>* entries) {
     const EntryHeader& h = entry.header;
     if (h.index != point.index + 1 || h.term < point.term ||
         h.base_offset != point.next_offset || h.log_time < point.log_time) {
-      return absl::DataLossError(absl::StrCat(
-          "entry ", h.index.value(), " doesn't continue what is before it"));
+      return DoesNotFit(h);
     }
     const absl::Status applied = sessions_->Apply(entry);
     if (absl::IsFailedPrecondition(applied)) {
@@ -208,12 +179,15 @@ absl::Status Recover::Reseal(std::vector<Entry>* entries) {
   return absl::OkStatus();
 }
 
+void Recover::Fail(absl::string_view why) {
+  steps_.End(absl::DataLossError(why));
+}
+
 void Recover::Finish() {
   absl::StatusOr<Configuration> configuration =
       DecodeConfiguration(configuration_.view());
-  if (!configuration.ok()) {
-    return steps_.End(absl::DataLossError(configuration.status().message()));
-  }
+  if (!configuration.ok()) return Fail(configuration.status().message());
+  result_.copies = copies_.uses();
   result_.from.next_offset = new_cluster_.last().next_offset;
   result_.cluster = new_cluster_.cluster();
   new_cluster_.Finish(result_.from, configuration->feature_level,

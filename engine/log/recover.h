@@ -1,24 +1,27 @@
 #ifndef HOLDFAST_ENGINE_LOG_RECOVER_H_
 #define HOLDFAST_ENGINE_LOG_RECOVER_H_
 
-#include <memory>
 #include <optional>
 #include <vector>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
-#include "engine/base/callback_scope.h"
+#include "absl/strings/string_view.h"
+#include "engine/base/buffer.h"
 #include "engine/base/lost_records.h"
+#include "engine/base/types.h"
 #include "engine/env/completion.h"
 #include "engine/env/disk.h"
 #include "engine/env/loop.h"
 #include "engine/log/new_cluster.h"
+#include "engine/log/old_log.h"
+#include "engine/log/recover_copies.h"
 #include "engine/log/recovered.h"
 #include "engine/log/sessions.h"
 #include "engine/log/steps.h"
 #include "engine/node/identity.h"
 #include "engine/wal/checkpoint_file.h"
-#include "engine/wal/wal.h"
+#include "engine/wal/entry.h"
 
 namespace holdfast {
 
@@ -35,9 +38,14 @@ namespace holdfast {
 // hashes, and for the sessions in batches behind. A trim that is lost is
 // undone.
 //
-// Only reads the old directory. One recovery, once:
+// What is damaged here, but whole in other servers' directories, is taken from
+// them, where it is proved to be the same log's (recover_copies.h); only what
+// none of them has is lost. The log ends where the one server's does, whatever
+// stands behind that in the others'.
 //
-//   Recover recover(loop, old_disk, new_disk, options);
+// Only reads the old directories. One recovery, once:
+//
+//   Recover recover(loop, old_disk, new_disk, options, copies);
 //   recover.Run([](absl::StatusOr<Recover::Result> result) { ... });
 class Recover {
  public:
@@ -49,49 +57,47 @@ class Recover {
     // The old log had come so far, if that is behind from.last_index: what
     // stood in between is gone with its offsets.
     Index reached;
+    std::vector<RecoverCopyUse> copies;  // of each, the longest first
   };
 
-  // The disks outlive it.
-  Recover(Loop* loop, Disk* old_disk, Disk* new_disk,
-          NewClusterOptions options);
+  // The disks outlive it. `copies`: of other servers.
+  Recover(Loop* loop, Disk* old_disk, Disk* new_disk, NewClusterOptions options,
+          std::vector<RecoverCopy> copies = {});
 
-  // FAILED_PRECONDITION: a server runs on the old directory, it has no log, or
-  // the new one isn't empty. DATA_LOSS: the old one is damaged in such a way
-  // that it can't be told which entries are lost, or which of those before them
-  // are the log's.
+  // FAILED_PRECONDITION: a server runs on an old directory, it has no log, it
+  // is of another cluster than the first one or of a server that was given
+  // already, or the new one isn't empty. DATA_LOSS: the first one is damaged in
+  // such a way that it can't be told which entries are lost, or which of those
+  // before them are the log's; another one isn't used then.
   void Run(ResultFn<Result> done);
 
  private:
-  void OnIdentity(absl::StatusOr<Identity> identity);
-  void OnCheckpoint(absl::StatusOr<CheckpointFile::Found> found);
-  void OnReplayed(const Entry& entry);
-  void OnOpen();
+  void Begin();
   // Of a log whose first entry is damaged.
   Checkpoint BehindTheFirst() const;
   void Copy(Index next);
-  void OnRead(absl::StatusOr<std::vector<Entry>> entries);
+  void OnRead(Index next, absl::StatusOr<std::vector<Entry>> entries);
+  // What the copies have of what is damaged, from `next` on or further on.
+  void OnFound(Index next, LostRecords lost, std::vector<Entry> found);
+  void Append(std::vector<Entry> entries);
   // In the place of entries up to that one.
   absl::StatusOr<std::vector<Entry>> StandIns(const LostRecords& lost) const;
   // Makes them continue what the new log has instead of lost ones.
   absl::Status Reseal(std::vector<Entry>* entries);
+  void Fail(absl::string_view why);
   void Finish();
 
-  Loop* const loop_;
-  Disk* const old_disk_;
-  const WalOptions wal_options_;
+  OldLog old_;
+  RecoverCopies copies_;
   NewCluster new_cluster_;
-  IdentityFile identity_file_;
   Result result_;
-  std::unique_ptr<CheckpointFile> checkpoint_file_;
-  std::unique_ptr<Wal> wal_;
-  // That the new log begins behind.
-  std::optional<Checkpoint> checkpoint_;
   // The last configuration, committed or not.
   Buffer configuration_;
+  // The old log's point behind what was copied; nothing: that is lost.
+  std::optional<LogPoint> copied_;
   // Those registered behind the last lost entry; nothing: none is lost.
   std::optional<Sessions> sessions_;
   Steps<Result> steps_;
-  CallbackScope scope_;
 };
 
 }  // namespace holdfast

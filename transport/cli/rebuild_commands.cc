@@ -1,11 +1,15 @@
 // restore and recover: a new cluster of one server, from what is left.
 
 #include <cstdio>
+#include <filesystem>
 #include <memory>
 #include <string>
+#include <system_error>
 #include <utility>
+#include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_split.h"
 #include "engine/base/configuration.h"
 #include "engine/base/lost_records.h"
 #include "engine/env/address.h"
@@ -118,6 +122,52 @@ constexpr char kDataLoss[] =
     "appear. If a majority of the servers can come back, start them instead. "
     "Nothing was changed";
 
+// The directories of --also, of which none is another one that was given.
+absl::StatusOr<std::vector<std::string>> ParseAlso(const Args& args) {
+  if (!args.Has("also")) return std::vector<std::string>();
+  std::vector<std::string> also = absl::StrSplit(args.Text("also"), ',');
+  std::vector<std::pair<std::string, std::string>> others = {
+      {args.Text("data-dir"), "--data-dir"}, {args.Text("out"), "--out"}};
+  for (const std::string& directory : also) {
+    std::error_code error;
+    if (!std::filesystem::is_directory(directory, error)) {
+      return absl::InvalidArgumentError(absl::StrCat(
+          "--also: expected directories that are there, with commas between "
+          "them, found \"",
+          directory, "\""));
+    }
+    for (const auto& [other, flag] : others) {
+      if (!std::filesystem::equivalent(directory, other, error)) continue;
+      return absl::InvalidArgumentError(absl::StrCat(
+          "--also: expected other servers' directories, each once, found ",
+          directory, ", which is given as ", flag, ", too"));
+    }
+    others.emplace_back(directory, "--also");
+  }
+  return also;
+}
+
+void PrintCopies(const Recover::Result& result) {
+  const Recovered& from = result.from;
+  for (const RecoverCopyUse& copy : result.copies) {
+    std::string line =
+        copy.status.ok()
+            ? absl::StrCat("from server ", copy.id.value(), "'s directory ",
+                           copy.name, ": ", copy.entries, " entries")
+            : absl::StrCat("not used: ", copy.name, ": ",
+                           copy.status.message());
+    if (copy.IsAhead(from.last_index, from.last_term)) {
+      absl::StrAppend(
+          &line, "; its log goes on behind this one, to entry ",
+          copy.last_index.value(), " of term ", copy.last_term.value(),
+          ": for what stands there, remove the new directory, and recover "
+          "with --data-dir=",
+          copy.name);
+    }
+    std::printf("%s\n", line.c_str());
+  }
+}
+
 void PrintLost(const Recover::Result& result) {
   for (const LostRecords& lost : result.lost) {
     std::printf("%s\n",
@@ -153,22 +203,35 @@ int RunRecover(const Args& args) {
   }
   absl::StatusOr<NewClusterOptions> options = ParseServer(args);
   if (!options.ok()) return FailWith(options.status());
+  absl::StatusOr<std::vector<std::string>> also = ParseAlso(args);
+  if (!also.ok()) return FailWith(also.status());
   if (!args.Has("accept-data-loss")) return Fail(kExitUsage, kDataLoss);
   EpollLoop loop;
   absl::StatusOr<std::unique_ptr<PosixDisk>> old_disk =
       PosixDisk::OpenReadOnly(&loop, args.Text("data-dir"));
   if (!old_disk.ok()) return FailAt("recover", old_disk.status());
+  std::vector<std::unique_ptr<PosixDisk>> disks;
+  std::vector<RecoverCopy> copies;
+  for (const std::string& directory : *also) {
+    absl::StatusOr<std::unique_ptr<PosixDisk>> disk =
+        PosixDisk::OpenReadOnly(&loop, directory);
+    if (!disk.ok()) return FailAt("recover", disk.status());
+    copies.push_back({.name = directory, .disk = disk->get()});
+    disks.push_back(*std::move(disk));
+  }
   absl::StatusOr<std::unique_ptr<PosixDisk>> new_disk =
       PosixDisk::Open(&loop, args.Text("out"));
   if (!new_disk.ok()) return FailAt("recover", new_disk.status());
 
-  Recover recover(&loop, old_disk->get(), new_disk->get(), *options);
+  Recover recover(&loop, old_disk->get(), new_disk->get(), *options,
+                  std::move(copies));
   absl::StatusOr<Recover::Result> result = RunToEnd(&loop, &recover);
   if (!result.ok()) return FailAt("recover", result.status());
   std::printf("%s\n",
               absl::StrCat("recovered from server ", result->old.id.value(),
                            ", ", Describe(result->from))
                   .c_str());
+  PrintCopies(*result);
   PrintLost(*result);
   PrintNext(args.Text("out"), *options, result->cluster);
   return kExitDone;
@@ -190,6 +253,9 @@ Command RecoverCommand() {
       "makes a new cluster of what one server has left of a dead one",
       WithServerFlags({{"data-dir", "DIR",
                         "the directory of a stopped server; it is only read"},
+                       {"also", "DIR,...",
+                        "the directories of other stopped servers, to take "
+                        "from what is damaged in the first; only read"},
                        {"out", "DIR", "the new server's directory, empty"},
                        {"accept-data-loss", nullptr,
                         "acknowledged records may be lost for good"}}),
