@@ -97,6 +97,7 @@ void Cluster::NotLeader(ServerConnection* server, const wire::LeaderHint& hint,
 }
 
 void Cluster::TryNext() {
+  if (closed_) return;
   candidate_ = nullptr;
   confirmed_ = nullptr;
   hints_followed_ = 0;

@@ -58,6 +58,7 @@ std::vector<ServerId> Node::OthersThatMayHelp() const {
 }
 
 absl::Status Node::BeginRepair() {
+  if (stopped_) return absl::CancelledError("closed meanwhile");
   repair_ = std::make_unique<LogRepair>(
       env_.loop, identity_.lives.front(), options_.raft.election_timeout_max,
       repair_number_,
