@@ -272,7 +272,7 @@ function checkWork(app, check) {
   const counts = `${shapes} shapes of ${points} points, ${arrows} arrows`;
   check(`there are too many arrows: ${counts}`, arrows <= ARROWS_MAX);
   check(`there are too many shapes: ${counts}`,
-        shapes <= 8 * pixels + 3 * ARROWS_MAX);
+        shapes <= 5 * pixels + 3 * ARROWS_MAX);
   check(`there are too many points: ${counts}`,
         points <= 4 * pixels + 12 * ARROWS_MAX);
   return counts;
