@@ -221,7 +221,7 @@ void FaultSchedule::OnWindow() {
   }
   if (Happens(faults::kClusterPowerLoss, 0, rates_.cluster_power_loss_ppm,
               &value)) {
-    for (SimServer* server : servers_) Crash(server, value, true);
+    LoseAllPower(value);
   }
   for (uint32_t i = 0; i < clients_.size(); ++i) StrikeClient(i);
   if (Happens(faults::kSplit, 0, rates_.split_ppm, &value)) Split(value);
@@ -261,10 +261,12 @@ void FaultSchedule::OnElection() {
   // What voters promised moments ago is all in their disks' caches.
   const uint64_t value = *ambush_;
   ambush_.reset();
+  const uint64_t before = counts_.power_losses;
   for (SimServer* server : servers_) {
     const MachineId m = server->machine();
     if ((value >> m & 1) != 0) Crash(server, Another(value, m), true);
   }
+  if (counts_.power_losses > before) ++counts_.ambushes;
 }
 
 void FaultSchedule::BeforeIo(SimServer* server) {
@@ -324,6 +326,7 @@ void FaultSchedule::CrashBeforeIo(SimServer* server, uint64_t n,
                                   SimProcess::Io kind, uint64_t value,
                                   bool power_lost) {
   server->process()->DieBeforeIo(n, kind, [this, server, value, power_lost] {
+    ++counts_.crashes_in_io;
     Crash(server, value, power_lost);
   });
 }
@@ -342,6 +345,12 @@ void FaultSchedule::Crash(SimServer* server, uint64_t value, bool power_lost) {
   world_->Note(absl::StrCat("server ", server->machine(),
                             power_lost ? " loses power" : " crashes"));
   StartLater(server, value);
+}
+
+void FaultSchedule::LoseAllPower(uint64_t value) {
+  const uint64_t before = counts_.power_losses;
+  for (SimServer* server : servers_) Crash(server, value, true);
+  if (counts_.power_losses > before) ++counts_.cluster_power_losses;
 }
 
 void FaultSchedule::StartLater(SimServer* server, uint64_t value) {
@@ -543,6 +552,7 @@ void FaultSchedule::Isolate(MachineId machine, uint64_t value) {
     if (out) links.emplace_back(machine, other->machine());
     if (in) links.emplace_back(other->machine(), machine);
   }
+  if (!links.empty()) ++counts_.isolations;
   world_->Note(in && out ? absl::StrCat("server ", machine, " is isolated")
                : out     ? absl::StrCat("nothing gets out of server ", machine)
                          : absl::StrCat("nothing gets to server ", machine));
@@ -553,6 +563,7 @@ void FaultSchedule::Split(uint64_t value) {
   std::vector<std::pair<MachineId, MachineId>> links =
       LinksBetweenGroups(value, 0);
   if (links.empty()) return;
+  ++counts_.splits;
   world_->Note("the servers are split in two groups");
   CutFor(std::move(links), LengthOf(value, 6s));
 }
@@ -592,6 +603,7 @@ void FaultSchedule::CutOneWay(uint64_t value) {
   if (!link.has_value()) return;
   const MachineId from = link->first;
   const MachineId to = link->second;
+  ++counts_.one_way_cuts;
   world_->Note(absl::StrCat("nothing gets from server ", from, " to ", to));
   CutFor({{from, to}}, LengthOf(value, 6s));
 }

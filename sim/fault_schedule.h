@@ -94,9 +94,15 @@ struct FaultRates {
 struct FaultCounts {
   uint64_t crashes = 0;
   uint64_t power_losses = 0;
+  uint64_t crashes_in_io = 0;         // of these two, before an operation
+  uint64_t cluster_power_losses = 0;  // of all that ran, at once
+  uint64_t ambushes = 0;              // elections that cost somebody the power
   uint64_t client_crashes = 0;
   uint64_t crashes_in_request = 0;  // of these, with appends under way
-  uint64_t partitions = 0;
+  uint64_t partitions = 0;          // of all kinds
+  uint64_t isolations = 0;
+  uint64_t splits = 0;
+  uint64_t one_way_cuts = 0;
   uint64_t slow_links = 0;
   uint64_t pauses = 0;
   uint64_t upgrades = 0;
@@ -118,9 +124,15 @@ struct FaultCounts {
   void ForEach(Fn fn) const {
     fn("happened_crash", crashes);
     fn("happened_power_loss", power_losses);
+    fn("happened_crash_in_io", crashes_in_io);
+    fn("happened_cluster_power_loss", cluster_power_losses);
+    fn("happened_ambush", ambushes);
     fn("happened_client_crash", client_crashes);
     fn("happened_crash_in_request", crashes_in_request);
     fn("happened_partition", partitions);
+    fn("happened_isolation", isolations);
+    fn("happened_split", splits);
+    fn("happened_one_way_cut", one_way_cuts);
     fn("happened_slow_link", slow_links);
     fn("happened_pause", pauses);
     fn("happened_upgrade", upgrades);
@@ -179,6 +191,7 @@ class FaultSchedule {
   void CrashBeforeIo(SimServer* server, uint64_t n, SimProcess::Io kind,
                      uint64_t value, bool power_lost);
   void Crash(SimServer* server, uint64_t value, bool power_lost);
+  void LoseAllPower(uint64_t value);
   void Close(SimServer* server, uint64_t value);
   void Pause(SimServer* server, uint64_t value);
   void Upgrade(SimServer* server, uint64_t value);

@@ -104,7 +104,8 @@ TEST_F(GrayScenario, LeaderWithAHungDiskStepsDown) {
   for (uint64_t seed = 1; seed <= 10; ++seed) {
     Begin(seed, 3);
     const MachineId hung = LeaderId();
-    SlowDown(hung, 40s);
+    // Of half of them reads and writes hang, too, not only syncs.
+    sim_->server(hung)->HangDisk(40s, /*all=*/seed % 2 == 0);
     const RaftOptions raft;
     EXPECT_TRUE(
         sim_->RunUntil([&] { return !sim_->server(hung)->node().is_leader(); },
@@ -120,7 +121,7 @@ TEST_F(GrayScenario, LeaderWithAHungDiskStepsDown) {
     }
     EXPECT_EQ(Elections(), elections);
     // The disk comes back.
-    sim_->server(hung)->disk()->set_options(SimDiskOptions{});
+    sim_->server(hung)->MendDisk();
     ASSERT_TRUE(sim_->RunFor(40s));
     ExpectGoodEnd();
   }
@@ -174,6 +175,29 @@ TEST_F(GrayScenario, ShortStallCostsNoElection) {
   }
   EXPECT_EQ(Elections(), elections);
   ExpectGoodEnd();
+}
+
+// All of a server's timers end late, by up to 8 ms, and together.
+TEST_F(GrayScenario, LateTimersCostNoElection) {
+  for (uint64_t seed = 1; seed <= 5; ++seed) {
+    SimulationOptions options;
+    options.seed = seed;
+    options.nodes = 3;
+    options.rates = FaultRates{};
+    options.rates->timer_slack_max_ns = 8'000'000;
+    sim_ = std::make_unique<Simulation>(options);
+    sim_->StartServers();
+    sim_->StartClients();
+    set_clients(sim_->client_count());
+    ASSERT_TRUE(sim_->RunFor(5s));
+    const uint64_t elections = Elections();
+    EXPECT_GT(elections, 0u);
+    ASSERT_TRUE(sim_->RunFor(60s));
+    EXPECT_EQ(Elections(), elections);
+    EXPECT_GT(Stat("happened_late_timer"), 500u);
+    ASSERT_TRUE(Progress(20));
+    ExpectGoodEnd();
+  }
 }
 
 TEST_F(GrayScenario, LeaderThatCannotHearOrBeHeardStepsDown) {
@@ -306,6 +330,11 @@ TEST_F(GrayScenario, ScheduleSpoilsLinks) {
        [](const SimulationResult& r) { return r.network.flips; }},
   };
   ExpectServiceWithEach(kinds, FiveServers());
+  // Only where processes end is there anything to dial.
+  ExpectServiceWithEach(
+      {{&FaultRates::refuse_ppm, 300'000,
+        [](const SimulationResult& r) { return r.network.refused; }}},
+      CrashesAndTrims());
 }
 
 TEST_F(GrayScenario, ScheduleDisturbsProcesses) {
@@ -418,6 +447,35 @@ TEST_F(GrayScenario, FlappingLinkCostsNoElection) {
       ASSERT_TRUE(sim_->RunFor(i % 2 == 0 ? 700ms : 200ms));
     }
     EXPECT_EQ(sim_->Leader()->node().core()->term(), term);
+    ExpectGoodEnd();
+  }
+}
+
+// As by a firewall that forgets its rules for a while. Streams that stand are
+// none of its business; who needs new ones, either way, has them within a pause
+// of the dialler's, of 1 s at most, once they aren't refused any more.
+TEST_F(GrayScenario, ServerWhoseDialsAreRefusedComesBackOnceTheyAreNot) {
+  for (uint64_t seed = 1; seed <= 5; ++seed) {
+    Begin(seed, 3);
+    SimServer* const leader = sim_->Leader();
+    SimServer* const alone = sim_->server(leader->machine() % 3 + 1);
+    const uint64_t elections = Elections();
+    sim_->network()->set_options({.refuse_ppm = 1'000'000});
+    alone->Crash(false);
+    alone->Start();
+    ASSERT_TRUE(Progress(50));
+    ASSERT_TRUE(sim_->RunFor(5s));
+    EXPECT_GT(Stat("happened_refusal"), 10u);
+    const Index goal = leader->node().commit();
+    EXPECT_EQ(alone->node().leader(), ServerId());
+    EXPECT_LT(alone->node().commit(), goal);
+    sim_->network()->set_options({});
+    EXPECT_TRUE(sim_->RunUntil(
+        [&] { return alone->node().leader() == leader->id(); }, 2s));
+    EXPECT_TRUE(
+        sim_->RunUntil([&] { return alone->node().commit() >= goal; }, 20s));
+    EXPECT_EQ(sim_->Leader(), leader);
+    EXPECT_EQ(Elections(), elections);
     ExpectGoodEnd();
   }
 }

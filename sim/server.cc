@@ -236,6 +236,9 @@ void SimServer::CollectStats(std::map<std::string, uint64_t>* totals) const {
   auto add = [totals](const char* name, uint64_t value) {
     (*totals)[name] += value;
   };
+  const SimLoop& loop = *process()->loop();
+  add("happened_drift", loop.drifts() ? 1 : 0);
+  add("happened_late_timer", loop.late_timers());
   const DistributedLog& log = life_->service->log();
   if (log.node().core() != nullptr) log.node().core()->stats().ForEach(add);
   if (log.node().wal() != nullptr) log.node().wal()->stats().ForEach(add);

@@ -129,7 +129,8 @@ class SimServer {
   void set_security(MakeSecurity make) { make_security_ = std::move(make); }
   // Called before each I/O of the lives to come.
   void set_before_io(std::function<void()> fn) { before_io_ = std::move(fn); }
-  // Adds what the engine counted, by name, lives that ended included.
+  // Adds what the engine counted, by name, and how the clock of each life went,
+  // lives that ended included.
   void AddStats(std::map<std::string, uint64_t>* totals) const;
 
  private:

@@ -197,6 +197,7 @@ void SimConnection::SendPart(Buffer part) {
   if (!part.empty()) fabric_->Send(stream, side_, Kind::kData, std::move(part));
   if (silence.has_value() && !stream->silent) {
     ++fabric_->counts_.half_open;
+    ++fabric_->counts_.silenced;
     stream->silent = true;
     fabric_->Tell(IncidentKind::kSilence, end().machine,
                   stream->ends[1 - side_].machine);

@@ -58,7 +58,7 @@ struct SimDiskCounts {
   uint64_t lost_writes = 0;
   uint64_t torn_writes = 0;
   uint64_t lost_names = 0;  // directory changes dropped likewise
-  uint64_t slow = 0;
+  uint64_t slow = 0;        // operations
   uint64_t read_errors = 0;
   uint64_t write_errors = 0;
   uint64_t sync_errors = 0;
@@ -68,6 +68,21 @@ struct SimDiskCounts {
   // Operations that failed, or are about to.
   uint64_t failed() const {
     return read_errors + write_errors + sync_errors + found_full;
+  }
+
+  // What faults did.
+  template <typename Fn>  // fn(name, value)
+  void ForEach(Fn fn) const {
+    fn("happened_slow_disk", slow);
+    fn("happened_drop_in_flight", dropped_in_flight);
+    fn("happened_cut_in_flight", cut_in_flight);
+    fn("happened_lost_write", lost_writes);
+    fn("happened_torn_write", torn_writes);
+    fn("happened_lost_name", lost_names);
+    fn("disk_read_error", read_errors);
+    fn("disk_write_error", write_errors);
+    fn("disk_sync_error", sync_errors);
+    fn("disk_full", found_full);
   }
 };
 

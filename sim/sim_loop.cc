@@ -1,5 +1,7 @@
 #include "sim/sim_loop.h"
 
+#include <utility>
+
 namespace holdfast {
 namespace {
 
@@ -40,7 +42,14 @@ Timer SimLoop::At(Instant when, Task task) {
   TrueTime due = ToTrue(when);
   if (clock_.timer_slack > Duration::zero()) {
     const Duration past = due.time_since_epoch() % clock_.timer_slack;
-    if (past > Duration::zero()) due += clock_.timer_slack - past;
+    if (past > Duration::zero()) {
+      due += clock_.timer_slack - past;
+      // Most timers are cancelled before they end, and were never late.
+      task = [this, task = std::move(task)]() mutable {
+        ++late_timers_;
+        task();
+      };
+    }
   }
   return Timer(this,
                scheduler_->At(due, actor_, EventKind::kTimer, std::move(task)));

@@ -36,6 +36,10 @@ class SimLoop final : public Loop {
   Timer At(Instant when, Task task) override;
   void Post(Task task) override;
 
+  bool drifts() const { return clock_.drift_ppm != 0; }
+  // Timers that ended later than they were due.
+  uint64_t late_timers() const { return late_timers_; }
+
   // Moves the wall clock, and only that.
   void JumpWall(Duration by) { clock_.wall_at_zero += by; }
 
@@ -51,6 +55,7 @@ class SimLoop final : public Loop {
   Scheduler* const scheduler_;
   const ActorId actor_;
   ClockModel clock_;
+  uint64_t late_timers_ = 0;
 };
 
 }  // namespace holdfast

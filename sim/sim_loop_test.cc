@@ -55,6 +55,9 @@ TEST(SimLoopTest, SlackMakesTimersLateAndBringsThemTogether) {
         rang.push_back(world.now());
       }));
     }
+    {
+      Timer cancelled = loop->After(1ms, [] {});
+    }
     bool posted = false;
     loop->Post([&] { posted = world.now() == TrueTime(); });
     RunAll(&world);
@@ -64,6 +67,7 @@ TEST(SimLoopTest, SlackMakesTimersLateAndBringsThemTogether) {
       EXPECT_EQ(time.time_since_epoch() % Duration(4ms), Duration::zero());
     }
     EXPECT_EQ(rang[0], rang[2]);
+    EXPECT_EQ(loop->late_timers(), 6u);
   }
 }
 

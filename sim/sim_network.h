@@ -54,6 +54,7 @@ struct SimNetworkCounts {
   uint64_t tails = 0;
   uint64_t short_reads = 0;
   uint64_t half_open = 0;  // ends whose peer vanished without a word
+  uint64_t silenced = 0;   // streams
   uint64_t flips = 0;
   uint64_t lingered = 0;  // segments
   uint64_t unread = 0;    // streams that waited until their machine read on
@@ -67,6 +68,7 @@ struct SimNetworkCounts {
     fn("happened_tail", tails);
     fn("happened_short_read", short_reads);
     fn("happened_half_open", half_open);
+    fn("happened_silence", silenced);
     fn("happened_flip", flips);
     fn("happened_linger", lingered);
     fn("happened_stop_reading", unread);

@@ -661,13 +661,10 @@ SimulationResult Simulation::Result() {
     r.disks += server->disk()->counts();
     server->AddStats(&r.stats);
   }
-  r.stats["disk_read_error"] = r.disks.read_errors;
-  r.stats["disk_write_error"] = r.disks.write_errors;
-  r.stats["disk_sync_error"] = r.disks.sync_errors;
-  r.stats["disk_full"] = r.disks.found_full;
   r.stats["server_stayed_down"] = recovery_.stayed_down;
   r.faults.ForEach(note);
   r.network.ForEach(note);
+  r.disks.ForEach(note);
   r.acknowledged = history_.acknowledged();
   r.unknown = history_.unknown();
   r.reads = history_.reads();

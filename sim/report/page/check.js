@@ -45,10 +45,12 @@ function checkPage(app, errors) {
 
   checkFollow(app, check);
   checkInput(app, check);
+  checkMouse(app, check);
   view.set(app.run.from, app.run.to);
   const began = performance.now();
   for (let i = 0; i < 5; ++i) app.draw();
   const frame = (performance.now() - began) / 5;
+  const work = checkWork(app, check);
   const wholeIsDrawn = () => {
     seen = look();
     return app.lanes.lanes.some((lane) => lane.roles.some((role) => {
@@ -69,7 +71,7 @@ function checkPage(app, errors) {
               `${app.run.events.count} events, ` +
               `${app.run.messages.count} messages, ` +
               `${arrows} arrows at first, ` +
-              `${frame.toFixed(1)} ms a frame of it all`);
+              `a frame of it all has ${work}, in ${frame.toFixed(1)} ms`);
   });
 }
 
@@ -84,6 +86,9 @@ function tellCheck(failures, errors, counts) {
   document.body.append(out);
 }
 
+// Of a document that shows any run, with something that is followed.
+const ELEMENTS_MAX = 1500;
+
 function checkFollow(app, check) {
   // The message that led to most.
   let best = null;
@@ -97,6 +102,8 @@ function checkFollow(app, check) {
     check("a message leads to others", best.steps > 1);
     check("a followed message is told", document.getElementById("details")
         .textContent.includes(app.run.messages.name.at(best.i)));
+    check("the document stays small, whatever the run",
+          document.querySelectorAll("*").length < ELEMENTS_MAX);
     const p = app.messages.ends(best.i, app.view);
     // Lanes that it crosses are above it.
     check("an arrow is found under the mouse", [0.2, 0.4, 0.6, 0.8].some(
@@ -104,6 +111,10 @@ function checkFollow(app, check) {
                        p.y0 + (p.y1 - p.y0) * s)?.type === "message"));
     app.select(null);
   }
+}
+
+function press(key) {
+  document.dispatchEvent(new KeyboardEvent("keydown", {key, cancelable: true}));
 }
 
 function checkInput(app, check) {
@@ -115,8 +126,6 @@ function checkInput(app, check) {
     clientY: box.top + 60, cancelable: true,
   }));
   check("the wheel zooms in", view.span < span);
-  const press = (key) => document.dispatchEvent(
-      new KeyboardEvent("keydown", {key, cancelable: true}));
   span = view.span;
   press("-");
   check("the key - zooms out", view.span > span);
@@ -138,4 +147,133 @@ function checkInput(app, check) {
   lane.click();
   check("a lane can be hidden", app.lanes.lanes[0].height < height);
   lane.click();
+}
+
+// Where the window has a point of the picture.
+function onScreen(app, x, y) {
+  const box = app.canvas.getBoundingClientRect();
+  return {clientX: box.left + x, clientY: box.top + y};
+}
+// Whether the mouse gets to the picture there.
+function isInSight(app, x, y) {
+  const {clientX, clientY} = onScreen(app, x, y);
+  return document.elementFromPoint(clientX, clientY) === app.canvas;
+}
+function mouse(app, type, x, y) {
+  app.canvas.dispatchEvent(new PointerEvent(type, {
+    ...onScreen(app, x, y), pointerId: 1, pointerType: "mouse", isPrimary: true,
+    cancelable: true,
+  }));
+}
+
+// A point of an arrow, {i, x, y}, that no other one is close to.
+function findArrow(app) {
+  const view = app.view;
+  for (const i of app.messages.visible) {
+    const p = app.messages.ends(i, view);
+    for (const s of [0.5, 0.35, 0.65, 0.2, 0.8]) {
+      const x = Math.round(p.x0 + (p.x1 - p.x0) * s);
+      const y = Math.round(p.y0 + (p.y1 - p.y0) * s);
+      if (x < view.left + 2 || x > view.left + view.width - 2) continue;
+      const alone = [-1, 0, 1].every((dx) => {
+        const hit = app.hit(x + dx, y);
+        return hit !== null && hit.type === "message" && hit.i === i;
+      });
+      if (alone && isInSight(app, x, y)) return {i, x, y};
+    }
+  }
+  return null;
+}
+// A point of an event's tick.
+function findTick(app) {
+  const view = app.view;
+  const e = app.run.events;
+  for (let i = lowerBound(e.time, view.t0);
+       i < e.count && e.time[i] < view.t1; ++i) {
+    const lane = app.lanes.lanes[e.lane[i]];
+    if (lane === undefined || lane.hidden || !lane.machine.server) continue;
+    const x = Math.round(view.x(e.time[i]));
+    const y = Math.round(lane.top + BAND - 2);
+    if (x > view.left && isInSight(app, x, y)) return {x, y};
+  }
+  return null;
+}
+
+function checkMouse(app, check) {
+  const m = app.run.messages;
+  if (m.count === 0) return;
+  // Few enough to be told apart.
+  const first = Math.floor(m.count / 2);
+  app.view.set(m.sent[first], m.sent[Math.min(m.count - 1, first + 40)]);
+  app.draw();
+
+  const tick = findTick(app);
+  check("an event is in sight", tick !== null);
+  if (tick !== null) {
+    mouse(app, "pointermove", tick.x, tick.y);
+    check("the mouse over an event tells its number",
+          !app.tip.hidden && app.tip.textContent.startsWith("event #"));
+  }
+  const arrow = findArrow(app);
+  check("a message is in sight", arrow !== null);
+  if (arrow === null) return;
+  const {i, x, y} = arrow;
+  mouse(app, "pointermove", x, y);
+  const told = app.tip.textContent;
+  check("the mouse over a message tells what it says", !app.tip.hidden &&
+        told.includes(app.details.messageName(i)) &&
+        told.includes(m.text.at(i)) && told.includes("sent "));
+  check("nothing is followed before a click", app.selected === null);
+
+  // Only a real pointer can be captured.
+  app.canvas.setPointerCapture = () => {};
+  mouse(app, "pointerdown", x, y);
+  mouse(app, "pointerup", x, y);
+  delete app.canvas.setPointerCapture;
+  app.draw();
+  const details = document.getElementById("details");
+  check("a click on a message follows it",
+        app.selected?.type === "message" && app.selected.i === i &&
+        app.chain.steps.get(i) === 0);
+  check("what is followed is told", details.textContent.includes("Followed") &&
+        details.textContent.includes(m.text.at(i)) &&
+        details.textContent.includes(`${app.run.command} --goto=`));
+  mouse(app, "pointerleave", x, y);
+  check("the tip goes with the mouse", app.tip.hidden);
+  press("Escape");
+  check("the key Esc follows nothing",
+        app.selected === null && details.textContent === "");
+}
+
+// What one drawing asks the canvas for, counted by method.
+function countCalls(app, methods) {
+  const ctx = app.canvas.getContext("2d");
+  let calls = 0;
+  for (const method of methods) {
+    ctx[method] = (...args) => {
+      ++calls;
+      CanvasRenderingContext2D.prototype[method].apply(ctx, args);
+    };
+  }
+  app.draw();
+  for (const method of methods) delete ctx[method];
+  return calls;
+}
+
+// However many events there are, a frame has no more in it than there is room
+// for: a few things at each pixel of a lane, and so many arrows.
+function checkWork(app, check) {
+  const pixels = app.lanes.lanes.length * app.view.width;
+  const arrows = app.messages.visible.length;
+  const shapes = countCalls(app, [
+    "fillRect", "strokeRect", "fill", "stroke", "fillText",
+  ]);
+  const points = countCalls(app, ["moveTo", "lineTo"]);
+  const counts = `${shapes} shapes of ${points} points, ${arrows} arrows`;
+  check(`there are too many arrows: ${counts}`, arrows <= ARROWS_MAX);
+  check(`there are too many shapes: ${counts}`,
+        shapes <= 5 * pixels + 3 * ARROWS_MAX);
+  check(`there are too many points: ${counts}`,
+        points <= 4 * pixels + 12 * ARROWS_MAX);
+  return counts;
 }

@@ -122,10 +122,13 @@ class Lanes {
 
   eachRole(view, lane, fn) {
     const right = view.left + view.width;
+    let before = -10;
     for (const role of lane.roles) {
       if (role.to < view.t0 || role.from > view.t1) continue;
-      fn(role, Math.max(view.left, view.x(role.from)),
-         Math.min(right, view.x(role.to)));
+      const x1 = Math.min(right, view.x(role.to));
+      if (x1 < before + 0.5) continue;
+      before = x1;
+      fn(role, Math.max(view.left, view.x(role.from)), x1);
     }
   }
   drawRole(ctx, lane, role, x0, x1) {
@@ -236,15 +239,17 @@ class Lanes {
 
   drawDisk(ctx, view) {
     const d = this.run.disk;
-    const before = new Float64Array(this.lanes.length).fill(-10);
+    // Of each lane: usual ones, and what is remarkable, in its two rows.
+    const before = new Float64Array(3 * this.lanes.length).fill(-10);
     d.spans.visit(view.t0, view.t1, (i) => {
       const lane = this.lanes[d.lane[i]];
       if (lane === undefined || lane.hidden) return;
+      const last = 3 * d.lane[i] + (d.tone[i] > 0 ? 0 : 1 + d.sync[i]);
       const x0 = view.x(d.begun[i]);
       const x1 = Math.min(view.x(Math.min(d.ended[i], this.run.to)),
                           view.left + view.width);
-      if (d.tone[i] > 0 && x1 < before[d.lane[i]] + 0.8) return;
-      before[d.lane[i]] = x1;
+      if (x1 < before[last] + 0.8) return;
+      before[last] = x1;
       ctx.fillStyle = DISK[d.tone[i]];
       ctx.fillRect(Math.max(view.left, x0),
                    this.diskTop(lane) + (d.sync[i] ? 3 : 0),

@@ -79,9 +79,7 @@ class Marks {
     for (const lane of this.lanes.lanes) {
       if (lane.hidden) continue;
       const l = lane.machine.lane;
-      if (shown.cuts) {
-        for (const cut of this.cuts[l]) this.drawCut(ctx, view, lane, cut);
-      }
+      if (shown.cuts) this.drawCuts(ctx, view, lane);
       if (!shown.faults) continue;
       for (const pause of this.pauses[l]) {
         this.hatch(ctx, view, lane.top, BAND, pause, "paused");
@@ -98,11 +96,15 @@ class Marks {
     const x1 = Math.min(view.left + view.width, view.x(stretch.to));
     return [x0, Math.max(x1, x0 + 1)];
   }
-  drawCut(ctx, view, lane, cut) {
-    const xs = this.clip(view, cut);
-    if (xs === null) return;
+  drawCuts(ctx, view, lane) {
     ctx.fillStyle = FAULT;
-    ctx.fillRect(xs[0], lane.top - 4, xs[1] - xs[0], 2);
+    let before = -10;
+    for (const cut of this.cuts[lane.machine.lane]) {
+      const xs = this.clip(view, cut);
+      if (xs === null || xs[1] < before + 0.8) continue;
+      before = xs[1];
+      ctx.fillRect(xs[0], lane.top - 4, xs[1] - xs[0], 2);
+    }
   }
   // Over the arrows.
   drawCutNames(ctx, view) {
