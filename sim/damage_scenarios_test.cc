@@ -498,6 +498,12 @@ TEST_F(DecayScenario, ScrubbingWritesTheHardStateAnew) {
   set_scrub(true);
   for (uint64_t seed = 1; seed <= 4; ++seed) {
     Begin(seed);
+    const auto at_rest = [this](size_t which) {
+      return victim_->disk()->AtRest(HardStateCopyName(which), 0,
+                                     kHardStateBytes);
+    };
+    // It may be being written anew right now.
+    while (!at_rest(0) || !at_rest(1)) ASSERT_TRUE(sim_->RunFor(100us));
     std::vector<Buffer> spoiled;
     for (size_t which : {0, 1}) {
       const std::string name = HardStateCopyName(which);

@@ -206,6 +206,11 @@ void History::TailEnded(Offset next, const absl::Status& why,
                         const std::string& who) {
   if (absl::IsOutOfRange(why) && MayBeTrimmed(next)) return;
   if (absl::IsFailedPrecondition(why) && cluster_replaced_) return;
+  if (const auto lost = LostRecordsOf(why);
+      lost.has_value() && lost_.has_value() && lost->first >= lost_->first &&
+      lost->end == lost_->end) {
+    return;
+  }
   verdict_->Violate(absl::StrCat(who, "'s tail ended at offset ", next.value(),
                                  ": ", why.ToString()));
 }

@@ -10,6 +10,7 @@
 #include "absl/status/status.h"
 #include "absl/strings/string_view.h"
 #include "engine/base/lookup_map.h"
+#include "engine/base/lost_records.h"
 #include "engine/base/types.h"
 #include "engine/client/types.h"
 #include "sim/violation.h"
@@ -64,6 +65,9 @@ class History {
   void TailBrought(Offset from, Offset expected, const std::string& who);
   // Tails may end since another cluster is there.
   void ClusterReplaced() { cluster_replaced_ = true; }
+  // Nor do they go on where the records are lost that another cluster stands
+  // without.
+  void RecordsLost(const LostRecords& lost) { lost_ = lost; }
   // It can't go on, for that reason: it was trimmed there.
   void TailEnded(Offset next, const absl::Status& why, const std::string& who);
   // A tail whose reader wants no more brought so many bytes all the same.
@@ -120,6 +124,7 @@ class History {
 
   Verdict* const verdict_;
   bool cluster_replaced_ = false;
+  std::optional<LostRecords> lost_;
   Offset established_;
   std::vector<Raise> raises_;
   uint64_t appends_ = 0;

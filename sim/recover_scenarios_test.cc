@@ -273,6 +273,7 @@ TEST_F(RecoverScenario, WhatNobodyHasIsLostAndAllElseIsServed) {
     ASSERT_TRUE(result.ok()) << result.status();
     EXPECT_EQ(result->lost, std::vector<LostRecords>{gone});
     sim_->mutable_checker()->LogReplaced(gone.last_index);
+    sim_->mutable_history()->RecordsLost(gone);
     left_->Start();
     for (size_t i = 0; i < clients(); ++i) sim_->client(i)->Start();
     ASSERT_TRUE(LeadsAlone()) << sim_->verdict().what() << left_->failure();
@@ -318,6 +319,7 @@ TEST_F(RecoverScenario, WhatOneLacksIsTakenFromTheOthers) {
     ASSERT_EQ(result->copies.size(), 2u);
     EXPECT_EQ(result->copies[0].entries + result->copies[1].entries, 2u);
     sim_->mutable_checker()->LogReplaced(gone.last_index);
+    sim_->mutable_history()->RecordsLost(gone);
     left_->Start();
     for (size_t i = 0; i < clients(); ++i) sim_->client(i)->Start();
     ASSERT_TRUE(LeadsAlone()) << sim_->verdict().what() << left_->failure();
