@@ -519,9 +519,10 @@ void TryRestore(const DiskFiles& files) {
   if (status.ok()) Broke("a damaged backup is restored");
   if (!made.Names().empty()) Broke("of a damaged backup something is written");
   const bool gone = bytes == files.end();
-  if (gone ? !absl::IsNotFound(status)
-           : !absl::IsDataLoss(status) ||
-                 !absl::StrContains(status.message(), " byte ")) {
+  if (gone
+          ? !absl::IsNotFound(status)
+          : !(absl::IsDataLoss(status) || absl::IsFailedPrecondition(status)) ||
+                !absl::StrContains(status.message(), " byte ")) {
     Broke(absl::StrCat("a damaged backup is refused without saying where: ",
                        status.ToString()));
   }
