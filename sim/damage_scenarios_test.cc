@@ -503,7 +503,9 @@ TEST_F(DecayScenario, ScrubbingWritesTheHardStateAnew) {
                                      kHardStateBytes);
     };
     // It may be being written anew right now.
-    while (!at_rest(0) || !at_rest(1)) ASSERT_TRUE(sim_->RunFor(100us));
+    for (int i = 0; !at_rest(0) || !at_rest(1); ++i) {
+      ASSERT_TRUE(i < 10'000 && sim_->RunFor(100us));
+    }
     std::vector<Buffer> spoiled;
     for (size_t which : {0, 1}) {
       const std::string name = HardStateCopyName(which);

@@ -94,7 +94,7 @@ struct FaultRates {
 struct FaultCounts {
   uint64_t crashes = 0;
   uint64_t power_losses = 0;
-  uint64_t crashes_in_io = 0;         // of these two, before an operation
+  uint64_t crashes_in_io = 0;         // before an operation
   uint64_t cluster_power_losses = 0;  // of all that ran, at once
   uint64_t ambushes = 0;              // elections that cost somebody the power
   uint64_t client_crashes = 0;

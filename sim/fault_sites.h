@@ -21,8 +21,10 @@ namespace faults {
 
 constexpr bool IsWritten(uint64_t value) { return value >> 32 == 0; }
 constexpr uint64_t HowBad(uint64_t value) { return value >> 16; }
-// A length of time from all of the value's bits, of which 0 is the mildest.
+// A length of time, of which 0 is the mildest.
 constexpr Duration LengthBelow(uint64_t value, Duration max) {
+  if (IsWritten(value))
+    return max / 65536 * static_cast<int64_t>(HowBad(value));
   return Duration(
       static_cast<int64_t>(Below(value, static_cast<uint64_t>(max.count()))));
 }

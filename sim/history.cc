@@ -207,8 +207,8 @@ void History::TailEnded(Offset next, const absl::Status& why,
   if (absl::IsOutOfRange(why) && MayBeTrimmed(next)) return;
   if (absl::IsFailedPrecondition(why) && cluster_replaced_) return;
   if (const auto lost = LostRecordsOf(why);
-      lost.has_value() && lost_.has_value() && lost->first >= lost_->first &&
-      lost->end == lost_->end) {
+      lost.has_value() && lost_.has_value() && lost->first == next &&
+      lost_->first <= next && next < lost_->end && lost->end == lost_->end) {
     return;
   }
   verdict_->Violate(absl::StrCat(who, "'s tail ended at offset ", next.value(),

@@ -26,10 +26,6 @@ const Coin kCoins[] = {
     {"changes", [](const SimulationOptions& o) { return *o.changes; }},
     {"trims", [](const SimulationOptions& o) { return *o.trims; }},
     {"transfers", [](const SimulationOptions& o) { return *o.transfers; }},
-    {"retention",
-     [](const SimulationOptions& o) {
-       return o.retention_bytes.has_value() || o.retention_age.has_value();
-     }},
     {"kv", [](const SimulationOptions& o) { return *o.kv; }},
     {"leases", [](const SimulationOptions& o) { return *o.leases; }},
     {"scrub", [](const SimulationOptions& o) { return *o.scrub; }},

@@ -38,7 +38,9 @@ SimClient::SimClient(World* world, NetworkFabric* fabric, MachineId machine,
       name_(NameOf(machine)),
       calls_(world, machine) {}
 
-SimClient::~SimClient() {
+SimClient::~SimClient() { End(); }
+
+void SimClient::End() {
   if (!running()) return;
   DropObjects();
   CHECK_EQ(

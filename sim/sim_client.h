@@ -51,11 +51,12 @@ class SimClient {
  public:
   SimClient(World* world, NetworkFabric* fabric, MachineId machine,
             History* history, SimClientOptions options);
-  // As when a program ends: what is in flight is unknown, too, but the client's
-  // objects go while their process lives, and leave no timer behind.
   ~SimClient();
 
   void Start();
+  // As when a program ends: what is in flight is unknown, too, but the client's
+  // objects go while their process lives, and leave no timer behind.
+  void End();
   // As kill -9: what was in flight is unknown for ever. No connection of its
   // objects may be left when they are gone.
   void Crash();

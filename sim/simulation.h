@@ -160,6 +160,12 @@ class Simulation {
   // comparison of all logs.
   SimulationResult Run();
 
+  // Ends the clients' processes, which must leave nothing behind; the last
+  // thing to do with it.
+  void EndClients() {
+    for (auto& client : clients_) client->End();
+  }
+
   // --- By hand ---
   void StartServers();
   void StartClients();

@@ -17,7 +17,8 @@ constexpr uint64_t kEvents = 4096;
 // some 35 MB in a minute, with the shortest pauses and the largest records that
 // are drawn. If nothing is trimmed, a disk has all of that, and, where segments
 // are smallest, a waypoint of up to 64 KiB for each 8 KiB of it: 0.4 GB, and
-// twice that, for it has a volatile and a durable image.
+// twice that, for it has a volatile and a durable image. A copy that is kept to
+// be put back, where servers change, has as much once more.
 constexpr uint64_t kServerMinute = uint64_t{1} << 30;
 
 // In which the history has a record: by itself, by its place, and as one that
@@ -40,8 +41,12 @@ uint64_t Simulation::MemoryMax() const {
   constexpr Duration kMinute = 60s;
   const auto minutes =
       static_cast<uint64_t>((options_.duration + kMinute - 1ns) / kMinute);
+  const uint64_t clients =
+      (options_.clients + 2) / 3;  // threes that were begun
   return options_.memory_bytes_max.value_or(
-      servers_.size() * std::max<uint64_t>(minutes, 1) * kServerMinute);
+      servers_.size() * std::max<uint64_t>(minutes, 1) *
+      std::max<uint64_t>(clients, 1) * (*options_.changes ? 2 : 1) *
+      kServerMinute);
 }
 
 void Simulation::CheckMemory() {

@@ -125,10 +125,11 @@ void Recover::Append(std::vector<Entry> entries) {
     // Not a slice: it would keep all that was read with it.
     configuration_ = Buffer::Copy(entry.payload.view());
   }
+  // Behind what is lost nothing vouches for the first one.
+  absl::Status fits;
+  if (copied_.has_value()) fits = CheckContinue(*copied_, entries);
   copied_ = PointAfter(entries.back().header);
-  absl::Status fits = sessions_.has_value()
-                          ? Reseal(&entries)
-                          : CheckContinue(new_cluster_.last(), entries);
+  if (fits.ok() && sessions_.has_value()) fits = Reseal(&entries);
   if (!fits.ok()) return Fail(fits.message());
   new_cluster_.Append(std::move(entries),
                       steps_.Then([this] { Copy(copied_->index + 1); }));

@@ -116,10 +116,31 @@ void RecoverCopies::Judge(size_t i, size_t by) {
   OldLog* const other = by == 0 ? log_ : copies_[by - 1].log.get();
   const Index other_to = by == 0 ? kAll : copies_[by - 1].same_to;
   if (other_to < to) return Judge(i, by + 1);
-  Compare(copy.log.get(), other, to, other_to, [this, i, by](Index same_to) {
-    copies_[i].same_to = std::max(copies_[i].same_to, same_to);
-    Judge(i, by + 1);
-  });
+  Compare(copy.log.get(), other, to, other_to,
+          [this, i, by, other, other_to](Index same_to) {
+            Note(i, same_to);
+            if (same_to >= first_) return Judge(i, by + 1);
+            JudgeBefore(i, by, other, other_to);
+          });
+}
+
+void RecoverCopies::JudgeBefore(size_t i, size_t by, OldLog* other, Index to) {
+  auto on_first = [this, i, by, other,
+                   to](absl::StatusOr<std::vector<Entry>> found) {
+    if (!found.ok()) return Judge(i, by + 1);
+    const Index begins = found->front().header.index;
+    if (begins <= first_ || begins > last_) return Judge(i, by + 1);
+    Compare(copies_[i].log.get(), other, begins - 1, to,
+            [this, i, by](Index same_to) {
+              Note(i, same_to);
+              Judge(i, by + 1);
+            });
+  };
+  other->ReadFrom(first_, 1, std::move(on_first));
+}
+
+void RecoverCopies::Note(size_t i, Index same_to) {
+  copies_[i].same_to = std::max(copies_[i].same_to, same_to);
 }
 
 void RecoverCopies::Compare(OldLog* copy, OldLog* other, Index from, Index to,
@@ -157,7 +178,11 @@ void RecoverCopies::Gather(size_t i) {
   if (copies_[i].same_to < first_) return Gather(i + 1);
   copies_[i].log->ReadFrom(first_, kReadBytes,
                            [this, i](absl::StatusOr<std::vector<Entry>> found) {
-                             if (found.ok()) Take(i, *std::move(found));
+                             if (found.ok()) {
+                               Take(i, *std::move(found));
+                             } else if (!absl::IsOutOfRange(found.status())) {
+                               copies_[i].use.trouble = found.status();
+                             }
                              Gather(i + 1);
                            });
 }

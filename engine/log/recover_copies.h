@@ -38,6 +38,8 @@ struct RecoverCopyUse {
   Term last_term;
   // That the new log has from it.
   uint64_t entries = 0;
+  // Why some of its entries couldn't be read, though they may be there.
+  absl::Status trouble;
 
   // Whether it has what a log that ends with that entry lacks, and could have
   // been elected before it (Raft, section 5.4.1).
@@ -50,7 +52,8 @@ struct RecoverCopyUse {
 // log's if the copy has the same entry, by its chained hash, at that index or
 // behind it; or if the log's next entry continues the copy's by that hash. So
 // one that another leader had put there, and that was never committed, isn't
-// taken for it; nor is one of which nothing tells. Internal to engine/log.
+// taken for it; nor is one of which nothing tells. Another copy that is known
+// to be the log's tells as much as the log itself. Internal to engine/log.
 class RecoverCopies {
  public:
   // `log` is open before Open; it and the disks outlive this object.
@@ -84,6 +87,10 @@ class RecoverCopies {
   // Whether what the i-th one has is the log's. `by` counts those that it is
   // compared with: the log itself, then the copies before it.
   void Judge(size_t i, size_t by);
+  // What differs from another log further on may be the same before: up to
+  // where that one's entries begin, of those that are wanted.
+  void JudgeBefore(size_t i, size_t by, OldLog* other, Index to);
+  void Note(size_t i, Index same_to);
   // The first index at `from` or behind it up to which the copy and the other
   // log, of which the entries up to `to` count, are known to be the same; 0:
   // they aren't, or nothing tells.

@@ -218,6 +218,28 @@ TEST_F(RecoverCopiesTest, AWholeSegmentComesFromACopy) {
   ExpectAllBut({}, log_.size());
 }
 
+// The end of the one copy was never committed; but another one shows that what
+// stands before it is the log's.
+TEST_F(RecoverCopiesTest, ACopyMayDifferWithinWhatIsDamaged) {
+  MakeServers();
+  Clear(&a_);
+  std::vector<Entry> other(log_.begin(), log_.begin() + 7);
+  for (int i = 0; i < 3; ++i) {
+    other.push_back(SealEntry(PointAfter(other.back().header), Term(3),
+                              EntryKind::kNoOp, 0, other.back().header.log_time,
+                              Buffer()));
+  }
+  a_.Write(cluster_, other, Index(7));
+  main_.Spoil({5, 6, 7, 8, 9, 10});
+  b_.Spoil({5, 6, 7});
+  absl::StatusOr<Recover::Result> result = RunRecover({&a_, &b_});
+  ASSERT_TRUE(result.ok()) << result.status();
+  EXPECT_TRUE(result->lost.empty());
+  EXPECT_EQ(UseOf(&a_, *result).entries, 3u);
+  EXPECT_EQ(UseOf(&b_, *result).entries, 3u);
+  ExpectAllBut({}, log_.size());
+}
+
 // Which another leader had put there, and which was never committed.
 TEST_F(RecoverCopiesTest, ADifferentEntryIsNotTaken) {
   MakeServers();

@@ -280,8 +280,6 @@ class Node : private Membership::Host {
   void OnPeerBootsOpen(absl::Status opened);
   void OpenLog();
   void OnReplayed(const Entry& entry, Index commit);
-  // Up to there the log must go, by what this server has told others, or noted.
-  Index PromisedTo() const;
   void OnWalOpen(absl::Status opened);
   absl::Status Listen();
   void Serve();
@@ -464,7 +462,7 @@ class Node : private Membership::Host {
   bool talked_early_ = false;  // to others, before the log said who they are
   LogRepair::Stats repair_stats_;
   uint64_t repair_number_ = 0;
-  // The last one leads nowhere; but so far the log went. Index 0: none.
+  // The last one leads nowhere; but so far the log must go. Index 0: none.
   LogPoint resume_ignored_;
   // Whom it may ask, if the log doesn't say: by a resume point that wasn't
   // taken, by an entry before the damage, or because they have dialled.

@@ -111,9 +111,11 @@ void Node::OnResumeFound(absl::StatusOr<CheckpointFile::Found> found) {
     waypoints_->RemoveTo(base_.point.index);
     // The leader was told of the damaged one, perhaps before the log was reset
     // to it.
-    wal_->set_promised(PromisedTo());
+    wal_->set_promised(checkpoint_damaged_to_);
     wal_->Open(
-        base_.point, resume_,
+        base_.point,
+        resume_ignored_.index > Index(0) ? WalResume{resume_ignored_, {}}
+                                         : resume_,
         [this](const Entry& entry, Index commit) { OnReplayed(entry, commit); },
         [this](absl::Status opened) { OnWalOpen(std::move(opened)); });
   });

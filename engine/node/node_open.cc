@@ -10,16 +10,6 @@
 #include "engine/node/node.h"
 
 namespace holdfast {
-namespace {
-
-constexpr absl::string_view kJoinAnew =
-    "clear its directory and let it join anew";
-
-}  // namespace
-
-Index Node::PromisedTo() const {
-  return std::max(checkpoint_damaged_to_, resume_ignored_.index);
-}
 
 void Node::Open(DoneFn done) {
   CHECK(!open_done_ && startup_ == nullptr);
@@ -97,15 +87,6 @@ void Node::OnReplayed(const Entry& entry, Index commit) {
     replay_error_ = meta.ok() ? CheckLevel(*meta) : meta.status();
   }
   if (!replay_error_.ok()) return;
-  if (entry.header.index == resume_ignored_.index &&
-      entry.header.term != resume_ignored_.term) {
-    replay_error_ = absl::DataLossError(absl::StrCat(
-        "the log has an entry ", entry.header.index.value(), " of term ",
-        entry.header.term.value(), ", which was replaced by one of term ",
-        resume_ignored_.term.value(), ": that was committed, and is gone; ",
-        kJoinAnew));
-    return;
-  }
   if (entry.header.index == Index(1)) {
     first_chain_ = ClusterId(entry.header.chain);
     // The first entry is the same wherever it is: committed from the start.
@@ -124,16 +105,17 @@ void Node::OnReplayed(const Entry& entry, Index commit) {
 }
 
 void Node::OnWalOpen(absl::Status opened) {
-  if (opened.ok() && wal_->last_index() < PromisedTo()) {
+  // The leader was told of it, perhaps before the log was reset to it.
+  if (opened.ok() && wal_->last_index() < checkpoint_damaged_to_) {
     opened = absl::DataLossError(absl::StrCat(
         "the log ends at entry ", wal_->last_index().value(),
         ", though this server has promised that it has entries up to ",
-        PromisedTo().value(), "; ", kJoinAnew));
+        checkpoint_damaged_to_.value(),
+        "; clear its directory and let it join anew"));
   }
-  if (absl::IsDataLoss(opened) && base_.point.index > Index(0) &&
+  if (absl::IsDataLoss(opened) && !stopped_ && base_.point.index > Index(0) &&
       resume_.point.index > base_.point.index) {
-    // It only spares reading; what it says is there can be looked for, at the
-    // log's end, too.
+    // It mostly spares reading; what it says is there can be looked for.
     LogLine(absl::StrCat(
         "event=resume_point_ignored index=", resume_.point.index.value(),
         " why=\"", opened.message(), "\""));

@@ -24,7 +24,8 @@ WalRecovery::WalRecovery(Disk* disk, Incarnation owner, const LogPoint& base,
       replay_(std::move(replay)),
       mend_(std::move(mend)),
       done_(std::move(done)) {
-  if (resume.point.index > base.index) resume_ = resume;
+  if (resume.point.index > base.index) went_to_ = resume.point;
+  if (!resume.segments.empty() && went_to_.index > Index(0)) resume_ = resume;
   result_.last = base;
   result_.commit = std::max(base.index, resume_.point.index);
 }
@@ -108,16 +109,12 @@ void WalRecovery::GuessKnown() {
     newest = start;
     const bool last = i + 1 == resume_.segments.size();
     if (!last && Covered(resume_.segments[i + 1].first - 1)) continue;
-    auto it = FindCandidate(start.id);
-    if (it == candidates_.end()) {
-      // Nothing replaces the file of a segment that ends before the resume
-      // point but one of the same name.
-      if (last || !Known(resume_.segments[i + 1].first)) continue;
-      it = candidates_.insert(
-          std::find_if(candidates_.begin(), candidates_.end(),
-                       [&](const Candidate& c) { return c.id > start.id; }),
-          Candidate{.id = start.id, .is_void = true});
-    }
+    // Nothing replaces the file of a segment that ends before the resume point
+    // but one of the same name.
+    const bool sealed = !last && Known(resume_.segments[i + 1].first);
+    if (sealed) AddMissing(start.id);
+    const auto it = FindCandidate(start.id);
+    if (it == candidates_.end()) continue;
     if (it->is_void ||
         (it->guessed && it->header->first_index() != start.first)) {
       Guess(&*it, start.first - 1);
@@ -140,14 +137,26 @@ void WalRecovery::GuessHolder(const SegmentStart& holder) {
   const auto next = std::find_if(
       candidates_.begin(), candidates_.end(),
       [&holder](const Candidate& c) { return c.id > holder.id && !c.is_void; });
-  if (next == candidates_.end() || next->header->first_index() <= holder.first)
-    return;
+  if (next == candidates_.end()) {
+    AddMissing(holder.id);
+    return Guess(&*FindCandidate(holder.id), holder.first - 1);
+  }
+  if (next->header->first_index() <= holder.first) return;
   const bool there =
       next != candidates_.begin() && std::prev(next)->id > holder.id;
   const auto anew =
       there ? std::prev(next)
             : candidates_.emplace(next, Candidate{.id = next->id - 1});
   Guess(&*anew, holder.first - 1);
+}
+
+void WalRecovery::AddMissing(uint64_t id) {
+  if (FindCandidate(id) != candidates_.end()) return;
+  candidates_.insert(
+      std::find_if(candidates_.begin(), candidates_.end(),
+                   [id](const Candidate& c) { return c.id > id; }),
+      Candidate{.id = id, .is_void = true});
+  result_.next_id = std::max(result_.next_id, id + 1);
 }
 
 absl::Status WalRecovery::CheckSealed() {
@@ -342,10 +351,12 @@ absl::Status WalRecovery::TakeSegment(const Candidate& c,
 }
 
 absl::Status WalRecovery::CheckResume(const Candidate& c) const {
-  if (point_.index != resume_.point.index || point_ == resume_.point ||
-      point_.index == Index(0)) {
+  if (point_.index != went_to_.index || point_.index == Index(0)) {
     return absl::OkStatus();
   }
+  const bool same = resume_.segments.empty() ? point_.term == went_to_.term
+                                             : point_ == went_to_;
+  if (same) return absl::OkStatus();
   return WalRot(c.id, 0,
                 absl::StrCat("entry ", point_.index.value(),
                              " isn't the one that was committed there"));
@@ -391,7 +402,8 @@ absl::Status WalRecovery::TakeEntries(const Candidate& c,
       end = after;
     }
     NoteCommit(frame.header.commit);
-    Replay(*entry);
+    // Others may show that the tail isn't the log's.
+    if (tail_.empty()) Replay(*entry);
   }
   segment.set_end(end);
   if (segment.last() >= segment.first()) {
@@ -432,7 +444,7 @@ void WalRecovery::Replay(const Entry& entry) {
   const Index index = entry.header.index;
   if (Covered(index) || Known(index) || index <= replayed_to_) return;
   replayed_to_ = index;
-  replay_(entry, result_.commit);
+  replay_(entry, std::min(result_.commit, index));
 }
 
 void WalRecovery::NoteCommit(Index commit) {
@@ -442,6 +454,7 @@ void WalRecovery::NoteCommit(Index commit) {
 void WalRecovery::CheckReached() {
   Index end = std::max(point_.index, base_.index);
   if (mend_ && !conflict_ && end < promised_) return MendEnd();
+  for (const Entry& entry : tail_) Replay(entry);
   result_.reached = std::max(result_.reached, reached_.index);
   // In part, as long as nothing up to there can have been replaced.
   const bool kept = end <= result_.commit || point_.term == reached_.term;
@@ -452,11 +465,11 @@ void WalRecovery::CheckReached() {
             "the segment was begun behind entry ", reached_.index.value(),
             ", but the segments before it end at entry ", end.value())));
   }
-  if (end < resume_.point.index || (conflict_ && Known(base_.index + 1))) {
+  if (end < went_to_.index || (conflict_ && base_.index < went_to_.index)) {
     return Finish(
         WalRot(result_.next_id - 1, 0,
                absl::StrCat("the log ends at entry ", end.value(),
-                            ", but entries up to ", resume_.point.index.value(),
+                            ", but entries up to ", went_to_.index.value(),
                             " were durable")));
   }
   if (conflict_ || Covered(point_.index)) {

@@ -33,7 +33,8 @@ namespace holdfast {
 // nothing.
 struct WalResume {
   LogPoint point;
-  // In which the entries stand: the log's, then, up to its end.
+  // In which the entries stand: the log's, then, up to its end. None: all is
+  // read, but the log must go that far.
   std::vector<SegmentStart> segments;
 };
 
@@ -143,7 +144,8 @@ class WalRecovery {
   }
   // Whether it stands for all of the newest segment, and so of those before it.
   bool IsAllCovered(const Candidate& c, const SegmentScan& scan) const {
-    return c.newest && Covered(std::max(c.header->previous.index, scan.seen));
+    return c.newest && !Known(c.header->first_index()) &&
+           Covered(std::max(c.header->previous.index, scan.seen));
   }
   // Whether the resume point stands for it.
   bool Known(Index index) const { return index <= resume_.point.index; }
@@ -192,12 +194,14 @@ class WalRecovery {
   size_t SkipOlderLog();
   // The segments before the resume point are all there.
   absl::Status CheckSealed();
-  // Where those begin whose headers are damaged, as the resume point has it.
+  // Where those begin whose headers are damaged, or whose files are gone, as
+  // the resume point has it.
   void GuessKnown();
   // The segment with the resume point was written anew since, if it isn't
   // there: to one before the next one that goes on behind its beginning, of
-  // which nothing is left then.
+  // which nothing is left then. Or it was the newest one, and is gone.
   void GuessHolder(const SegmentStart& holder);
+  void AddMissing(uint64_t id);
   std::vector<Candidate>::iterator FindCandidate(uint64_t id);
   void ScanNext(size_t i);
   void OnScanned(size_t i, const PatchedBytes& file);
@@ -308,6 +312,7 @@ class WalRecovery {
   const Incarnation owner_;
   const LogPoint base_;
   WalResume resume_;
+  LogPoint went_to_;  // the log, by a resume point, also one without segments
   HardStateFile* const hard_state_file_;
   const Mode mode_;
   ReplayFn replay_;

@@ -125,7 +125,7 @@ class Wal {
   // `resume`: up to there entries aren't replayed, and segments that hold no
   // others not even read; if it isn't behind `base`, it says nothing. DATA_LOSS
   // also when the log ends before it, has another entry there, or lacks one of
-  // its segments.
+  // its segments, and nobody can be asked.
   void Open(const LogPoint& base, const WalResume& resume, ReplayFn replay,
             DoneFn done) {
     Recover(base, resume, WalRecovery::Mode::kRepair, std::move(replay),

@@ -335,5 +335,66 @@ TEST_F(WalMendCheckpointTest, AllFilesBeforeAResumePoint) {
   EXPECT_GT(emptied, 10);
 }
 
+// The newest segment, which held the resume point, ends before it, or is gone,
+// be it with its name, also where a checkpoint stands for the first entries of
+// it: all up to the resume point is asked for, and the next start has it.
+TEST_F(WalMendCheckpointTest, ANewestSegmentThatEndsBeforeTheResumePoint) {
+  const NamedFile& newest = segments_.back();
+  const Index first = run_.wal().SegmentStarts().back().first;
+  const size_t used = newest.bytes.find_last_not_of('\0') + 1;
+  for (Index at = first; at <= run_.last().index; ++at) {
+    for (Index base; base < at; ++base) {
+      for (size_t left = 0; left < used; left += left < 4096 ? 1024 : 301) {
+        for (const bool gone : {false, true}) {
+          if (gone && left > 0) continue;
+          SCOPED_TRACE(absl::StrCat("resume at ", at.value(), ", base ",
+                                    base.value(), ", left ", left,
+                                    gone ? ", gone" : ""));
+          WalRun after(run_, Everything);
+          after.SetResume(run_.ResumeAt(at));
+          if (base > Index(0)) after.SetCheckpoint(run_.PointAt(base));
+          after.disk().SetContents(newest.name, newest.bytes.substr(0, left));
+          if (gone) after.disk().Delete(newest.name);
+          HelpFrom(run_, &after);
+          for (int start = 0; start < 2; ++start) {
+            const absl::Status opened =
+                start == 0 ? after.Open() : after.Reopen();
+            ASSERT_TRUE(opened.ok()) << opened;
+            ASSERT_GE(after.wal().last_index(), at);
+            const Index last = after.wal().last_index();
+            const auto begin = run_.log().begin();
+            ASSERT_NO_FATAL_FAILURE(
+                ExpectAllRead({begin + static_cast<ptrdiff_t>(base.value()),
+                               begin + static_cast<ptrdiff_t>(last.value())},
+                              &after));
+          }
+        }
+      }
+    }
+  }
+}
+
+// A resume point without segments says only how far the log went: where it
+// doesn't, or has an entry of another term there, the start is refused, and
+// nothing is changed.
+TEST_F(WalMendCheckpointTest, ALogMustGoAsFarAsItsResumePoint) {
+  const LogPoint last = run_.last();
+  WalResume point{.point = last, .segments = {}};
+  WalRun whole(run_, Everything);
+  whole.SetResume(point);
+  ASSERT_TRUE(whole.Open().ok());
+  EXPECT_TRUE(SameEntries(whole.recovered(), run_.log()));
+  WalRun shorter(run_, Everything);
+  ++point.point.index;
+  shorter.SetResume(point);
+  EXPECT_TRUE(absl::IsDataLoss(shorter.Open()));
+  WalRun other(run_, Everything);
+  point.point = last;
+  ++point.point.term;
+  other.SetResume(point);
+  EXPECT_TRUE(absl::IsDataLoss(other.Open()));
+  EXPECT_EQ(other.disk().Names(), run_.disk().Names());
+}
+
 }  // namespace
 }  // namespace holdfast

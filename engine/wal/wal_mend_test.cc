@@ -432,6 +432,29 @@ TEST_F(WalMendTest, OnlyAMarkLeftBehindWhatWasNeverCommitted) {
   EXPECT_TRUE(absl::IsDataLoss(open(other, second_of(Term(1)))));
 }
 
+// What stands at the log's end under no mark yet may be what was replaced, in
+// a segment that is gone, by what the server has promised: nobody sees it
+// then.
+TEST_F(WalMendTest, WhatIsPromisedReplacesAnUnmarkedEnd) {
+  WalRun run;
+  run.set_commit_max(Index(0));
+  ASSERT_TRUE(run.Open().ok());
+  run.SetHardStateAndAppend({Term(1), ServerId(1)}, {0, 100});
+  run.RunUntilIdle();
+  ASSERT_TRUE(run.Reopen().ok());
+  run.SetHardState({Term(2), ServerId(1)});
+  run.Append(Term(1), {200, 300});
+  while (!run.all_persisted()) run.RunTasks(1);
+  WalRun after(run, Everything);
+  run.CutAndAppend(Index(2), Term(2), {400, 500, 600});
+  run.RunUntilIdle();
+  HelpFrom(run, &after);
+  after.SetPromised(Index(5));
+  const absl::Status opened = after.Open();
+  ASSERT_TRUE(opened.ok()) << opened;
+  EXPECT_TRUE(SameEntries(after.recovered(), run.log()));
+}
+
 // That the entries that it replaced were never committed says nothing of those
 // that stand behind it.
 TEST_F(WalMendTest, ASegmentThatReplacedIsGone) {

@@ -202,9 +202,10 @@ RunOutcome RunOnce(const SimulateFlags& flags, uint64_t seed,
   outcome.what = result.verdict.what();
   outcome.summary.Add(result);
   if (!outcome.ok() || flags.check_determinism) Describe(running, &outcome);
-  running = {};
   const absl::Status shown = watch.Finish();
   if (!shown.ok()) std::exit(Refuse(shown.message()));
+  simulation.EndClients();
+  running = {};
   return outcome;
 }
 

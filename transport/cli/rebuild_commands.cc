@@ -156,6 +156,10 @@ void PrintCopies(const Recover::Result& result) {
                            copy.name, ": ", copy.entries, " entries")
             : absl::StrCat("not used: ", copy.name, ": ",
                            copy.status.message());
+    if (!copy.trouble.ok()) {
+      absl::StrAppend(&line,
+                      "; some of it can't be read: ", copy.trouble.message());
+    }
     if (copy.IsAhead(from.last_index, from.last_term)) {
       absl::StrAppend(
           &line, "; its log goes on behind this one, to entry ",

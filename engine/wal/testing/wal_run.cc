@@ -104,6 +104,7 @@ void WalRun::BeginOpen() {
           });
         });
   }
+  wal_->set_promised(promised_);
   wal_->Open(
       checkpoint_, resume_,
       [this](const Entry& entry, Index commit) {
@@ -135,8 +136,9 @@ absl::Status WalRun::Open() {
   loop_.RunUntilIdle();
   if (!opened_.has_value()) return absl::UnavailableError("it hangs");
   if (!opened_->ok()) return *opened_;
-  const LogPoint& from =
-      resume_.point.index > checkpoint_.index ? resume_.point : checkpoint_;
+  const bool resumes =
+      !resume_.segments.empty() && resume_.point.index > checkpoint_.index;
+  const LogPoint& from = resumes ? resume_.point : checkpoint_;
   CHECK_EQ(wal_->last_index().value(), from.index.value() + recovered_.size());
   CHECK_LE(from.index, wal_->commit_hint());
   // What stands now is where the next writes start from.

@@ -61,6 +61,9 @@ class WalRun {
     mend_ = std::move(mend);
   }
 
+  // What the server has promised to have (Wal::set_promised).
+  void SetPromised(Index promised) { promised_ = promised; }
+
   // Who is told that there is no room (Wal::Events); null: it is an error.
   void SetNoSpace(std::function<void(bool needed)> fn) {
     no_space_ = std::move(fn);
@@ -135,6 +138,7 @@ class WalRun {
   const WalOptions options_;
   LogPoint checkpoint_;
   WalResume resume_;
+  Index promised_;
   MemoryLoop loop_;
   std::unique_ptr<MemoryDisk> disk_;
   std::unique_ptr<Wal> wal_;
