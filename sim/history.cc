@@ -207,7 +207,7 @@ void History::TailEnded(Offset next, const absl::Status& why,
   if (absl::IsOutOfRange(why) && MayBeTrimmed(next)) return;
   if (absl::IsFailedPrecondition(why) && cluster_replaced_) return;
   if (const auto lost = LostRecordsOf(why);
-      lost.has_value() && lost_.has_value() && lost->first == next &&
+      lost.has_value() && lost_.has_value() && lost->first <= next &&
       lost_->first <= next && next < lost_->end && lost->end == lost_->end) {
     return;
   }

@@ -137,6 +137,9 @@ absl::Status Node::TakeResume(const Checkpoint& resume) {
   }
   absl::StatusOr<LogMap> map = DecodeLogMap(resume.map.view());
   if (!map.ok()) return map.status();
+  if (map->segments.empty()) {
+    return absl::DataLossError("it names no segment");
+  }
   absl::StatusOr<Trail> trail =
       TrailOf(*map, resume.point.index, base, *std::move(configuration));
   if (!trail.ok()) return trail.status();

@@ -137,11 +137,9 @@ void WalRecovery::GuessHolder(const SegmentStart& holder) {
   const auto next = std::find_if(
       candidates_.begin(), candidates_.end(),
       [&holder](const Candidate& c) { return c.id > holder.id && !c.is_void; });
-  if (next == candidates_.end()) {
-    AddMissing(holder.id);
-    return Guess(&*FindCandidate(holder.id), holder.first - 1);
-  }
-  if (next->header->first_index() <= holder.first) return;
+  // If it was the newest one, nothing tells how far it went.
+  if (next == candidates_.end() || next->header->first_index() <= holder.first)
+    return;
   const bool there =
       next != candidates_.begin() && std::prev(next)->id > holder.id;
   const auto anew =
@@ -156,7 +154,6 @@ void WalRecovery::AddMissing(uint64_t id) {
       std::find_if(candidates_.begin(), candidates_.end(),
                    [id](const Candidate& c) { return c.id > id; }),
       Candidate{.id = id, .is_void = true});
-  result_.next_id = std::max(result_.next_id, id + 1);
 }
 
 absl::Status WalRecovery::CheckSealed() {

@@ -144,8 +144,7 @@ class WalRecovery {
   }
   // Whether it stands for all of the newest segment, and so of those before it.
   bool IsAllCovered(const Candidate& c, const SegmentScan& scan) const {
-    return c.newest && !Known(c.header->first_index()) &&
-           Covered(std::max(c.header->previous.index, scan.seen));
+    return c.newest && Covered(std::max(c.header->previous.index, scan.seen));
   }
   // Whether the resume point stands for it.
   bool Known(Index index) const { return index <= resume_.point.index; }
@@ -199,7 +198,7 @@ class WalRecovery {
   void GuessKnown();
   // The segment with the resume point was written anew since, if it isn't
   // there: to one before the next one that goes on behind its beginning, of
-  // which nothing is left then. Or it was the newest one, and is gone.
+  // which nothing is left then.
   void GuessHolder(const SegmentStart& holder);
   void AddMissing(uint64_t id);
   std::vector<Candidate>::iterator FindCandidate(uint64_t id);

@@ -32,13 +32,12 @@ std::optional<SegmentEnd> WalRecovery::Damaged(size_t i,
   const Candidate& c = candidates_[i];
   // What isn't the checkpoint's goes as a whole.
   if (conflict_) return std::nullopt;
-  Index last = c.header->previous.index;
-  for (const FoundFrame& frame : scan.frames) last = frame.header.index;
   if (c.newest) {
-    const bool is_whole = scan.end >= c.marked_to || Covered(scan.seen);
-    if (is_whole && !Known(last + 1)) return std::nullopt;
+    if (scan.end >= c.marked_to || Covered(scan.seen)) return std::nullopt;
     return EndOf(i, bytes, c.marked_to);
   }
+  Index last = c.header->previous.index;
+  for (const FoundFrame& frame : scan.frames) last = frame.header.index;
   if (last >= c.live_last) return std::nullopt;
   return EndOf(i, bytes, c.marked_to);
 }
@@ -46,13 +45,7 @@ std::optional<SegmentEnd> WalRecovery::Damaged(size_t i,
 std::optional<SegmentEnd> WalRecovery::EndOf(size_t i, absl::string_view bytes,
                                              uint64_t marked_to) const {
   const Candidate& c = candidates_[i];
-  if (c.newest) {
-    const auto end = FindMarkedEnd(bytes, c.id, marked_to);
-    // All up to the resume point was durable, whatever is left of it.
-    const SegmentEnd known{resume_.point.index, resume_.point.term};
-    const bool ends_before = !end.has_value() || end->index < known.index;
-    return ends_before && Known(c.header->first_index()) ? known : end;
-  }
+  if (c.newest) return FindMarkedEnd(bytes, c.id, marked_to);
   const Candidate* later = FindBehind(i, c.live_last);
   if (later == nullptr) return std::nullopt;
   return SegmentEnd{c.live_last, later->header->previous.term};
@@ -333,7 +326,10 @@ void WalRecovery::FindLater(size_t i, LogHole* hole) const {
 
 void WalRecovery::OnMended(size_t i, const LogHole& hole,
                            absl::StatusOr<Mended> mended) {
-  if (absl::IsCancelled(mended.status())) return Finish(mended.status());
+  if (!mended.ok() && !absl::IsDataLoss(mended.status()) &&
+      !absl::IsUnavailable(mended.status())) {
+    return Finish(mended.status());
+  }
   if (!mended.ok()) {
     return Finish(WalRot(
         candidates_[i].id, 0,
@@ -362,7 +358,8 @@ void WalRecovery::OnMended(size_t i, const LogHole& hole,
     salvage_->Distrust();
     return FillHole(i);
   }
-  if (hole.first <= std::max(result_.commit, salvage_->commit())) {
+  if (hole.first <=
+      std::max({result_.commit, salvage_->commit(), went_to_.index})) {
     return Finish(WalRot(candidates_[i].id, 0,
                          absl::StrCat("entry ", hole.last.value(),
                                       ", which was committed, is damaged, and "
