@@ -49,6 +49,19 @@ class RecoverCopiesTest : public RebuildTest {
       server->disk()->Delete(name);
     }
   }
+  // Instead of what is there, the log up to that entry, and behind it what
+  // another leader had put there.
+  void WriteAnother(OldServer* server, uint64_t same) {
+    Clear(server);
+    std::vector<Entry> other(log_.begin(),
+                             log_.begin() + static_cast<ptrdiff_t>(same));
+    for (int i = 0; i < 3; ++i) {
+      const EntryHeader& last = other.back().header;
+      other.push_back(SealEntry(PointAfter(last), Term(3), EntryKind::kNoOp, 0,
+                                last.log_time, Buffer()));
+    }
+    server->Write(cluster_, other, Index(same));
+  }
   // A segment's header and the entry before it: nothing tells where the one
   // begins, or the other ends.
   void SpoilABeginning(OldServer* server) {
@@ -222,14 +235,7 @@ TEST_F(RecoverCopiesTest, AWholeSegmentComesFromACopy) {
 // stands before it is the log's.
 TEST_F(RecoverCopiesTest, ACopyMayDifferWithinWhatIsDamaged) {
   MakeServers();
-  Clear(&a_);
-  std::vector<Entry> other(log_.begin(), log_.begin() + 7);
-  for (int i = 0; i < 3; ++i) {
-    other.push_back(SealEntry(PointAfter(other.back().header), Term(3),
-                              EntryKind::kNoOp, 0, other.back().header.log_time,
-                              Buffer()));
-  }
-  a_.Write(cluster_, other, Index(7));
+  WriteAnother(&a_, 7);
   main_.Spoil({5, 6, 7, 8, 9, 10});
   b_.Spoil({5, 6, 7});
   absl::StatusOr<Recover::Result> result = RunRecover({&a_, &b_});
@@ -243,14 +249,7 @@ TEST_F(RecoverCopiesTest, ACopyMayDifferWithinWhatIsDamaged) {
 // Which another leader had put there, and which was never committed.
 TEST_F(RecoverCopiesTest, ADifferentEntryIsNotTaken) {
   MakeServers();
-  Clear(&a_);
-  std::vector<Entry> other(log_.begin(), log_.begin() + 20);
-  for (int i = 0; i < 3; ++i) {
-    other.push_back(SealEntry(PointAfter(other.back().header), Term(3),
-                              EntryKind::kNoOp, 0, other.back().header.log_time,
-                              Buffer()));
-  }
-  a_.Write(cluster_, other, Index(20));
+  WriteAnother(&a_, 20);
   main_.Spoil({18, 21});
   absl::StatusOr<Recover::Result> result = RunRecover({&a_});
   ASSERT_TRUE(result.ok()) << result.status();
