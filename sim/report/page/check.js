@@ -42,6 +42,12 @@ function checkPage(app, errors) {
   }
   const arrows = app.messages.visible.length;
   check("messages are drawn", arrows > 0 || app.run.messages.count === 0);
+  const marks = app.run.marks;
+  for (let i = 0; i < marks.count; ++i) {
+    const kind = marks.kind.at(i);
+    check(`marks of the kind "${kind}" are drawn`,
+          STRETCHES.includes(kind) || (kind in MARKS && kind in GLYPHS));
+  }
 
   checkFollow(app, check);
   checkInput(app, check);

@@ -10,14 +10,22 @@ const MARKS = {
   "other disk": {rank: 7, fault: true, name: "other disk"},
   hang: {rank: 6, fault: true, name: "disk hangs"},
   damage: {rank: 6, fault: true, name: "damage on disk"},
+  "disk error": {rank: 6, fault: true, name: "disk error"},
+  full: {rank: 6, fault: true, name: "disk full"},
   reset: {rank: 5, fault: true, name: "stream reset"},
   silence: {rank: 5, fault: true, name: "stream silent"},
   flip: {rank: 5, fault: true, name: "bit flipped"},
+  slow: {rank: 4, fault: true, name: "slow link"},
   linger: {rank: 3, name: "late bytes"},
   start: {rank: 4, name: "start"},
   refused: {rank: 3, name: "dial refused"},
+  room: {rank: 2, name: "room again"},
+  fast: {rank: 2, name: "link fast again"},
   "disk loss": {rank: 2, name: "disk loss"},
 };
+
+// Those that are drawn as stretches only.
+const STRETCHES = ["cut", "heal", "mend"];
 
 class Marks {
   constructor(run, lanes) {
@@ -277,6 +285,11 @@ const GLYPHS = {
   "other disk": {path: new Path2D("M4 0 A4 4 0 1 1 -4 0 A4 4 0 1 1 4 0 Z")},
   hang: {path: new Path2D("M-4 -4 L4 -4 L-4 4 L4 4 Z")},
   damage: {path: new Path2D("M-4 1 L-1 -3 L1 3 L4 -1")},
+  "disk error": {path: new Path2D("M0 -4 L0 1 M0 4 L0 4.1")},
+  full: {path: new Path2D("M-3 -4 L-3 4 L3 4 L3 -4 Z"), fill: true},
+  room: {path: new Path2D("M-3 -4 L-3 4 L3 4 L3 -4")},
+  slow: {path: new Path2D("M-4 0 L2 0 M4 -3 L4 3")},
+  fast: {path: new Path2D("M-4 0 L4 0")},
   reset: {path: new Path2D("M-4 0 L-1 0 M1 0 L4 0 M-2 -3 L2 3")},
   silence: {path: new Path2D("M-4 0 L-3.9 0 M0 0 L0.1 0 M4 0 L4.1 0")},
   refused: {path: new Path2D("M3 -3 L-3 -3 L-3 3 L3 3")},
