@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <atomic>
 #include <cerrno>
 #include <utility>
 
@@ -78,6 +79,9 @@ struct PosixDisk::Directory {
   OwnedFd lock;
   std::string path;
   bool read_only = false;
+  // Of the first sync that failed (errno); 0: none did. The kernel reports it
+  // once, to whoever syncs next, and forgets what it couldn't write.
+  std::atomic<int> sync_error = 0;
 };
 
 // What a job opened; the File itself is made on the Loop.
@@ -288,10 +292,13 @@ void PosixDisk::SyncDir(DoneFn done) {
       [directory = directory_]() -> absl::Status {
         // Whatever is read of a disk that is about to die, is enough.
         if (directory->read_only) return absl::OkStatus();
-        if (fsync(directory->fd.get()) != 0) {
-          return ErrnoStatus(errno, "fsync directory", directory->path);
+        if (directory->sync_error == 0 && fsync(directory->fd.get()) != 0) {
+          directory->sync_error = errno;
         }
-        return absl::OkStatus();
+        const int error = directory->sync_error;
+        return error == 0
+                   ? absl::OkStatus()
+                   : ErrnoStatus(error, "fsync directory", directory->path);
       },
       std::move(done));
 }
