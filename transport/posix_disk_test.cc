@@ -4,14 +4,12 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <sys/resource.h>
-#include <unistd.h>
 
 #include <filesystem>
 #include <fstream>
 #include <memory>
 #include <optional>
 #include <string>
-#include <system_error>
 #include <utility>
 #include <vector>
 
@@ -449,38 +447,6 @@ TEST_P(PosixDiskTest, AnErrorOfTheDeviceIsDataLossAndAFailedSyncFinal) {
   EXPECT_THAT(std::string(first.message()), HasSubstr("fdatasync bad"));
   absl::Status second = Do([&](auto done) { (*file)->Sync(std::move(done)); });
   EXPECT_EQ(second, first);
-}
-
-// The kernel says it once, whoever asks; the names that it couldn't write may
-// be another one's.
-TEST_P(PosixDiskTest, AFailedSyncOfTheDirectoryIsFinal) {
-  const auto sync = [this] {
-    return Do([this](auto done) { disk_->SyncDir(std::move(done)); });
-  };
-  ASSERT_TRUE(sync().ok());
-  int fd = -1;
-  for (const auto& open :
-       std::filesystem::directory_iterator("/proc/self/fd")) {
-    std::error_code gone;  // the iterator's own, perhaps
-    if (std::filesystem::read_symlink(open.path(), gone) == directory_) {
-      fd = std::stoi(open.path().filename());
-    }
-  }
-  ASSERT_GE(fd, 0);
-  // In its place a pipe, which can't be synced.
-  const int directory = dup(fd);
-  int pipe_fds[2];
-  ASSERT_EQ(pipe(pipe_fds), 0);
-  ASSERT_EQ(dup2(pipe_fds[0], fd), fd);
-  const absl::Status failed = sync();
-  EXPECT_THAT(std::string(failed.message()), HasSubstr("fsync directory"));
-  ASSERT_EQ(dup2(directory, fd), fd);
-  EXPECT_EQ(sync(), failed);
-  for (const int each : {directory, pipe_fds[0], pipe_fds[1]}) close(each);
-  // But not for the next process.
-  disk_ = nullptr;
-  disk_ = OpenDisk(directory_);
-  EXPECT_TRUE(sync().ok());
 }
 
 TEST_P(PosixDiskTest, ListsRegularFilesByName) {
