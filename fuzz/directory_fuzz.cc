@@ -41,6 +41,7 @@
 #include "engine/wal/testing/wal_run.h"
 #include "fuzz/lone_directory.h"
 #include "fuzz/lone_server.h"
+#include "fuzz/record.h"
 #include "fuzz/story.h"
 
 namespace holdfast {
@@ -50,23 +51,7 @@ constexpr int kMutationsMax = 6;
 
 // --- Mutations ---
 
-struct Mutation {
-  explicit Mutation(ByteReader* r)
-      : kind(r->Int<uint8_t>()),
-        file(r->Int<uint8_t>()),
-        at(r->Int<uint16_t>()),
-        source(r->Int<uint8_t>()),
-        source_at(r->Int<uint16_t>()),
-        value(r->Int<uint8_t>()) {}
-
-  uint8_t kind;
-  uint8_t file;
-  uint16_t at;  // of 65,536 parts of what the file holds
-  uint8_t source;
-  uint16_t source_at;
-  uint8_t value;
-};
-
+// A record's places are of 65,536 parts of what the file holds.
 class Mutator {
  public:
   // `stages`: the files as they were, the last ones being those to mutate.
@@ -76,7 +61,7 @@ class Mutator {
 
   const DiskFiles& files() const { return files_; }
 
-  void Apply(const Mutation& m) {
+  void Apply(const FuzzRecord& m) {
     const std::string& name = names_[m.file % names_.size()];
     const std::string& source = names_[m.source % names_.size()];
     switch (m.kind % 12) {
@@ -126,7 +111,7 @@ class Mutator {
     return n;
   }
 
-  void Flip(const std::string& name, const Mutation& m) {
+  void Flip(const std::string& name, const FuzzRecord& m) {
     std::string* const bytes = Find(name);
     if (bytes == nullptr) return;
     const size_t at = Place(m.at, *bytes);
@@ -144,7 +129,7 @@ class Mutator {
   }
 
   void Misdirect(const std::string& name, const std::string& source,
-                 const Mutation& m, size_t block) {
+                 const FuzzRecord& m, size_t block) {
     std::string* const bytes = Find(name);
     const std::string* const from = Find(source);
     if (bytes == nullptr || from == nullptr) return;
@@ -181,7 +166,7 @@ class Mutator {
   }
 
   // As if the device had lost a write.
-  void PutBackSector(const std::string& name, const Mutation& m) {
+  void PutBackSector(const std::string& name, const FuzzRecord& m) {
     std::string* const bytes = Find(name);
     const size_t stage = m.value % (stages_.size() - 1);
     const auto then = stages_[stage].find(name);
@@ -545,7 +530,7 @@ void Run(ByteReader r) {
   Mutator mutator(head.restores() ? built.image_stages : built.stages,
                   head.restores() ? built.image_names : built.names);
   for (int i = 0; i < kMutationsMax && !r.rest().empty(); ++i) {
-    const Mutation mutation(&r);
+    const FuzzRecord mutation(&r);
     if (!r.ok()) break;
     mutator.Apply(mutation);
   }

@@ -299,13 +299,6 @@ uint64_t ValueFor(const ChanceSite& site, uint8_t bad, uint64_t which) {
   return faults::Written(uint64_t{bad} << 6, which);
 }
 
-// Such a server has to be replaced by somebody.
-bool NeedsChanges(const ChanceSite& site) {
-  return site.hash == faults::kOldDisk.hash ||
-         site.hash == faults::kWipedDisk.hash ||
-         site.hash == faults::kForge.hash;
-}
-
 Tape TapeOf(const uint8_t* data, size_t size, const SimulateFlags& flags) {
   constexpr uint64_t kWindows = kDuration / Chance::kWindow;
   const uint32_t servers = flags.nodes + *flags.spares;
@@ -313,7 +306,7 @@ Tape TapeOf(const uint8_t* data, size_t size, const SimulateFlags& flags) {
   const size_t count = std::min(size / kRecordBytes, kFaultsMax);
   for (size_t i = 0; i < count; ++i, data += kRecordBytes) {
     const ChanceSite& site = *faults::kAll[data[0] % std::size(faults::kAll)];
-    if (NeedsChanges(site) && !*flags.changes) continue;
+    if (faults::NeedsReplacing(site.name) && !*flags.changes) continue;
     const bool in_window = absl::StartsWith(site.name, "fault/");
     TapeEntry& fault = tape.entries.emplace_back();
     fault.site = site.name;

@@ -23,6 +23,7 @@
 #include "engine/base/check.h"
 #include "engine/wal/testing/wal_run.h"
 #include "engine/wal/wal.h"
+#include "fuzz/record.h"
 
 namespace holdfast {
 namespace {
@@ -59,23 +60,6 @@ struct Head {
   int late;        // how much of the damage comes when the log is open
 };
 
-struct Record {
-  explicit Record(ByteReader* r)
-      : kind(r->Int<uint8_t>()),
-        file(r->Int<uint8_t>()),
-        at(r->Int<uint16_t>()),
-        source(r->Int<uint8_t>()),
-        source_at(r->Int<uint16_t>()),
-        value(r->Int<uint8_t>()) {}
-
-  uint8_t kind;
-  uint8_t file;
-  uint16_t at;
-  uint8_t source;
-  uint16_t source_at;
-  uint8_t value;
-};
-
 // With what is wrong, if it isn't.
 void CheckOk(const absl::Status& status) {
   CHECK_EQ(std::string(status.message()), "");
@@ -103,7 +87,7 @@ class LogWriter {
     NoteWritten();
   }
 
-  void Write(const Record& w) {
+  void Write(const FuzzRecord& w) {
     std::vector<size_t> sizes;
     for (int i = 0; i <= w.file % 4; ++i) {
       sizes.push_back(i % 2 == 0 ? w.at % 6000 : w.source_at % 900);
@@ -187,7 +171,7 @@ class Damage {
     }
   }
 
-  void Apply(const Record& d) {
+  void Apply(const FuzzRecord& d) {
     const std::vector<std::string> names = disk_->Names();
     if (names.empty()) return;
     const std::string& name = names[d.file % names.size()];
@@ -225,7 +209,7 @@ class Damage {
   }
 
   // Of a file that is open.
-  void Flip(const Record& d) {
+  void Flip(const FuzzRecord& d) {
     const std::vector<std::string> names = disk_->Names();
     if (names.empty()) return;
     const std::string& name = names[d.file % names.size()];
@@ -415,7 +399,7 @@ void Run(ByteReader r) {
   WalRun run;
   LogWriter writer(head, &run);
   for (int i = 0; i < head.writes && !r.rest().empty(); ++i) {
-    writer.Write(Record(&r));
+    writer.Write(FuzzRecord(&r));
   }
   run.RunUntilIdle();
   CHECK(run.all_persisted());
@@ -437,9 +421,9 @@ void Run(ByteReader r) {
   const std::vector<Entry> log =
       run.Behind({run.log(), run.wal().hard_state(), run.base()});
   Damage damage(head.marked(), &after.disk());
-  std::vector<Record> late;
+  std::vector<FuzzRecord> late;
   for (int i = 0; i < kDamageMax && !r.rest().empty(); ++i) {
-    const Record record(&r);
+    const FuzzRecord record(&r);
     if (!r.ok()) break;
     if (i < head.late) {
       late.push_back(record);
@@ -501,7 +485,7 @@ void Run(ByteReader r) {
   });
   CHECK(SameEntries(found, expected));
   CHECK_EQ(after.wal().hard_state(), run.wal().hard_state());
-  for (const Record& record : late) damage.Flip(record);
+  for (const FuzzRecord& record : late) damage.Flip(record);
   CheckReads(log, &after);
   UseFurther(!late.empty(), head.at_once, run.log(), &after);
 }

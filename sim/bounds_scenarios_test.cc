@@ -120,12 +120,8 @@ class TailingProgram {
     for (const LogBatch& batch : batches) {
       history->TailBrought(batch.from, next_, name);
       next_ = batch.end();
-      Offset at = batch.from;
-      RecordCursor cursor = batch.Records();
-      for (RecordView record; cursor.Next(&record); ++at) {
-        history->Saw(record.value(), at, name);
-      }
     }
+    history->Saw(batches, name);
   }
 
   Simulation* const sim_;

@@ -20,9 +20,7 @@ constexpr uint32_t kNextLevel = kFeatureLevelMax + 1;
 
 // A length of time from a fault's value: mostly short, now and then long.
 Duration LengthOf(uint64_t value, Duration max) {
-  if (faults::IsWritten(value)) {
-    return max / 65536 * static_cast<int64_t>(faults::HowBad(value));
-  }
+  if (faults::IsWritten(value)) return faults::LengthBelow(value, max);
   uint64_t bits = Mix64(value + 1);
   uint64_t scale = Below(Mix64(value + 2), 4) == 0 ? 1 : 8;
   return Duration(static_cast<int64_t>(

@@ -176,6 +176,13 @@ inline constexpr const ChanceSite* kDamage[] = {
 
 constexpr bool IsDamage(absl::string_view name) { return IsIn(kDamage, name); }
 
+// Such a server has to be replaced by somebody: only where servers change.
+inline constexpr const ChanceSite* kNeedReplacing[] = {&kOldDisk, &kForge,
+                                                       &kWipedDisk};
+constexpr bool NeedsReplacing(absl::string_view name) {
+  return IsIn(kNeedReplacing, name);
+}
+
 // Whom faults strike: what the actor of their draws is (sim/tape.h).
 enum class Struck {
   kSeveral,  // 0: all together, or some that the value names

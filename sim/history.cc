@@ -4,6 +4,7 @@
 #include <iterator>
 
 #include "absl/strings/str_cat.h"
+#include "engine/base/batch.h"
 
 namespace holdfast {
 
@@ -236,6 +237,22 @@ void History::LinearizableEnd(Offset end, Offset noted,
   if (end == Offset(0)) return;
   const std::string* last = places_.Find(end.value() - 1);
   if (last != nullptr) CheckEnds(*records_.Find(*last), *last);
+}
+
+size_t History::Saw(const std::vector<LogBatch>& batches,
+                    const std::string& who) {
+  size_t records = 0;
+  for (const LogBatch& batch : batches) {
+    Offset at = batch.from;
+    RecordCursor cursor = batch.Records();
+    RecordView record;
+    while (cursor.Next(&record)) {
+      Saw(record.value(), at, who);
+      ++at;
+      ++records;
+    }
+  }
+  return records;
 }
 
 void History::ReadFrom(Offset from, Offset trimmed, const std::string& who) {

@@ -1,6 +1,7 @@
 #ifndef HOLDFAST_SIM_HISTORY_H_
 #define HOLDFAST_SIM_HISTORY_H_
 
+#include <cstddef>
 #include <cstdint>
 #include <map>
 #include <optional>
@@ -58,6 +59,8 @@ class History {
 
   // Somebody read this record there, in whatever way.
   void Saw(absl::string_view record, Offset at, const std::string& who);
+  // Or all of these. How many records that was.
+  size_t Saw(const std::vector<LogBatch>& batches, const std::string& who);
   // A linearizable read was answered with what is there at `from`; `trimmed`,
   // when it began.
   void ReadFrom(Offset from, Offset trimmed, const std::string& who);

@@ -118,6 +118,24 @@ class RecoverScenario : public DamageScenario {
     server->Start();
     ASSERT_TRUE(Change(Join(server->machine())).ok());
   }
+  // A cluster with a session, and the leader's is the directory that is left.
+  void FillAndStopClients(uint64_t seed) {
+    MakeFull(seed, 3);
+    AppendByHand();
+    ASSERT_TRUE(Progress(20));
+    left_ = sim_->Leader();
+    leader_ = left_->machine() % 3 + 1;
+    other_ = sim_->server(leader_ % 3 + 1);
+    for (size_t i = 0; i < clients(); ++i) sim_->client(i)->Crash();
+  }
+  // The new cluster, and clients, which may meet what is lost.
+  void GoOnWithout(const LostRecords& gone) {
+    sim_->mutable_checker()->LogReplaced(gone.last_index);
+    sim_->mutable_history()->RecordsLost(gone);
+    left_->Start();
+    for (size_t i = 0; i < clients(); ++i) sim_->client(i)->Start();
+    ASSERT_TRUE(LeadsAlone()) << sim_->verdict().what() << left_->failure();
+  }
   bool LeadsAlone() {
     return sim_->RunUntil([&] { return sim_->Leader() == left_; }, 5s);
   }
@@ -226,13 +244,7 @@ TEST_F(RecoverScenario, WhatNobodyHasIsLostAndAllElseIsServed) {
   set_segment_bytes(128 << 10);
   for (uint64_t seed = 1; seed <= 4; ++seed) {
     SCOPED_TRACE(seed);
-    MakeFull(seed, 3);
-    AppendByHand();
-    ASSERT_TRUE(Progress(20));
-    left_ = sim_->Leader();
-    leader_ = left_->machine() % 3 + 1;
-    other_ = sim_->server(leader_ % 3 + 1);
-    for (size_t i = 0; i < clients(); ++i) sim_->client(i)->Crash();
+    ASSERT_NO_FATAL_FAILURE(FillAndStopClients(seed));
     // What a mark covers of each server's last segment, but for one more.
     Index marked;
     Index first;
@@ -272,11 +284,7 @@ TEST_F(RecoverScenario, WhatNobodyHasIsLostAndAllElseIsServed) {
     const absl::StatusOr<Recover::Result> result = RunRecover();
     ASSERT_TRUE(result.ok()) << result.status();
     EXPECT_EQ(result->lost, std::vector<LostRecords>{gone});
-    sim_->mutable_checker()->LogReplaced(gone.last_index);
-    sim_->mutable_history()->RecordsLost(gone);
-    left_->Start();
-    for (size_t i = 0; i < clients(); ++i) sim_->client(i)->Start();
-    ASSERT_TRUE(LeadsAlone()) << sim_->verdict().what() << left_->failure();
+    ASSERT_NO_FATAL_FAILURE(GoOnWithout(gone));
     // Nobody knows what the lost one was: the session has ended.
     EXPECT_EQ(OfAppend(left_), std::nullopt);
     ASSERT_TRUE(Progress(20));
@@ -291,14 +299,8 @@ TEST_F(RecoverScenario, WhatOneLacksIsTakenFromTheOthers) {
   set_segment_bytes(128 << 10);
   for (uint64_t seed = 1; seed <= 4; ++seed) {
     SCOPED_TRACE(seed);
-    MakeFull(seed, 3);
-    AppendByHand();
-    ASSERT_TRUE(Progress(20));
-    for (size_t i = 0; i < clients(); ++i) sim_->client(i)->Crash();
+    ASSERT_NO_FATAL_FAILURE(FillAndStopClients(seed));
     ASSERT_TRUE(sim_->RunFor(2s));
-    left_ = sim_->Leader();
-    leader_ = left_->machine() % 3 + 1;
-    other_ = sim_->server(leader_ % 3 + 1);
     const Offset end = left_->log().committed_end();
     const AllRead before = ReadAll(left_, end);
     for (MachineId m = 1; m <= 3; ++m) sim_->server(m)->Crash(true);
@@ -318,11 +320,7 @@ TEST_F(RecoverScenario, WhatOneLacksIsTakenFromTheOthers) {
     EXPECT_EQ(result->lost, std::vector<LostRecords>{gone});
     ASSERT_EQ(result->copies.size(), 2u);
     EXPECT_EQ(result->copies[0].entries + result->copies[1].entries, 2u);
-    sim_->mutable_checker()->LogReplaced(gone.last_index);
-    sim_->mutable_history()->RecordsLost(gone);
-    left_->Start();
-    for (size_t i = 0; i < clients(); ++i) sim_->client(i)->Start();
-    ASSERT_TRUE(LeadsAlone()) << sim_->verdict().what() << left_->failure();
+    ASSERT_NO_FATAL_FAILURE(GoOnWithout(gone));
     // That session began behind what is lost.
     EXPECT_EQ(OfAppend(left_), offset_);
     ASSERT_TRUE(Progress(20));

@@ -210,21 +210,6 @@ void SimClient::OnAppended(uint64_t call,
   }
 }
 
-size_t SimClient::SawBatches(const std::vector<LogBatch>& batches) {
-  size_t records = 0;
-  for (const LogBatch& batch : batches) {
-    Offset at = batch.from;
-    RecordCursor cursor = batch.Records();
-    RecordView record;
-    while (cursor.Next(&record)) {
-      history_->Saw(record.value(), at, name_);
-      ++at;
-      ++records;
-    }
-  }
-  return records;
-}
-
 void SimClient::Read() {
   uint64_t end = history_->established().value();
   uint64_t from = world_->chance.Below(kReadFrom, life_->process.chance_actor(),
@@ -264,7 +249,7 @@ void SimClient::Read() {
           return;
         }
         if (!local) history_->ReadFrom(Offset(from), trimmed, name_);
-        const size_t records = SawBatches(result->batches);
+        const size_t records = history_->Saw(result->batches, name_);
         calls_.End(
             call, CallEnd::kDone,
             [&] {
@@ -342,7 +327,7 @@ void SimClient::OnTail(const std::vector<LogBatch>& batches) {
     largest = std::max(largest, bytes);
     life.tail_paused_bytes += bytes;
   }
-  SawBatches(batches);
+  history_->Saw(batches, name_);
   if (life.tail_paused) {
     return history_->TailPaused(life.tail_paused_bytes,
                                 options_.tail_credit_bytes + largest, name_);

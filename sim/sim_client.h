@@ -126,7 +126,6 @@ class SimClient {
                   Offset noted, const ClientOutcome& outcome);
   void OnTailEnd(Offset from, const absl::Status& why);
   // Returns how many records.
-  size_t SawBatches(const std::vector<LogBatch>& batches);
 
   World* const world_;
   NetworkFabric* const fabric_;

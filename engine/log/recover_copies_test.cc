@@ -99,6 +99,15 @@ class RecoverCopiesTest : public RebuildTest {
     ADD_FAILURE() << "nothing is said of " << NameOf(server);
     return {};
   }
+  // With both copies nothing is lost, and so many entries are of each.
+  void ExpectAllFrom(uint64_t of_a, uint64_t of_b) {
+    const absl::StatusOr<Recover::Result> result = RunRecover({&a_, &b_});
+    ASSERT_TRUE(result.ok()) << result.status();
+    EXPECT_TRUE(result->lost.empty());
+    EXPECT_EQ(UseOf(&a_, *result).entries, of_a);
+    EXPECT_EQ(UseOf(&b_, *result).entries, of_b);
+    ExpectAllBut({}, log_.size());
+  }
   LostRecords Lost(uint64_t first, uint64_t last) const {
     const EntryHeader& end = log_[last - 1].header;
     return {log_[first - 1].header.base_offset, end.base_offset + end.count,
@@ -197,12 +206,7 @@ TEST_F(RecoverCopiesTest, PartsMayComeFromSeveralCopies) {
   main_.Spoil({5, 6, 7, 8, 9});
   a_.Spoil({8, 9});
   b_.Spoil({5, 6, 7});
-  absl::StatusOr<Recover::Result> result = RunRecover({&a_, &b_});
-  ASSERT_TRUE(result.ok()) << result.status();
-  EXPECT_TRUE(result->lost.empty());
-  EXPECT_EQ(UseOf(&a_, *result).entries, 3u);
-  EXPECT_EQ(UseOf(&b_, *result).entries, 2u);
-  ExpectAllBut({}, log_.size());
+  ExpectAllFrom(3, 2);
 }
 
 // That the first one's are the log's is known by the second one's only.
@@ -212,12 +216,7 @@ TEST_F(RecoverCopiesTest, ACopyMayEndWithinWhatIsDamaged) {
   WriteTo(&a_, 7);
   main_.Spoil({5, 6, 7, 8, 9});
   b_.Spoil({5, 6, 7});
-  absl::StatusOr<Recover::Result> result = RunRecover({&a_, &b_});
-  ASSERT_TRUE(result.ok()) << result.status();
-  EXPECT_TRUE(result->lost.empty());
-  EXPECT_EQ(UseOf(&a_, *result).entries, 3u);
-  EXPECT_EQ(UseOf(&b_, *result).entries, 2u);
-  ExpectAllBut({}, log_.size());
+  ExpectAllFrom(3, 2);
 }
 
 TEST_F(RecoverCopiesTest, AWholeSegmentComesFromACopy) {
@@ -238,12 +237,7 @@ TEST_F(RecoverCopiesTest, ACopyMayDifferWithinWhatIsDamaged) {
   WriteAnother(&a_, 7);
   main_.Spoil({5, 6, 7, 8, 9, 10});
   b_.Spoil({5, 6, 7});
-  absl::StatusOr<Recover::Result> result = RunRecover({&a_, &b_});
-  ASSERT_TRUE(result.ok()) << result.status();
-  EXPECT_TRUE(result->lost.empty());
-  EXPECT_EQ(UseOf(&a_, *result).entries, 3u);
-  EXPECT_EQ(UseOf(&b_, *result).entries, 3u);
-  ExpectAllBut({}, log_.size());
+  ExpectAllFrom(3, 3);
 }
 
 // Which another leader had put there, and which was never committed.

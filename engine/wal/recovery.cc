@@ -112,9 +112,14 @@ void WalRecovery::GuessKnown() {
     // Nothing replaces the file of a segment that ends before the resume point
     // but one of the same name.
     const bool sealed = !last && Known(resume_.segments[i + 1].first);
-    if (sealed) AddMissing(start.id);
-    const auto it = FindCandidate(start.id);
-    if (it == candidates_.end()) continue;
+    auto it = FindCandidate(start.id);
+    if (it == candidates_.end()) {
+      if (!sealed) continue;
+      it = candidates_.insert(
+          std::find_if(candidates_.begin(), candidates_.end(),
+                       [&](const Candidate& c) { return c.id > start.id; }),
+          Candidate{.id = start.id, .is_void = true});
+    }
     if (it->is_void ||
         (it->guessed && it->header->first_index() != start.first)) {
       Guess(&*it, start.first - 1);
@@ -146,14 +151,6 @@ void WalRecovery::GuessHolder(const SegmentStart& holder) {
       there ? std::prev(next)
             : candidates_.emplace(next, Candidate{.id = next->id - 1});
   Guess(&*anew, holder.first - 1);
-}
-
-void WalRecovery::AddMissing(uint64_t id) {
-  if (FindCandidate(id) != candidates_.end()) return;
-  candidates_.insert(
-      std::find_if(candidates_.begin(), candidates_.end(),
-                   [id](const Candidate& c) { return c.id > id; }),
-      Candidate{.id = id, .is_void = true});
 }
 
 absl::Status WalRecovery::CheckSealed() {

@@ -200,7 +200,6 @@ class WalRecovery {
   // there: to one before the next one that goes on behind its beginning, of
   // which nothing is left then.
   void GuessHolder(const SegmentStart& holder);
-  void AddMissing(uint64_t id);
   std::vector<Candidate>::iterator FindCandidate(uint64_t id);
   void ScanNext(size_t i);
   void OnScanned(size_t i, const PatchedBytes& file);

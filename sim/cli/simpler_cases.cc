@@ -126,10 +126,8 @@ std::vector<ShrinkCase> WithFeaturesOff(const ShrinkCase& c) {
   off(now.scrub.value_or(true), [](SimulateFlags* f) { f->scrub = false; });
   off(now.changes.value_or(true), [](SimulateFlags* f) {
     f->changes = false;
-    // Nobody is there any more who replaces such a server.
     std::erase_if(f->tape->entries, [](const TapeEntry& e) {
-      return e.site == faults::kOldDisk.name || e.site == faults::kForge.name ||
-             e.site == faults::kWipedDisk.name;
+      return faults::NeedsReplacing(e.site);
     });
   });
   off(now.trims.value_or(true), [](SimulateFlags* f) { f->trims = false; });
