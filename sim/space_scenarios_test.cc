@@ -142,6 +142,30 @@ TEST_F(SpaceScenario, OneFullFollowerStopsNobody) {
   }
 }
 
+// Without it the others went on, and trimmed the log behind records that it has
+// no room for. So it hears of the trim, which it can't store, from its leader.
+TEST_F(SpaceScenario, ATrimHelpsAServerThatIsFullAlone) {
+  for (uint64_t seed = 1; seed <= 5; ++seed) {
+    Begin(seed, 3);
+    SimServer* leader = sim_->Leader();
+    SimServer* follower = sim_->server(leader->machine() % 3 + 1);
+    FillUp(follower);
+    const Offset has = follower->log().committed_end();
+    ASSERT_TRUE(Fill());
+    ASSERT_LT(follower->log().committed_end(), leader->log().committed_end());
+    // Less than it has: its leader's log goes back to what it lacks.
+    ASSERT_TRUE(Trim(Offset(has.value() - has.value() / 8)).ok());
+    ASSERT_TRUE(sim_->RunUntil(
+        [&] { return follower->node().commit() == leader->node().commit(); },
+        60s))
+        << sim_->Report(20);
+    EXPECT_GT(Stat("log_trim_heard"), 0u);
+    EXPECT_EQ(Stat("log_restored"), 0u);
+    ExpectNobodyStopped();
+    ExpectGoodEnd();
+  }
+}
+
 // The third one is away: nothing is committed without the one that is full, so
 // the leader must not go on taking records, and what makes room gets through.
 TEST_F(SpaceScenario, AFullFollowerThatIsNeededTakesWhatMakesRoom) {

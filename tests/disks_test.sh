@@ -412,6 +412,8 @@ fill() {
   [ "$code" != 0 ]
 }
 
+is_full() { status_of "$1" | grep -q 'full'; }
+
 start_case "a full file system refuses records until there is room"
 if [ "$DISKS_TEST_MOUNTS" = yes ]; then
   for id in 1 2 3; do
@@ -427,7 +429,7 @@ if [ "$DISKS_TEST_MOUNTS" = yes ]; then
   expect_code 3
   grep -Eq 'disk is full|disks of too many servers are full' "$work/err.log" ||
     fail "expected the reason, found: $(head -c 500 "$work/err.log")"
-  status_of "$leader" | grep -q 'full' || fail "expected a status that says so"
+  is_full "$leader" || fail "expected a status that says so"
   for id in 1 2 3; do
     kill -0 "${pid[$id]}" 2> /dev/null || fail "server $id has ended"
   done
@@ -443,10 +445,25 @@ if [ "$DISKS_TEST_MOUNTS" = yes ]; then
   expect_logs_equal
   # ... or trims the log.
   await "a full disk" fill
-  ops trim --before=20000
+  kept_from=20000
+  ops trim --before=$kept_from
   expect_code 0
   append_lines 100
-  kept_from=20000
+  expect_logs_equal
+
+  start_case "a server that is full alone is helped by a trim, too"
+  find_leader 1 2 3
+  alone=$((leader % 3 + 1))
+  for id in 1 2 3; do
+    [ $id = $alone ] || mount -o remount,size=96m "$work/small$id"
+  done
+  # More than it has room for, and than its reserve holds.
+  append_lines 60000
+  await "server $alone to be full" is_full $alone
+  kept_from=80000
+  ops trim --before=$kept_from
+  expect_code 0
+  append_lines 100
   expect_logs_equal
 else
   echo "SKIPPED: a full file system: nothing can be mounted here"
@@ -462,10 +479,10 @@ await "a log of 20 MB" fill
 expect_code 3
 grep -q 'may have at most 20000000: trim it' "$work/err.log" ||
   fail "expected the reason, found: $(head -c 500 "$work/err.log")"
-ops trim --before=50000
+kept_from=$(($(wc -l < "$work/all") - 40000))
+ops trim --before=$kept_from
 expect_code 0
 append_lines 100
-kept_from=50000
 expect_logs_equal
 for id in 1 2 3; do expect_intact $id; done
 

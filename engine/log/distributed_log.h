@@ -184,6 +184,7 @@ class DistributedLog : private NodeEvents {
     uint64_t unknown_sessions = 0;  // batches of sessions that aren't known
     uint64_t trims = 0;             // committed
     uint64_t trims_by_retention = 0;
+    uint64_t trims_heard = 0;     // for want of room for them
     uint64_t prefix_dropped = 0;  // behind a checkpoint
     uint64_t prefix_jumped = 0;   // to a waypoint, to be dropped
     uint64_t prefix_read = 0;     // for want of one
@@ -203,6 +204,7 @@ class DistributedLog : private NodeEvents {
       fn("log_unknown_session", unknown_sessions);
       fn("log_trim", trims);
       fn("log_trim_by_retention", trims_by_retention);
+      fn("log_trim_heard", trims_heard);
       fn("log_prefix_dropped", prefix_dropped);
       fn("log_prefix_jumped", prefix_jumped);
       fn("log_prefix_read", prefix_read);
@@ -222,7 +224,7 @@ class DistributedLog : private NodeEvents {
   // before it were trimmed.
   Offset first_offset() const;
   // What committed trims say.
-  Offset trimmed_to() const { return trimmed_to_; }
+  Offset trimmed_to() const override { return trimmed_to_; }
   // Of the batches that wait for their commit.
   size_t pending_bytes() const { return pending_bytes_; }
   // OK, or why this server, as long as it leads, can't take `bytes` more of
@@ -262,6 +264,7 @@ class DistributedLog : private NodeEvents {
   void OnResume(const Checkpoint& resume) override;
   void OnEntry(const Entry& entry) override;
   void OnCut(Index from) override;
+  void OnTrimmed(Offset first) override;
   void OnCommit(Index commit) override;
   void OnRole() override;
   std::string WhyNoClient() override;
@@ -316,6 +319,8 @@ class DistributedLog : private NodeEvents {
   // say.
   std::map<Index, Offset> trims_;
   Offset trimmed_to_;
+  // What the leader said when there was no room for the trim; may be less.
+  Offset heard_trimmed_to_;
   // Of the prefix that the log has lost; on its way to the next one, entry by
   // entry, or nothing yet while a waypoint is read; and that one, whose
   // checkpoint is being made and written.

@@ -27,14 +27,15 @@ constexpr Duration kDropLater = 1s;
 // checkpoint, which waits for a resume point that is being made: the machine
 // takes one snapshot at a time.
 void DistributedLog::DropTrimmed() {
+  const Offset kept_from = std::max(trimmed_to_, heard_trimmed_to_);
   if (rolling_ != nullptr || dropping_ != nullptr || closing_ ||
-      trimmed_to_ <= node_.base().next_offset) {
+      kept_from <= node_.base().next_offset) {
     return;
   }
   // Entries from this one on may hold records that are kept. All of the log
   // is trimmed when the offset is its end.
-  const Index needed = trimmed_to_ < committed_end()
-                           ? node_.FloorIndexOfOffset(trimmed_to_)
+  const Index needed = kept_from < committed_end()
+                           ? node_.FloorIndexOfOffset(kept_from)
                            : node_.commit();
   if (applier_ != nullptr && applier_->restoring()) return;
   const bool needs_room =
@@ -58,6 +59,15 @@ void DistributedLog::DropTrimmed() {
   rolling_ = std::make_unique<LogState>(base_);
   ++stats_.prefix_read;
   RollTo(droppable.to);
+}
+
+// The trim itself may come behind records that this server has no room for,
+// until it drops what was trimmed.
+void DistributedLog::OnTrimmed(Offset first) {
+  if (first <= std::max(trimmed_to_, heard_trimmed_to_)) return;
+  ++stats_.trims_heard;
+  heard_trimmed_to_ = first;
+  DropTrimmed();
 }
 
 void DistributedLog::JumpTo(Index waypoint) {

@@ -353,6 +353,7 @@ void Node::OnMessage(ServerId from, Incarnation incarnation,
   Step(Receive{std::move(received->message)}, std::move(received->entries));
   if (!stopped_ && core_->term() == term && core_->leader() == from) {
     OnCondemned(extras.condemned);
+    if (!stopped_ && space_.is_short()) events_->OnTrimmed(extras.trimmed_to);
   }
 }
 
@@ -487,6 +488,9 @@ void Node::Send(const Message& message, const Buffers& payload) {
       extras.condemned =
           comparison_.Condemn(message.to, options_.id, *configuration())
               .value_or(LogClaim());
+      if (short_peers_.contains(message.to)) {
+        extras.trimmed_to = events_->trimmed_to();
+      }
       break;
     case MessageType::kHeartbeatAnswer:
       extras.short_of_space = space_.is_short();

@@ -104,6 +104,12 @@ class NodeEvents {
   virtual void OnCut(Index from) = 0;
   // Entries up to `commit` are committed.
   virtual void OnCommit(Index commit) = 0;
+  // This server's disk is short of space. Its leader says that the records
+  // before `first` were trimmed, perhaps by an entry for which there is no room
+  // here.
+  virtual void OnTrimmed(Offset first) = 0;
+  // Up to where committed trims dropped the records.
+  virtual Offset trimmed_to() const = 0;
   // Role, term or known leader changed.
   virtual void OnRole() = 0;
   // Why no further client may connect now; empty: one may.

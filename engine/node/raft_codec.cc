@@ -56,6 +56,7 @@ std::string EncodeRaftHeader(const Message& message,
   if (extras.condemned.index != Index()) {
     SetClaim(extras.condemned, proto.mutable_condemned());
   }
+  proto.set_trimmed_to(extras.trimmed_to.value());
   return proto.SerializeAsString();
 }
 
@@ -172,6 +173,7 @@ absl::StatusOr<ReceivedMessage> DecodeRaftMessage(absl::string_view header,
   received.extras.contradicted = proto.contradicted();
   received.extras.last_chain = proto.last_chain();
   received.extras.condemned = GetClaim(proto.condemned());
+  received.extras.trimmed_to = Offset(proto.trimmed_to());
   absl::StatusOr<std::vector<Entry>> entries =
       DecodeEntries("Raft message", proto.entry_count(), payload);
   if (!entries.ok()) return entries.status();

@@ -41,6 +41,9 @@ struct MessageExtras {
   uint64_t last_chain = 0;
   // Heartbeat: a quorum has another log than the receiver claimed.
   LogClaim condemned;
+  // Heartbeat, if the receiver is short of space: committed trims dropped the
+  // records before this offset.
+  Offset trimmed_to;
 };
 
 // The Protobuf header; entries are counted, not contained.
