@@ -4,6 +4,7 @@
 #include <type_traits>
 #include <utility>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "engine/base/check.h"
 #include "engine/base/crc32c.h"
@@ -251,8 +252,9 @@ void SimFile::Sync(DoneFn done) {
   const SimDiskOptions& o = image_->options_;
   const Duration latency =
       image_->Latency(kSyncLatency, process_, o.sync_min, o.sync_max);
+  const bool spared = !absl::StrContains(name_, o.sync_errors_of);
   const std::optional<uint64_t> error =
-      image_->Fails(faults::kSyncError, process_, o.sync_error_ppm,
+      image_->Fails(faults::kSyncError, process_, spared ? 0 : o.sync_error_ppm,
                     &image_->counts_.sync_errors);
   auto sync = [image = image_, file = file_, name = name_, error,
                actor = process_->chance_actor()](uint64_t id) {
@@ -639,10 +641,12 @@ void SimDisk::SyncDir(DoneFn done) {
   const SimDiskOptions& o = image_->options_;
   const Duration latency =
       image_->Latency(kSyncLatency, process_, o.sync_min, o.sync_max);
-  const bool fails = image_
-                         ->Fails(faults::kSyncError, process_, o.sync_error_ppm,
-                                 &image_->counts_.sync_errors)
-                         .has_value();
+  const bool fails =
+      image_
+          ->Fails(faults::kSyncError, process_,
+                  o.sync_errors_of.empty() ? o.sync_error_ppm : 0,
+                  &image_->counts_.sync_errors)
+          .has_value();
   // Names are in the file system's journal: what failed is still to be written.
   Start(
       "sync", "", latency,

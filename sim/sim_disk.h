@@ -32,6 +32,8 @@ struct SimDiskOptions {
   uint64_t read_error_ppm = 0;
   uint64_t write_error_ppm = 0;
   uint64_t sync_error_ppm = 0;
+  // Not empty: only of files with this in their names.
+  std::string sync_errors_of;
   // So many of a million unsynced writes are torn when power or a sync fails,
   // and of the others so many are lost; of unsynced names.
   uint64_t tear_ppm = 400'000;

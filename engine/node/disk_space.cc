@@ -156,6 +156,7 @@ void DiskSpace::MakeReserve() {
     if (!file.ok()) {
       given_up_ = true;
       disk_->Remove(kReserveName, [](absl::Status) {});
+      callbacks_.not_made(file.status());
       NoteFailed();
       return Arm();
     }

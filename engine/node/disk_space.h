@@ -32,6 +32,8 @@ class DiskSpace {
     std::function<bool()> log_is_short;
     Task make_segment;
     InlineFunction<void(absl::string_view line)> log_line;
+    // Whatever the reserve couldn't be made for.
+    InlineFunction<void(const absl::Status& why)> not_made;
   };
 
   // `segment_bytes`: what make_segment needs; `reserve_bytes` 0: there is no

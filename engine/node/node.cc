@@ -26,7 +26,8 @@ Node::Node(const Env& env, NodeOptions options, NodeEvents* events)
                   [this] {
                     if (wal_ != nullptr) wal_->TryAgain();
                   },
-              .log_line = [this](absl::string_view line) { LogLine(line); }}),
+              .log_line = [this](absl::string_view line) { LogLine(line); },
+              .not_made = [this](const absl::Status& why) { StopsFor(why); }}),
       identity_file_(env.disk),
       peers_(env, options_.id, options_.cluster_name, options_.peers,
              {.own_hello = [this] { return OwnHello(); },

@@ -194,6 +194,7 @@ void Node::WriteResume(Checkpoint resume, DoneFn done) {
   auto finish = [this, point = resume.point,
                  done = std::move(done)](absl::Status written) mutable {
     writing_resume_ = false;
+    if (StopsFor(written)) return done(absl::CancelledError("stopped"));
     if (written.ok()) resume_.point = point;
     if (absl::IsResourceExhausted(written)) no_resume_to_ = wal_->SealedTo();
     done(std::move(written));
@@ -207,6 +208,7 @@ void Node::WriteResume(Checkpoint resume, DoneFn done) {
       scope_.Wrap([this, resume = std::move(resume),
                    finish = std::move(finish)](absl::Status written) mutable {
         // Without it a trim reads what it drops; the resume point is no worse.
+        if (StopsFor(written)) return finish(std::move(written));
         if (!written.ok()) {
           LogLine(absl::StrCat("event=no_waypoint why=\"", written.message(),
                                "\""));
@@ -363,6 +365,7 @@ void Node::ScrubCheckpoint() {
 
 void Node::NoteMended(absl::string_view what,
                       const absl::StatusOr<bool>& mended) {
+  if (stopped_ || StopsFor(mended.status())) return;
   if (!mended.ok()) {
     // The next pass tries it again.
     LogLine(absl::StrCat("event=not_mended what=", what, " why=\"",
@@ -370,6 +373,11 @@ void Node::NoteMended(absl::string_view what,
   } else if (*mended) {
     LogLine(absl::StrCat("event=mended what=", what));
   }
+}
+
+bool Node::StopsFor(const absl::Status& written) {
+  if (absl::IsInternal(written)) Stop(written);
+  return absl::IsInternal(written);
 }
 
 // --- Sending ---
