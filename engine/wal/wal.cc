@@ -139,6 +139,9 @@ void Wal::Pump() {
   if (busy_ || failed_) return;
   MendNext();
   if (busy_) return;
+  if (std::exchange(refresh_hard_state_, false)) {
+    return WriteHardState(hard_state_);
+  }
   if (queue_.empty()) return ArmMark(options_.mark_delay);
   switch (queue_.front().kind) {
     case Item::Kind::kHardState: {

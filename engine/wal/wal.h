@@ -191,7 +191,7 @@ class Wal {
   // Of entries that wait to be written, their payloads.
   uint64_t bytes_queued() const { return bytes_queued_; }
   // Writes the hard state anew, for both its copies may have decayed since the
-  // last promise. Nothing happens unless the log is idle.
+  // last promise: before what waits to be written.
   void RefreshHardState();
   // Writes the marks of a log at rest at once. Needs idle(); done when they
   // are durable, never after on_failed.
@@ -400,6 +400,7 @@ class Wal {
   Events events_;
   HardStateFile hard_state_file_;
   HardState hard_state_;
+  bool refresh_hard_state_ = false;
   MendFn mend_;
   Index promised_;
   std::unique_ptr<WalRecovery> recovery_;

@@ -120,8 +120,9 @@ void Wal::LeaveScrubbed(uint64_t next) {
 }
 
 void Wal::RefreshHardState() {
-  if (!idle() || failed_ || rest_done_ || hard_state_.term == Term(0)) return;
-  WriteHardState(hard_state_);
+  if (failed_ || rest_done_ || hard_state_.term == Term(0)) return;
+  refresh_hard_state_ = true;
+  Pump();
 }
 
 void Wal::EndScrub(Scrubbed scrubbed) {

@@ -40,6 +40,33 @@ TEST(WalTest, KeepsEntriesAndHardState) {
   EXPECT_EQ(after.wal().last_term(), Term(3));
 }
 
+// Also while writes never end, and never with what isn't durable yet.
+TEST(WalTest, WritesTheHardStateAnewUnderLoad) {
+  WalRun run;
+  run.OpenNew(kTerm);
+  for (const bool newer : {false, true}) {
+    for (const char* name : {"hardstate-0", "hardstate-1"}) {
+      run.disk().Flip(name, 30, 1);
+    }
+    run.Append(kTerm, {5000});
+    run.RunTasks(1);
+    ASSERT_FALSE(run.wal().idle());
+    run.Append(kTerm, {5000});
+    if (newer) run.SetHardState({Term(3), ServerId(2)});
+    const HardState before = run.wal().hard_state();
+    run.wal().RefreshHardState();
+    while (!run.wal().idle()) {
+      run.RunTasks(1);
+      WalRun after(run, Nothing);
+      if (!run.all_persisted()) continue;
+      ASSERT_TRUE(after.Open().ok());
+      EXPECT_EQ(after.wal().hard_state(),
+                newer ? (HardState{Term(3), ServerId(2)}) : before);
+    }
+    EXPECT_TRUE(run.all_persisted());
+  }
+}
+
 TEST(WalTest, ReportsNothingInsideWriteAndNothingBeforeItsSync) {
   WalRun run;
   run.OpenNew(kTerm);
