@@ -62,11 +62,13 @@ void DistributedLog::DropTrimmed() {
 }
 
 // The trim itself may come behind records that this server has no room for,
-// until it drops what was trimmed.
+// until it drops what was trimmed. Nothing may be committed here before that,
+// so each heartbeat is another try.
 void DistributedLog::OnTrimmed(Offset first) {
-  if (first <= std::max(trimmed_to_, heard_trimmed_to_)) return;
-  ++stats_.trims_heard;
-  heard_trimmed_to_ = first;
+  if (first > std::max(trimmed_to_, heard_trimmed_to_)) {
+    ++stats_.trims_heard;
+    heard_trimmed_to_ = first;
+  }
   DropTrimmed();
 }
 
