@@ -205,6 +205,7 @@ class FaultSchedule {
   void DamageDisk(SimServer* server);
   void CrashClient(SimClient* client, uint64_t value);
   void StopReading(const SimClient* client, uint64_t value);
+  // From the servers; a client, too.
   void Isolate(MachineId machine, uint64_t value);
   void Split(uint64_t value);
   void CutOneWay(uint64_t value);
