@@ -46,6 +46,7 @@ FaultRates FaultRates::Swarm(Chance* chance, bool damage) {
   uint64_t ordinal = 0;
   // Off half the time; else between a tenth of `max` and `max`.
   auto rate = [&](uint64_t max) -> uint64_t {
+    if (chance == nullptr) return max / 2;
     uint64_t bits = chance->Bits(kSwarm, ChanceActor{}, ordinal++);
     if ((bits & 1) != 0) return 0;
     return max / 10 + Below(Mix64(bits), max - max / 10);
@@ -83,7 +84,8 @@ FaultRates FaultRates::Swarm(Chance* chance, bool damage) {
   rates.full_disk_ppm = rate(20000);
   rates.close_ppm = rate(20000);
   // What a disk forgets hides much else: half of the runs have none of it.
-  if (damage && (chance->Bits(kSwarm, ChanceActor{}, ordinal++) & 1) != 0) {
+  if (damage && (chance == nullptr ||
+                 (chance->Bits(kSwarm, ChanceActor{}, ordinal++) & 1) != 0)) {
     rates.rot_ppm = rate(40000);
     rates.zeroes_ppm = rate(40000);
     rates.misdirect_ppm = rate(40000);

@@ -86,7 +86,8 @@ struct FaultRates {
   uint64_t slow_reader_ppm = SimClientOptions().slow_reader_ppm;
   uint64_t stop_reading_ppm = 0;  // a client reads none of its streams
 
-  // `damage`: with those of storage at rest.
+  // `damage`: with those of storage at rest. Without chance, all kinds at half
+  // of the most that is drawn.
   static FaultRates Swarm(Chance* chance, bool damage);
 };
 
