@@ -71,6 +71,13 @@ TEST_F(ExhaustiveTest, NoFaultAtAnyPlaceBreaksAnything) {
   }
   EXPECT_EQ(Sum("runs_cut") + Sum("runs_isolated") + pairs,
             Sum("partitions\""));
+  // Each message between a client and a server, too: a few for each append.
+  const uint64_t with_client = Sum("runs_cut_one_way_with_client\"");
+  EXPECT_GT(with_client, 4u);
+  for (const char* kind :
+       {"cut_both_ways", "isolated_sender", "isolated_receiver"}) {
+    EXPECT_EQ(Sum(absl::StrCat("runs_", kind, "_with_client\"")), with_client);
+  }
   EXPECT_GT(Sum("lost_writes\""), 0u);
   EXPECT_GT(Sum("torn_writes\""), 0u);
 }

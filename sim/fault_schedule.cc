@@ -46,6 +46,7 @@ FaultRates FaultRates::Swarm(Chance* chance, bool damage) {
   uint64_t ordinal = 0;
   // Off half the time; else between a tenth of `max` and `max`.
   auto rate = [&](uint64_t max) -> uint64_t {
+    if (chance == nullptr) return max / 2;
     uint64_t bits = chance->Bits(kSwarm, ChanceActor{}, ordinal++);
     if ((bits & 1) != 0) return 0;
     return max / 10 + Below(Mix64(bits), max - max / 10);
@@ -83,7 +84,8 @@ FaultRates FaultRates::Swarm(Chance* chance, bool damage) {
   rates.full_disk_ppm = rate(20000);
   rates.close_ppm = rate(20000);
   // What a disk forgets hides much else: half of the runs have none of it.
-  if (damage && (chance->Bits(kSwarm, ChanceActor{}, ordinal++) & 1) != 0) {
+  if (damage && (chance == nullptr ||
+                 (chance->Bits(kSwarm, ChanceActor{}, ordinal++) & 1) != 0)) {
     rates.rot_ppm = rate(40000);
     rates.zeroes_ppm = rate(40000);
     rates.misdirect_ppm = rate(40000);
@@ -284,14 +286,14 @@ void FaultSchedule::BeforeIo(SimServer* server) {
 
 void FaultSchedule::BeforeArrival(MachineId from, MachineId to) {
   uint64_t value = 0;
-  if (!running_ || from >= kFirstClient || to >= kFirstClient ||
+  if (!running_ ||
       !Happens(faults::kCutBeforeArrival, from * 1000 + to, 0, &value)) {
     return;
   }
   const uint64_t what = Which(value, 14, 4);
   if (what >= 2) return Isolate(what == 2 ? from : to, value);
-  world_->Note(absl::StrCat("nothing gets from server ", from, " to ", to,
-                            what == 1 ? ", nor back" : ""));
+  world_->Note(absl::StrCat("nothing gets from ", NameOf(from), " to ",
+                            NameOf(to), what == 1 ? ", nor back" : ""));
   std::vector<std::pair<MachineId, MachineId>> links = {{from, to}};
   if (what == 1) links.emplace_back(to, from);
   CutFor(std::move(links), LengthOf(value, 6s));
@@ -551,9 +553,10 @@ void FaultSchedule::Isolate(MachineId machine, uint64_t value) {
     if (in) links.emplace_back(other->machine(), machine);
   }
   if (!links.empty()) ++counts_.isolations;
-  world_->Note(in && out ? absl::StrCat("server ", machine, " is isolated")
-               : out     ? absl::StrCat("nothing gets out of server ", machine)
-                         : absl::StrCat("nothing gets to server ", machine));
+  const std::string name = NameOf(machine);
+  world_->Note(in && out ? absl::StrCat(name, " is isolated")
+               : out     ? absl::StrCat("nothing gets out of ", name)
+                         : absl::StrCat("nothing gets to ", name));
   CutFor(std::move(links), LengthOf(value, 6s));
 }
 

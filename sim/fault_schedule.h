@@ -86,7 +86,8 @@ struct FaultRates {
   uint64_t slow_reader_ppm = SimClientOptions().slow_reader_ppm;
   uint64_t stop_reading_ppm = 0;  // a client reads none of its streams
 
-  // `damage`: with those of storage at rest.
+  // `damage`: with those of storage at rest. Without chance, all kinds at half
+  // of the most that is drawn.
   static FaultRates Swarm(Chance* chance, bool damage);
 };
 
@@ -205,6 +206,7 @@ class FaultSchedule {
   void DamageDisk(SimServer* server);
   void CrashClient(SimClient* client, uint64_t value);
   void StopReading(const SimClient* client, uint64_t value);
+  // From the servers; a client, too.
   void Isolate(MachineId machine, uint64_t value);
   void Split(uint64_t value);
   void CutOneWay(uint64_t value);

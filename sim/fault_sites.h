@@ -95,8 +95,9 @@ inline constexpr ChanceSite kLinger("net/linger");
 inline constexpr ChanceSite kSlowReader("client/slow_reader");
 
 // Before each operation that a server asks its disk or the network for, and
-// before bytes from one server reach another one. These are never drawn: a tape
-// strikes at the n-th of them in a window (sim/cli/exhaustive.h).
+// before bytes from one server reach another one, or from a client a server, or
+// back. These are never drawn: a tape strikes at the n-th of them in a window
+// (sim/cli/exhaustive.h).
 inline constexpr ChanceSite kCrashBeforeIo("io/crash");
 inline constexpr ChanceSite kPowerLossBeforeIo("io/power_loss");
 inline constexpr ChanceSite kIsolateBeforeIo("io/isolate");

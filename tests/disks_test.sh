@@ -32,7 +32,8 @@ start() {
   start_node "$1" --bootstrap="$bootstrap" --reserve-mib=2 \
     --scrub-mib-per-second=1000 "${@:2}"
 }
-# Above the file order/$1/... that faulty_disk.cc reads.
+# Above the files order$1/... that faulty_disk.cc reads. A library sees what threads
+# call, and nothing of io_uring, which all other servers here have, where it works.
 start_on_faulty_disk() {
   mkdir -p "$work/order$1"
   LD_PRELOAD=$faults FAULTY_DISK=$work/order$1 FAULTY_DISK_OF=$work/data$1 \
@@ -46,6 +47,9 @@ start_on_volatile_disk() {
 }
 order() { echo "${3:-}" > "$work/order$1/$2"; }
 revoke() { rm -f "$work/order$1/$2"; }
+# Since when something of server $1's disk hangs.
+hangs() { [ -s "$work/order$1/hung" ]; }
+hung_since() { sed -n '1s/ .*//p' "$work/order$1/hung"; }
 
 batch=0
 append_lines() {
@@ -108,6 +112,7 @@ for id in 1 2 3; do issue --node=$id --hosts=127.0.0.1; done
 issue --client=app --role=admin
 for id in 1 2 3; do start $id; done
 await_leader 1 2 3
+echo "disks are served by $(grep -ho ' disk=.*' "$work"/node?.log | sort -u)"
 append_lines 20000
 expect_logs_equal
 [ "$(sealed 1 | wc -l)" -ge 4 ] || fail "expected at least 4 segments"
@@ -291,22 +296,74 @@ expect_intact 3
 start_on_faulty_disk 3
 await_leader 1 2 3
 
-start_case "a leader whose disk hangs hands over, and still answers"
+start_case "a leader whose disk hangs hands over in time, and still answers"
 leads() { find_leader 1 2 3 && [ "$leader" = 3 ]; }
 lead_by_3() {
   run "$holdfast" transfer --servers="$servers" "${client[@]}" --to=3 --timeout=20s
   leads
 }
+# Servers $2... have said $1 since server 3's disk hangs; of the first of them,
+# after so many milliseconds, into `took_ms`.
+said_since() {
+  local said
+  hangs 3 || return
+  said=$(cd "$work" && cat "${@:2}" |
+    awk -v since="$(hung_since 3)" -v what="$1" '
+      $1 >= since && index($0, what) { print $1 }' | sort | head -n 1)
+  [ -n "$said" ] &&
+    took_ms=$(($(date -d "${said#time=}" +%s%3N) -
+      $(date -d "$(hung_since 3 | cut -d= -f2)" +%s%3N)))
+}
+# By the servers' own clock. 1.5 s is what it may take to step down, and as much
+# again is enough for an election: this is four times that, on a busy machine.
+expect_said_within() {
+  await "\"$2\" of ${*:3}" said_since "$2" "${@:3}"
+  echo "\"$2\" of ${*:3} after $took_ms ms"
+  [ "$took_ms" -le "$1" ] || fail "expected that within $1 ms, found $took_ms"
+}
 for what in hang hang-write; do
   await "server 3 to lead" lead_by_3
+  rm -f "$work/order3/hung"
   order 3 $what
   append_lines 10
+  expect_said_within 6000 'event=role role=follower' node3.log
+  expect_said_within 12000 'event=role role=leader' node1.log node2.log
   await_leader 1 2
-  status_line 3 | grep -q ', ' || fail "expected a status of server 3"
+  status_line 3 | grep -q ', follower, ' ||
+    fail "expected a follower's status of server 3"
   revoke 3 $what
   append_lines 10
   expect_logs_equal
 done
+expect_intact 3
+start_on_faulty_disk 3
+await_leader 1 2 3
+
+start_case "a leader whose reads hang leads on, and only who reads there waits"
+# Anew, it has in memory only what it read at its start: the log's end.
+await "server 3 to lead" lead_by_3
+append_lines 10
+count_roles() { grep -c 'event=role' "$work/node3.log"; }
+roles=$(count_roles)
+rm -f "$work/order3/hung"
+order 3 hang-read
+append_lines 10
+run "$holdfast" read --servers="$(address 3)" "${client[@]}" --local --from=0 \
+  --count=1 --timeout=3s
+if [ "$code" = 0 ] || [ -s "$work/out" ]; then
+  fail "expected no answer to a read at server 3"
+fi
+hangs 3 || fail "expected a read that hangs"
+append_lines 1000
+status_line 3 | grep -q ', leader, ' || fail "expected a leader's status of server 3"
+for id in 1 2; do
+  await "$(wc -l < "$work/all") lines at server $id" has_all $id
+  cmp "$work/all" "$work/read$id" || fail "expected all of the log at server $id"
+done
+[ "$(count_roles)" = "$roles" ] || fail "expected server 3 to lead all the while"
+revoke 3 hang-read
+append_lines 10
+expect_logs_equal
 expect_intact 3
 start 3
 await_leader 1 2 3

@@ -35,8 +35,7 @@ class Exhaustive {
     done(calm);
     if (!calm.ok()) return;
     for (size_t kind = 1; kind < kinds_.size(); ++kind) {
-      for (const TapeEntry& place :
-           kinds_[kind].at_arrivals ? places.arrivals() : places.io()) {
+      for (const TapeEntry& place : places.Of(kinds_[kind].strikes)) {
         if (pool_.full()) Take();
         run.tape->entries = FaultsAt(kinds_[kind], place);
         StartRun(run, seed, cases_.size(), &pool_, prepare_);

@@ -1,7 +1,12 @@
 #include "sim/cli/exhaustive_cases.h"
 
+#include <algorithm>
+#include <iterator>
+#include <utility>
+
 #include "absl/strings/str_cat.h"
 #include "sim/fault_sites.h"
+#include "sim/types.h"
 
 namespace holdfast {
 namespace {
@@ -83,7 +88,15 @@ void Places::OnPlace(const char* site, uint32_t actor, uint64_t place) {
   if (returned_ >= 2 && now_ > answered_ + kRest) return;
   const TapeEntry entry = {.site = site, .actor = actor, .place = place};
   if (entry.site == faults::kCrashBeforeIo.name) io_.push_back(entry);
-  if (entry.site == faults::kCutBeforeArrival.name) arrivals_.push_back(entry);
+  if (entry.site != faults::kCutBeforeArrival.name) return;
+  // The actor is a link, from * 1000 + to.
+  const bool of_client = std::max(actor / 1000, actor % 1000) >= kFirstClient;
+  (of_client ? client_arrivals_ : arrivals_).push_back(entry);
+}
+
+const std::vector<TapeEntry>& Places::Of(Strikes strikes) const {
+  if (strikes == Strikes::kIo) return io_;
+  return strikes == Strikes::kArrival ? arrivals_ : client_arrivals_;
 }
 
 std::vector<CaseKind> AllCaseKinds() {
@@ -97,10 +110,14 @@ std::vector<CaseKind> AllCaseKinds() {
   const char* const cuts[] = {"cut_one_way", "cut_both_ways", "isolated_sender",
                               "isolated_receiver"};
   for (uint64_t i = 0; i < std::size(cuts); ++i) {
-    kinds.push_back({.name = cuts[i],
-                     .at_arrivals = true,
+    CaseKind kind = {.name = cuts[i],
+                     .strikes = Strikes::kArrival,
                      .faults = {Of(faults::kCutBeforeArrival,
-                                   faults::Written(kCutFor1s, i << 8))}});
+                                   faults::Written(kCutFor1s, i << 8))}};
+    kinds.push_back(kind);
+    absl::StrAppend(&kind.name, "_with_client");
+    kind.strikes = Strikes::kClientArrival;
+    kinds.push_back(std::move(kind));
   }
   for (uint64_t i = 0; i < 3; ++i) {
     const TapeEntry isolated =

@@ -15,14 +15,19 @@ namespace holdfast {
 // faults. Everything else that a seed draws, it draws.
 SimulateFlags SmallScope(const SimulateFlags& flags, uint64_t seed);
 
+// Before what a case's faults strike.
+enum class Strikes {
+  kIo,             // of a server
+  kArrival,        // of bytes from one server at another one
+  kClientArrival,  // from the client at a server, or back
+};
+
 // Where the faults of a case can strike: watches the small scope's run, up to a
 // little after the second append was answered, when all servers know of it.
 class Places final : public Observer {
  public:
-  // Entries without a value: before which I/O of a server, before which
-  // arrival of bytes from another server.
-  const std::vector<TapeEntry>& io() const { return io_; }
-  const std::vector<TapeEntry>& arrivals() const { return arrivals_; }
+  // Entries without a value.
+  const std::vector<TapeEntry>& Of(Strikes strikes) const;
 
   void OnEvent(const Event& event) override { now_ = event.time; }
   void OnReturn(MachineId machine, uint64_t id, CallEnd end,
@@ -35,12 +40,13 @@ class Places final : public Observer {
   TrueTime answered_;  // both
   std::vector<TapeEntry> io_;
   std::vector<TapeEntry> arrivals_;
+  std::vector<TapeEntry> client_arrivals_;
 };
 
 // A kind of case: the same faults at each place.
 struct CaseKind {
   std::string name;
-  bool at_arrivals = false;       // else before each I/O
+  Strikes strikes = Strikes::kIo;
   std::vector<TapeEntry> faults;  // at a place yet to be filled in
 };
 

@@ -4,7 +4,10 @@
 // runs.
 //
 //   write-error, sync-error    each such call fails with EIO
-//   hang, hang-write           each sync, or write, waits until it is gone
+//   hang, hang-write, hang-read
+//                              each sync, write or read waits until it is gone;
+//                              since when, is told in the file "hung", a line
+//                              for each, with the time as servers' logs have it
 //   read-error                 "INODE POSITION": what reads that byte of that
 //                              file fails with EIO, as of a bad block
 //
@@ -19,6 +22,7 @@
 #include <sys/stat.h>
 #include <sys/types.h>
 #include <sys/uio.h>
+#include <time.h>
 #include <unistd.h>
 
 namespace {
@@ -29,19 +33,35 @@ Fn* Real(const char* name) {
 }
 
 // Null: there is none.
-FILE* Order(const char* name) {
+FILE* OpenHere(const char* name, const char* mode) {
   const char* directory = getenv("FAULTY_DISK");
   if (directory == nullptr) return nullptr;
   char path[PATH_MAX];
   snprintf(path, sizeof(path), "%s/%s", directory, name);
-  return fopen(path, "r");
+  return fopen(path, mode);
 }
+FILE* Order(const char* name) { return OpenHere(name, "r"); }
 
 bool Ordered(const char* name) {
   FILE* order = Order(name);
   if (order == nullptr) return false;
   fclose(order);
   return true;
+}
+
+void WaitWhile(const char* name) {
+  if (!Ordered(name)) return;
+  timespec now;
+  clock_gettime(CLOCK_REALTIME, &now);
+  tm utc;
+  gmtime_r(&now.tv_sec, &utc);
+  char time[32];
+  strftime(time, sizeof(time), "%Y-%m-%dT%H:%M:%S", &utc);
+  if (FILE* hung = OpenHere("hung", "a")) {
+    fprintf(hung, "time=%s.%03ldZ %s\n", time, now.tv_nsec / 1000000, name);
+    fclose(hung);
+  }
+  while (Ordered(name)) usleep(20000);
 }
 
 bool IsConcerned(int fd) {
@@ -68,7 +88,7 @@ bool IsBad(int fd, size_t n, off_t at) {
 
 int Sync(int fd, int (*real)(int)) {
   if (!IsConcerned(fd)) return real(fd);
-  while (Ordered("hang")) usleep(20000);
+  WaitWhile("hang");
   if (Ordered("sync-error")) {
     errno = EIO;
     return -1;
@@ -82,7 +102,7 @@ extern "C" {
 
 ssize_t pwritev(int fd, const iovec* parts, int count, off_t at) {
   if (IsConcerned(fd)) {
-    while (Ordered("hang-write")) usleep(20000);
+    WaitWhile("hang-write");
     if (Ordered("write-error")) {
       errno = EIO;
       return -1;
@@ -96,6 +116,7 @@ ssize_t pwritev64(int fd, const iovec* parts, int count, off_t at) {
 }
 
 ssize_t pread(int fd, void* to, size_t n, off_t at) {
+  if (IsConcerned(fd)) WaitWhile("hang-read");
   if (IsBad(fd, n, at)) {
     errno = EIO;
     return -1;
