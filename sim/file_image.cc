@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <utility>
 
 #include "engine/base/check.h"
 
@@ -282,12 +283,26 @@ void NameTable::SyncBefore(uint64_t number) {
   });
 }
 
-void NameTable::LosePower(const std::function<bool()>& lost) {
-  for (const Change& change : unsynced_) {
+void NameTable::FailSyncBefore(uint64_t number,
+                               const std::function<bool()>& lost,
+                               bool forgotten) {
+  std::erase_if(unsynced_, [&](const Change& change) {
+    if (change.number >= number) return false;
     if (!lost()) Apply(change, &durable_);
-  }
-  durable_changes_ += unsynced_.size();
-  unsynced_.clear();
+    ++durable_changes_;
+    return true;
+  });
+  forgotten_ = forgotten_ || forgotten;
+}
+
+void NameTable::ProcessDied() {
+  if (!std::exchange(forgotten_, false)) return;
+  now_ = durable_;
+  for (const Change& change : unsynced_) Apply(change, &now_);
+}
+
+void NameTable::LosePower(const std::function<bool()>& lost) {
+  FailSyncBefore(UINT64_MAX, lost, /*forgotten=*/false);
   now_ = durable_;
 }
 

@@ -141,6 +141,15 @@ class NameTable {
   // Atomic: after a power loss either both names have changed or none.
   void Rename(uint64_t number, const std::string& from, const std::string& to);
   void SyncBefore(uint64_t number);
+  // A sync that fails: of what has a smaller number only what `lost` spares
+  // becomes durable, and no later sync makes up for it, as of a file
+  // (FileImage): only another change of the same name does. Processes still
+  // find it; or, with `forgotten`, those that come after this one find what is
+  // durable.
+  void FailSyncBefore(uint64_t number, const std::function<bool()>& lost,
+                      bool forgotten);
+  // Whose sync failed.
+  void ProcessDied();
   // `lost` says of each unsynced change whether it is. Files that are left
   // without a name are gone.
   void LosePower(const std::function<bool()>& lost);
@@ -164,6 +173,7 @@ class NameTable {
   Files durable_;
   uint64_t durable_changes_ = 0;
   std::vector<Change> unsynced_;
+  bool forgotten_ = false;  // what a failed sync lost, by the next process
 };
 
 }  // namespace holdfast

@@ -415,6 +415,7 @@ void DiskImage::ProcessDied(const SimProcess& process) {
       op->TakeEffect();
     }
   }
+  names_.ProcessDied();
   Tell(IncidentKind::kDropped,
        counts_.dropped_in_flight - before.dropped_in_flight);
   Tell(IncidentKind::kCutShort, counts_.cut_in_flight - before.cut_in_flight);
@@ -423,15 +424,7 @@ void DiskImage::ProcessDied(const SimProcess& process) {
 void DiskImage::PowerLost(uint32_t boot) {
   const SimDiskCounts before = counts_;
   const ChanceActor actor{machine_, boot};
-  Chance& chance = world_->chance;
-  names_.LosePower([&] {
-    const uint64_t ordinal = draws_++;
-    const bool lost =
-        chance.Fault(faults::kLoseName, actor, ordinal, options_.lose_name_ppm)
-            .has_value();
-    if (lost) ++counts_.lost_names;
-    return lost;
-  });
+  names_.LosePower(LosesNames(actor));
   const FileImage::FateFn fates = Fates(actor);
   for (const auto& [name, file] : names_.now()) file->LosePower(fates);
   Tell(IncidentKind::kLostNames, counts_.lost_names - before.lost_names);
@@ -463,6 +456,17 @@ FileImage::FateFn DiskImage::Fates(ChanceActor actor) {
       fate.lost = true;
     }
     return fate;
+  };
+}
+
+std::function<bool()> DiskImage::LosesNames(ChanceActor actor) {
+  return [this, actor] {
+    const bool lost =
+        world_->chance
+            .Fault(faults::kLoseName, actor, draws_++, options_.lose_name_ppm)
+            .has_value();
+    if (lost) ++counts_.lost_names;
+    return lost;
   };
 }
 
@@ -595,15 +599,22 @@ void SimDisk::SyncDir(DoneFn done) {
   const SimDiskOptions& o = image_->options_;
   const Duration latency =
       image_->Latency(kSyncLatency, process_, o.sync_min, o.sync_max);
-  const bool fails = image_
-                         ->Fails(faults::kSyncError, process_, o.sync_error_ppm,
-                                 &image_->counts_.sync_errors)
-                         .has_value();
-  // Names are in the file system's journal: what failed is still to be written.
+  const std::optional<uint64_t> error =
+      image_->Fails(faults::kSyncError, process_, o.sync_error_ppm,
+                    &image_->counts_.sync_errors);
+  // The kernel reports it once, and takes for written what it couldn't write.
+  // Above it a Disk remembers: all its later syncs fail, too. Those of the next
+  // process don't.
   Start(
       "sync", "", latency,
-      [image = image_, fails](uint64_t id) {
-        if (fails) {
+      [image = image_, error, failed = directory_failed_,
+       actor = process_->chance_actor()](uint64_t id) {
+        if (error.has_value() && !*failed) {
+          *failed = true;
+          image->names_.FailSyncBefore(id, image->LosesNames(actor),
+                                       /*forgotten=*/(*error & 1) != 0);
+        }
+        if (*failed) {
           return absl::InternalError(DeviceError("sync of", "the directory"));
         }
         image->names_.SyncBefore(id);
