@@ -42,7 +42,6 @@ absl::StatusOr<HardStateCopy> ReadHardState(const FileImage& file) {
 
 bool MayDamageHardState(const SimServer& server, size_t which,
                         const NameTable& disk, const FileImage& after) {
-  if (ReadHardState(after).ok()) return false;
   if (server.running() && (which != 0 || !server.node().formed())) return false;
   const std::string name = HardStateCopyName(which);
   const std::string other = HardStateCopyName(1 - which);
@@ -53,6 +52,8 @@ bool MayDamageHardState(const SimServer& server, size_t which,
   }
   const absl::StatusOr<HardStateCopy> kept = ReadHardState(*it->second);
   if (!kept.ok()) return false;
+  const absl::StatusOr<HardStateCopy> then = ReadHardState(after);
+  if (then.ok() && then->sequence >= kept->sequence) return false;
   const absl::StatusOr<HardStateCopy> before =
       ReadHardState(*disk.durable().at(name));
   return !before.ok() || kept->sequence >= before->sequence;

@@ -41,7 +41,7 @@ bool IsCheckpoint(const FileImage& file, Index index);
 //    of which nothing is damaged, are a quorum of each configuration that may
 //    decide.
 // 3. Of the hard state one copy, while the other one is intact and of the same
-//    promise or a later one. A running server overwrites copy 0 first, and a
+//    promise or a later one. What it becomes may pass for an earlier one. A running server overwrites copy 0 first, and a
 //    write may be torn or fail: of a running server copy 0 only, once it has
 //    started.
 // 4. The newest checkpoint only if another member has an intact one at or

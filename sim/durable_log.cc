@@ -155,7 +155,8 @@ bool HasVotedDurably(const NameTable& disk, Term term, ServerId vote) {
   bool found = false;
   for (size_t which = 0; which < 2; ++which) {
     auto it = disk.durable().find(HardStateCopyName(which));
-    if (it == disk.durable().end()) continue;
+    // One that reads as it was before is damaged like any other.
+    if (it == disk.durable().end() || it->second->stale()) continue;
     const absl::StatusOr<HardStateCopy> copy = DecodeHardStateCopy(
         it->second->durable().Read(0, kHardStateBytes).view());
     if (!copy.ok()) continue;

@@ -66,6 +66,7 @@ inline constexpr ChanceSite kZeroes("fault/zeroes");
 inline constexpr ChanceSite kMisdirect("fault/misdirect");
 inline constexpr ChanceSite kTruncate("fault/truncate");
 inline constexpr ChanceSite kRefuseBlocks("fault/refuse_blocks");
+inline constexpr ChanceSite kStale("fault/stale");
 // Its last entry becomes another one (sim/old_copies.h).
 inline constexpr ChanceSite kForge("fault/forge");
 
@@ -156,6 +157,7 @@ inline constexpr const ChanceSite* kAll[] = {
     &kWipedDisk,
     &kSlowReader,
     &kStopReading,
+    &kStale,
 };
 
 template <size_t kSize>
@@ -171,7 +173,7 @@ constexpr bool IsKnown(absl::string_view name) { return IsIn(kAll, name); }
 
 // Of storage at rest.
 inline constexpr const ChanceSite* kDamage[] = {
-    &kRot, &kZeroes, &kMisdirect, &kTruncate, &kRefuseBlocks, &kForge,
+    &kRot, &kZeroes, &kMisdirect, &kTruncate, &kRefuseBlocks, &kForge, &kStale,
 };
 
 constexpr bool IsDamage(absl::string_view name) { return IsIn(kDamage, name); }

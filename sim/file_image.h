@@ -26,6 +26,8 @@ class SparseBytes {
   // Cuts, or extends by zeroes.
   void Resize(uint64_t size);
   SparseBytes Copy() const;
+  // Whether anything was written to the page of that position.
+  bool HasWritten(uint64_t at) const;
   uint64_t memory_bytes() const { return pages_written_ * kPage; }
 
  private:
@@ -90,6 +92,20 @@ class FileImage {
   // is written there.
   void Refuse(uint64_t from, uint64_t to) { refused_.push_back({from, to}); }
   bool Refuses(uint64_t from, uint64_t to) const;
+  // A page as it was before it was last written to durably; not one to which
+  // nothing had been written.
+  struct Earlier {
+    uint64_t from = 0;
+    uint64_t sync = 0;  // which of all syncs replaced it
+    Buffer bytes;
+  };
+  // Of the pages last written to a few, the last one last.
+  const std::vector<Earlier>& earlier() const { return earlier_; }
+  // As Overwrite, by what stood there before: the device took a write for done
+  // that it never did.
+  void MakeStale(uint64_t from, const Buffer& bytes);
+  // Whether any of it is stale still.
+  bool stale() const;
   // How often it was damaged.
   uint64_t damages() const { return damages_; }
   // What the images and the changes between them take.
@@ -109,6 +125,8 @@ class FileImage {
                          SparseBytes* to);
   // Those that have a smaller number, in their order.
   std::vector<Change> TakeBefore(uint64_t number);
+  // What the change is about to replace on the device.
+  void Remember(const Change& change);
 
   SparseBytes now_;
   SparseBytes durable_;
@@ -121,6 +139,9 @@ class FileImage {
     uint64_t to = 0;
   };
   std::vector<Range> refused_;
+  uint64_t syncs_ = 0;
+  std::vector<Earlier> earlier_;
+  std::vector<Earlier> stale_;
 };
 
 // The names of a directory, likewise in two images: changes are durable once

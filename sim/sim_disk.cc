@@ -265,6 +265,8 @@ void DiskImage::Spoil(const Damage& damage) {
   FileImage& file = *names_.Find(damage.file);
   if (damage.kind == DamageKind::kTruncate) {
     file.CutShort(damage.from);
+  } else if (damage.kind == DamageKind::kStale) {
+    file.MakeStale(damage.from, damage.bytes);
   } else {
     file.Overwrite(damage.from, damage.bytes);
   }

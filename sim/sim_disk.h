@@ -95,6 +95,7 @@ enum class DamageKind : uint8_t {
   kFrameOverEnd,  // a misdirection of its own
   kTruncate,
   kRefused,
+  kStale,
 };
 struct Damage {
   DamageKind kind = DamageKind::kRot;
