@@ -83,7 +83,8 @@ bool MayDamageIdentity(const SimServer& server, const std::string& name,
 
 Image After(const Damage& damage, const FileImage& file) {
   Image after = file.CopyDurable();
-  if (damage.kind == DamageKind::kTruncate) {
+  if (damage.kind == DamageKind::kTruncate ||
+      damage.kind == DamageKind::kVanish) {
     after->CutShort(damage.from);
   } else {
     after->Overwrite(damage.from, damage.bytes);
@@ -116,7 +117,8 @@ bool Atlas::MayDamage(SimServer* server, const Damage& damage) const {
   // Whoever helps might help with what was forged.
   const bool anybody_forged =
       absl::c_any_of(servers_, [](const SimServer* s) { return s->forged(); });
-  if (server->put_back() || anybody_forged ||
+  const bool vanishes = damage.kind == DamageKind::kVanish;
+  if (server->put_back() || anybody_forged || (vanishes && server->running()) ||
       !disk.AtRest(damage.file, damage.from, damage.end())) {
     return false;
   }
@@ -141,8 +143,16 @@ bool Atlas::MayDamage(SimServer* server, const Damage& damage) const {
     // Bytes of another checkpoint of the same entry might.
     if (IsCheckpoint(*after, *index)) return false;
     NameTable::Files with = files;
-    with[damage.file] = after;
-    view.checkpoints = CheckpointsOf(with);
+    if (vanishes) {
+      with.erase(damage.file);
+    } else {
+      with[damage.file] = after;
+    }
+    const Checkpoints left = CheckpointsOf(with);
+    if (left.newest < view.checkpoints.newest && !CanDoWith(left, view)) {
+      return false;
+    }
+    view.checkpoints = left;
   } else {
     return false;
   }
@@ -308,6 +318,11 @@ bool Atlas::HasCheckpoint(const View& view,
     return other.server != view.server && other.member &&
            other.checkpoints.intact >= own.newest;
   });
+}
+
+bool Atlas::CanDoWith(const Checkpoints& left, const View& view) {
+  return left.intact == left.newest && !view.shrinking &&
+         view.log->GoesOn(left.newest, view.checkpoints.newest);
 }
 
 bool Atlas::CanDoWithout(const std::vector<SimServer*>& gone) const {

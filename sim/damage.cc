@@ -281,6 +281,9 @@ std::optional<Damage> DrawDamage(DamageKind kind, uint64_t value,
     case DamageKind::kStale:
       DrawStale(choice, all, file, &damage);
       break;
+    case DamageKind::kVanish:
+      damage.what = "is gone with its name";
+      return damage;
     case DamageKind::kTruncate:
       damage.from = used - 1 - (used - 1) * choice.how_bad() / kWorst;
       damage.what = absl::StrCat("ends at position ", damage.from);
@@ -323,6 +326,9 @@ bool StorageDecay::Strike(SimServer* server, DamageKind kind, uint64_t value) {
         break;
       case DamageKind::kStale:
         ++counts_.stale;
+        break;
+      case DamageKind::kVanish:
+        ++counts_.vanished;
         break;
     }
     return true;

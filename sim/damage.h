@@ -39,6 +39,7 @@ struct DamageCounts {
   uint64_t truncated = 0;
   uint64_t refused = 0;
   uint64_t stale = 0;
+  uint64_t vanished = 0;
   uint64_t vetoed = 0;  // faults for which the atlas left no place
 
   template <typename Fn>  // fn(name, value) of each kind
@@ -50,6 +51,7 @@ struct DamageCounts {
     fn("damage_truncated", truncated);
     fn("damage_refused", refused);
     fn("damage_stale", stale);
+    fn("damage_vanished", vanished);
   }
 };
 

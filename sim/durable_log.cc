@@ -5,10 +5,26 @@
 #include <utility>
 
 #include "engine/base/check.h"
+#include "engine/wal/checkpoint_file.h"
 #include "engine/wal/frame.h"
 #include "engine/wal/hard_state_file.h"
 
 namespace holdfast {
+
+namespace {
+
+// Up to where a checkpoint stands for the log.
+Index Covered(const NameTable::Files& files) {
+  Index covered;
+  for (const auto& [name, file] : files) {
+    covered = std::max(
+        covered,
+        ParseCheckpointName(CheckpointKind::kBase, name).value_or(Index()));
+  }
+  return covered;
+}
+
+}  // namespace
 
 void DurableLog::Update(const NameTable& disk) {
   // Nobody asks for those before the last ones, of a segment each at least:
@@ -17,7 +33,7 @@ void DurableLog::Update(const NameTable& disk) {
   const uint64_t first = FirstGrowing();
   if (disk.durable_changes() != name_changes_) {
     name_changes_ = disk.durable_changes();
-    UpdateNames(disk.durable(), first);
+    UpdateNames(disk, first);
     while (!whole_changes_.has_value() && segments_.size() > kSegmentsMax) {
       segments_.erase(segments_.begin());
     }
@@ -33,7 +49,7 @@ void DurableLog::Update(const NameTable& disk) {
 void DurableLog::UpdateWhole(const NameTable& disk) {
   if (whole_changes_ != disk.durable_changes()) {
     whole_changes_ = name_changes_ = disk.durable_changes();
-    UpdateNames(disk.durable(), 0);
+    UpdateNames(disk, 0);
   }
   for (auto& [id, segment] : segments_) {
     if (segment.changes != segment.file->durable_changes()) {
@@ -45,10 +61,19 @@ void DurableLog::UpdateWhole(const NameTable& disk) {
   }
 }
 
-void DurableLog::UpdateNames(const NameTable::Files& files, uint64_t first) {
+void DurableLog::UpdateNames(const NameTable& disk, uint64_t first) {
+  const NameTable::Files& files = disk.durable();
+  const Index covered = disk.vanished().empty() ? Index() : Covered(files);
+  const auto has = [](const NameTable::Files& in, uint64_t id,
+                      const Segment& segment) {
+    const auto file = in.find(SegmentName(id));
+    return file != in.end() && file->second == segment.file;
+  };
   for (auto it = segments_.lower_bound(first); it != segments_.end();) {
-    auto file = files.find(SegmentName(it->first));
-    const bool stays = file != files.end() && file->second == it->second.file;
+    const auto& [id, segment] = *it;
+    const bool stays = has(files, id, segment) ||
+                       (has(disk.vanished(), id, segment) && segment.begun() &&
+                        segment.last() > covered);
     it = stays ? std::next(it) : segments_.erase(it);
   }
   for (auto it = files.lower_bound(SegmentName(first)); it != files.end();

@@ -19,8 +19,9 @@ namespace holdfast {
 // engine isn't asked.
 //
 // What was durable once stays so in Has, though it is damaged since
-// (sim/damage.h); HasIntact tells. A file that another one replaces under its
-// name, as a repair does, is read anew.
+// (sim/damage.h); HasIntact tells. So it is with a file that has vanished, as
+// long as no checkpoint stands for all that it had. A file that another one
+// replaces under its name, as a repair does, is read anew.
 class DurableLog {
  public:
   // Takes in what has become durable since; cheap when that is little.
@@ -93,7 +94,7 @@ class DurableLog {
     bool damaged() const { return !has_header || !lost.empty(); }
   };
   // Of the segments from this one on.
-  void UpdateNames(const NameTable::Files& files, uint64_t first);
+  void UpdateNames(const NameTable& disk, uint64_t first);
   // Segments with lower ids have all their frames.
   uint64_t FirstGrowing() const;
   static void ReadOn(uint64_t id, Segment* segment);

@@ -91,6 +91,7 @@ FaultRates FaultRates::Swarm(Chance* chance, bool damage) {
     rates.refuse_blocks_ppm = rate(40000);
     rates.forge_ppm = rate(100000);
     rates.stale_ppm = rate(40000);
+    rates.vanish_ppm = rate(40000);
   }
   ordinal = 100;
   rates.other_options_ppm = rate(20000);
@@ -475,6 +476,7 @@ void FaultSchedule::DamageDisk(SimServer* server) {
       {faults::kTruncate, rates_.truncate_ppm, DamageKind::kTruncate},
       {faults::kRefuseBlocks, rates_.refuse_blocks_ppm, DamageKind::kRefused},
       {faults::kStale, rates_.stale_ppm, DamageKind::kStale},
+      {faults::kVanish, rates_.vanish_ppm, DamageKind::kVanish},
   };
   uint64_t value = 0;
   for (const auto& [site, rate, kind] : kinds) {

@@ -293,6 +293,21 @@ void NameTable::Make(Change change) {
   unsynced_.push_back(std::move(change));
 }
 
+void NameTable::MakeDurable(const Change& change) {
+  Apply(change, &durable_);
+  vanished_.erase(change.name);
+}
+
+void NameTable::Vanish(const std::string& name) {
+  const std::shared_ptr<FileImage> file = Find(name);
+  CHECK(file != nullptr && durable_.at(name) == file);
+  file->CutShort(0);
+  now_.erase(name);
+  durable_.erase(name);
+  vanished_[name] = file;
+  ++durable_changes_;
+}
+
 NameTable NameTable::CopyDurable() const {
   NameTable copy;
   for (const auto& [name, file] : durable_) {
@@ -329,7 +344,7 @@ void NameTable::Rename(uint64_t number, const std::string& from,
 void NameTable::SyncBefore(uint64_t number) {
   std::erase_if(unsynced_, [&](const Change& change) {
     if (change.number >= number) return false;
-    Apply(change, &durable_);
+    MakeDurable(change);
     ++durable_changes_;
     return true;
   });
@@ -340,7 +355,7 @@ void NameTable::FailSyncBefore(uint64_t number,
                                bool forgotten) {
   std::erase_if(unsynced_, [&](const Change& change) {
     if (change.number >= number) return false;
-    if (!lost()) Apply(change, &durable_);
+    if (!lost()) MakeDurable(change);
     ++durable_changes_;
     return true;
   });

@@ -174,6 +174,11 @@ class NameTable {
   // `lost` says of each unsynced change whether it is. Files that are left
   // without a name are gone.
   void LosePower(const std::function<bool()>& lost);
+  // A file at rest is gone with its name, as if it had never been.
+  void Vanish(const std::string& name);
+  // Those that are, until something else of that name is durable, or its
+  // removal.
+  const Files& vanished() const { return vanished_; }
   // What is durable, files included.
   NameTable CopyDurable() const;
   // What its files take; one whose name isn't durable counts under each that it
@@ -189,9 +194,11 @@ class NameTable {
   };
   static void Apply(const Change& change, Files* to);
   void Make(Change change);
+  void MakeDurable(const Change& change);
 
   Files now_;
   Files durable_;
+  Files vanished_;
   uint64_t durable_changes_ = 0;
   std::vector<Change> unsynced_;
   bool forgotten_ = false;  // what a failed sync lost, by the next process

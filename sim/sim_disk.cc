@@ -267,6 +267,8 @@ void DiskImage::Spoil(const Damage& damage) {
     file.CutShort(damage.from);
   } else if (damage.kind == DamageKind::kStale) {
     file.MakeStale(damage.from, damage.bytes);
+  } else if (damage.kind == DamageKind::kVanish) {
+    names_.Vanish(damage.file);
   } else {
     file.Overwrite(damage.from, damage.bytes);
   }

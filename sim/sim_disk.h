@@ -96,19 +96,22 @@ enum class DamageKind : uint8_t {
   kTruncate,
   kRefused,
   kStale,
+  kVanish,
 };
 struct Damage {
   DamageKind kind = DamageKind::kRot;
   std::string file;
   uint64_t from = 0;
-  // That stand there; of kTruncate none: it ends there; of kRefused zeroes,
-  // which nobody gets to read.
+  // That stand there; of kTruncate none: it ends there; of kVanish none: it
+  // isn't there; of kRefused zeroes, which nobody gets to read.
   Buffer bytes;
   std::string what;  // for people
 
   // Behind what it damages.
   uint64_t end() const {
-    return kind == DamageKind::kTruncate ? UINT64_MAX : from + bytes.size();
+    const bool all =
+        kind == DamageKind::kTruncate || kind == DamageKind::kVanish;
+    return all ? UINT64_MAX : from + bytes.size();
   }
 };
 
