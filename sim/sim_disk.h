@@ -229,6 +229,9 @@ class SimDisk final : public Disk {
   void Lock(DoneFn done) override;
   void FreeSpace(ResultFn<uint64_t> done) override;
 
+  // Whether a SyncDir failed: all later ones do.
+  bool directory_failed() const { return *directory_failed_; }
+
  private:
   template <typename Effect, typename Done>
   void Start(const char* what, const std::string& file, Duration latency,
