@@ -137,7 +137,10 @@ bool Atlas::MayDamage(SimServer* server, const Damage& damage) const {
   if (const auto id = ParseSegmentName(damage.file); id.has_value()) {
     if (!view.log->Contains(*id)) return false;
     auto log = std::make_shared<DurableLog>(view.log->With(*id, after));
-    if (!log->Shows(*id, damage.end())) return false;
+    if (!log->Shows(*id, damage.end()) &&
+        !(beyond_model_ && log->IsNewest(*id))) {
+      return false;
+    }
     view.log = std::move(log);
   } else if (const auto index = IndexOf(damage.file); index.has_value()) {
     // Bytes of another checkpoint of the same entry might.

@@ -32,7 +32,8 @@ bool IsCheckpoint(const FileImage& file, Index index);
 //    header, in the same file, that stays intact and says that all up to there
 //    was synced; or anything, once a later segment is sure to have begun. Its
 //    header only if no earlier file holds entries that it replaces
-//    (DurableLog::Shows). Other files no longer pass for what they were.
+//    (DurableLog::Shows). Other files no longer pass for what they were. The
+//    newest segment is free of this rule beyond the model.
 // 2. Each entry that is damaged here and that another server ever had durably
 //    is intact on the disk of another member; or that member no longer has it,
 //    as a durable checkpoint of it stands for that part of the log. An entry
@@ -68,6 +69,10 @@ class Atlas {
   void set_leaving(std::function<bool(const SimServer&)> leaving) {
     leaving_ = std::move(leaving);
   }
+
+  // Damage of the newest segment needn't show: the engine has no way to tell it
+  // from an end that was torn.
+  void set_beyond_model(bool beyond) { beyond_model_ = beyond; }
 
   bool MayDamage(SimServer* server, const Damage& damage) const;
   // Whether the others can do without its disk.
@@ -129,6 +134,7 @@ class Atlas {
   const ServerChecker* const checker_;
   const std::vector<SimServer*> servers_;
   std::function<bool(const SimServer&)> leaving_;
+  bool beyond_model_ = false;
 };
 
 }  // namespace holdfast

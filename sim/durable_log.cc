@@ -248,6 +248,13 @@ Index DurableLog::last() const {
   return Index();
 }
 
+bool DurableLog::IsNewest(uint64_t id) const {
+  for (auto it = segments_.rbegin(); it != segments_.rend(); ++it) {
+    if (it->second.begun()) return it->first == id;
+  }
+  return false;
+}
+
 bool DurableLog::GoesOn(Index after, Index to) const {
   const Segment* before = nullptr;  // that has the entry before i
   for (Index i = after + 1; i <= to + 1; ++i) {

@@ -50,6 +50,8 @@ class DurableLog {
   // others that stood there before, whose successors are gone with their files.
   bool GoesOn(Index after, Index to) const;
   bool Contains(uint64_t id) const { return segments_.contains(id); }
+  // Whether that segment has begun, and none behind it has.
+  bool IsNewest(uint64_t id) const;
   // What would be left if this file stood in the place of that segment's.
   DurableLog With(uint64_t id, std::shared_ptr<const FileImage> file) const;
   // Whether what is intact still shows that entries stood in that segment up to
