@@ -158,8 +158,8 @@ TEST_F(VanishScenario, ScheduleHasFilesVanish) {
   options.duration = 20s;
   options.settle = false;
   options.rates = FaultRates{};
-  options.rates->crash_ppm = 60'000;
-  options.rates->vanish_ppm = 200'000;
+  options.rates->crash_ppm = 100'000;
+  options.rates->vanish_ppm = 300'000;
   Simulation sim(options);
   const SimulationResult result = sim.Run();
   EXPECT_TRUE(result.verdict.ok()) << result.verdict.what();

@@ -111,7 +111,7 @@ TEST_F(VanishedEndScenario, ScheduleHasItVanishBeyondTheModel) {
     return result.verdict.ok();
   };
   bool broke = false;
-  for (uint64_t seed = 1; seed <= 10 && !broke; ++seed) {
+  for (uint64_t seed = 1; seed <= 20 && !broke; ++seed) {
     run(false, seed);
     broke = !run(true, seed);
   }
