@@ -59,6 +59,7 @@ void DurableLog::UpdateWhole(const NameTable& disk) {
     segment.damages = segment.file->damages();
     Inspect(id, &segment);
   }
+  ForgetVanished(disk);
 }
 
 void DurableLog::UpdateNames(const NameTable& disk, uint64_t first) {
@@ -80,6 +81,25 @@ void DurableLog::UpdateNames(const NameTable& disk, uint64_t first) {
        ++it) {
     std::optional<uint64_t> id = ParseSegmentName(it->first);
     if (id.has_value()) segments_[*id].file = it->second;
+  }
+}
+
+void DurableLog::ForgetVanished(const NameTable& disk) {
+  for (const auto& [name, file] : disk.vanished()) {
+    const std::optional<uint64_t> id = ParseSegmentName(name);
+    if (!id.has_value()) continue;
+    const auto it = segments_.find(*id);
+    if (it == segments_.end() || it->second.file != file) continue;
+    const Index before = it->second.before_first;
+    const bool earlier =
+        std::any_of(segments_.begin(), it, [before](const auto& s) {
+          return s.second.begun() && s.second.last() > before;
+        });
+    const bool later =
+        std::any_of(std::next(it), segments_.end(), [before](const auto& s) {
+          return s.second.begun() && s.second.before_first <= before;
+        });
+    if (earlier || later) segments_.erase(it);
   }
 }
 

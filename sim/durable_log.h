@@ -19,9 +19,9 @@ namespace holdfast {
 // engine isn't asked.
 //
 // What was durable once stays so in Has, though it is damaged since
-// (sim/damage.h); HasIntact tells. So it is with a file that has vanished, as
-// long as no checkpoint stands for all that it had. A file that another one
-// replaces under its name, as a repair does, is read anew.
+// (sim/damage.h); HasIntact tells. So it is with a file that has vanished,
+// until other ones have all that it had, or a checkpoint stands for it. A file
+// that another one replaces under its name, as a repair does, is read anew.
 class DurableLog {
  public:
   // Takes in what has become durable since; cheap when that is little.
@@ -97,6 +97,9 @@ class DurableLog {
   };
   // Of the segments from this one on.
   void UpdateNames(const NameTable& disk, uint64_t first);
+  // Those of which other segments have what they had: an earlier one that was
+  // mended goes on to there, or a later one begins before it.
+  void ForgetVanished(const NameTable& disk);
   // Segments with lower ids have all their frames.
   uint64_t FirstGrowing() const;
   static void ReadOn(uint64_t id, Segment* segment);
