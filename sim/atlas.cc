@@ -42,7 +42,6 @@ absl::StatusOr<HardStateCopy> ReadHardState(const FileImage& file) {
 
 bool MayDamageHardState(const SimServer& server, size_t which,
                         const NameTable& disk, const FileImage& after) {
-  if (ReadHardState(after).ok()) return false;
   if (server.running() && (which != 0 || !server.node().formed())) return false;
   const std::string name = HardStateCopyName(which);
   const std::string other = HardStateCopyName(1 - which);
@@ -53,6 +52,8 @@ bool MayDamageHardState(const SimServer& server, size_t which,
   }
   const absl::StatusOr<HardStateCopy> kept = ReadHardState(*it->second);
   if (!kept.ok()) return false;
+  const absl::StatusOr<HardStateCopy> then = ReadHardState(after);
+  if (then.ok() && then->sequence >= kept->sequence) return false;
   const absl::StatusOr<HardStateCopy> before =
       ReadHardState(*disk.durable().at(name));
   return !before.ok() || kept->sequence >= before->sequence;
@@ -82,7 +83,8 @@ bool MayDamageIdentity(const SimServer& server, const std::string& name,
 
 Image After(const Damage& damage, const FileImage& file) {
   Image after = file.CopyDurable();
-  if (damage.kind == DamageKind::kTruncate) {
+  if (damage.kind == DamageKind::kTruncate ||
+      damage.kind == DamageKind::kVanish) {
     after->CutShort(damage.from);
   } else {
     after->Overwrite(damage.from, damage.bytes);
@@ -115,7 +117,8 @@ bool Atlas::MayDamage(SimServer* server, const Damage& damage) const {
   // Whoever helps might help with what was forged.
   const bool anybody_forged =
       absl::c_any_of(servers_, [](const SimServer* s) { return s->forged(); });
-  if (server->put_back() || anybody_forged ||
+  const bool vanishes = damage.kind == DamageKind::kVanish;
+  if (server->put_back() || anybody_forged || (vanishes && server->running()) ||
       !disk.AtRest(damage.file, damage.from, damage.end())) {
     return false;
   }
@@ -134,14 +137,25 @@ bool Atlas::MayDamage(SimServer* server, const Damage& damage) const {
   if (const auto id = ParseSegmentName(damage.file); id.has_value()) {
     if (!view.log->Contains(*id)) return false;
     auto log = std::make_shared<DurableLog>(view.log->With(*id, after));
-    if (!log->Shows(*id, damage.end())) return false;
+    if (!log->Shows(*id, damage.end()) &&
+        !(beyond_model_ && log->IsNewest(*id))) {
+      return false;
+    }
     view.log = std::move(log);
   } else if (const auto index = IndexOf(damage.file); index.has_value()) {
     // Bytes of another checkpoint of the same entry might.
     if (IsCheckpoint(*after, *index)) return false;
     NameTable::Files with = files;
-    with[damage.file] = after;
-    view.checkpoints = CheckpointsOf(with);
+    if (vanishes) {
+      with.erase(damage.file);
+    } else {
+      with[damage.file] = after;
+    }
+    const Checkpoints left = CheckpointsOf(with);
+    if (left.newest < view.checkpoints.newest && !CanDoWith(left, view)) {
+      return false;
+    }
+    view.checkpoints = left;
   } else {
     return false;
   }
@@ -307,6 +321,11 @@ bool Atlas::HasCheckpoint(const View& view,
     return other.server != view.server && other.member &&
            other.checkpoints.intact >= own.newest;
   });
+}
+
+bool Atlas::CanDoWith(const Checkpoints& left, const View& view) {
+  return left.intact == left.newest && !view.shrinking &&
+         view.log->GoesOn(left.newest, view.checkpoints.newest);
 }
 
 bool Atlas::CanDoWithout(const std::vector<SimServer*>& gone) const {

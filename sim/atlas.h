@@ -32,7 +32,8 @@ bool IsCheckpoint(const FileImage& file, Index index);
 //    header, in the same file, that stays intact and says that all up to there
 //    was synced; or anything, once a later segment is sure to have begun. Its
 //    header only if no earlier file holds entries that it replaces
-//    (DurableLog::Shows). Other files no longer pass for what they were.
+//    (DurableLog::Shows). Other files no longer pass for what they were. The
+//    newest segment is free of this rule beyond the model.
 // 2. Each entry that is damaged here and that another server ever had durably
 //    is intact on the disk of another member; or that member no longer has it,
 //    as a durable checkpoint of it stands for that part of the log. An entry
@@ -41,16 +42,19 @@ bool IsCheckpoint(const FileImage& file, Index index);
 //    of which nothing is damaged, are a quorum of each configuration that may
 //    decide.
 // 3. Of the hard state one copy, while the other one is intact and of the same
-//    promise or a later one. A running server overwrites copy 0 first, and a
-//    write may be torn or fail: of a running server copy 0 only, once it has
-//    started.
+//    promise or a later one. What it becomes may pass for an earlier one. A
+//    running server overwrites copy 0 first, and a write may be torn or fail:
+//    of a running server copy 0 only, once it has started.
 // 4. The newest checkpoint only if another member has an intact one at or
 //    behind it, or this server has another one to which its log goes back
 //    without a gap, no file of which it is removing.
-//    The one before, resume points and waypoints at any time.
+//    The one before, resume points and waypoints at any time. One that is gone
+//    with its name only in the latter case: nothing says then that it was
+//    there, so nobody asks for it.
 // 5. Of `identity` and its copy one, while the other one is intact and says the
 //    same. `peers` never.
-// 6. A disk that holds, for any of this, what no other member has isn't
+// 6. Nothing is gone with its name while its server runs, which has it open.
+// 7. A disk that holds, for any of this, what no other member has isn't
 //    replaced, and its server isn't asked to leave.
 //
 // A member is one of all configurations that may decide: the last one known to
@@ -65,6 +69,10 @@ class Atlas {
   void set_leaving(std::function<bool(const SimServer&)> leaving) {
     leaving_ = std::move(leaving);
   }
+
+  // Damage of the newest segment needn't show: the engine has no way to tell it
+  // from an end that was torn.
+  void set_beyond_model(bool beyond) { beyond_model_ = beyond; }
 
   bool MayDamage(SimServer* server, const Damage& damage) const;
   // Whether the others can do without its disk.
@@ -117,12 +125,16 @@ class Atlas {
   bool IsMet(const View& view, Index index, Term term,
              const std::vector<View>& views) const;
   bool HasCheckpoint(const View& view, const std::vector<View>& views) const;
+  // Whether a start from these of its checkpoints comes to the same as one from
+  // those that it has.
+  static bool CanDoWith(const Checkpoints& left, const View& view);
   bool CanDoWithout(const std::vector<SimServer*>& gone) const;
   bool AnyDamage() const;
 
   const ServerChecker* const checker_;
   const std::vector<SimServer*> servers_;
   std::function<bool(const SimServer&)> leaving_;
+  bool beyond_model_ = false;
 };
 
 }  // namespace holdfast

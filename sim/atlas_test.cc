@@ -61,6 +61,29 @@ TEST_F(AtlasTest, OfTheNewestSegmentOnlyWhatLiesBelowAMark) {
   EXPECT_FALSE(May(a_, Truncate(newest_.name, last)));
 }
 
+TEST_F(AtlasTest, BeyondTheModelOfTheNewestSegmentAllOfIt) {
+  for (const bool beyond : {false, true}) {
+    set_beyond_model(beyond);
+    SetUp();
+    // All have the same, and all of it is at rest.
+    for (size_t i = 0; i < clients(); ++i) sim_->client(i)->Crash();
+    ASSERT_TRUE(sim_->RunFor(3s));
+    for (SimServer* s : {a_, b_, c_}) s->Crash(true);
+    newest_ = Segments(a_).back();
+    const uint64_t last = newest_.scan.frames.back().position;
+    const std::vector<Damage> kinds = {
+        Rot(a_, newest_.name, last + 8),
+        Zeroes(newest_.name, 0, newest_.scan.end), Truncate(newest_.name, last),
+        Truncate(newest_.name, 0), Vanish(newest_.name)};
+    for (const Damage& damage : kinds) EXPECT_EQ(May(a_, damage), beyond);
+    if (!beyond) continue;
+    // What nobody else has stays all the same.
+    Spoil(b_, Vanish(Segments(b_).back().name));
+    Spoil(c_, Vanish(Segments(c_).back().name));
+    EXPECT_FALSE(May(a_, Vanish(newest_.name)));
+  }
+}
+
 TEST_F(AtlasTest, OfASegmentWithASuccessorAllOfIt) {
   EXPECT_TRUE(May(a_, Zeroes(sealed_.name, 0, sealed_.bytes)));
   EXPECT_TRUE(May(a_, Truncate(sealed_.name, 0)));

@@ -101,6 +101,15 @@ TEST(SimulateFlagsTest, DamageIsOnUnlessTurnedOff) {
   EXPECT_THAT(CommandFor(*Parse({}), 1), Not(HasSubstr("damage")));
 }
 
+TEST(SimulateFlagsTest, DamageKeepsToTheModelUnlessToldOtherwise) {
+  EXPECT_FALSE(OptionsFor(*Parse({}), 1).beyond_model);
+  EXPECT_TRUE(OptionsFor(*Parse({"--beyond-model"}), 1).beyond_model);
+  EXPECT_FALSE(OptionsFor(*Parse({"--beyond-model=off"}), 1).beyond_model);
+  EXPECT_THAT(CommandFor(*Parse({"campaign", "--beyond-model"}), 1),
+              HasSubstr(" --beyond-model=on"));
+  EXPECT_THAT(CommandFor(*Parse({}), 1), Not(HasSubstr("beyond")));
+}
+
 TEST(WatchFlagsTest, AreTakenAsGiven) {
   const absl::StatusOr<SimulateFlags> flags =
       Parse({"--trace=a.txt", "--html=a.html", "--from=3.25s", "--to=3300ms",
@@ -148,6 +157,7 @@ TEST_F(TapeFlagTest, ATapeBringsItsOptions) {
   flags.minority_down = false;
   flags.tls = true;
   flags.damage = true;
+  flags.beyond_model = true;
   flags.operations = 7;
   Tape tape;
   WriteOptions(flags, 12, &tape);
@@ -166,6 +176,7 @@ TEST_F(TapeFlagTest, ATapeBringsItsOptions) {
   EXPECT_EQ(read->minority_down, false);
   EXPECT_TRUE(read->tls);
   EXPECT_TRUE(read->damage);
+  EXPECT_TRUE(read->beyond_model);
   EXPECT_FALSE(read->reads.has_value());
   EXPECT_EQ(read->operations, 7u);
   EXPECT_FALSE(read->trims.has_value());

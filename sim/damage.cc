@@ -71,18 +71,22 @@ std::optional<size_t> ClassOf(const Name& name) {
   return std::nullopt;
 }
 
-std::optional<Name> DrawFile(const Choice& choice, const NameTable& disk) {
+std::optional<Name> DrawFile(DamageKind kind, const Choice& choice,
+                             const NameTable& disk) {
+  const bool stale = kind == DamageKind::kStale;
   std::array<std::vector<Name>, kClasses> classes;
   std::vector<Name> all;
   for (const auto& [name, file] : disk.durable()) {
     const std::optional<size_t> which = ClassOf(name);
     if (!which.has_value() || disk.Find(name) != file) continue;
+    if (stale && file->earlier().empty()) continue;
     classes[*which].push_back(name);
     all.push_back(name);
   }
   if (all.empty()) return std::nullopt;
   // Segments mostly, but the others often enough: they are few, and small.
-  const uint64_t which = Below(choice.Bits(4), 8);
+  const uint64_t which =
+      stale ? Below(choice.Bits(4), 2) * kSegments : Below(choice.Bits(4), 8);
   const std::vector<Name>& of_class =
       classes[std::min<uint64_t>(which, kSegments)];
   const std::vector<Name>& from =
@@ -166,6 +170,33 @@ void DrawMisdirect(const Choice& choice, const Buffer& all, uint64_t used,
                               " are those of ", source, " at position ", from);
 }
 
+// A sector or a page as it was before it was overwritten.
+void DrawStale(const Choice& choice, const Buffer& all, const FileImage& file,
+               Damage* damage) {
+  const std::vector<FileImage::Earlier>& known = file.earlier();
+  const FileImage::Earlier& page = known[choice.Place(known.size())];
+  if (page.from >= all.size()) return;  // it is cut short since
+  const uint64_t size =
+      std::min<uint64_t>(page.bytes.size(), all.size() - page.from);
+  const absl::string_view before = page.bytes.view().substr(0, size);
+  const absl::string_view now = all.view().substr(page.from, size);
+  std::vector<uint64_t> sectors;  // that differ, by where they begin
+  for (uint64_t at = 0; at < size; at += kSector) {
+    if (before.substr(at, kSector) != now.substr(at, kSector)) {
+      sectors.push_back(at);
+    }
+  }
+  damage->from = page.from;
+  if (sectors.empty()) return;
+  const bool whole = choice.how_bad() >= kWorst / 2;
+  const uint64_t from = whole ? 0 : sectors[choice.how_bad() % sectors.size()];
+  damage->from += from;
+  damage->bytes = Buffer::Copy(before.substr(from, whole ? size : kSector));
+  damage->what =
+      absl::StrCat(damage->bytes.size(), " bytes from position ", damage->from,
+                   " on are those that were overwritten there");
+}
+
 // kFrameOverEnd. Nothing: no frame is as large.
 std::optional<Damage> DrawFrameOverEnd(const Choice& choice,
                                        const NameTable& disk) {
@@ -217,11 +248,11 @@ std::optional<Damage> DrawDamage(DamageKind kind, uint64_t value,
     std::optional<Damage> over_end = DrawFrameOverEnd(choice, disk);
     if (over_end.has_value()) return over_end;
   }
-  std::optional<Name> name = DrawFile(choice, disk);
+  std::optional<Name> name = DrawFile(kind, choice, disk);
   if (!name.has_value()) return std::nullopt;
   Damage damage{.kind = kind, .file = *std::move(name)};
-  const SparseBytes& bytes = disk.durable().at(damage.file)->durable();
-  const Buffer all = bytes.Read(0, bytes.size());
+  const FileImage& file = *disk.durable().at(damage.file);
+  const Buffer all = file.durable().Read(0, file.durable().size());
   const uint64_t used = UsedBytes(all);
   if (used == 0) return std::nullopt;
   switch (kind) {
@@ -247,6 +278,12 @@ std::optional<Damage> DrawDamage(DamageKind kind, uint64_t value,
                        " bytes from position ", damage.from, " on");
       break;
     }
+    case DamageKind::kStale:
+      DrawStale(choice, all, file, &damage);
+      break;
+    case DamageKind::kVanish:
+      damage.what = "is gone with its name";
+      return damage;
     case DamageKind::kTruncate:
       damage.from = used - 1 - (used - 1) * choice.how_bad() / kWorst;
       damage.what = absl::StrCat("ends at position ", damage.from);
@@ -286,6 +323,12 @@ bool StorageDecay::Strike(SimServer* server, DamageKind kind, uint64_t value) {
         break;
       case DamageKind::kRefused:
         ++counts_.refused;
+        break;
+      case DamageKind::kStale:
+        ++counts_.stale;
+        break;
+      case DamageKind::kVanish:
+        ++counts_.vanished;
         break;
     }
     return true;

@@ -22,6 +22,9 @@ namespace holdfast {
 // a header of one of its frames stands before all that shows that what is there
 // was synced, and its body would reach over that.
 //
+// kStale strikes only where it is known what stood there before: at the end of
+// what was written to a file, and one time in two in the hard state.
+//
 // Segments, checkpoints, resume points, waypoints, the hard state and
 // `identity` are damaged; `peers`, by which the others' old copies are noticed,
 // isn't.
@@ -35,6 +38,8 @@ struct DamageCounts {
   uint64_t frames_over_end = 0;
   uint64_t truncated = 0;
   uint64_t refused = 0;
+  uint64_t stale = 0;
+  uint64_t vanished = 0;
   uint64_t vetoed = 0;  // faults for which the atlas left no place
 
   template <typename Fn>  // fn(name, value) of each kind
@@ -45,6 +50,8 @@ struct DamageCounts {
     fn("damage_frame_over_end", frames_over_end);
     fn("damage_truncated", truncated);
     fn("damage_refused", refused);
+    fn("damage_stale", stale);
+    fn("damage_vanished", vanished);
   }
 };
 

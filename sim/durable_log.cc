@@ -5,10 +5,26 @@
 #include <utility>
 
 #include "engine/base/check.h"
+#include "engine/wal/checkpoint_file.h"
 #include "engine/wal/frame.h"
 #include "engine/wal/hard_state_file.h"
 
 namespace holdfast {
+
+namespace {
+
+// Up to where a checkpoint stands for the log.
+Index Covered(const NameTable::Files& files) {
+  Index covered;
+  for (const auto& [name, file] : files) {
+    covered = std::max(
+        covered,
+        ParseCheckpointName(CheckpointKind::kBase, name).value_or(Index()));
+  }
+  return covered;
+}
+
+}  // namespace
 
 void DurableLog::Update(const NameTable& disk) {
   // Nobody asks for those before the last ones, of a segment each at least:
@@ -17,7 +33,7 @@ void DurableLog::Update(const NameTable& disk) {
   const uint64_t first = FirstGrowing();
   if (disk.durable_changes() != name_changes_) {
     name_changes_ = disk.durable_changes();
-    UpdateNames(disk.durable(), first);
+    UpdateNames(disk, first);
     while (!whole_changes_.has_value() && segments_.size() > kSegmentsMax) {
       segments_.erase(segments_.begin());
     }
@@ -33,7 +49,7 @@ void DurableLog::Update(const NameTable& disk) {
 void DurableLog::UpdateWhole(const NameTable& disk) {
   if (whole_changes_ != disk.durable_changes()) {
     whole_changes_ = name_changes_ = disk.durable_changes();
-    UpdateNames(disk.durable(), 0);
+    UpdateNames(disk, 0);
   }
   for (auto& [id, segment] : segments_) {
     if (segment.changes != segment.file->durable_changes()) {
@@ -43,18 +59,47 @@ void DurableLog::UpdateWhole(const NameTable& disk) {
     segment.damages = segment.file->damages();
     Inspect(id, &segment);
   }
+  ForgetVanished(disk);
 }
 
-void DurableLog::UpdateNames(const NameTable::Files& files, uint64_t first) {
+void DurableLog::UpdateNames(const NameTable& disk, uint64_t first) {
+  const NameTable::Files& files = disk.durable();
+  const Index covered = disk.vanished().empty() ? Index() : Covered(files);
+  const auto has = [](const NameTable::Files& in, uint64_t id,
+                      const Segment& segment) {
+    const auto file = in.find(SegmentName(id));
+    return file != in.end() && file->second == segment.file;
+  };
   for (auto it = segments_.lower_bound(first); it != segments_.end();) {
-    auto file = files.find(SegmentName(it->first));
-    const bool stays = file != files.end() && file->second == it->second.file;
+    const auto& [id, segment] = *it;
+    const bool stays = has(files, id, segment) ||
+                       (has(disk.vanished(), id, segment) && segment.begun() &&
+                        segment.last() > covered);
     it = stays ? std::next(it) : segments_.erase(it);
   }
   for (auto it = files.lower_bound(SegmentName(first)); it != files.end();
        ++it) {
     std::optional<uint64_t> id = ParseSegmentName(it->first);
     if (id.has_value()) segments_[*id].file = it->second;
+  }
+}
+
+void DurableLog::ForgetVanished(const NameTable& disk) {
+  for (const auto& [name, file] : disk.vanished()) {
+    const std::optional<uint64_t> id = ParseSegmentName(name);
+    if (!id.has_value()) continue;
+    const auto it = segments_.find(*id);
+    if (it == segments_.end() || it->second.file != file) continue;
+    const Index before = it->second.before_first;
+    const bool earlier =
+        std::any_of(segments_.begin(), it, [before](const auto& s) {
+          return s.second.begun() && s.second.last() > before;
+        });
+    const bool later =
+        std::any_of(std::next(it), segments_.end(), [before](const auto& s) {
+          return s.second.begun() && s.second.before_first <= before;
+        });
+    if (earlier || later) segments_.erase(it);
   }
 }
 
@@ -155,7 +200,8 @@ bool HasVotedDurably(const NameTable& disk, Term term, ServerId vote) {
   bool found = false;
   for (size_t which = 0; which < 2; ++which) {
     auto it = disk.durable().find(HardStateCopyName(which));
-    if (it == disk.durable().end()) continue;
+    // One that reads as it was before is damaged like any other.
+    if (it == disk.durable().end() || it->second->stale()) continue;
     const absl::StatusOr<HardStateCopy> copy = DecodeHardStateCopy(
         it->second->durable().Read(0, kHardStateBytes).view());
     if (!copy.ok()) continue;
@@ -220,6 +266,13 @@ Index DurableLog::last() const {
     if (it->second.begun()) return it->second.last();
   }
   return Index();
+}
+
+bool DurableLog::IsNewest(uint64_t id) const {
+  for (auto it = segments_.rbegin(); it != segments_.rend(); ++it) {
+    if (it->second.begun()) return it->first == id;
+  }
+  return false;
 }
 
 bool DurableLog::GoesOn(Index after, Index to) const {

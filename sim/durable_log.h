@@ -19,8 +19,9 @@ namespace holdfast {
 // engine isn't asked.
 //
 // What was durable once stays so in Has, though it is damaged since
-// (sim/damage.h); HasIntact tells. A file that another one replaces under its
-// name, as a repair does, is read anew.
+// (sim/damage.h); HasIntact tells. So it is with a file that has vanished,
+// until other ones have all that it had, or a checkpoint stands for it. A file
+// that another one replaces under its name, as a repair does, is read anew.
 class DurableLog {
  public:
   // Takes in what has become durable since; cheap when that is little.
@@ -49,6 +50,8 @@ class DurableLog {
   // others that stood there before, whose successors are gone with their files.
   bool GoesOn(Index after, Index to) const;
   bool Contains(uint64_t id) const { return segments_.contains(id); }
+  // Whether that segment has begun, and none behind it has.
+  bool IsNewest(uint64_t id) const;
   // What would be left if this file stood in the place of that segment's.
   DurableLog With(uint64_t id, std::shared_ptr<const FileImage> file) const;
   // Whether what is intact still shows that entries stood in that segment up to
@@ -93,7 +96,10 @@ class DurableLog {
     bool damaged() const { return !has_header || !lost.empty(); }
   };
   // Of the segments from this one on.
-  void UpdateNames(const NameTable::Files& files, uint64_t first);
+  void UpdateNames(const NameTable& disk, uint64_t first);
+  // Those of which other segments have what they had: an earlier one that was
+  // mended goes on to there, or a later one begins before it.
+  void ForgetVanished(const NameTable& disk);
   // Segments with lower ids have all their frames.
   uint64_t FirstGrowing() const;
   static void ReadOn(uint64_t id, Segment* segment);

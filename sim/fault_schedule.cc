@@ -92,6 +92,8 @@ FaultRates FaultRates::Swarm(Chance* chance, bool damage) {
     rates.truncate_ppm = rate(40000);
     rates.refuse_blocks_ppm = rate(40000);
     rates.forge_ppm = rate(100000);
+    rates.stale_ppm = rate(40000);
+    rates.vanish_ppm = rate(40000);
   }
   ordinal = 100;
   rates.other_options_ppm = rate(20000);
@@ -148,6 +150,10 @@ void FaultSchedule::Stop() {
   running_ = false;
   fabric_->HealAll();
   for (SimServer* server : servers_) {
+    // It would end by itself, whenever it has the next name to make durable.
+    if (server->running() && server->directory_failed()) {
+      server->Crash(/*power_lost=*/false);
+    }
     if (server->running()) {
       server->process()->DieBeforeIo(0, SimProcess::Io::kAny,
                                      nullptr);  // no more
@@ -475,6 +481,8 @@ void FaultSchedule::DamageDisk(SimServer* server) {
       {faults::kMisdirect, rates_.misdirect_ppm, DamageKind::kMisdirect},
       {faults::kTruncate, rates_.truncate_ppm, DamageKind::kTruncate},
       {faults::kRefuseBlocks, rates_.refuse_blocks_ppm, DamageKind::kRefused},
+      {faults::kStale, rates_.stale_ppm, DamageKind::kStale},
+      {faults::kVanish, rates_.vanish_ppm, DamageKind::kVanish},
   };
   uint64_t value = 0;
   for (const auto& [site, rate, kind] : kinds) {

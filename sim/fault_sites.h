@@ -66,6 +66,8 @@ inline constexpr ChanceSite kZeroes("fault/zeroes");
 inline constexpr ChanceSite kMisdirect("fault/misdirect");
 inline constexpr ChanceSite kTruncate("fault/truncate");
 inline constexpr ChanceSite kRefuseBlocks("fault/refuse_blocks");
+inline constexpr ChanceSite kStale("fault/stale");
+inline constexpr ChanceSite kVanish("fault/vanish");
 // Its last entry becomes another one (sim/old_copies.h).
 inline constexpr ChanceSite kForge("fault/forge");
 
@@ -157,6 +159,8 @@ inline constexpr const ChanceSite* kAll[] = {
     &kWipedDisk,
     &kSlowReader,
     &kStopReading,
+    &kStale,
+    &kVanish,
 };
 
 template <size_t kSize>
@@ -172,7 +176,8 @@ constexpr bool IsKnown(absl::string_view name) { return IsIn(kAll, name); }
 
 // Of storage at rest.
 inline constexpr const ChanceSite* kDamage[] = {
-    &kRot, &kZeroes, &kMisdirect, &kTruncate, &kRefuseBlocks, &kForge,
+    &kRot,          &kZeroes, &kMisdirect, &kTruncate,
+    &kRefuseBlocks, &kForge,  &kStale,     &kVanish,
 };
 
 constexpr bool IsDamage(absl::string_view name) { return IsIn(kDamage, name); }

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <utility>
 
 #include "engine/base/check.h"
 
@@ -77,6 +78,11 @@ SparseBytes SparseBytes::Copy() const {
   return copy;
 }
 
+bool SparseBytes::HasWritten(uint64_t at) const {
+  const uint64_t page = at / kPage;
+  return page < pages_.size() && pages_[page] != nullptr;
+}
+
 // --- FileImage ---
 
 FileImage::FileImage(uint64_t size) {
@@ -132,7 +138,33 @@ std::vector<FileImage::Change> FileImage::TakeBefore(uint64_t number) {
   }
   unsynced_ = std::move(kept);
   durable_changes_ += taken.size();
+  ++syncs_;
   return taken;
+}
+
+void FileImage::Remember(const Change& change) {
+  constexpr size_t kPages = 2;
+  if (change.truncation) {
+    std::erase_if(earlier_, [&change](const Earlier& e) {
+      return e.from + kPage > change.at;
+    });
+    return;
+  }
+  // Behind the first one there is nothing to replace: files grow, unless they
+  // are that small.
+  const uint64_t from = change.at / kPage * kPage;
+  if (!durable_.HasWritten(from)) return;
+  const auto known =
+      std::find_if(earlier_.begin(), earlier_.end(),
+                   [from](const Earlier& e) { return e.from == from; });
+  if (known != earlier_.end()) {
+    // The device is given a page once, with all changes of it.
+    if (known->sync == syncs_) return;
+    earlier_.erase(known);
+  } else if (earlier_.size() == kPages) {
+    earlier_.erase(earlier_.begin());
+  }
+  earlier_.push_back({from, syncs_, durable_.Read(from, kPage)});
 }
 
 void FileImage::ApplyFated(const Change& change, const FateFn& fate,
@@ -147,12 +179,16 @@ void FileImage::ApplyFated(const Change& change, const FateFn& fate,
 }
 
 void FileImage::SyncBefore(uint64_t number) {
-  for (const Change& change : TakeBefore(number)) Apply(change, &durable_);
+  for (const Change& change : TakeBefore(number)) {
+    Remember(change);
+    Apply(change, &durable_);
+  }
 }
 
 void FileImage::FailSyncBefore(uint64_t number, const FateFn& fate,
                                bool reverts) {
   for (const Change& change : TakeBefore(number)) {
+    Remember(change);
     ApplyFated(change, fate, &durable_);
   }
   sync_failed_ = true;
@@ -164,6 +200,7 @@ void FileImage::FailSyncBefore(uint64_t number, const FateFn& fate,
 void FileImage::LosePower(const FateFn& fate) {
   if (unsynced_.empty() && !sync_failed_) return;  // the images are alike
   for (const Change& change : TakeBefore(UINT64_MAX)) {
+    Remember(change);
     ApplyFated(change, fate, &durable_);
   }
   sync_failed_ = false;
@@ -177,12 +214,16 @@ std::shared_ptr<FileImage> FileImage::CopyDurable() const {
   copy->durable_changes_ = durable_changes_;
   copy->damages_ = damages_;
   copy->refused_ = refused_;
+  copy->syncs_ = syncs_;
+  copy->earlier_ = earlier_;
+  copy->stale_ = stale_;
   return copy;
 }
 
 uint64_t FileImage::memory_bytes() const {
   uint64_t bytes = now_.memory_bytes() + durable_.memory_bytes();
   for (const Change& change : unsynced_) bytes += TotalSize(change.data);
+  for (const Earlier& e : earlier_) bytes += e.bytes.size();
   return bytes;
 }
 
@@ -207,6 +248,18 @@ void FileImage::Overwrite(uint64_t from, const Buffer& bytes) {
     image->Write(from, bytes.data(), bytes.size());
   }
   ++damages_;
+}
+
+void FileImage::MakeStale(uint64_t from, const Buffer& bytes) {
+  Overwrite(from, bytes);
+  std::erase_if(stale_, [from](const Earlier& s) { return s.from == from; });
+  stale_.push_back({from, syncs_, bytes});
+}
+
+bool FileImage::stale() const {
+  return std::any_of(stale_.begin(), stale_.end(), [this](const Earlier& s) {
+    return durable_.Read(s.from, s.bytes.size()).view() == s.bytes.view();
+  });
 }
 
 void FileImage::CutShort(uint64_t size) {
@@ -238,6 +291,21 @@ void NameTable::Apply(const Change& change, Files* to) {
 void NameTable::Make(Change change) {
   Apply(change, &now_);
   unsynced_.push_back(std::move(change));
+}
+
+void NameTable::MakeDurable(const Change& change) {
+  Apply(change, &durable_);
+  vanished_.erase(change.name);
+}
+
+void NameTable::Vanish(const std::string& name) {
+  const std::shared_ptr<FileImage> file = Find(name);
+  CHECK(file != nullptr && durable_.at(name) == file);
+  file->CutShort(0);
+  now_.erase(name);
+  durable_.erase(name);
+  vanished_[name] = file;
+  ++durable_changes_;
 }
 
 NameTable NameTable::CopyDurable() const {
@@ -276,18 +344,35 @@ void NameTable::Rename(uint64_t number, const std::string& from,
 void NameTable::SyncBefore(uint64_t number) {
   std::erase_if(unsynced_, [&](const Change& change) {
     if (change.number >= number) return false;
-    Apply(change, &durable_);
+    MakeDurable(change);
     ++durable_changes_;
     return true;
   });
 }
 
+void NameTable::Lose(uint64_t number, const std::function<bool()>& lost) {
+  std::erase_if(unsynced_, [&](const Change& change) {
+    if (change.number >= number) return false;
+    if (!lost()) MakeDurable(change);
+    ++durable_changes_;
+    return true;
+  });
+}
+
+void NameTable::FailSyncBefore(uint64_t number,
+                               const std::function<bool()>& lost) {
+  Lose(number, lost);
+  sync_failed_ = true;
+}
+
+void NameTable::ProcessDied() {
+  if (!std::exchange(sync_failed_, false)) return;
+  now_ = durable_;
+  for (const Change& change : unsynced_) Apply(change, &now_);
+}
+
 void NameTable::LosePower(const std::function<bool()>& lost) {
-  for (const Change& change : unsynced_) {
-    if (!lost()) Apply(change, &durable_);
-  }
-  durable_changes_ += unsynced_.size();
-  unsynced_.clear();
+  Lose(UINT64_MAX, lost);
   now_ = durable_;
 }
 

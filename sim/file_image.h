@@ -26,6 +26,8 @@ class SparseBytes {
   // Cuts, or extends by zeroes.
   void Resize(uint64_t size);
   SparseBytes Copy() const;
+  // Whether anything was written to the page of that position.
+  bool HasWritten(uint64_t at) const;
   uint64_t memory_bytes() const { return pages_written_ * kPage; }
 
  private:
@@ -90,6 +92,20 @@ class FileImage {
   // is written there.
   void Refuse(uint64_t from, uint64_t to) { refused_.push_back({from, to}); }
   bool Refuses(uint64_t from, uint64_t to) const;
+  // A page as it was before it was last written to durably; not one to which
+  // nothing had been written.
+  struct Earlier {
+    uint64_t from = 0;
+    uint64_t sync = 0;  // which of all syncs replaced it
+    Buffer bytes;
+  };
+  // Of the pages last written to a few, the last one last.
+  const std::vector<Earlier>& earlier() const { return earlier_; }
+  // As Overwrite, by what stood there before: the device took a write for done
+  // that it never did.
+  void MakeStale(uint64_t from, const Buffer& bytes);
+  // Whether any of it is stale still.
+  bool stale() const;
   // How often it was damaged.
   uint64_t damages() const { return damages_; }
   // What the images and the changes between them take.
@@ -109,6 +125,8 @@ class FileImage {
                          SparseBytes* to);
   // Those that have a smaller number, in their order.
   std::vector<Change> TakeBefore(uint64_t number);
+  // What the change is about to replace on the device.
+  void Remember(const Change& change);
 
   SparseBytes now_;
   SparseBytes durable_;
@@ -121,6 +139,9 @@ class FileImage {
     uint64_t to = 0;
   };
   std::vector<Range> refused_;
+  uint64_t syncs_ = 0;
+  std::vector<Earlier> earlier_;
+  std::vector<Earlier> stale_;
 };
 
 // The names of a directory, likewise in two images: changes are durable once
@@ -141,9 +162,21 @@ class NameTable {
   // Atomic: after a power loss either both names have changed or none.
   void Rename(uint64_t number, const std::string& from, const std::string& to);
   void SyncBefore(uint64_t number);
+  // A sync that fails: of what has a smaller number only what `lost` spares
+  // becomes durable, and no later sync makes up for it. Its process still finds
+  // it. A later one finds what is durable: the file system has given up its
+  // journal, and reads what is on the disk.
+  void FailSyncBefore(uint64_t number, const std::function<bool()>& lost);
+  // Whose sync failed.
+  void ProcessDied();
   // `lost` says of each unsynced change whether it is. Files that are left
   // without a name are gone.
   void LosePower(const std::function<bool()>& lost);
+  // A file at rest is gone with its name, as if it had never been.
+  void Vanish(const std::string& name);
+  // Those that are, until something else of that name is durable, or its
+  // removal.
+  const Files& vanished() const { return vanished_; }
   // What is durable, files included.
   NameTable CopyDurable() const;
   // What its files take; one whose name isn't durable counts under each that it
@@ -159,11 +192,15 @@ class NameTable {
   };
   static void Apply(const Change& change, Files* to);
   void Make(Change change);
+  void Lose(uint64_t number, const std::function<bool()>& lost);
+  void MakeDurable(const Change& change);
 
   Files now_;
   Files durable_;
+  Files vanished_;
   uint64_t durable_changes_ = 0;
   std::vector<Change> unsynced_;
+  bool sync_failed_ = false;  // of a process that lives
 };
 
 }  // namespace holdfast

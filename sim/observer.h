@@ -45,7 +45,7 @@ enum class IncidentKind : uint8_t {
   kDeviceError,  // an operation of the disk is to fail
   kFull,         // the disk has room for `count` bytes more
   kRoom,         // and for more again
-  kDamage,       // `count` bytes at rest on the disk, or a file's end
+  kDamage,       // `count` bytes at rest on the disk; 0: a file or its end
 };
 
 struct Incident {

@@ -64,9 +64,10 @@ Index ForgeLastEntry(DiskImage* disk) {
   std::string newest;
   Index known;
   for (const auto& [name, file] : disk->names().durable()) {
+    // One that was allocated, perhaps in part, hasn't begun.
+    const Buffer magic = file->durable().Read(0, sizeof(uint64_t));
     if (ParseSegmentName(name).has_value() &&
-        file->durable().Read(0, sizeof(uint64_t)).view() !=
-            Buffer::Zeroes(sizeof(uint64_t)).view()) {
+        magic.view() != Buffer::Zeroes(magic.size()).view()) {
       newest = std::max(newest, name);
     }
     for (CheckpointKind kind : {CheckpointKind::kBase, CheckpointKind::kResume,

@@ -1,13 +1,13 @@
 #include "sim/sim_disk.h"
 
 #include <algorithm>
-#include <type_traits>
 #include <utility>
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "engine/base/check.h"
 #include "engine/base/crc32c.h"
+#include "sim/disk_operation.h"
 #include "sim/fault_sites.h"
 
 namespace holdfast {
@@ -36,63 +36,7 @@ SimDiskCounts& SimDiskCounts::operator+=(const SimDiskCounts& other) {
   return *this;
 }
 
-// An operation from its submission to its completion.
-class DiskOperation {
- public:
-  explicit DiskOperation(const void* owner_object) : owner(owner_object) {}
-  virtual ~DiskOperation() = default;
-
-  // What it does to the images.
-  virtual void TakeEffect() = 0;
-  // As far as it came when its process died.
-  virtual void TakeEffectInPart(uint64_t /*how_far*/) { TakeEffect(); }
-  virtual bool may_happen_in_part() const { return false; }
-  // Calls its completion, once it has taken effect.
-  virtual void Complete() = 0;
-  virtual void DropCompletion() = 0;
-
-  uint64_t id = 0;
-  TrueTime when{};
-  const void* owner;  // whose destruction drops the completion
-  // A write's file; null: not a write.
-  const FileImage* writes = nullptr;
-  // Of a write or a read.
-  uint64_t from = 0;
-  uint64_t to = 0;
-};
-
 namespace {
-
-// An operation made of two lambdas: the effect's result is what the completion
-// is given.
-template <typename Effect, typename Done>
-class SimpleOperation final : public DiskOperation {
- public:
-  SimpleOperation(const void* owner_object, Effect effect, Done done)
-      : DiskOperation(owner_object),
-        effect_(std::move(effect)),
-        done_(std::move(done)) {}
-
-  void TakeEffect() override { result_.emplace(effect_(id)); }
-  void Complete() override {
-    Done done = std::move(done_);
-    auto result = std::move(*result_);
-    done(std::move(result));
-  }
-  void DropCompletion() override { Done dropped = std::move(done_); }
-
- private:
-  Effect effect_;
-  Done done_;
-  std::optional<std::invoke_result_t<Effect&, uint64_t>> result_;
-};
-
-template <typename Effect, typename Done>
-std::unique_ptr<DiskOperation> MakeOperation(const void* owner, Effect effect,
-                                             Done done) {
-  return std::make_unique<SimpleOperation<Effect, Done>>(
-      owner, std::move(effect), std::move(done));
-}
 
 absl::Status NotThere(absl::string_view what, const std::string& name) {
   return absl::NotFoundError(
@@ -323,6 +267,10 @@ void DiskImage::Spoil(const Damage& damage) {
   FileImage& file = *names_.Find(damage.file);
   if (damage.kind == DamageKind::kTruncate) {
     file.CutShort(damage.from);
+  } else if (damage.kind == DamageKind::kStale) {
+    file.MakeStale(damage.from, damage.bytes);
+  } else if (damage.kind == DamageKind::kVanish) {
+    names_.Vanish(damage.file);
   } else {
     file.Overwrite(damage.from, damage.bytes);
   }
@@ -473,6 +421,7 @@ void DiskImage::ProcessDied(const SimProcess& process) {
       op->TakeEffect();
     }
   }
+  names_.ProcessDied();
   Tell(IncidentKind::kDropped,
        counts_.dropped_in_flight - before.dropped_in_flight);
   Tell(IncidentKind::kCutShort, counts_.cut_in_flight - before.cut_in_flight);
@@ -481,15 +430,7 @@ void DiskImage::ProcessDied(const SimProcess& process) {
 void DiskImage::PowerLost(uint32_t boot) {
   const SimDiskCounts before = counts_;
   const ChanceActor actor{machine_, boot};
-  Chance& chance = world_->chance;
-  names_.LosePower([&] {
-    const uint64_t ordinal = draws_++;
-    const bool lost =
-        chance.Fault(faults::kLoseName, actor, ordinal, options_.lose_name_ppm)
-            .has_value();
-    if (lost) ++counts_.lost_names;
-    return lost;
-  });
+  names_.LosePower(LosesNames(actor));
   const FileImage::FateFn fates = Fates(actor);
   for (const auto& [name, file] : names_.now()) file->LosePower(fates);
   Tell(IncidentKind::kLostNames, counts_.lost_names - before.lost_names);
@@ -521,6 +462,17 @@ FileImage::FateFn DiskImage::Fates(ChanceActor actor) {
       fate.lost = true;
     }
     return fate;
+  };
+}
+
+std::function<bool()> DiskImage::LosesNames(ChanceActor actor) {
+  return [this, actor] {
+    const bool lost =
+        world_->chance
+            .Fault(faults::kLoseName, actor, draws_++, options_.lose_name_ppm)
+            .has_value();
+    if (lost) ++counts_.lost_names;
+    return lost;
   };
 }
 
@@ -574,23 +526,35 @@ void SimDisk::Allocate(const std::string& name, uint64_t size,
                        ResultFn<std::unique_ptr<File>> done) {
   if (!process_->BeginIo(SimProcess::Io::kDisk)) return;
   using Result = absl::StatusOr<std::shared_ptr<FileImage>>;
-  Start(
-      "allocate", name, image_->Latency(kNameLatency, process_, 500us, 3ms),
-      [image = image_, name, size](uint64_t id) -> Result {
-        if (image->names_.Find(name) != nullptr) {
-          return absl::AlreadyExistsError(
-              absl::StrCat("allocate ", name, ": it is there already"));
-        }
-        if (image->RoomFor(size) < size) return image->Full("allocate", name);
-        auto file = std::make_shared<FileImage>(size);
-        image->names_.Add(id, name, file);
-        return file;
-      },
-      [process = process_, image = image_, name,
-       done = std::move(done)](Result file) mutable {
-        if (!file.ok()) return done(file.status());
-        done(std::make_unique<SimFile>(process, image, name, *std::move(file)));
-      });
+  auto whole = [image = image_, name, size](uint64_t id) -> Result {
+    if (image->names_.Find(name) != nullptr) {
+      return absl::AlreadyExistsError(
+          absl::StrCat("allocate ", name, ": it is there already"));
+    }
+    if (image->RoomFor(size) < size) return image->Full("allocate", name);
+    auto file = std::make_shared<FileImage>(size);
+    image->names_.Add(id, name, file);
+    return file;
+  };
+  // Its name comes first, then one piece of zeroes after the other, and a sync
+  // at the end: until then no length of it is durable.
+  auto part = [image = image_, name, size](uint64_t id, uint64_t how_far) {
+    if (image->names_.Find(name) != nullptr) return;
+    auto file = std::make_shared<FileImage>(0);
+    const uint64_t written = Below(how_far, size + 1);
+    file->Truncate(id, std::min(written, image->RoomFor(size)));
+    image->names_.Add(id, name, std::move(file));
+  };
+  auto after = [process = process_, image = image_, name,
+                done = std::move(done)](Result file) mutable {
+    if (!file.ok()) return done(file.status());
+    done(std::make_unique<SimFile>(process, image, name, *std::move(file)));
+  };
+  image_->Submit(process_, image_->Latency(kNameLatency, process_, 500us, 3ms),
+                 {},
+                 MakePartialOperation(this, std::move(whole), std::move(part),
+                                      std::move(after)),
+                 "allocate", name);
 }
 
 void SimDisk::List(ResultFn<std::vector<FileInfo>> done) {
@@ -647,11 +611,17 @@ void SimDisk::SyncDir(DoneFn done) {
                   o.sync_errors_of.empty() ? o.sync_error_ppm : 0,
                   &image_->counts_.sync_errors)
           .has_value();
-  // Names are in the file system's journal: what failed is still to be written.
+  // A Disk remembers: all its later syncs fail, too. Those of the next process
+  // don't.
   Start(
       "sync", "", latency,
-      [image = image_, fails](uint64_t id) {
-        if (fails) {
+      [image = image_, fails, failed = directory_failed_,
+       actor = process_->chance_actor()](uint64_t id) {
+        if (fails && !*failed) {
+          *failed = true;
+          image->names_.FailSyncBefore(id, image->LosesNames(actor));
+        }
+        if (*failed) {
           return absl::InternalError(DeviceError("sync of", "the directory"));
         }
         image->names_.SyncBefore(id);

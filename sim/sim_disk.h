@@ -2,6 +2,7 @@
 #define HOLDFAST_SIM_SIM_DISK_H_
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -28,7 +29,7 @@ struct SimDiskOptions {
   Duration slow_max = 100ms;
   // So often the device reports an error. A read gives nothing; of a write any
   // beginning may have happened; what a sync was to make durable is, is torn,
-  // or isn't, and no later sync makes up for that (FileImage).
+  // or isn't, and no later sync makes up for that (FileImage, NameTable).
   uint64_t read_error_ppm = 0;
   uint64_t write_error_ppm = 0;
   uint64_t sync_error_ppm = 0;
@@ -96,19 +97,23 @@ enum class DamageKind : uint8_t {
   kFrameOverEnd,  // a misdirection of its own
   kTruncate,
   kRefused,
+  kStale,
+  kVanish,
 };
 struct Damage {
   DamageKind kind = DamageKind::kRot;
   std::string file;
   uint64_t from = 0;
-  // That stand there; of kTruncate none: it ends there; of kRefused zeroes,
-  // which nobody gets to read.
+  // That stand there; of kTruncate none: it ends there; of kVanish none: it
+  // isn't there; of kRefused zeroes, which nobody gets to read.
   Buffer bytes;
   std::string what;  // for people
 
   // Behind what it damages.
   uint64_t end() const {
-    return kind == DamageKind::kTruncate ? UINT64_MAX : from + bytes.size();
+    const bool all =
+        kind == DamageKind::kTruncate || kind == DamageKind::kVanish;
+    return all ? UINT64_MAX : from + bytes.size();
   }
 };
 
@@ -183,8 +188,10 @@ class DiskImage {
   // Whether the device reports an error for the operation, and how it fails.
   std::optional<uint64_t> Fails(const ChanceSite& site, SimProcess* process,
                                 uint64_t rate_ppm, uint64_t* count);
-  // What becomes of each change that isn't on the device yet.
+  // What becomes of each change that isn't on the device yet; whether it is
+  // lost, of a name.
   FileImage::FateFn Fates(ChanceActor actor);
+  std::function<bool()> LosesNames(ChanceActor actor);
   // Tells whoever watches, if there are any.
   void Tell(IncidentKind kind, uint64_t count) const;
   // How many bytes fit that no file has yet, of so many.
@@ -224,6 +231,9 @@ class SimDisk final : public Disk {
   void Lock(DoneFn done) override;
   void FreeSpace(ResultFn<uint64_t> done) override;
 
+  // Whether a SyncDir failed: all later ones do.
+  bool directory_failed() const { return *directory_failed_; }
+
  private:
   template <typename Effect, typename Done>
   void Start(const char* what, const std::string& file, Duration latency,
@@ -232,6 +242,8 @@ class SimDisk final : public Disk {
 
   SimProcess* const process_;
   DiskImage* const image_;
+  // Shared with syncs that are under way when this is destroyed.
+  const std::shared_ptr<bool> directory_failed_ = std::make_shared<bool>(false);
 };
 
 }  // namespace holdfast

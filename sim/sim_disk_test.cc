@@ -1,5 +1,6 @@
 #include "sim/sim_disk.h"
 
+#include <cstdint>
 #include <memory>
 #include <set>
 #include <string>
@@ -229,6 +230,54 @@ TEST(SimDiskTest, NoLaterSyncMakesUpForAFailedOne) {
   EXPECT_THAT(on_device, ElementsAre(".", "x"));
 }
 
+// Of this process none succeeds; a later one finds what is durable.
+TEST(SimDiskTest, NoLaterSyncOfTheDirectoryMakesUpForAFailedOne) {
+  std::set<std::vector<std::string>> found;
+  for (uint64_t seed = 1; seed <= 200; ++seed) {
+    Machine m(seed);
+    m.Open("a", OpenMode::kCreateNew);
+    absl::Status sync;
+    const auto sync_directory = [&] {
+      m.disk_->SyncDir([&](absl::Status s) { sync = s; });
+      m.RunAll();
+    };
+    m.image_.set_options({.sync_error_ppm = 1'000'000});
+    sync_directory();
+    EXPECT_TRUE(absl::IsInternal(sync)) << sync;
+    m.image_.set_options({});
+    m.Open("b", OpenMode::kCreateNew);
+    EXPECT_THAT(m.Names(), ElementsAre("a", "b"));
+    sync_directory();
+    EXPECT_TRUE(absl::IsInternal(sync)) << "of this Disk";
+    m.CrashAndStart(false);
+    const std::vector<std::string> names = m.Names();
+    found.insert(names);
+    sync_directory();
+    EXPECT_TRUE(sync.ok()) << sync;
+    m.CrashAndStart(true);
+    EXPECT_EQ(m.Names(), names);
+  }
+  using Names = std::vector<std::string>;
+  EXPECT_THAT(found, ElementsAre(Names{"a", "b"}, Names{"b"}));
+}
+
+TEST(SimDiskTest, ANameThatIsMadeAnewAfterAFailedSyncIsDurable) {
+  for (uint64_t seed = 1; seed <= 50; ++seed) {
+    Machine m(seed);
+    m.Open("a", OpenMode::kCreateNew);
+    m.image_.set_options({.sync_error_ppm = 1'000'000});
+    m.disk_->SyncDir([](absl::Status) {});
+    m.RunAll();
+    m.image_.set_options({});
+    m.CrashAndStart(false);
+    m.disk_->Remove("a", [](absl::Status) {});  // if it is found
+    m.RunAll();
+    m.Create("a");
+    m.CrashAndStart(true);
+    EXPECT_THAT(m.Names(), ElementsAre("a"));
+  }
+}
+
 TEST(SimDiskTest, AFullDiskSaysSoAndFailsTheSync) {
   Machine m(1);
   EXPECT_FALSE(m.image_.short_of_room());
@@ -428,6 +477,71 @@ TEST(SimDiskTest, AllocatedFilesAreDurableZeroes) {
   file = nullptr;
   m.CrashAndStart(true);
   EXPECT_EQ(m.ReadAll("seg"), std::string(10000, '\0'));
+}
+
+// How long the file is; -1: it isn't there.
+int64_t LengthOf(const Machine& m, const std::string& name) {
+  const std::shared_ptr<FileImage> file = m.image_.names().Find(name);
+  return file == nullptr ? -1 : static_cast<int64_t>(file->now().size());
+}
+
+TEST(SimDiskTest, AnAllocationEndsAnywhereWithItsProcess) {
+  for (const bool power_lost : {false, true}) {
+    std::set<int64_t> lengths;
+    for (uint64_t seed = 1; seed <= 400; ++seed) {
+      Machine m(seed);
+      m.disk_->Allocate("seg", 3, [](absl::StatusOr<std::unique_ptr<File>>) {
+        ADD_FAILURE() << "the process is dead";
+      });
+      m.CrashAndStart(power_lost);
+      lengths.insert(LengthOf(m, "seg"));
+    }
+    EXPECT_THAT(lengths, ElementsAre(-1, 0, 1, 2, 3));
+  }
+}
+
+TEST(SimDiskTest, WhatACutAllocationLeavesIsNotDurable) {
+  std::set<int64_t> unsynced;
+  std::set<int64_t> named;
+  for (uint64_t seed = 1; seed <= 400; ++seed) {
+    Machine m(seed);
+    m.disk_->Allocate("seg", 3, [](absl::StatusOr<std::unique_ptr<File>>) {});
+    m.CrashAndStart(false);
+    const int64_t length = LengthOf(m, "seg");
+    const bool cut = m.image_.counts().cut_in_flight > 0;
+    if (length < 0) continue;
+    const bool syncs_directory = seed % 2 == 0;
+    if (syncs_directory) {
+      m.disk_->SyncDir([](absl::Status) {});
+      m.RunAll();
+    }
+    m.CrashAndStart(true);
+    const int64_t left = LengthOf(m, "seg");
+    // Its name is another matter than its length.
+    if (syncs_directory) {
+      EXPECT_GE(left, 0);
+    }
+    if (!cut) {
+      EXPECT_THAT(left, AnyOf(-1, 3)) << "it was synced, its name perhaps not";
+      continue;
+    }
+    EXPECT_THAT(left, AnyOf(-1, 0, length));
+    (syncs_directory ? named : unsynced).insert(left);
+  }
+  EXPECT_THAT(unsynced, ElementsAre(-1, 0, 1, 2, 3));
+  EXPECT_THAT(named, ElementsAre(0, 1, 2, 3));
+}
+
+TEST(SimDiskTest, ACutAllocationTakesNoMoreThanThereIsRoomFor) {
+  std::set<int64_t> lengths;
+  for (uint64_t seed = 1; seed <= 200; ++seed) {
+    Machine m(seed, {.drop_in_flight_ppm = 0, .cut_in_flight_ppm = 1'000'000});
+    m.image_.set_capacity(2);
+    m.disk_->Allocate("seg", 9, [](absl::StatusOr<std::unique_ptr<File>>) {});
+    m.CrashAndStart(false);
+    lengths.insert(LengthOf(m, "seg"));
+  }
+  EXPECT_THAT(lengths, ElementsAre(0, 1, 2));
 }
 
 TEST(SimDiskDeathTest, OverlappingWritesInFlightAreABug) {

@@ -98,6 +98,7 @@ Simulation::Simulation(const SimulationOptions& options)
   std::vector<SimServer*> servers;
   for (auto& server : servers_) servers.push_back(server.get());
   atlas_ = std::make_unique<Atlas>(&checker_, servers);
+  atlas_->set_beyond_model(options_.beyond_model);
   decay_ = std::make_unique<StorageDecay>(&world_, atlas_.get());
   old_copies_ = std::make_unique<OldCopies>(
       &world_, &verdict_, std::move(servers), [this] { return Leader(); },

@@ -93,6 +93,8 @@ struct SimulationOptions {
   bool tls = false;             // streams are the product's TLS
   // If `rates` are drawn: whether those of damage at rest are.
   bool damage = true;
+  // That may strike the newest segment, whether or not it shows (sim/atlas.h).
+  bool beyond_model = false;
   // Entries may be damaged on all servers, beyond what the atlas allows.
   bool may_lose = false;
   // Without, a Run ends with its faults: for one that is to break before.

@@ -1,6 +1,7 @@
 // Scenes of a log's end that is gone without a trace: its newest segment, with
 // all that it held.
 
+#include <cstdint>
 #include <string>
 #include <vector>
 
@@ -90,6 +91,31 @@ TEST_F(VanishedEndScenario, AResumePointTellsOfIt) {
     ++told;
   }
   EXPECT_GE(told, 3);
+}
+
+// On a schedule only beyond the model, where the loss is judged as any other.
+TEST_F(VanishedEndScenario, ScheduleHasItVanishBeyondTheModel) {
+  const auto run = [](bool beyond, uint64_t seed) {
+    SimulationOptions options;
+    options.seed = seed;
+    options.nodes = 3;
+    options.duration = 20s;
+    options.settle = false;
+    options.beyond_model = beyond;
+    options.rates = FaultRates{};
+    options.rates->power_loss_ppm = 60'000;
+    options.rates->vanish_ppm = 300'000;
+    Simulation sim(options);
+    const SimulationResult result = sim.Run();
+    EXPECT_TRUE(beyond || result.verdict.ok()) << result.verdict.what();
+    return result.verdict.ok();
+  };
+  bool broke = false;
+  for (uint64_t seed = 1; seed <= 20 && !broke; ++seed) {
+    run(false, seed);
+    broke = !run(true, seed);
+  }
+  EXPECT_TRUE(broke);
 }
 
 }  // namespace

@@ -51,6 +51,7 @@ const char kSimulateUsage[] =
     "  --operations=N        of each client at most; 0: no bound\n"
     "  --drift=on|off        of clocks\n"
     "  --damage=on|off       of what is at rest on disks\n"
+    "  --beyond-model        also such as no server can tell from a torn end\n"
     "  --settle=on|off       whether faults stop at the end, and all must "
     "come\n"
     "                        to rest\n"
@@ -222,6 +223,9 @@ const Flag kRunFlags[] = {
     {"damage", kSeeded, kSwitch,
      [](Text v, F* f) { return ParseSwitch(v, &f->damage); },
      [](const F& f) { return ShowOff(f.damage); }},
+    {"beyond-model", kSeeded, kSwitch,
+     [](Text v, F* f) { return ParseSwitch(v, &f->beyond_model); },
+     [](const F& f) { return ShowOn(f.beyond_model); }},
 };
 
 const Flag kOtherFlags[] = {
@@ -477,6 +481,7 @@ SimulationOptions OptionsFor(const SimulateFlags& flags, uint64_t seed) {
   options.settle = flags.settle;
   options.tls = flags.tls;
   options.damage = flags.damage;
+  options.beyond_model = flags.beyond_model;
   return options;
 }
 

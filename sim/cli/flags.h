@@ -40,6 +40,7 @@ struct SimulateFlags {
   bool settle = true;
   bool tls = false;
   bool damage = true;
+  bool beyond_model = false;
   uint32_t operations = 0;   // of each client; 0: no bound
   std::optional<Tape> tape;  // whose faults are replayed
 

@@ -143,6 +143,7 @@ std::vector<ShrinkCase> WithFeaturesOff(const ShrinkCase& c) {
       [](SimulateFlags* f) { f->minority_down = false; });
   off(now.drift, [](SimulateFlags* f) { f->drift = false; });
   off(now.tls, [](SimulateFlags* f) { f->tls = false; });
+  off(now.beyond_model, [](SimulateFlags* f) { f->beyond_model = false; });
   off(now.damage, [](SimulateFlags* f) {
     f->damage = false;
     std::erase_if(f->tape->entries,

@@ -201,6 +201,9 @@ class DamageScenario : public Scenario {
   static Damage Truncate(const std::string& file, uint64_t size) {
     return {.kind = DamageKind::kTruncate, .file = file, .from = size};
   }
+  static Damage Vanish(const std::string& file) {
+    return {.kind = DamageKind::kVanish, .file = file};
+  }
 
   bool May(SimServer* server, const Damage& damage) {
     return sim_->atlas()->MayDamage(server, damage);

@@ -35,6 +35,7 @@ class Scenario : public testing::Test {
     options.leases = leases_;
     options.scrub = scrub_;
     options.may_lose = may_lose_;
+    options.beyond_model = beyond_model_;
     options.tls = tls_;
     options.log_bytes_max = log_bytes_max_;
     options.rates = FaultRates{};
@@ -192,6 +193,7 @@ class Scenario : public testing::Test {
   void set_leases(bool leases) { leases_ = leases; }
   void set_scrub(bool scrub) { scrub_ = scrub; }
   void set_may_lose(bool may_lose) { may_lose_ = may_lose; }
+  void set_beyond_model(bool beyond) { beyond_model_ = beyond; }
   void set_tls(bool tls) { tls_ = tls; }
   void set_log_bytes_max(uint64_t bytes) { log_bytes_max_ = bytes; }
   size_t clients() const { return clients_; }
@@ -221,6 +223,7 @@ class Scenario : public testing::Test {
   bool leases_ = false;
   bool scrub_ = false;
   bool may_lose_ = false;
+  bool beyond_model_ = false;
   bool tls_ = false;
   std::optional<size_t> kept_for_laggards_;
   std::optional<uint64_t> segment_bytes_;
