@@ -34,9 +34,9 @@ struct FaultRates {
   uint64_t slow_link_ppm = 0;  // one, or all that leave a machine
   uint64_t reset_ppm = 0;      // of writes
   uint64_t slow_disk_ppm = 0;  // of operations
-  int64_t drift_ppm_max = 0;
-  uint64_t silence_ppm = 0;  // of writes
-  uint64_t refuse_ppm = 0;   // of dials
+  int64_t drift_ppm_max = 0;   // of clocks; 0: none drifts
+  uint64_t silence_ppm = 0;    // of writes
+  uint64_t refuse_ppm = 0;     // of dials
   // Some of the servers lose power around the next election.
   uint64_t ambush_ppm = 0;
   uint64_t pause_ppm = 0;  // a process stops, and goes on later
@@ -64,7 +64,7 @@ struct FaultRates {
   uint64_t crash_loop_ppm = 0;  // a server crashes soon after each start
   uint64_t burst_ppm = 0;       // a client has many appends at once
   uint64_t wiped_disk_ppm = 0;  // a server starts on an empty disk
-  // Of each server's timers, in true time (sim/sim_loop.h).
+  // Of each server's timers, in true time (sim/sim_loop.h); 0: none is late.
   int64_t timer_slack_max_ns = 0;
   // Of storage at rest (sim/damage.h).
   uint64_t rot_ppm = 0;

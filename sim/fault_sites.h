@@ -91,6 +91,11 @@ inline constexpr ChanceSite kRefuse("net/refuse");
 inline constexpr ChanceSite kFlip("net/flip");
 inline constexpr ChanceSite kLinger("net/linger");
 
+// Of the clock of a process that starts: it is fast or slow; its timers end
+// late, and together.
+inline constexpr ChanceSite kDrift("clock/drift");
+inline constexpr ChanceSite kLateTimer("clock/late_timer");
+
 // Of what a client's tail brings: its reader sleeps.
 inline constexpr ChanceSite kSlowReader("client/slow_reader");
 
@@ -156,6 +161,8 @@ inline constexpr const ChanceSite* kAll[] = {
     &kWipedDisk,
     &kSlowReader,
     &kStopReading,
+    &kDrift,
+    &kLateTimer,
 };
 
 template <size_t kSize>

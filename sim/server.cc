@@ -38,10 +38,9 @@ void SimServer::Start() {
   failure_ = absl::OkStatus();
   failed_before_ = image_->counts().failed();
   fabric_->SetMachineUp(machine_, true);
-  ClockModel clock;
-  clock.drift_ppm = drift_ppm_;
-  clock.timer_slack = timer_slack_;
-  life_ = std::make_unique<Life>(world_, machine_, boots_, clock);
+  life_ = std::make_unique<Life>(
+      world_, machine_, boots_,
+      DrawClock(&world_->chance, machine_, clock_limits_));
   Life& life = *life_;
   life.process.set_before_io(before_io_);
   life.security = make_security_(life.process.loop());

@@ -15,12 +15,10 @@
 namespace holdfast {
 namespace {
 
-constexpr ChanceSite kDrift("setup/drift");
 constexpr ChanceSite kRecordBytes("setup/record_bytes");
 constexpr ChanceSite kPause("setup/pause");
 constexpr ChanceSite kSync("setup/sync");
 constexpr ChanceSite kCredit("setup/tail_credit");
-constexpr ChanceSite kTimerSlack("setup/timer_slack");
 
 // An intact one, durably.
 bool HasCheckpoint(const SimServer& server, Index index) {
@@ -63,6 +61,9 @@ Simulation::Simulation(const SimulationOptions& options)
       options_.retention_age.has_value()) {
     history_.AnythingMayBeTrimmed();
   }
+  const ClockLimits clock_limits{
+      .drift_ppm_max = options_.rates->drift_ppm_max,
+      .timer_slack_max = Duration(options_.rates->timer_slack_max_ns)};
   for (MachineId m = 1; m <= options_.nodes + *options_.spares; ++m) {
     service.log.node.raft.leases = DrawLeases(options_, m, chance);
     servers_.push_back(std::make_unique<SimServer>(
@@ -80,16 +81,7 @@ Simulation::Simulation(const SimulationOptions& options)
             .cut_in_flight_ppm = options_.rates->cut_in_flight_ppm}));
     if (m > options_.nodes) servers_.back()->set_join();
     if (*options_.kv) servers_.back()->set_kv(&kv_);
-    int64_t most = options_.rates->drift_ppm_max;
-    int64_t drift =
-        static_cast<int64_t>(
-            Drawn(chance, kDrift, m, static_cast<uint64_t>(2 * most + 1))) -
-        most;
-    servers_.back()->set_drift_ppm(drift);
-    const auto slack_max =
-        static_cast<uint64_t>(options_.rates->timer_slack_max_ns);
-    servers_.back()->set_timer_slack(Duration(
-        static_cast<int64_t>(Drawn(chance, kTimerSlack, m, slack_max + 1))));
+    servers_.back()->set_clock_limits(clock_limits);
     servers_.back()->set_log_line(
         [this](MachineId machine, absl::string_view line) {
           world_.Note(absl::StrCat("server ", machine, ": ", line));
