@@ -106,6 +106,7 @@ FaultRates FaultRates::Swarm(Chance* chance, bool damage) {
   rates.short_read_ppm = rate(100'000);
   rates.slow_reader_ppm = rate(100'000);
   rates.stop_reading_ppm = rate(30'000);
+  rates.pause_client_ppm = rate(40'000);
   return rates;
 }
 
@@ -181,8 +182,11 @@ void FaultSchedule::OnWindow() {
     if (Happens(faults::kCrashInIo, m, rates_.crash_in_io_ppm, &value)) {
       CrashInIo(server, value);
     }
-    if (Happens(faults::kPause, m, rates_.pause_ppm, &value))
-      Pause(server, value);
+    if (Happens(faults::kPause, m, rates_.pause_ppm, &value) &&
+        server->running()) {
+      ++counts_.pauses;
+      Pause(*server->process(), value);
+    }
     if (Happens(faults::kUpgrade, m, rates_.upgrade_ppm, &value)) {
       Upgrade(server, value);
     }
@@ -245,12 +249,17 @@ void FaultSchedule::StrikeClient(uint32_t i) {
     CutClient(client, value);
   }
   if (Happens(faults::kBurst, i, rates_.burst_ppm, &value) &&
-      client->running()) {
+      client->running() && !client->paused()) {
     ++counts_.bursts;
     client->Burst(20 + Which(value, 23, 180));
   }
   if (Happens(faults::kStopReading, i, rates_.stop_reading_ppm, &value)) {
     StopReading(client, value);
+  }
+  if (Happens(faults::kPauseClient, i, rates_.pause_client_ppm, &value) &&
+      client->running()) {
+    ++counts_.client_pauses;
+    Pause(*client->process(), value);
   }
 }
 
@@ -381,12 +390,9 @@ void FaultSchedule::Close(SimServer* server, uint64_t value) {
   });
 }
 
-void FaultSchedule::Pause(SimServer* server, uint64_t value) {
-  if (!server->running()) return;
-  ++counts_.pauses;
-  world_->Note(absl::StrCat("server ", server->machine(), " is paused"));
-  world_->scheduler.Pause(server->process()->actor(),
-                          world_->now() + LengthOf(value, 4s));
+void FaultSchedule::Pause(const SimProcess& process, uint64_t value) {
+  world_->Note(absl::StrCat(NameOf(process.machine()), " is paused"));
+  world_->scheduler.Pause(process.actor(), world_->now() + LengthOf(value, 4s));
 }
 
 void FaultSchedule::Upgrade(SimServer* server, uint64_t value) {

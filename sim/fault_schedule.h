@@ -39,7 +39,7 @@ struct FaultRates {
   uint64_t refuse_ppm = 0;     // of dials
   // Some of the servers lose power around the next election.
   uint64_t ambush_ppm = 0;
-  uint64_t pause_ppm = 0;  // a process stops, and goes on later
+  uint64_t pause_ppm = 0;  // a server stops, and goes on later
   // A server is started again with the next release.
   uint64_t upgrade_ppm = 0;
   uint64_t hang_disk_ppm = 0;  // no sync of a disk ends for a while
@@ -64,7 +64,7 @@ struct FaultRates {
   uint64_t crash_loop_ppm = 0;  // a server crashes soon after each start
   uint64_t burst_ppm = 0;       // a client has many appends at once
   uint64_t wiped_disk_ppm = 0;  // a server starts on an empty disk
-  // Of each server's timers, in true time (sim/sim_loop.h); 0: none is late.
+  // Of each process's timers, in true time (sim/sim_loop.h); 0: none is late.
   int64_t timer_slack_max_ns = 0;
   // Of storage at rest (sim/damage.h).
   uint64_t rot_ppm = 0;
@@ -85,6 +85,7 @@ struct FaultRates {
   // Of what tails bring, likewise as SimClientOptions has it.
   uint64_t slow_reader_ppm = SimClientOptions().slow_reader_ppm;
   uint64_t stop_reading_ppm = 0;  // a client reads none of its streams
+  uint64_t pause_client_ppm = 0;  // a client stops, and goes on later
 
   // `damage`: with those of storage at rest.
   static FaultRates Swarm(Chance* chance, bool damage);
@@ -104,7 +105,8 @@ struct FaultCounts {
   uint64_t splits = 0;
   uint64_t one_way_cuts = 0;
   uint64_t slow_links = 0;
-  uint64_t pauses = 0;
+  uint64_t pauses = 0;  // of servers
+  uint64_t client_pauses = 0;
   uint64_t upgrades = 0;
   uint64_t hung_disks = 0;
   uint64_t late_news = 0;
@@ -135,6 +137,7 @@ struct FaultCounts {
     fn("happened_one_way_cut", one_way_cuts);
     fn("happened_slow_link", slow_links);
     fn("happened_pause", pauses);
+    fn("happened_client_pause", client_pauses);
     fn("happened_upgrade", upgrades);
     fn("happened_hung_disk", hung_disks);
     fn("happened_late_news", late_news);
@@ -193,7 +196,7 @@ class FaultSchedule {
   void Crash(SimServer* server, uint64_t value, bool power_lost);
   void LoseAllPower(uint64_t value);
   void Close(SimServer* server, uint64_t value);
-  void Pause(SimServer* server, uint64_t value);
+  void Pause(const SimProcess& process, uint64_t value);
   void Upgrade(SimServer* server, uint64_t value);
   void OtherOptions(SimServer* server, uint64_t value);
   // So many times more, unless something else has it down.

@@ -59,6 +59,7 @@ inline constexpr ChanceSite kCrashLoop("fault/crash_loop");
 inline constexpr ChanceSite kBurst("fault/burst");
 inline constexpr ChanceSite kWipedDisk("fault/wiped_disk");
 inline constexpr ChanceSite kStopReading("fault/stop_reading");
+inline constexpr ChanceSite kPauseClient("fault/pause_client");
 
 // Of what is at rest on a server's disk, likewise in a window (sim/damage.h).
 inline constexpr ChanceSite kRot("fault/rot");
@@ -163,6 +164,7 @@ inline constexpr const ChanceSite* kAll[] = {
     &kStopReading,
     &kDrift,
     &kLateTimer,
+    &kPauseClient,
 };
 
 template <size_t kSize>
@@ -204,10 +206,12 @@ inline constexpr const ChanceSite* kOfAll[] = {
     &kLateNews,         &kBridge, &kFlap,   &kClog,
 };
 inline constexpr const ChanceSite* kOfProcesses[] = {
-    &kReset, &kSilence, &kShortRead, &kRefuse, &kFlip, &kSlowReader,
+    &kReset, &kSilence,    &kShortRead, &kRefuse,
+    &kFlip,  &kSlowReader, &kDrift,     &kLateTimer,
 };
-inline constexpr const ChanceSite* kOfClients[] = {&kClientCrash, &kCutClient,
-                                                   &kBurst, &kStopReading};
+inline constexpr const ChanceSite* kOfClients[] = {
+    &kClientCrash, &kCutClient, &kBurst, &kStopReading, &kPauseClient,
+};
 inline constexpr const ChanceSite* kOfLinks[] = {&kTail, &kLinger,
                                                  &kCutBeforeArrival};
 

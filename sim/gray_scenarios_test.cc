@@ -360,8 +360,31 @@ TEST_F(GrayScenario, ScheduleDisturbsClients) {
        [](const SimulationResult& r) { return r.faults.slow_readers; }},
       {&FaultRates::stop_reading_ppm, 100'000,
        [](const SimulationResult& r) { return r.network.unread; }},
+      {&FaultRates::pause_client_ppm, 150'000,
+       [](const SimulationResult& r) { return r.faults.client_pauses; }},
   };
   ExpectServiceWithEach(kinds, FiveServers());
+}
+
+// Its servers have given it up when it goes on, or not yet.
+TEST_F(GrayScenario, PausedClientHoldsUpNobodyAndGoesOn) {
+  for (const Duration length : {Duration(3s), Duration(18s)}) {
+    Begin(1, 3);
+    SimClient* const paused = sim_->client(0);
+    sim_->world()->scheduler.Pause(paused->process()->actor(),
+                                   sim_->world()->now() + length);
+    EXPECT_TRUE(paused->paused());
+    const uint64_t begun = paused->operations();
+    const uint64_t before = sim_->history().acknowledged();
+    ASSERT_TRUE(sim_->RunFor(length - 1ms));
+    EXPECT_EQ(paused->operations(), begun);
+    EXPECT_GT(sim_->history().acknowledged(), before);
+    ASSERT_TRUE(sim_->RunFor(1ms));
+    EXPECT_FALSE(paused->paused());
+    EXPECT_TRUE(
+        sim_->RunUntil([&] { return paused->operations() > begun + 5; }, 20s));
+    ExpectGoodEnd();
+  }
 }
 
 // Of one client, at once: what there is no room for is refused, and appended

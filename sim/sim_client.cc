@@ -53,8 +53,11 @@ void SimClient::Start() {
   CHECK(!running());
   ++boots_;
   Tell(IncidentKind::kStart);
-  life_ = std::make_unique<Life>(world_, machine_, boots_);
+  life_ = std::make_unique<Life>(
+      world_, machine_, boots_,
+      DrawClock(&world_->chance, machine_, options_.clock_limits));
   Life& life = *life_;
+  if (life.process.loop()->drifts()) ++drifts_;
   life.security = make_security_(life.process.loop());
   life.network = std::make_unique<SimNetwork>(&life.process, fabric_);
   ClientOptions options;
@@ -80,7 +83,14 @@ void SimClient::Crash() {
   for (; outstanding_ > 0; --outstanding_) history_->AppendUnknown();
   DropObjects();
   CHECK_EQ(*life_->process.open_sockets(), size_t{0});
+  late_timers_ += life_->process.loop()->late_timers();
   life_ = nullptr;
+}
+
+void SimClient::AddStats(std::map<std::string, uint64_t>* totals) const {
+  (*totals)["happened_drift"] += drifts_;
+  (*totals)["happened_late_timer"] +=
+      late_timers_ + (running() ? life_->process.loop()->late_timers() : 0);
 }
 
 void SimClient::DropObjects() {

@@ -4,6 +4,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <functional>
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -40,6 +41,7 @@ struct SimClientOptions {
   // Of appends that wait for their outcome; further ones are refused.
   size_t queue_bytes_max = 64 << 20;
   uint32_t operations_max = 0;  // 0: no bound
+  ClockLimits clock_limits;
   // Whether the one of `servers` at this place takes part: else it needn't have
   // all of the log. Null: each does.
   std::function<bool(size_t)> takes_part = nullptr;
@@ -62,6 +64,11 @@ class SimClient {
   void Crash();
   MachineId machine() const { return machine_; }
   bool running() const { return life_ != nullptr; }
+  // Needs running(): its process is stopped for now.
+  bool paused() const {
+    const ActorId actor = life_->process.actor();
+    return world_->scheduler.PausedUntil(actor) > world_->now();
+  }
   // Whether it waits for the outcome of an append.
   bool in_request() const { return outstanding_ > 0; }
   const SimClientOptions& options() const { return options_; }
@@ -88,11 +95,13 @@ class SimClient {
   uint64_t operations() const { return acted_; }
   // How often a tail's reader fell asleep.
   uint64_t slow_readers() const { return slow_readers_; }
+  // Adds how the clock of each life went, lives that ended included.
+  void AddStats(std::map<std::string, uint64_t>* totals) const;
 
  private:
   struct Life {
-    Life(World* world, MachineId machine, uint32_t boot)
-        : process(world, machine, boot, ClockModel{}) {}
+    Life(World* world, MachineId machine, uint32_t boot, ClockModel clock)
+        : process(world, machine, boot, clock) {}
     SimProcess process;
     std::unique_ptr<Security> security;
     std::unique_ptr<SimNetwork> network;
@@ -141,6 +150,8 @@ class SimClient {
   uint64_t tail_call_ = 0;  // 0: none
   uint32_t acted_ = 0;
   uint64_t slow_readers_ = 0;
+  uint64_t drifts_ = 0;       // lives with such a clock
+  uint64_t late_timers_ = 0;  // of the lives that ended
   size_t outstanding_ = 0;
   bool quiet_ = false;
   bool settled_ = false;

@@ -110,6 +110,7 @@ Simulation::Simulation(const SimulationOptions& options)
                                     servers_[server]->id()) != nullptr;
   };
   client.operations_max = options_.operations_max;
+  client.clock_limits = clock_limits;
   for (uint32_t i = 0; i < options_.clients; ++i) {
     client.record_bytes_max = size_t{30} << Drawn(chance, kRecordBytes, i, 8);
     client.pause_max = Duration(50ms) * (1 << Drawn(chance, kPause, i, 5));
@@ -279,6 +280,11 @@ void Simulation::Settle() {
     const ActorId actor = server->process()->actor();
     last_fault = std::max({last_fault, world_.scheduler.PausedUntil(actor),
                            server->disk()->BusyUntil()});
+  }
+  for (auto& client : clients_) {
+    if (!client->running()) continue;
+    const ActorId actor = client->process()->actor();
+    last_fault = std::max(last_fault, world_.scheduler.PausedUntil(actor));
   }
   if (!RunFor(last_fault - world_.now())) return;
   if (*options_.minority_down && !LedByTheOthers()) return;
@@ -649,6 +655,7 @@ SimulationResult Simulation::Result() {
   r.stats["kv_write"] = kv_counts_.writes;
   r.stats["kv_conflict"] = kv_counts_.conflicts;
   r.network = fabric_.counts();
+  for (auto& client : clients_) client->AddStats(&r.stats);
   for (auto& server : servers_) {
     r.disks += server->disk()->counts();
     server->AddStats(&r.stats);

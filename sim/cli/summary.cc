@@ -38,6 +38,7 @@ void Summary::Add(const SimulationResult& r) {
   counts_["client_crashes"] += r.faults.client_crashes;
   counts_["partitions"] += r.faults.partitions;
   counts_["pauses"] += r.faults.pauses;
+  counts_["client_pauses"] += r.faults.client_pauses;
   counts_["hung_disks"] += r.faults.hung_disks;
   counts_["late_news"] += r.faults.late_news;
   counts_["upgrades"] += r.faults.upgrades;
