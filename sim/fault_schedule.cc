@@ -107,6 +107,7 @@ FaultRates FaultRates::Swarm(Chance* chance, bool damage) {
   rates.slow_reader_ppm = rate(100'000);
   rates.stop_reading_ppm = rate(30'000);
   rates.pause_client_ppm = rate(40'000);
+  rates.short_write_ppm = rate(100'000);
   return rates;
 }
 

@@ -86,6 +86,7 @@ struct FaultRates {
   uint64_t slow_reader_ppm = SimClientOptions().slow_reader_ppm;
   uint64_t stop_reading_ppm = 0;  // a client reads none of its streams
   uint64_t pause_client_ppm = 0;  // a client stops, and goes on later
+  uint64_t short_write_ppm = 0;   // of writes to streams
 
   // `damage`: with those of storage at rest.
   static FaultRates Swarm(Chance* chance, bool damage);

@@ -88,6 +88,7 @@ inline constexpr ChanceSite kTail("net/tail");
 inline constexpr ChanceSite kReset("net/reset");
 inline constexpr ChanceSite kSilence("net/silence");
 inline constexpr ChanceSite kShortRead("net/short_read");
+inline constexpr ChanceSite kShortWrite("net/short_write");
 inline constexpr ChanceSite kRefuse("net/refuse");
 inline constexpr ChanceSite kFlip("net/flip");
 inline constexpr ChanceSite kLinger("net/linger");
@@ -165,6 +166,7 @@ inline constexpr const ChanceSite* kAll[] = {
     &kDrift,
     &kLateTimer,
     &kPauseClient,
+    &kShortWrite,
 };
 
 template <size_t kSize>
@@ -206,8 +208,8 @@ inline constexpr const ChanceSite* kOfAll[] = {
     &kLateNews,         &kBridge, &kFlap,   &kClog,
 };
 inline constexpr const ChanceSite* kOfProcesses[] = {
-    &kReset, &kSilence,    &kShortRead, &kRefuse,
-    &kFlip,  &kSlowReader, &kDrift,     &kLateTimer,
+    &kReset,      &kSilence, &kShortRead, &kRefuse,     &kFlip,
+    &kSlowReader, &kDrift,   &kLateTimer, &kShortWrite,
 };
 inline constexpr const ChanceSite* kOfClients[] = {
     &kClientCrash, &kCutClient, &kBurst, &kStopReading, &kPauseClient,

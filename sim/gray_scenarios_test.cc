@@ -328,6 +328,8 @@ TEST_F(GrayScenario, ScheduleSpoilsLinks) {
        [](const SimulationResult& r) { return r.faults.cut_clients; }},
       {&FaultRates::flip_ppm, 5'000,
        [](const SimulationResult& r) { return r.network.flips; }},
+      {&FaultRates::short_write_ppm, 300'000,
+       [](const SimulationResult& r) { return r.network.short_writes; }},
   };
   ExpectServiceWithEach(kinds, FiveServers());
   // Only where processes end is there anything to dial.

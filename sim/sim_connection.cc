@@ -163,14 +163,28 @@ void SimConnection::SendSome() {
   if (!e.broken.ok()) return CompleteWriteSoon();
   const size_t window = fabric_->options_.window_bytes;
   const size_t room = window > e.outstanding ? window - e.outstanding : 0;
-  const size_t n = std::min(room, pending_.size());
+  size_t n = std::min(room, pending_.size());
   if (n > 0) {
+    n = TakenOf(n);
     Buffer part = pending_.Slice(0, n);
     pending_ = pending_.SliceFrom(n);
     SendPart(std::move(part));
     if (!e.broken.ok()) return;
   }
   if (pending_.empty()) CompleteWriteSoon();
+}
+
+size_t SimConnection::TakenOf(size_t bytes) {
+  const SimNetworkOptions& options = fabric_->options_;
+  World* const world = process_->world();
+  const std::optional<uint64_t> cut =
+      world->chance.Fault(faults::kShortWrite, process_->chance_actor(),
+                          fabric_->draws_++, options.short_write_ppm);
+  if (!cut.has_value() || bytes < 2) return bytes;
+  ++fabric_->counts_.short_writes;
+  world->scheduler.At(world->now() + options.delay_min, process_->actor(),
+                      EventKind::kCredit, scope_.Wrap([this] { OnCredit(); }));
+  return 1 + Below(*cut, bytes - 1);
 }
 
 void SimConnection::SendPart(Buffer part) {

@@ -43,6 +43,8 @@ struct SimNetworkOptions {
   Duration linger_max = 500ms;
   // So many of a million reads bring fewer bytes than are there.
   uint64_t short_read_ppm = 50000;
+  // Of so many of a million writes only a part is taken at first.
+  uint64_t short_write_ppm = 0;
 };
 
 struct SimNetworkCounts {
@@ -53,6 +55,7 @@ struct SimNetworkCounts {
   uint64_t refused = 0;  // dials, by the fault
   uint64_t tails = 0;
   uint64_t short_reads = 0;
+  uint64_t short_writes = 0;
   uint64_t half_open = 0;  // ends whose peer vanished without a word
   uint64_t silenced = 0;   // streams
   uint64_t flips = 0;
@@ -67,6 +70,7 @@ struct SimNetworkCounts {
     fn("happened_refusal", refused);
     fn("happened_tail", tails);
     fn("happened_short_read", short_reads);
+    fn("happened_short_write", short_writes);
     fn("happened_half_open", half_open);
     fn("happened_silence", silenced);
     fn("happened_flip", flips);

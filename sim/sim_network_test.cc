@@ -397,6 +397,42 @@ TEST_F(ShortReads, BringFewerBytesButAllOfThem) {
   EXPECT_GT(fabric_.counts().short_reads, 0u);
 }
 
+class ShortWrites : public SimNetworkTest {
+ protected:
+  ShortWrites()
+      : SimNetworkTest({.short_read_ppm = 0, .short_write_ppm = 1000000}) {}
+};
+
+TEST_F(ShortWrites, GoOnWhereTheyStoppedUntilAllIsWritten) {
+  Connect();
+  Sink sink(accepted_.get());
+  std::string text;
+  for (int i = 0; i < 20; ++i) {
+    std::string part;
+    for (int j = 0; j < 100; ++j) part += static_cast<char>('a' + (i + j) % 26);
+    const std::shared_ptr<absl::Status> write = Write(dialled_.get(), part);
+    Run(10us);
+    EXPECT_FALSE(write->ok()) << "it isn't all taken yet";
+    Run(1s);
+    EXPECT_TRUE(write->ok()) << *write;
+    text += part;
+  }
+  EXPECT_EQ(sink.bytes(), text);
+  EXPECT_GT(sink.reads(), 20);
+  EXPECT_GT(fabric_.counts().short_writes, 20u);
+}
+
+TEST_F(ShortWrites, EndWithTheStream) {
+  Connect();
+  Sink sink(accepted_.get());
+  const std::shared_ptr<absl::Status> write =
+      Write(dialled_.get(), std::string(1000, 'x'));
+  dialled_->Abort();
+  Run(1s);
+  EXPECT_TRUE(absl::IsCancelled(*write)) << *write;
+  EXPECT_LT(sink.bytes().size(), 1000u);
+}
+
 class Resets : public SimNetworkTest {
  protected:
   Resets() : SimNetworkTest({.reset_ppm = 1000000, .short_read_ppm = 0}) {}
