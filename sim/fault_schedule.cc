@@ -437,7 +437,6 @@ void FaultSchedule::CrashInLoop(SimServer* server, uint64_t value,
 }
 
 void FaultSchedule::HangDisk(SimServer* server, uint64_t value) {
-  ++counts_.hung_disks;
   world_->Note(
       absl::StrCat("the disk of server ", server->machine(), " hangs"));
   const Duration length = LengthOf(value, 4s);
@@ -639,7 +638,6 @@ void FaultSchedule::Clog(uint64_t value) {
   if (!link.has_value()) return;
   const MachineId from = link->first;
   const MachineId to = link->second;
-  ++counts_.clogged_links;
   // 8 KiB to 1 MiB a second.
   fabric_->SetClogged(from, to, uint64_t{8 << 10} << Which(value, 17, 8));
   After(LengthOf(value, 6s),
@@ -647,7 +645,6 @@ void FaultSchedule::Clog(uint64_t value) {
 }
 
 void FaultSchedule::CutClient(SimClient* client, uint64_t value) {
-  ++counts_.cut_clients;
   std::vector<std::pair<MachineId, MachineId>> links;
   auto cut = [&](MachineId server) {
     links.emplace_back(client->machine(), server);

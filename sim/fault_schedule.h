@@ -92,7 +92,8 @@ struct FaultRates {
   static FaultRates Swarm(Chance* chance, bool damage);
 };
 
-// What was done, for the run's summary.
+// What was done, for the run's summary. Where nothing may come of it, networks
+// and disks count what came.
 struct FaultCounts {
   uint64_t crashes = 0;
   uint64_t power_losses = 0;
@@ -109,12 +110,9 @@ struct FaultCounts {
   uint64_t pauses = 0;  // of servers
   uint64_t client_pauses = 0;
   uint64_t upgrades = 0;
-  uint64_t hung_disks = 0;
   uint64_t late_news = 0;
   uint64_t bridges = 0;
   uint64_t flaps = 0;
-  uint64_t clogged_links = 0;
-  uint64_t cut_clients = 0;
   uint64_t full_disks = 0;
   uint64_t closed = 0;         // servers that were asked to end, and did
   uint64_t started_again = 0;  // servers that an error of the disk had stopped
@@ -140,12 +138,9 @@ struct FaultCounts {
     fn("happened_pause", pauses);
     fn("happened_client_pause", client_pauses);
     fn("happened_upgrade", upgrades);
-    fn("happened_hung_disk", hung_disks);
     fn("happened_late_news", late_news);
     fn("happened_bridge", bridges);
     fn("happened_flap", flaps);
-    fn("happened_clogged_link", clogged_links);
-    fn("happened_cut_client", cut_clients);
     fn("happened_full_disk", full_disks);
     fn("happened_other_options", other_options);
     fn("happened_crash_loop", crash_loops);

@@ -1,5 +1,6 @@
 #include "sim/server.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "absl/algorithm/container.h"
@@ -185,6 +186,8 @@ void SimServer::Spoil(const Damage& damage) {
 
 void SimServer::HangDisk(Duration length, bool all) {
   SimDiskOptions options = disk_options_;
+  // For less than that nothing is held up that wouldn't be otherwise.
+  options.hangs_for = std::max(length, disk_options_.sync_max + 1ns);
   options.sync_min = options.sync_max = length;
   if (all) {
     options.write_min = options.write_max = length;

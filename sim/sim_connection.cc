@@ -300,7 +300,8 @@ void SimDial::Request() {
 }
 
 void SimDial::OnArrived() {
-  if (!fabric_->Up(target_) || fabric_->Cut(process_->machine(), target_)) {
+  if (!fabric_->Up(target_) ||
+      fabric_->HeldByCut(process_->machine(), target_)) {
     return Later(kSynRetry, [this] { Request(); });
   }
   const bool refused =
@@ -323,7 +324,7 @@ void SimDial::OnArrived() {
 }
 
 void SimDial::Refuse() {
-  if (fabric_->Cut(target_, process_->machine())) {
+  if (fabric_->HeldByCut(target_, process_->machine())) {
     return Later(kSynRetry, [this] { Request(); });
   }
   Finish(absl::UnavailableError(
@@ -353,7 +354,7 @@ void SimDial::Accept(SimListener* listener) {
 void SimDial::Answer() {
   Later(fabric_->Delay(target_, process_->machine(), 0), [this] {
     // The answer is repeated until it gets through.
-    if (fabric_->Cut(target_, process_->machine())) {
+    if (fabric_->HeldByCut(target_, process_->machine())) {
       return Later(kSynRetry, [this] { Answer(); });
     }
     Finish(std::move(connection_));

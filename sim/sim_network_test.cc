@@ -526,16 +526,55 @@ TEST_F(Lingering, AnOlderStreamsBytesComeAfterANewerOnes) {
   fabric_.SetSlow(1, 2, Duration::zero());
   dialled_ = nullptr;
   Run(1ms);
-  EXPECT_EQ(fabric_.counts().lingered, 1u);
   Connect();
   Sink newer(accepted_.get());
   Write(dialled_.get(), "new");
   Run(100ms);
   EXPECT_EQ(newer.bytes(), "new");
   EXPECT_THAT(older.bytes(), IsEmpty());
+  EXPECT_EQ(fabric_.counts().lingered, 0u);
   Run(60s);
   EXPECT_EQ(older.bytes(), "old");
+  EXPECT_EQ(fabric_.counts().lingered, 1u);
   EXPECT_TRUE(absl::IsUnavailable(older.status()));
+}
+
+TEST_F(Lingering, CountsOnlyWhatANewerStreamOvertook) {
+  Connect();
+  Sink older(accepted_.get());
+  Write(dialled_.get(), "old");
+  dialled_ = nullptr;
+  Run(61s);
+  EXPECT_EQ(older.bytes(), "old");
+  std::unique_ptr<Connection> accepted = std::move(accepted_);
+  Connect();
+  Sink newer(accepted_.get());
+  Write(dialled_.get(), "new");
+  Run(1s);
+  EXPECT_EQ(newer.bytes(), "new");
+  EXPECT_EQ(fabric_.counts().lingered, 0u);
+}
+
+// Not that a link was cut or narrow, but that something waited for it.
+TEST_F(SimNetworkTest, CountsWhatCutsAndClogsHoldUp) {
+  Connect();
+  Sink sink(accepted_.get());
+  fabric_.SetClogged(1, 2, 1000);
+  fabric_.SetCut(2, kFirstClient, true);
+  fabric_.SetCut(kFirstClient, 2, true);
+  Run(1s);
+  EXPECT_EQ(fabric_.counts().clogged, 0u);
+  EXPECT_EQ(fabric_.counts().client_cuts, 0u);
+  Write(dialled_.get(), "x");
+  Host client(&world_, &fabric_, kFirstClient);
+  std::unique_ptr<PendingOp> dial = client.network.Dial(
+      "m2:7400", [](absl::StatusOr<std::unique_ptr<Connection>>) {});
+  Run(1s);
+  EXPECT_EQ(sink.bytes(), "x");
+  EXPECT_EQ(fabric_.counts().clogged, 1u);
+  EXPECT_GT(fabric_.counts().client_cuts, 1u);
+  dial = nullptr;
+  client.process.Kill();
 }
 
 class Refusals : public SimNetworkTest {
