@@ -12,6 +12,8 @@
 namespace holdfast {
 namespace {
 
+using faults::Another;
+
 constexpr ChanceSite kSwarm("fault/swarm");
 constexpr ChanceSite kStartedAgain("fault/started_again");
 
@@ -33,11 +35,6 @@ uint64_t Which(uint64_t value, uint64_t salt, uint64_t count) {
     return (salt % 2 == 0 ? value >> 8 & 0xff : value & 0xff) % count;
   }
   return Below(Mix64(value + salt), count);
-}
-
-// As bad as that, if it was written; else as another one drawn.
-uint64_t Another(uint64_t value, uint64_t salt) {
-  return faults::IsWritten(value) ? value : Mix64(value + salt);
 }
 
 }  // namespace
@@ -108,6 +105,7 @@ FaultRates FaultRates::Swarm(Chance* chance, bool damage) {
   rates.stop_reading_ppm = rate(30'000);
   rates.pause_client_ppm = rate(40'000);
   rates.short_write_ppm = rate(100'000);
+  rates.close_client_ppm = rate(20'000);
   return rates;
 }
 
@@ -156,6 +154,7 @@ void FaultSchedule::Stop() {
     }
   }
   for (SimClient* client : clients_) {
+    if (client->closing()) client->End();
     if (!client->running()) client->Start();
   }
 }
@@ -261,6 +260,9 @@ void FaultSchedule::StrikeClient(uint32_t i) {
       client->running()) {
     ++counts_.client_pauses;
     Pause(*client->process(), value);
+  }
+  if (Happens(faults::kCloseClient, i, rates_.close_client_ppm, &value)) {
+    CloseClient(client, value);
   }
 }
 
@@ -495,6 +497,20 @@ void FaultSchedule::CrashClient(SimClient* client, uint64_t value) {
   ++counts_.client_crashes;
   if (client->in_request()) ++counts_.crashes_in_request;
   client->Crash();
+  StartLater(client, value);
+}
+
+void FaultSchedule::CloseClient(SimClient* client, uint64_t value) {
+  if (!client->running() || client->closing()) return;
+  world_->Note(absl::StrCat(NameOf(client->machine()), " is asked to end"));
+  client->Close(/*goes_at_once=*/Which(value, 25, 2) == 0,
+                [this, client, value] {
+                  ++counts_.clients_closed;
+                  StartLater(client, value);
+                });
+}
+
+void FaultSchedule::StartLater(SimClient* client, uint64_t value) {
   After(1ms + LengthOf(value, 4s), [this, client] {
     if (!client->running() && running_) client->Start();
   });

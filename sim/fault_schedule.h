@@ -87,6 +87,12 @@ struct FaultRates {
   uint64_t stop_reading_ppm = 0;  // a client reads none of its streams
   uint64_t pause_client_ppm = 0;  // a client stops, and goes on later
   uint64_t short_write_ppm = 0;   // of writes to streams
+  uint64_t close_client_ppm = 0;  // a client is asked to end
+
+  ClockLimits clock_limits() const {
+    return {.drift_ppm_max = drift_ppm_max,
+            .timer_slack_max = Duration(timer_slack_max_ns)};
+  }
 
   // `damage`: with those of storage at rest.
   static FaultRates Swarm(Chance* chance, bool damage);
@@ -114,7 +120,8 @@ struct FaultCounts {
   uint64_t bridges = 0;
   uint64_t flaps = 0;
   uint64_t full_disks = 0;
-  uint64_t closed = 0;         // servers that were asked to end, and did
+  uint64_t closed = 0;  // servers that were asked to end, and did
+  uint64_t clients_closed = 0;
   uint64_t started_again = 0;  // servers that an error of the disk had stopped
   uint64_t other_options = 0;
   uint64_t crash_loops = 0;
@@ -148,6 +155,7 @@ struct FaultCounts {
     fn("happened_slow_reader", slow_readers);
     fn("server_started_again", started_again);
     fn("server_closed", closed);
+    fn("client_closed", clients_closed);
   }
 };
 
@@ -203,6 +211,8 @@ class FaultSchedule {
   void ForgeDisk(SimServer* server, uint64_t value);
   void DamageDisk(SimServer* server);
   void CrashClient(SimClient* client, uint64_t value);
+  void CloseClient(SimClient* client, uint64_t value);
+  void StartLater(SimClient* client, uint64_t value);
   void StopReading(const SimClient* client, uint64_t value);
   void Isolate(MachineId machine, uint64_t value);
   void Split(uint64_t value);

@@ -5,6 +5,7 @@
 #include <cstdint>
 
 #include "absl/strings/string_view.h"
+#include "engine/base/random.h"
 #include "sim/chance.h"
 
 namespace holdfast {
@@ -27,6 +28,10 @@ constexpr Duration LengthBelow(uint64_t value, Duration max) {
     return max / 65536 * static_cast<int64_t>(HowBad(value));
   return Duration(
       static_cast<int64_t>(Below(value, static_cast<uint64_t>(max.count()))));
+}
+// As bad as that, if it was written; else as another one drawn.
+constexpr uint64_t Another(uint64_t value, uint64_t salt) {
+  return IsWritten(value) ? value : Mix64(value + salt);
 }
 constexpr uint64_t Written(uint64_t how_bad, uint64_t which) {
   return how_bad << 16 | (which & 0xffff);
@@ -60,6 +65,7 @@ inline constexpr ChanceSite kBurst("fault/burst");
 inline constexpr ChanceSite kWipedDisk("fault/wiped_disk");
 inline constexpr ChanceSite kStopReading("fault/stop_reading");
 inline constexpr ChanceSite kPauseClient("fault/pause_client");
+inline constexpr ChanceSite kCloseClient("fault/close_client");
 
 // Of what is at rest on a server's disk, likewise in a window (sim/damage.h).
 inline constexpr ChanceSite kRot("fault/rot");
@@ -167,6 +173,7 @@ inline constexpr const ChanceSite* kAll[] = {
     &kLateTimer,
     &kPauseClient,
     &kShortWrite,
+    &kCloseClient,
 };
 
 template <size_t kSize>
@@ -212,7 +219,8 @@ inline constexpr const ChanceSite* kOfProcesses[] = {
     &kSlowReader, &kDrift,   &kLateTimer, &kShortWrite,
 };
 inline constexpr const ChanceSite* kOfClients[] = {
-    &kClientCrash, &kCutClient, &kBurst, &kStopReading, &kPauseClient,
+    &kClientCrash, &kCutClient,   &kBurst,
+    &kStopReading, &kPauseClient, &kCloseClient,
 };
 inline constexpr const ChanceSite* kOfLinks[] = {&kTail, &kLinger,
                                                  &kCutBeforeArrival};

@@ -364,8 +364,37 @@ TEST_F(GrayScenario, ScheduleDisturbsClients) {
        [](const SimulationResult& r) { return r.network.unread; }},
       {&FaultRates::pause_client_ppm, 150'000,
        [](const SimulationResult& r) { return r.faults.client_pauses; }},
+      {&FaultRates::close_client_ppm, 100'000,
+       [](const SimulationResult& r) { return r.faults.clients_closed; }},
   };
   ExpectServiceWithEach(kinds, FiveServers());
+}
+
+// All that they have under way has an outcome by then, and what they ask for
+// later has one, too; SimClient sees to it.
+TEST_F(GrayScenario, ClientsThatAreAskedToEndAnswerAllTheirCallers) {
+  uint64_t unknown = 0;
+  for (uint64_t seed = 1; seed <= 12; ++seed) {
+    Begin(seed, 3);
+    SimClient* const client = sim_->client(0);
+    // Of some nobody takes what they send, nor gives up their connections.
+    if (seed % 3 == 0) {
+      for (MachineId m = 1; m <= 3; ++m) Pause(m, 200ms);
+    }
+    client->Burst(50);
+    EXPECT_TRUE(client->in_request());
+    bool ended = false;
+    client->Close(/*goes_at_once=*/seed % 2 == 0, [&ended] { ended = true; });
+    EXPECT_TRUE(client->closing());
+    ASSERT_TRUE(sim_->RunFor(500ms)) << sim_->verdict().what();
+    EXPECT_TRUE(ended);
+    EXPECT_FALSE(client->running());
+    EXPECT_FALSE(client->in_request());
+    ASSERT_TRUE(Progress(5));  // of the other one
+    ExpectGoodEnd();
+    unknown += sim_->history().unknown();
+  }
+  EXPECT_GT(unknown, 0u);
 }
 
 // Its servers have given it up when it goes on, or not yet.

@@ -29,6 +29,9 @@ constexpr ChanceSite kMinorityDown("setup/minority_down");
 constexpr ChanceSite kElection("setup/election_timeout");
 constexpr ChanceSite kRoom("setup/pending_bytes");
 constexpr ChanceSite kClientKinds("setup/client_kinds");
+constexpr ChanceSite kRecordBytes("setup/record_bytes");
+constexpr ChanceSite kPause("setup/pause");
+constexpr ChanceSite kCredit("setup/tail_credit");
 
 // A size that servers differ in: of a number below `bound`.
 struct DrawnSize {
@@ -204,6 +207,22 @@ ServiceOptions DrawService(const SimulationOptions& options, Chance* chance) {
       Duration(200ms) * (1 << Drawn(chance, kScrub, 2, 6));
   service.log.node.raft.clock_drift_ppm_max = options.rates->drift_ppm_max;
   return service;
+}
+
+SimClientOptions DrawClient(const SimulationOptions& options, uint32_t i,
+                            Chance* chance) {
+  SimClientOptions client;
+  client.reads = *options.reads;
+  client.tails = *options.tails;
+  client.conditions = *options.conditions;
+  client.names_servers = *options.names_servers;
+  client.slow_reader_ppm = options.rates->slow_reader_ppm;
+  client.operations_max = options.operations_max;
+  client.clock_limits = options.rates->clock_limits();
+  client.record_bytes_max = size_t{30} << Drawn(chance, kRecordBytes, i, 8);
+  client.pause_max = Duration(50ms) * (1 << Drawn(chance, kPause, i, 5));
+  client.tail_credit_bytes = uint32_t{512} << Drawn(chance, kCredit, i, 8);
+  return client;
 }
 
 bool DrawLeases(const SimulationOptions& options, uint32_t machine,

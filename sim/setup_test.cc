@@ -48,6 +48,8 @@ const Coin kCoins[] = {
      [](const SimulationOptions& o) { return o.rates->stop_reading_ppm > 0; }},
     {"pause_client",
      [](const SimulationOptions& o) { return o.rates->pause_client_ppm > 0; }},
+    {"close_client",
+     [](const SimulationOptions& o) { return o.rates->close_client_ppm > 0; }},
 };
 
 SimulationOptions DrawnBy(uint64_t seed, SimulationOptions options) {

@@ -7,6 +7,7 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -56,9 +57,17 @@ class SimClient {
   ~SimClient();
 
   void Start();
-  // As when a program ends: what is in flight is unknown, too, but the client's
-  // objects go while their process lives, and leave no timer behind.
+  // As when a program ends without a Close: what is in flight is unknown, too,
+  // but the client's objects go while their process lives, and leave no timer
+  // behind.
   void End();
+  // As a program that ends in an orderly way: it closes its client, which gives
+  // all that is under way an outcome, once. Then that goes, within its own
+  // callback, or a while later, and the process ends, and `ended` is called;
+  // unless something else ends it before.
+  void Close(bool goes_at_once, std::function<void()> ended);
+  // Whether it does that now.
+  bool closing() const { return running() && life_->closing; }
   // As kill -9: what was in flight is unknown for ever. No connection of its
   // objects may be left when they are gone.
   void Crash();
@@ -114,11 +123,21 @@ class SimClient {
     uint64_t tail_paused_bytes = 0;  // brought since
     Timer tail_resume;
     Timer next;
+    // Whose outcome is to come: calls' numbers.
+    std::set<uint64_t> under_way;
+    bool closing = false;
+    bool closed = false;
   };
 
   void Tell(IncidentKind kind) const;
   // What was made on top of its process.
   void DropObjects();
+  // The process is gone.
+  void EndLife(IncidentKind how);
+  void OnClosed(bool goes_at_once, std::function<void()> ended);
+  void EndOnceClosed(const std::function<void()>& ended);
+  // That one has its outcome.
+  void Answered(uint64_t call);
 
   void ActLater();
   void Act();

@@ -15,10 +15,8 @@
 namespace holdfast {
 namespace {
 
-constexpr ChanceSite kRecordBytes("setup/record_bytes");
-constexpr ChanceSite kPause("setup/pause");
 constexpr ChanceSite kSync("setup/sync");
-constexpr ChanceSite kCredit("setup/tail_credit");
+constexpr ChanceSite kCloses("setup/closes");
 
 // An intact one, durably.
 bool HasCheckpoint(const SimServer& server, Index index) {
@@ -62,9 +60,6 @@ Simulation::Simulation(const SimulationOptions& options)
       options_.retention_age.has_value()) {
     history_.AnythingMayBeTrimmed();
   }
-  const ClockLimits clock_limits{
-      .drift_ppm_max = options_.rates->drift_ppm_max,
-      .timer_slack_max = Duration(options_.rates->timer_slack_max_ns)};
   for (MachineId m = 1; m <= options_.nodes + *options_.spares; ++m) {
     service.log.node.raft.leases = DrawLeases(options_, m, chance);
     servers_.push_back(std::make_unique<SimServer>(
@@ -82,7 +77,7 @@ Simulation::Simulation(const SimulationOptions& options)
             .cut_in_flight_ppm = options_.rates->cut_in_flight_ppm}));
     if (m > options_.nodes) servers_.back()->set_join();
     if (*options_.kv) servers_.back()->set_kv(&kv_);
-    servers_.back()->set_clock_limits(clock_limits);
+    servers_.back()->set_clock_limits(options_.rates->clock_limits());
     servers_.back()->set_log_line(
         [this](MachineId machine, absl::string_view line) {
           world_.Note(absl::StrCat("server ", machine, ": ", line));
@@ -96,26 +91,17 @@ Simulation::Simulation(const SimulationOptions& options)
       &world_, &verdict_, std::move(servers), [this] { return Leader(); },
       [this](SimServer* server) { checker_.DiskReplaced(server->machine()); },
       atlas_.get());
-  SimClientOptions client;
-  for (auto& server : servers_) {
-    client.servers.push_back(NetworkFabric::AddressOf(server->machine()));
-  }
-  client.reads = *options_.reads;
-  client.tails = *options_.tails;
-  client.conditions = *options_.conditions;
-  client.names_servers = *options_.names_servers;
-  client.slow_reader_ppm = options_.rates->slow_reader_ppm;
-  client.takes_part = [this](size_t server) {
+  const auto takes_part = [this](size_t server) {
     const SimServer* leader = Leader();
     return leader != nullptr && leader->node().configuration()->Find(
                                     servers_[server]->id()) != nullptr;
   };
-  client.operations_max = options_.operations_max;
-  client.clock_limits = clock_limits;
   for (uint32_t i = 0; i < options_.clients; ++i) {
-    client.record_bytes_max = size_t{30} << Drawn(chance, kRecordBytes, i, 8);
-    client.pause_max = Duration(50ms) * (1 << Drawn(chance, kPause, i, 5));
-    client.tail_credit_bytes = uint32_t{512} << Drawn(chance, kCredit, i, 8);
+    SimClientOptions client = DrawClient(options_, i, chance);
+    for (auto& server : servers_) {
+      client.servers.push_back(NetworkFabric::AddressOf(server->machine()));
+    }
+    client.takes_part = takes_part;
     clients_.push_back(std::make_unique<SimClient>(
         &world_, &fabric_, kFirstClient + i, &history_, client));
   }
@@ -615,7 +601,24 @@ SimulationResult Simulation::Run() {
     operator_->Start();
   }
   if (RunFor(options_.duration) && options_.settle) Settle();
+  if (options_.settle && verdict_.ok()) CloseClients();
   return Result();
+}
+
+void Simulation::CloseClients() {
+  constexpr Duration kCloseMax = 1s;
+  const auto closing = std::make_shared<size_t>(0);
+  for (uint32_t i = 0; i < clients_.size(); ++i) {
+    const uint64_t how = Drawn(&world_.chance, kCloses, i, 4);
+    if (how >= 2) continue;  // EndClients
+    ++*closing;
+    clients_[i]->Settle();  // so that something is under way
+    clients_[i]->Close(/*goes_at_once=*/how == 0, [closing] { --*closing; });
+  }
+  if (RunUntil([&] { return *closing == 0; }, kCloseMax)) return;
+  if (!verdict_.ok()) return;
+  verdict_.NotLive(absl::StrCat(*closing, " clients haven't closed within ",
+                                ToMillis(kCloseMax), " ms"));
 }
 
 uint64_t Simulation::Operations() const {

@@ -157,7 +157,7 @@ class Simulation {
   ~Simulation();
 
   // All of it: faults for options.duration, then the settling, then the
-  // comparison of all logs.
+  // comparison of all logs; then some clients close.
   SimulationResult Run();
 
   // Ends the clients' processes, which must leave nothing behind; the last
@@ -231,6 +231,8 @@ class Simulation {
   bool Reach(const std::function<bool()>& what, Duration limit, Duration* took);
   void SayWhatIsNotSettled(Duration limit);
   void CompareLogs();
+  // Half of them end in an orderly way.
+  void CloseClients();
   void AwaitRead(SimServer* server);
   void CompareLog(SimServer* server);
   void CompareMachine(SimServer* server);
