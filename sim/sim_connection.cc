@@ -267,6 +267,7 @@ SimListener::~SimListener() {
 }
 
 void SimListener::Accept(std::unique_ptr<Connection> connection) {
+  process_->CountAccepted();
   const std::shared_ptr<AcceptFn> accept = accept_;
   (*accept)(std::move(connection));
 }
