@@ -291,6 +291,55 @@ TEST_F(BoundsScenario, ServerHasNoMoreClientsThanItMay) {
   EXPECT_TRUE(absl::StrContains(what, " has 2 clients; at most 1")) << what;
 }
 
+TEST_F(BoundsScenario, ClientThatWasRefusedGetsInOnceThereIsRoom) {
+  for (uint64_t seed = 1; seed <= 5; ++seed) {
+    Begin(seed, [](ServiceOptions* options) { options->clients_max = 1; });
+    const SimServer& leader = *sim_->Leader();
+    SimClientOptions options;
+    for (MachineId m = 1; m <= 3; ++m) {
+      options.servers.push_back(NetworkFabric::AddressOf(m));
+    }
+    options.reads = options.tails = options.conditions = false;
+    SimClient refused(sim_->world(), sim_->network(), kFirstClient + 1,
+                      sim_->mutable_history(), options);
+    refused.Start();
+    ASSERT_TRUE(sim_->RunFor(2s)) << sim_->verdict().what();
+    EXPECT_TRUE(refused.in_request());
+    EXPECT_EQ(leader.service().client_count(), 1u);
+    EXPECT_GT(leader.node().peers().counts().refused_hello, 0u);
+    sim_->client(0)->Crash();
+    const uint64_t before = sim_->history().acknowledged();
+    EXPECT_TRUE(sim_->RunUntil(
+        [&] { return sim_->history().acknowledged() >= before + 10; }, 5s))
+        << sim_->verdict().what();
+  }
+}
+
+// Whoever is refused, by a server or by its own client, has its turn.
+TEST_F(BoundsScenario, RunsWithLittleRoomGoOn) {
+  uint64_t overloaded = 0;
+  for (uint64_t seed = 1; seed <= 5; ++seed) {
+    SimulationOptions options;
+    options.seed = seed;
+    options.nodes = 3;
+    options.clients = 3;
+    options.pending_appends_max = 16;
+    options.queue_bytes_max = 16 << 10;
+    options.clients_per_server_max = 3;
+    options.rates = FaultRates{};
+    options.rates->burst_ppm = 200'000;
+    options.rates->client_crash_ppm = 100'000;
+    options.rates->cut_client_ppm = 100'000;
+    options.duration = 20s;
+    Simulation sim(options);
+    const SimulationResult result = sim.Run();
+    EXPECT_TRUE(result.verdict.ok()) << result.verdict.what();
+    EXPECT_GT(result.acknowledged, 50u);
+    overloaded += result.stats.at("log_overloaded");
+  }
+  EXPECT_GT(overloaded, 0u);
+}
+
 // Nor do they keep others out.
 TEST_F(BoundsScenario, ServerHasNoMoreConnectionsOfStrangersThanItMay) {
   constexpr size_t kStrangers = 8;

@@ -20,6 +20,8 @@ ServiceOptions DrawService(const SimulationOptions& options, Chance* chance);
 // And the i-th client, but for its servers.
 SimClientOptions DrawClient(const SimulationOptions& options, uint32_t i,
                             Chance* chance);
+// How long a client may have to wait for its place at a server.
+Duration PlaceMax(const SimulationOptions& options);
 // Whether that server may use leases.
 bool DrawLeases(const SimulationOptions& options, uint32_t machine,
                 Chance* chance);

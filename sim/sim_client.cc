@@ -135,6 +135,7 @@ void SimClient::Crash() { EndLife(IncidentKind::kCrash); }
 void SimClient::EndLife(IncidentKind how) {
   Tell(how);
   tail_call_ = 0;
+  last_waits_ = false;
   life_->process.Kill();
   fabric_->ProcessDied(life_->process, false);
   for (; outstanding_ > 0; --outstanding_) history_->AppendUnknown();
@@ -245,7 +246,8 @@ void SimClient::Append(bool last) {
         const bool committed = outcome.kind == ClientOutcome::Kind::kCommitted;
         if (last && committed) settled_ = true;
         // One before it may have spoilt their session.
-        if (last && !committed && !life_->closing) Append(true);
+        const bool waits = std::exchange(last_waits_, false);
+        if ((waits || (last && !committed)) && !life_->closing) Append(true);
       });
   if (life_->closing && !absl::IsFailedPrecondition(taken)) {
     history_->ClientBroke(
@@ -255,6 +257,7 @@ void SimClient::Append(bool last) {
   if (!taken.ok()) {
     --outstanding_;
     life_->under_way.erase(call);
+    if (last) last_waits_ = true;
     calls_.End(call, CallEnd::kRejected, [] { return "not taken"; });
     for (const std::string& r : *records) history_->AppendRejected(r, name_);
   }

@@ -73,11 +73,11 @@ class SimClient {
   void Crash();
   MachineId machine() const { return machine_; }
   bool running() const { return life_ != nullptr; }
-  // Needs running(): its process is stopped for now.
-  bool paused() const {
-    const ActorId actor = life_->process.actor();
-    return world_->scheduler.PausedUntil(actor) > world_->now();
+  // Need running(): its process is stopped until then, if that is to come.
+  TrueTime paused_until() const {
+    return world_->scheduler.PausedUntil(life_->process.actor());
   }
+  bool paused() const { return paused_until() > world_->now(); }
   // Whether it waits for the outcome of an append.
   bool in_request() const { return outstanding_ > 0; }
   const SimClientOptions& options() const { return options_; }
@@ -174,6 +174,7 @@ class SimClient {
   size_t outstanding_ = 0;
   bool quiet_ = false;
   bool settled_ = false;
+  bool last_waits_ = false;  // there was no room for Settle's append
   std::unique_ptr<Life> life_;
 };
 

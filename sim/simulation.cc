@@ -270,20 +270,21 @@ void Simulation::Settle() {
   }
   for (auto& client : clients_) {
     if (!client->running()) continue;
-    const ActorId actor = client->process()->actor();
-    last_fault = std::max(last_fault, world_.scheduler.PausedUntil(actor));
+    last_fault = std::max(last_fault, client->paused_until());
   }
   if (!RunFor(last_fault - world_.now())) return;
   if (*options_.minority_down && !LedByTheOthers()) return;
   for (auto& client : clients_) client->Settle();
   const Duration election_timeout = options_.election_timeout_max.value_or(
       RaftOptions().election_timeout_max);
-  const Duration all = options_.settle_max;
+  const Duration place_max = PlaceMax(options_);
+  const Duration all = options_.settle_max + place_max;
   const Duration leader_max =
       std::min(all, options_.leader_max_timeouts * election_timeout);
   const SimNetworkOptions calm;
+  const Duration round_trip = 2 * (calm.delay_max + calm.tail_max);
   const Duration clients_max =
-      options_.clients_max_round_trips * 2 * (calm.delay_max + calm.tail_max);
+      place_max + options_.clients_max_round_trips * round_trip;
   // There may be another election: a leader may just have lost its quorum.
   const auto clients_limit = [&] {
     return std::min(all, leader_max + clients_max) - recovery_.leader;
@@ -615,8 +616,8 @@ void Simulation::CloseClients() {
     clients_[i]->Settle();  // so that something is under way
     clients_[i]->Close(/*goes_at_once=*/how == 0, [closing] { --*closing; });
   }
-  if (RunUntil([&] { return *closing == 0; }, kCloseMax)) return;
-  if (!verdict_.ok()) return;
+  const auto closed = [&] { return *closing == 0; };
+  if (RunUntil(closed, kCloseMax) || !verdict_.ok()) return;
   verdict_.NotLive(absl::StrCat(*closing, " clients haven't closed within ",
                                 ToMillis(kCloseMax), " ms"));
 }

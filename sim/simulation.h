@@ -50,6 +50,9 @@ struct SimulationOptions {
   std::optional<SessionLimits> sessions;
   std::optional<Duration> election_timeout_max;
   std::optional<size_t> pending_bytes_max;
+  std::optional<size_t> pending_appends_max;
+  std::optional<size_t> clients_per_server_max;
+  std::optional<size_t> queue_bytes_max;  // of each client
   std::optional<uint64_t> retention_bytes;
   std::optional<Duration> retention_age;
   std::optional<uint64_t> log_bytes_max;  // as LogOptions
