@@ -66,6 +66,7 @@ void BoundsChecker::CheckAppends(const SimClient& client,
 void BoundsChecker::CheckService(const SimServer& server,
                                  const ServiceOptions& bounds) {
   CheckClients(server, bounds);
+  CheckStrangers(server, bounds.log.node.peers.acceptor);
   if (server.node().formed()) CheckPending(server, bounds.log);
 }
 
@@ -259,6 +260,20 @@ void BoundsChecker::CheckClients(const SimServer& server,
     Judge(server, "clients read from beyond their bounds", ServerId(),
           full && client.reads_on ? 1 : 0, 0);
   });
+}
+
+// Counted anew: connections of which nothing has become so far. Those that were
+// refused aren't among them, though they may stay until their peers have read
+// that.
+void BoundsChecker::CheckStrangers(const SimServer& server,
+                                   const AcceptorOptions& bounds) {
+  const AcceptorCounts& counts = server.node().peers().counts();
+  const uint64_t known = counts.accepted + counts.refused_full +
+                         counts.refused_first_byte + counts.refused_handshake +
+                         counts.refused_hello + counts.timed_out + counts.lost;
+  const uint64_t accepted = server.process()->accepted();
+  Judge(server, "connections that haven't said who they are", ServerId(),
+        accepted - std::min(accepted, known), bounds.pending_max);
 }
 
 void BoundsChecker::Violate(absl::string_view who, absl::string_view what,

@@ -21,12 +21,12 @@ namespace holdfast {
 
 // That what a server holds for others is bounded, after each of its events:
 // what is in flight to each follower, what waits for its disk, for a commit,
-// for a peer's or a client's stream, how many clients it has, and what it has
-// of its log in memory. And, after a client's, what waits there to be appended.
-// The bounds are those of the options, with what one message or request may
-// exceed them by; it counts by itself where the engine's own count could be
-// what is wrong. And that no leader sends a follower the same again and again
-// as fast as the link goes.
+// for a peer's or a client's stream, how many clients it has, and connections
+// of whom it doesn't know yet, and what it has of its log in memory. And, after
+// a client's, what waits there to be appended. The bounds are those of the
+// options, with what one message or request may exceed them by; it counts by
+// itself where the engine's own count could be what is wrong. And that no
+// leader sends a follower the same again and again as fast as the link goes.
 class BoundsChecker {
  public:
   explicit BoundsChecker(Verdict* verdict) : verdict_(verdict) {}
@@ -72,6 +72,7 @@ class BoundsChecker {
   void CheckBacktracks(const SimServer& server, Seen* seen);
   void CheckPeerQueues(const SimServer& server);
   void CheckClients(const SimServer& server, const ServiceOptions& bounds);
+  void CheckStrangers(const SimServer& server, const AcceptorOptions& bounds);
   void CheckPending(const SimServer& server, const LogOptions& bounds);
   // What one message may bring: as many entries as fill it, the last one whole.
   uint64_t MessageMax(const RaftOptions& raft) const {

@@ -73,11 +73,10 @@ class BoundsScenario : public Scenario {
   uint64_t overloaded_ = 0;
 };
 
-// A program with the product's client that tails the log from its beginning,
-// asks for more than there is, and waits long for its server.
-class TailingProgram {
+// A program with the product's client, which waits long for its server.
+class Program {
  public:
-  TailingProgram(Simulation* sim, MachineId machine)
+  Program(Simulation* sim, MachineId machine)
       : sim_(sim),
         process_(sim->world(), machine, 1, ClockModel{}),
         security_(MakePlaintext(process_.loop())),
@@ -94,6 +93,28 @@ class TailingProgram {
                                            .security = security_.get(),
                                            .seed = machine},
                                        options);
+  }
+  ~Program() {
+    process_.Kill();
+    sim_->network()->ProcessDied(process_, /*power_lost=*/false);
+  }
+
+  MachineId machine() const { return process_.machine(); }
+  Client* client() { return client_.get(); }
+  Simulation* sim() { return sim_; }
+
+ private:
+  Simulation* const sim_;
+  SimProcess process_;
+  const std::unique_ptr<Security> security_;
+  SimNetwork network_;
+  std::unique_ptr<Client> client_;
+};
+
+// Tails the log from its beginning, and asks for more than there is.
+class TailingProgram : public Program {
+ public:
+  TailingProgram(Simulation* sim, MachineId machine) : Program(sim, machine) {
     ClientTailCallbacks callbacks;
     callbacks.on_batches = [this](const std::vector<LogBatch>& batches) {
       OnBatches(batches);
@@ -101,22 +122,17 @@ class TailingProgram {
     callbacks.on_end = [](const absl::Status& why) {
       ADD_FAILURE() << "a tail ended: " << why;
     };
-    tail_ = client_->Tail(Offset(0), {.server = "", .credit_bytes = 16 << 20},
-                          std::move(callbacks));
-  }
-  ~TailingProgram() {
-    process_.Kill();
-    sim_->network()->ProcessDied(process_, /*power_lost=*/false);
+    tail_ = client()->Tail(Offset(0), {.server = "", .credit_bytes = 16 << 20},
+                           std::move(callbacks));
   }
 
-  MachineId machine() const { return process_.machine(); }
   // All before it was brought, in order.
   Offset next() const { return next_; }
 
  private:
   void OnBatches(const std::vector<LogBatch>& batches) {
     const std::string name = NameOf(machine());
-    History* const history = sim_->mutable_history();
+    History* const history = sim()->mutable_history();
     for (const LogBatch& batch : batches) {
       history->TailBrought(batch.from, next_, name);
       next_ = batch.end();
@@ -124,12 +140,7 @@ class TailingProgram {
     history->Saw(batches, name);
   }
 
-  Simulation* const sim_;
-  SimProcess process_;
-  const std::unique_ptr<Security> security_;
-  SimNetwork network_;
   Offset next_;
-  std::unique_ptr<Client> client_;
   std::unique_ptr<ClientTail> tail_;
 };
 
@@ -278,6 +289,121 @@ TEST_F(BoundsScenario, ServerHasNoMoreClientsThanItMay) {
   bounds.clients_max = kClients - 1;
   const std::string what = Judge(leader, bounds);
   EXPECT_TRUE(absl::StrContains(what, " has 2 clients; at most 1")) << what;
+}
+
+TEST_F(BoundsScenario, ClientThatWasRefusedGetsInOnceThereIsRoom) {
+  for (uint64_t seed = 1; seed <= 5; ++seed) {
+    Begin(seed, [](ServiceOptions* options) { options->clients_max = 1; });
+    const SimServer& leader = *sim_->Leader();
+    SimClientOptions options;
+    for (MachineId m = 1; m <= 3; ++m) {
+      options.servers.push_back(NetworkFabric::AddressOf(m));
+    }
+    options.reads = options.tails = options.conditions = false;
+    SimClient refused(sim_->world(), sim_->network(), kFirstClient + 1,
+                      sim_->mutable_history(), options);
+    refused.Start();
+    ASSERT_TRUE(sim_->RunFor(2s)) << sim_->verdict().what();
+    EXPECT_TRUE(refused.in_request());
+    EXPECT_EQ(leader.service().client_count(), 1u);
+    EXPECT_GT(leader.node().peers().counts().refused_hello, 0u);
+    sim_->client(0)->Crash();
+    const uint64_t before = sim_->history().acknowledged();
+    EXPECT_TRUE(sim_->RunUntil(
+        [&] { return sim_->history().acknowledged() >= before + 10; }, 5s))
+        << sim_->verdict().what();
+  }
+}
+
+// Whoever is refused, by a server or by its own client, has its turn.
+TEST_F(BoundsScenario, RunsWithLittleRoomGoOn) {
+  uint64_t overloaded = 0;
+  for (uint64_t seed = 1; seed <= 5; ++seed) {
+    SimulationOptions options;
+    options.seed = seed;
+    options.nodes = 3;
+    options.clients = 3;
+    options.pending_appends_max = 16;
+    options.queue_bytes_max = 16 << 10;
+    options.clients_per_server_max = 3;
+    options.rates = FaultRates{};
+    options.rates->burst_ppm = 200'000;
+    options.rates->client_crash_ppm = 100'000;
+    options.rates->cut_client_ppm = 100'000;
+    options.duration = 20s;
+    Simulation sim(options);
+    const SimulationResult result = sim.Run();
+    EXPECT_TRUE(result.verdict.ok()) << result.verdict.what();
+    EXPECT_GT(result.acknowledged, 50u);
+    overloaded += result.stats.at("log_overloaded");
+  }
+  EXPECT_GT(overloaded, 0u);
+}
+
+// Nor do they keep others out.
+TEST_F(BoundsScenario, ServerHasNoMoreConnectionsOfStrangersThanItMay) {
+  constexpr size_t kStrangers = 8;
+  Begin(1, [](ServiceOptions* options) {
+    options->log.node.peers.acceptor.pending_max = kStrangers;
+  });
+  const SimServer& leader = *sim_->Leader();
+  SimProcess process(sim_->world(), kFirstClient + 10, 1, ClockModel{});
+  SimNetwork network(&process, sim_->network());
+  std::vector<std::unique_ptr<PendingOp>> dials;
+  std::vector<std::unique_ptr<Connection>> silent;
+  for (size_t i = 0; i < 5 * kStrangers; ++i) {
+    dials.push_back(network.Dial(
+        NetworkFabric::AddressOf(leader.machine()),
+        [&silent](absl::StatusOr<std::unique_ptr<Connection>> connection) {
+          if (connection.ok()) silent.push_back(*std::move(connection));
+        }));
+  }
+  ASSERT_TRUE(sim_->RunFor(1s)) << sim_->verdict().what();
+  EXPECT_EQ(silent.size(), 5 * kStrangers);
+  ServiceOptions bounds = leader.service().options();
+  EXPECT_EQ(Judge(leader, bounds), "");
+  bounds.log.node.peers.acceptor.pending_max = kStrangers - 1;
+  const std::string what = Judge(leader, bounds);
+  EXPECT_TRUE(absl::StrContains(what, " has 8 connections that haven't said"))
+      << what;
+  sim_->client(0)->Crash();
+  sim_->client(0)->Start();
+  EXPECT_TRUE(Progress(5)) << sim_->verdict().what();
+  silent.clear();
+  dials.clear();
+  process.Kill();
+  sim_->network()->ProcessDied(process, /*power_lost=*/false);
+}
+
+// The leader can't be sure that it leads, so that they all wait. They are
+// requests, too, and the program has no others.
+TEST_F(BoundsScenario, ClientHasNoMoreChangesUnderWayThanItMay) {
+  Begin(1);
+  SimServer* const leader = sim_->Leader();
+  ServiceOptions bounds = leader->service().options();
+  const size_t changes_max = bounds.admin_requests_per_client_max;
+  Program program(sim_.get(), kFirstClient + 10);
+  const auto known = std::make_shared<bool>(false);
+  program.client()->Read(Offset(0), {},
+                         [known](const absl::StatusOr<ClientReadResult>& read) {
+                           *known = read.ok();  // whom to ask
+                         });
+  ASSERT_TRUE(sim_->RunFor(1s)) << sim_->verdict().what();
+  ASSERT_TRUE(*known);
+  Isolate(leader->machine());
+  sim_->mutable_history()->TrimInvoked(Offset(1));
+  for (size_t i = 0; i < 3 * changes_max; ++i) {
+    program.client()->Trim(Offset(1), 5s, [](const absl::Status&) {});
+  }
+  ASSERT_TRUE(sim_->RunFor(50ms)) << sim_->verdict().what();
+  ASSERT_TRUE(leader->node().is_leader());
+  bounds.requests_per_client_max = changes_max;
+  EXPECT_EQ(Judge(*leader, bounds), "");
+  bounds.requests_per_client_max = changes_max - 1;
+  const std::string what = Judge(*leader, bounds);
+  EXPECT_TRUE(absl::StrContains(
+      what, absl::StrCat(" has ", changes_max, " requests of a client")))
+      << what;
 }
 
 TEST_F(BoundsScenario, ClientHoldsNoMoreThanItMay) {

@@ -186,7 +186,7 @@ TEST_F(DiskScenario, ScheduleHoldsUpDisks) {
       {&FaultRates::slow_disk_ppm, 30'000,
        [](const SimulationResult& r) { return r.disks.slow; }},
       {&FaultRates::hang_disk_ppm, 60'000,
-       [](const SimulationResult& r) { return r.faults.hung_disks; }},
+       [](const SimulationResult& r) { return r.disks.held_up; }},
   };
   for (const ScheduledFault& kind : kinds) {
     const SimulationResult result = RunWith(CrashesAndTrims(), kind);

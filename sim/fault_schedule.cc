@@ -12,7 +12,8 @@
 namespace holdfast {
 namespace {
 
-constexpr ChanceSite kSwarm("fault/swarm");
+using faults::Another;
+
 constexpr ChanceSite kStartedAgain("fault/started_again");
 
 // Of the release that comes after this one.
@@ -35,83 +36,7 @@ uint64_t Which(uint64_t value, uint64_t salt, uint64_t count) {
   return Below(Mix64(value + salt), count);
 }
 
-// As bad as that, if it was written; else as another one drawn.
-uint64_t Another(uint64_t value, uint64_t salt) {
-  return faults::IsWritten(value) ? value : Mix64(value + salt);
-}
-
 }  // namespace
-
-FaultRates FaultRates::Swarm(Chance* chance, bool damage) {
-  uint64_t ordinal = 0;
-  // Off half the time; else between a tenth of `max` and `max`.
-  auto rate = [&](uint64_t max) -> uint64_t {
-    if (chance == nullptr) return max / 2;
-    uint64_t bits = chance->Bits(kSwarm, ChanceActor{}, ordinal++);
-    if ((bits & 1) != 0) return 0;
-    return max / 10 + Below(Mix64(bits), max - max / 10);
-  };
-  FaultRates rates;
-  rates.crash_ppm = rate(30000);
-  rates.power_loss_ppm = rate(30000);
-  rates.crash_in_io_ppm = rate(40000);
-  rates.cluster_power_loss_ppm = rate(8000);
-  rates.client_crash_ppm = rate(20000);
-  rates.isolate_ppm = rate(40000);
-  rates.split_ppm = rate(60000);
-  rates.one_way_ppm = rate(60000);
-  rates.slow_link_ppm = rate(60000);
-  rates.reset_ppm = rate(1500);
-  rates.slow_disk_ppm = rate(3000);
-  rates.drift_ppm_max = static_cast<int64_t>(rate(20000));
-  rates.silence_ppm = rate(300);
-  rates.refuse_ppm = rate(200000);
-  rates.ambush_ppm = rate(60000);
-  rates.pause_ppm = rate(40000);
-  rates.upgrade_ppm = rate(30000);
-  rates.hang_disk_ppm = rate(20000);
-  rates.old_disk_ppm = rate(100000);
-  rates.late_news_ppm = rate(80000);
-  rates.bridge_ppm = rate(40000);
-  rates.flap_ppm = rate(40000);
-  rates.clog_ppm = rate(40000);
-  rates.cut_client_ppm = rate(30000);
-  rates.flip_ppm = rate(1000);
-  rates.linger_ppm = rate(800000);
-  rates.read_error_ppm = rate(2000);
-  rates.write_error_ppm = rate(800);
-  rates.sync_error_ppm = rate(800);
-  rates.full_disk_ppm = rate(20000);
-  rates.close_ppm = rate(20000);
-  // What a disk forgets hides much else: half of the runs have none of it.
-  if (damage && (chance == nullptr ||
-                 (chance->Bits(kSwarm, ChanceActor{}, ordinal++) & 1) != 0)) {
-    rates.rot_ppm = rate(40000);
-    rates.zeroes_ppm = rate(40000);
-    rates.misdirect_ppm = rate(40000);
-    rates.truncate_ppm = rate(40000);
-    rates.refuse_blocks_ppm = rate(40000);
-    rates.forge_ppm = rate(100000);
-    rates.stale_ppm = rate(40000);
-    rates.vanish_ppm = rate(40000);
-  }
-  ordinal = 100;
-  rates.other_options_ppm = rate(20000);
-  rates.crash_loop_ppm = rate(10000);
-  rates.burst_ppm = rate(20000);
-  rates.timer_slack_max_ns = static_cast<int64_t>(rate(8'000'000));
-  rates.wiped_disk_ppm = rate(40000);
-  rates.tear_ppm = rate(800'000);
-  rates.lose_write_ppm = rate(1'000'000);
-  rates.lose_name_ppm = rate(1'000'000);
-  rates.drop_in_flight_ppm = rate(500'000);
-  rates.cut_in_flight_ppm = rate(700'000);
-  rates.tail_ppm = rate(2000);
-  rates.short_read_ppm = rate(100'000);
-  rates.slow_reader_ppm = rate(100'000);
-  rates.stop_reading_ppm = rate(30'000);
-  return rates;
-}
 
 FaultSchedule::FaultSchedule(World* world, NetworkFabric* fabric,
                              std::vector<SimServer*> servers,
@@ -162,6 +87,7 @@ void FaultSchedule::Stop() {
     }
   }
   for (SimClient* client : clients_) {
+    if (client->closing()) client->End();
     if (!client->running()) client->Start();
   }
 }
@@ -189,8 +115,11 @@ void FaultSchedule::OnWindow() {
     if (Happens(faults::kCrashInIo, m, rates_.crash_in_io_ppm, &value)) {
       CrashInIo(server, value);
     }
-    if (Happens(faults::kPause, m, rates_.pause_ppm, &value))
-      Pause(server, value);
+    if (Happens(faults::kPause, m, rates_.pause_ppm, &value) &&
+        server->running()) {
+      ++counts_.pauses;
+      Pause(*server->process(), value);
+    }
     if (Happens(faults::kUpgrade, m, rates_.upgrade_ppm, &value)) {
       Upgrade(server, value);
     }
@@ -253,12 +182,20 @@ void FaultSchedule::StrikeClient(uint32_t i) {
     CutClient(client, value);
   }
   if (Happens(faults::kBurst, i, rates_.burst_ppm, &value) &&
-      client->running()) {
+      client->running() && !client->paused()) {
     ++counts_.bursts;
     client->Burst(20 + Which(value, 23, 180));
   }
   if (Happens(faults::kStopReading, i, rates_.stop_reading_ppm, &value)) {
     StopReading(client, value);
+  }
+  if (Happens(faults::kPauseClient, i, rates_.pause_client_ppm, &value) &&
+      client->running()) {
+    ++counts_.client_pauses;
+    Pause(*client->process(), value);
+  }
+  if (Happens(faults::kCloseClient, i, rates_.close_client_ppm, &value)) {
+    CloseClient(client, value);
   }
 }
 
@@ -389,12 +326,9 @@ void FaultSchedule::Close(SimServer* server, uint64_t value) {
   });
 }
 
-void FaultSchedule::Pause(SimServer* server, uint64_t value) {
-  if (!server->running()) return;
-  ++counts_.pauses;
-  world_->Note(absl::StrCat("server ", server->machine(), " is paused"));
-  world_->scheduler.Pause(server->process()->actor(),
-                          world_->now() + LengthOf(value, 4s));
+void FaultSchedule::Pause(const SimProcess& process, uint64_t value) {
+  world_->Note(absl::StrCat(NameOf(process.machine()), " is paused"));
+  world_->scheduler.Pause(process.actor(), world_->now() + LengthOf(value, 4s));
 }
 
 void FaultSchedule::Upgrade(SimServer* server, uint64_t value) {
@@ -438,7 +372,6 @@ void FaultSchedule::CrashInLoop(SimServer* server, uint64_t value,
 }
 
 void FaultSchedule::HangDisk(SimServer* server, uint64_t value) {
-  ++counts_.hung_disks;
   world_->Note(
       absl::StrCat("the disk of server ", server->machine(), " hangs"));
   const Duration length = LengthOf(value, 4s);
@@ -499,6 +432,20 @@ void FaultSchedule::CrashClient(SimClient* client, uint64_t value) {
   ++counts_.client_crashes;
   if (client->in_request()) ++counts_.crashes_in_request;
   client->Crash();
+  StartLater(client, value);
+}
+
+void FaultSchedule::CloseClient(SimClient* client, uint64_t value) {
+  if (!client->running() || client->closing()) return;
+  world_->Note(absl::StrCat(NameOf(client->machine()), " is asked to end"));
+  client->Close(/*goes_at_once=*/Which(value, 25, 2) == 0,
+                [this, client, value] {
+                  ++counts_.clients_closed;
+                  StartLater(client, value);
+                });
+}
+
+void FaultSchedule::StartLater(SimClient* client, uint64_t value) {
   After(1ms + LengthOf(value, 4s), [this, client] {
     if (!client->running() && running_) client->Start();
   });
@@ -643,7 +590,6 @@ void FaultSchedule::Clog(uint64_t value) {
   if (!link.has_value()) return;
   const MachineId from = link->first;
   const MachineId to = link->second;
-  ++counts_.clogged_links;
   // 8 KiB to 1 MiB a second.
   fabric_->SetClogged(from, to, uint64_t{8 << 10} << Which(value, 17, 8));
   After(LengthOf(value, 6s),
@@ -651,7 +597,6 @@ void FaultSchedule::Clog(uint64_t value) {
 }
 
 void FaultSchedule::CutClient(SimClient* client, uint64_t value) {
-  ++counts_.cut_clients;
   std::vector<std::pair<MachineId, MachineId>> links;
   auto cut = [&](MachineId server) {
     links.emplace_back(client->machine(), server);

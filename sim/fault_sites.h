@@ -5,6 +5,7 @@
 #include <cstdint>
 
 #include "absl/strings/string_view.h"
+#include "engine/base/random.h"
 #include "sim/chance.h"
 
 namespace holdfast {
@@ -27,6 +28,10 @@ constexpr Duration LengthBelow(uint64_t value, Duration max) {
     return max / 65536 * static_cast<int64_t>(HowBad(value));
   return Duration(
       static_cast<int64_t>(Below(value, static_cast<uint64_t>(max.count()))));
+}
+// As bad as that, if it was written; else as another one drawn.
+constexpr uint64_t Another(uint64_t value, uint64_t salt) {
+  return IsWritten(value) ? value : Mix64(value + salt);
 }
 constexpr uint64_t Written(uint64_t how_bad, uint64_t which) {
   return how_bad << 16 | (which & 0xffff);
@@ -59,6 +64,8 @@ inline constexpr ChanceSite kCrashLoop("fault/crash_loop");
 inline constexpr ChanceSite kBurst("fault/burst");
 inline constexpr ChanceSite kWipedDisk("fault/wiped_disk");
 inline constexpr ChanceSite kStopReading("fault/stop_reading");
+inline constexpr ChanceSite kPauseClient("fault/pause_client");
+inline constexpr ChanceSite kCloseClient("fault/close_client");
 
 // Of what is at rest on a server's disk, likewise in a window (sim/damage.h).
 inline constexpr ChanceSite kRot("fault/rot");
@@ -89,9 +96,15 @@ inline constexpr ChanceSite kTail("net/tail");
 inline constexpr ChanceSite kReset("net/reset");
 inline constexpr ChanceSite kSilence("net/silence");
 inline constexpr ChanceSite kShortRead("net/short_read");
+inline constexpr ChanceSite kShortWrite("net/short_write");
 inline constexpr ChanceSite kRefuse("net/refuse");
 inline constexpr ChanceSite kFlip("net/flip");
 inline constexpr ChanceSite kLinger("net/linger");
+
+// Of the clock of a process that starts: it is fast or slow; its timers end
+// late, and together.
+inline constexpr ChanceSite kDrift("clock/drift");
+inline constexpr ChanceSite kLateTimer("clock/late_timer");
 
 // Of what a client's tail brings: its reader sleeps.
 inline constexpr ChanceSite kSlowReader("client/slow_reader");
@@ -161,6 +174,11 @@ inline constexpr const ChanceSite* kAll[] = {
     &kStopReading,
     &kStale,
     &kVanish,
+    &kDrift,
+    &kLateTimer,
+    &kPauseClient,
+    &kShortWrite,
+    &kCloseClient,
 };
 
 template <size_t kSize>
@@ -203,10 +221,13 @@ inline constexpr const ChanceSite* kOfAll[] = {
     &kLateNews,         &kBridge, &kFlap,   &kClog,
 };
 inline constexpr const ChanceSite* kOfProcesses[] = {
-    &kReset, &kSilence, &kShortRead, &kRefuse, &kFlip, &kSlowReader,
+    &kReset,      &kSilence, &kShortRead, &kRefuse,     &kFlip,
+    &kSlowReader, &kDrift,   &kLateTimer, &kShortWrite,
 };
-inline constexpr const ChanceSite* kOfClients[] = {&kClientCrash, &kCutClient,
-                                                   &kBurst, &kStopReading};
+inline constexpr const ChanceSite* kOfClients[] = {
+    &kClientCrash, &kCutClient,   &kBurst,
+    &kStopReading, &kPauseClient, &kCloseClient,
+};
 inline constexpr const ChanceSite* kOfLinks[] = {&kTail, &kLinger,
                                                  &kCutBeforeArrival};
 

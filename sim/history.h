@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "absl/status/status.h"
+#include "absl/strings/str_cat.h"
 #include "absl/strings/string_view.h"
 #include "engine/base/lookup_map.h"
 #include "engine/base/lost_records.h"
@@ -75,6 +76,10 @@ class History {
   void TailEnded(Offset next, const absl::Status& why, const std::string& who);
   // A tail whose reader wants no more brought so many bytes all the same.
   void TailPaused(uint64_t bytes, uint64_t bytes_max, const std::string& who);
+  // A client breaks a promise to those who call it.
+  void ClientBroke(const std::string& who, absl::string_view what) {
+    verdict_->Violate(absl::StrCat(who, " ", what));
+  }
   // A linearizable read found the log to end at `end`.
   void LinearizableEnd(Offset end, Offset noted, const std::string& who);
 

@@ -1,5 +1,6 @@
 #include "sim/server.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "absl/algorithm/container.h"
@@ -38,10 +39,9 @@ void SimServer::Start() {
   failure_ = absl::OkStatus();
   failed_before_ = image_->counts().failed();
   fabric_->SetMachineUp(machine_, true);
-  ClockModel clock;
-  clock.drift_ppm = drift_ppm_;
-  clock.timer_slack = timer_slack_;
-  life_ = std::make_unique<Life>(world_, machine_, boots_, clock);
+  life_ = std::make_unique<Life>(
+      world_, machine_, boots_,
+      DrawClock(&world_->chance, machine_, clock_limits_));
   Life& life = *life_;
   life.process.set_before_io(before_io_);
   life.security = make_security_(life.process.loop());
@@ -186,6 +186,8 @@ void SimServer::Spoil(const Damage& damage) {
 
 void SimServer::HangDisk(Duration length, bool all) {
   SimDiskOptions options = disk_options_;
+  // For less than that nothing is held up that wouldn't be otherwise.
+  options.hangs_for = std::max(length, disk_options_.sync_max + 1ns);
   options.sync_min = options.sync_max = length;
   if (all) {
     options.write_min = options.write_max = length;

@@ -121,9 +121,8 @@ class SimServer {
   // Whether it says an error of its disk, or a full disk, and there was one
   // since it started.
   bool StoppedByItsDisk() const;
-  // Clock of the lives to come.
-  void set_drift_ppm(int64_t drift_ppm) { drift_ppm_ = drift_ppm; }
-  void set_timer_slack(Duration slack) { timer_slack_ = slack; }
+  // Of the clocks of the lives to come.
+  void set_clock_limits(const ClockLimits& limits) { clock_limits_ = limits; }
   void set_log_line(std::function<void(MachineId, absl::string_view)> fn) {
     on_log_line_ = std::move(fn);
   }
@@ -169,8 +168,7 @@ class SimServer {
   bool put_back_ = false;
   bool forged_ = false;
   KvWorld* kv_ = nullptr;
-  int64_t drift_ppm_ = 0;
-  Duration timer_slack_ = Duration::zero();
+  ClockLimits clock_limits_;
   uint32_t boots_ = 0;
   absl::Status failure_;
   uint64_t failed_before_ = 0;  // operations of its disk, when it started

@@ -27,8 +27,11 @@ constexpr ChanceSite kLeases("setup/leases");
 constexpr ChanceSite kScrub("setup/scrub");
 constexpr ChanceSite kMinorityDown("setup/minority_down");
 constexpr ChanceSite kElection("setup/election_timeout");
-constexpr ChanceSite kRoom("setup/pending_bytes");
+constexpr ChanceSite kRoom("setup/room");
 constexpr ChanceSite kClientKinds("setup/client_kinds");
+constexpr ChanceSite kRecordBytes("setup/record_bytes");
+constexpr ChanceSite kPause("setup/pause");
+constexpr ChanceSite kCredit("setup/tail_credit");
 
 // A size that servers differ in: of a number below `bound`.
 struct DrawnSize {
@@ -98,9 +101,18 @@ void DrawLimits(SimulationOptions* options, Chance* chance) {
         Drawn(chance, kElection, 0, 4) == 0) {
       options->election_timeout_max = 1500ms;
     }
-    const uint64_t room = Drawn(chance, kRoom, 0, 8);
-    if (!options->pending_bytes_max.has_value() && room < 2) {
-      options->pending_bytes_max = size_t{16 << 10} << room;
+    const auto little = [&](uint32_t id, size_t room,
+                            std::optional<size_t>* option) {
+      const uint64_t drawn = Drawn(chance, kRoom, id, 8);
+      if (!option->has_value() && drawn < 2) *option = room << drawn;
+    };
+    little(0, 16 << 10, &options->pending_bytes_max);
+    little(1, 16, &options->pending_appends_max);
+    little(2, 4 << 10, &options->queue_bytes_max);
+    // All get in, unless what was one's connection is still there.
+    const uint64_t clients = Drawn(chance, kRoom, 3, 8);
+    if (!options->clients_per_server_max.has_value() && clients < 2) {
+      options->clients_per_server_max = options->clients + clients;
     }
   }
 }
@@ -191,6 +203,12 @@ ServiceOptions DrawService(const SimulationOptions& options, Chance* chance) {
   if (options.pending_bytes_max.has_value()) {
     service.log.pending_bytes_max = *options.pending_bytes_max;
   }
+  if (options.pending_appends_max.has_value()) {
+    service.log.pending_appends_max = *options.pending_appends_max;
+  }
+  if (options.clients_per_server_max.has_value()) {
+    service.clients_max = *options.clients_per_server_max;
+  }
   service.log.sessions = *options.sessions;
   service.log.retention_bytes = options.retention_bytes;
   service.log.retention_age = options.retention_age;
@@ -204,6 +222,32 @@ ServiceOptions DrawService(const SimulationOptions& options, Chance* chance) {
       Duration(200ms) * (1 << Drawn(chance, kScrub, 2, 6));
   service.log.node.raft.clock_drift_ppm_max = options.rates->drift_ppm_max;
   return service;
+}
+
+SimClientOptions DrawClient(const SimulationOptions& options, uint32_t i,
+                            Chance* chance) {
+  SimClientOptions client;
+  client.reads = *options.reads;
+  client.tails = *options.tails;
+  client.conditions = *options.conditions;
+  client.names_servers = *options.names_servers;
+  client.slow_reader_ppm = options.rates->slow_reader_ppm;
+  client.operations_max = options.operations_max;
+  client.clock_limits = options.rates->clock_limits();
+  client.record_bytes_max = size_t{30} << Drawn(chance, kRecordBytes, i, 8);
+  client.pause_max = Duration(50ms) * (1 << Drawn(chance, kPause, i, 5));
+  client.tail_credit_bytes = uint32_t{512} << Drawn(chance, kCredit, i, 8);
+  if (options.queue_bytes_max.has_value()) {
+    client.queue_bytes_max = *options.queue_bytes_max;
+  }
+  return client;
+}
+
+Duration PlaceMax(const SimulationOptions& options) {
+  if (!options.clients_per_server_max.has_value()) return Duration::zero();
+  // Until a connection that is half open is given up: that is looked at three
+  // times within its silence_max, and something may have come before the first.
+  return AcceptorOptions().client_stream.silence_max * 4 / 3;
 }
 
 bool DrawLeases(const SimulationOptions& options, uint32_t machine,

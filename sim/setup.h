@@ -5,6 +5,7 @@
 
 #include "engine/service/service.h"
 #include "sim/chance.h"
+#include "sim/sim_client.h"
 
 namespace holdfast {
 
@@ -16,6 +17,11 @@ struct SimulationOptions;
 SimulationOptions DrawSetup(SimulationOptions options, Chance* chance);
 // Of a world with these options, all of which are set: what each server has.
 ServiceOptions DrawService(const SimulationOptions& options, Chance* chance);
+// And the i-th client, but for its servers.
+SimClientOptions DrawClient(const SimulationOptions& options, uint32_t i,
+                            Chance* chance);
+// How long a client may have to wait for its place at a server.
+Duration PlaceMax(const SimulationOptions& options);
 // Whether that server may use leases.
 bool DrawLeases(const SimulationOptions& options, uint32_t machine,
                 Chance* chance);

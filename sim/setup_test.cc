@@ -46,6 +46,10 @@ const Coin kCoins[] = {
      [](const SimulationOptions& o) { return o.rates->slow_reader_ppm > 0; }},
     {"stop_reading",
      [](const SimulationOptions& o) { return o.rates->stop_reading_ppm > 0; }},
+    {"pause_client",
+     [](const SimulationOptions& o) { return o.rates->pause_client_ppm > 0; }},
+    {"close_client",
+     [](const SimulationOptions& o) { return o.rates->close_client_ppm > 0; }},
 };
 
 SimulationOptions DrawnBy(uint64_t seed, SimulationOptions options) {
@@ -54,17 +58,16 @@ SimulationOptions DrawnBy(uint64_t seed, SimulationOptions options) {
   return DrawSetup(std::move(options), &chance);
 }
 
-// So any two are together, and apart, in a quarter of the runs.
-TEST(SetupTest, EachFeatureIsACoinOfItsOwn) {
+// Each is on with that probability, whichever others are.
+void ExpectOnByItself(const std::vector<Coin>& coins, double probability) {
   constexpr uint64_t kSeeds = 4000;
-  constexpr size_t kCount = std::size(kCoins);
-  std::vector<std::vector<uint64_t>> together(kCount,
-                                              std::vector<uint64_t>(kCount));
+  std::vector<std::vector<uint64_t>> together(
+      coins.size(), std::vector<uint64_t>(coins.size()));
   for (uint64_t seed = 1; seed <= kSeeds; ++seed) {
     const SimulationOptions drawn = DrawnBy(seed, {});
-    for (size_t i = 0; i < kCount; ++i) {
+    for (size_t i = 0; i < coins.size(); ++i) {
       for (size_t j = 0; j <= i; ++j) {
-        together[i][j] += kCoins[i].is_on(drawn) && kCoins[j].is_on(drawn);
+        together[i][j] += coins[i].is_on(drawn) && coins[j].is_on(drawn);
       }
     }
   }
@@ -72,12 +75,45 @@ TEST(SetupTest, EachFeatureIsACoinOfItsOwn) {
   const auto off_max = [](double p) {
     return 5 * std::sqrt(p * (1 - p) * double{kSeeds});
   };
-  for (size_t i = 0; i < kCount; ++i) {
+  for (size_t i = 0; i < coins.size(); ++i) {
     for (size_t j = 0; j <= i; ++j) {
-      const double p = i == j ? 0.5 : 0.25;
+      const double p = i == j ? probability : probability * probability;
       EXPECT_NEAR(static_cast<double>(together[i][j]), p * kSeeds, off_max(p))
-          << kCoins[i].name << " and " << kCoins[j].name;
+          << coins[i].name << " and " << coins[j].name;
     }
+  }
+}
+
+// So any two are together, and apart, in a quarter of the runs.
+TEST(SetupTest, EachFeatureIsACoinOfItsOwn) {
+  ExpectOnByItself({std::begin(kCoins), std::end(kCoins)}, 0.5);
+}
+
+TEST(SetupTest, ThereIsLittleRoomInAQuarterOfTheRuns) {
+  ExpectOnByItself({{"pending_bytes_max",
+                     [](const SimulationOptions& o) {
+                       return o.pending_bytes_max.has_value();
+                     }},
+                    {"pending_appends_max",
+                     [](const SimulationOptions& o) {
+                       return o.pending_appends_max.has_value();
+                     }},
+                    {"queue_bytes_max",
+                     [](const SimulationOptions& o) {
+                       return o.queue_bytes_max.has_value();
+                     }},
+                    {"clients_per_server_max",
+                     [](const SimulationOptions& o) {
+                       return o.clients_per_server_max.has_value();
+                     }}},
+                   0.25);
+}
+
+TEST(SetupTest, EachClientHasRoomAtEachServer) {
+  for (uint64_t seed = 1; seed <= 100; ++seed) {
+    const SimulationOptions drawn = DrawnBy(seed, {});
+    if (!drawn.clients_per_server_max.has_value()) continue;
+    EXPECT_GE(*drawn.clients_per_server_max, drawn.clients);
   }
 }
 

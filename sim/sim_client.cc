@@ -25,6 +25,8 @@ constexpr Duration kLastAppendTimeout = 600s;
 constexpr uint32_t kReadBytes = 4 << 10;
 // A tail's reader sleeps up to so long.
 constexpr Duration kTailPauseMax = 2s;
+// A closed client that doesn't go at once stays for so long.
+constexpr Duration kClosedFor = 100ms;
 
 }  // namespace
 
@@ -46,15 +48,71 @@ void SimClient::End() {
   CHECK_EQ(
       world_->scheduler.CountPending(life_->process.actor(), EventKind::kTimer),
       size_t{0});
-  Crash();
+  EndLife(IncidentKind::kEnd);
+}
+
+void SimClient::Close(bool goes_at_once, std::function<void()> ended) {
+  CHECK(running() && !life_->closing);
+  life_->closing = true;
+  life_->next.Cancel();
+  life_->tail_resume.Cancel();
+  life_->client->Close(
+      [this, goes_at_once, ended = std::move(ended)](absl::Status) mutable {
+        OnClosed(goes_at_once, std::move(ended));
+      });
+}
+
+void SimClient::OnClosed(bool goes_at_once, std::function<void()> ended) {
+  Life& life = *life_;
+  life.closed = true;
+  life.tail_resume.Cancel();
+  if (!life.under_way.empty()) {
+    history_->ClientBroke(name_,
+                          absl::StrCat("is closed, but ", life.under_way.size(),
+                                       " calls have no outcome"));
+  }
+  if (goes_at_once) {
+    life.tail = nullptr;
+    life.client = nullptr;
+    return EndOnceClosed(ended);
+  }
+  // It is refused, or has its outcome all the same.
+  Append(false);
+  Read();
+  StartTail();
+  life.next = life.process.loop()->After(
+      kClosedFor, [this, ended = std::move(ended)] { EndOnceClosed(ended); });
+}
+
+void SimClient::EndOnceClosed(const std::function<void()>& ended) {
+  // Not within its own code.
+  world_->scheduler.AfterThisEvent([this, ended] {
+    if (!running()) return;
+    if (!life_->under_way.empty()) {
+      history_->ClientBroke(
+          name_, absl::StrCat("leaves ", life_->under_way.size(),
+                              " calls without an outcome once it is closed"));
+    }
+    End();
+    ended();
+  });
+}
+
+void SimClient::Answered(uint64_t call) {
+  if (life_->under_way.erase(call) > 0) return;
+  history_->ClientBroke(
+      name_, absl::StrCat("calls back for call ", call, " once too often"));
 }
 
 void SimClient::Start() {
   CHECK(!running());
   ++boots_;
   Tell(IncidentKind::kStart);
-  life_ = std::make_unique<Life>(world_, machine_, boots_);
+  life_ = std::make_unique<Life>(
+      world_, machine_, boots_,
+      DrawClock(&world_->chance, machine_, options_.clock_limits));
   Life& life = *life_;
+  if (life.process.loop()->drifts()) ++drifts_;
   life.security = make_security_(life.process.loop());
   life.network = std::make_unique<SimNetwork>(&life.process, fabric_);
   ClientOptions options;
@@ -72,15 +130,25 @@ void SimClient::Start() {
   ActLater();
 }
 
-void SimClient::Crash() {
-  Tell(IncidentKind::kCrash);
+void SimClient::Crash() { EndLife(IncidentKind::kCrash); }
+
+void SimClient::EndLife(IncidentKind how) {
+  Tell(how);
   tail_call_ = 0;
+  last_waits_ = false;
   life_->process.Kill();
   fabric_->ProcessDied(life_->process, false);
   for (; outstanding_ > 0; --outstanding_) history_->AppendUnknown();
   DropObjects();
   CHECK_EQ(*life_->process.open_sockets(), size_t{0});
+  late_timers_ += life_->process.loop()->late_timers();
   life_ = nullptr;
+}
+
+void SimClient::AddStats(std::map<std::string, uint64_t>* totals) const {
+  (*totals)["happened_drift"] += drifts_;
+  (*totals)["happened_late_timer"] +=
+      late_timers_ + (running() ? life_->process.loop()->late_timers() : 0);
 }
 
 void SimClient::DropObjects() {
@@ -164,11 +232,13 @@ void SimClient::Append(bool last) {
             ? absl::StrCat(", if the log ends at ", noted.value())
             : "");
   });
+  life_->under_way.insert(call);
   absl::Status taken = life_->client->Append(
       std::move(batch), options,
       [this, call, records, noted, last,
        expected = options.expected_offset](ClientOutcome outcome) {
         --outstanding_;
+        Answered(call);
         if (expected.has_value()) {
           history_->Conditional(*expected, outcome, noted, name_);
         }
@@ -176,10 +246,18 @@ void SimClient::Append(bool last) {
         const bool committed = outcome.kind == ClientOutcome::Kind::kCommitted;
         if (last && committed) settled_ = true;
         // One before it may have spoilt their session.
-        if (last && !committed) Append(true);
+        const bool waits = std::exchange(last_waits_, false);
+        if ((waits || (last && !committed)) && !life_->closing) Append(true);
       });
+  if (life_->closing && !absl::IsFailedPrecondition(taken)) {
+    history_->ClientBroke(
+        name_,
+        absl::StrCat("was closed, and says of an append: ", taken.ToString()));
+  }
   if (!taken.ok()) {
     --outstanding_;
+    life_->under_way.erase(call);
+    if (last) last_waits_ = true;
     calls_.End(call, CallEnd::kRejected, [] { return "not taken"; });
     for (const std::string& r : *records) history_->AppendRejected(r, name_);
   }
@@ -235,10 +313,17 @@ void SimClient::Read() {
         options.server.empty() ? "" : absl::StrCat(whom % servers + 1),
         local ? ", as it knows it" : "");
   });
+  life_->under_way.insert(call);
   life_->client->Read(
       Offset(from), options,
       [this, call, noted, from, trimmed,
        local](absl::StatusOr<ClientReadResult> result) {
+        Answered(call);
+        if (life_->closed && !absl::IsCancelled(result.status())) {
+          history_->ClientBroke(name_,
+                                absl::StrCat("was closed, and says of a read: ",
+                                             result.status().ToString()));
+        }
         if (!result.ok()) {
           calls_.End(call, CallEnd::kFailed,
                      [&] { return result.status().ToString(); });
@@ -280,6 +365,7 @@ void SimClient::StartTail() {
     if (whom < options_.servers.size()) life.tail_at = whom;
   }
   if (tail_call_ != 0) {
+    life.under_way.erase(tail_call_);
     calls_.End(tail_call_, CallEnd::kDone, [] { return "dropped"; });
   }
   tail_call_ = calls_.Begin("tail", [&] {
@@ -288,6 +374,7 @@ void SimClient::StartTail() {
                             ? absl::StrCat(" at server ", *life.tail_at + 1)
                             : "");
   });
+  life.under_way.insert(tail_call_);
   life.tail_next = from;
   life.tail_ended = false;
   life.tail_paused = false;
@@ -302,13 +389,20 @@ void SimClient::StartTail() {
 
 void SimClient::OnTailEnd(Offset from, const absl::Status& why) {
   Life& life = *life_;
+  Answered(tail_call_);
   life.tail_ended = true;
+  const bool cancelled = life.closing && absl::IsCancelled(why);
+  if (life.closed && !cancelled) {
+    history_->ClientBroke(
+        name_,
+        absl::StrCat("was closed, and says of a tail: ", why.ToString()));
+  }
   // That server may be gone, in whatever way, or not have come so far.
   const bool may_end =
       life.tail_at.has_value() &&
       (absl::IsUnavailable(why) || absl::IsDeadlineExceeded(why) ||
        (absl::IsOutOfRange(why) && life.tail_next == from));
-  if (!may_end) history_->TailEnded(life.tail_next, why, name_);
+  if (!may_end && !cancelled) history_->TailEnded(life.tail_next, why, name_);
   calls_.End(tail_call_, CallEnd::kFailed, [&] { return why.ToString(); });
   tail_call_ = 0;
   // Of another cluster's log another tail.

@@ -4,8 +4,10 @@
 #include <cstddef>
 #include <cstdint>
 #include <functional>
+#include <map>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -40,6 +42,7 @@ struct SimClientOptions {
   // Of appends that wait for their outcome; further ones are refused.
   size_t queue_bytes_max = 64 << 20;
   uint32_t operations_max = 0;  // 0: no bound
+  ClockLimits clock_limits;
   // Whether the one of `servers` at this place takes part: else it needn't have
   // all of the log. Null: each does.
   std::function<bool(size_t)> takes_part = nullptr;
@@ -54,14 +57,27 @@ class SimClient {
   ~SimClient();
 
   void Start();
-  // As when a program ends: what is in flight is unknown, too, but the client's
-  // objects go while their process lives, and leave no timer behind.
+  // As when a program ends without a Close: what is in flight is unknown, too,
+  // but the client's objects go while their process lives, and leave no timer
+  // behind.
   void End();
+  // As a program that ends in an orderly way: it closes its client, which gives
+  // all that is under way an outcome, once. Then that goes, within its own
+  // callback, or a while later, and the process ends, and `ended` is called;
+  // unless something else ends it before.
+  void Close(bool goes_at_once, std::function<void()> ended);
+  // Whether it does that now.
+  bool closing() const { return running() && life_->closing; }
   // As kill -9: what was in flight is unknown for ever. No connection of its
   // objects may be left when they are gone.
   void Crash();
   MachineId machine() const { return machine_; }
   bool running() const { return life_ != nullptr; }
+  // Need running(): its process is stopped until then, if that is to come.
+  TrueTime paused_until() const {
+    return world_->scheduler.PausedUntil(life_->process.actor());
+  }
+  bool paused() const { return paused_until() > world_->now(); }
   // Whether it waits for the outcome of an append.
   bool in_request() const { return outstanding_ > 0; }
   const SimClientOptions& options() const { return options_; }
@@ -88,11 +104,13 @@ class SimClient {
   uint64_t operations() const { return acted_; }
   // How often a tail's reader fell asleep.
   uint64_t slow_readers() const { return slow_readers_; }
+  // Adds how the clock of each life went, lives that ended included.
+  void AddStats(std::map<std::string, uint64_t>* totals) const;
 
  private:
   struct Life {
-    Life(World* world, MachineId machine, uint32_t boot)
-        : process(world, machine, boot, ClockModel{}) {}
+    Life(World* world, MachineId machine, uint32_t boot, ClockModel clock)
+        : process(world, machine, boot, clock) {}
     SimProcess process;
     std::unique_ptr<Security> security;
     std::unique_ptr<SimNetwork> network;
@@ -105,11 +123,21 @@ class SimClient {
     uint64_t tail_paused_bytes = 0;  // brought since
     Timer tail_resume;
     Timer next;
+    // Whose outcome is to come: calls' numbers.
+    std::set<uint64_t> under_way;
+    bool closing = false;
+    bool closed = false;
   };
 
   void Tell(IncidentKind kind) const;
   // What was made on top of its process.
   void DropObjects();
+  // The process is gone.
+  void EndLife(IncidentKind how);
+  void OnClosed(bool goes_at_once, std::function<void()> ended);
+  void EndOnceClosed(const std::function<void()>& ended);
+  // That one has its outcome.
+  void Answered(uint64_t call);
 
   void ActLater();
   void Act();
@@ -141,9 +169,12 @@ class SimClient {
   uint64_t tail_call_ = 0;  // 0: none
   uint32_t acted_ = 0;
   uint64_t slow_readers_ = 0;
+  uint64_t drifts_ = 0;       // lives with such a clock
+  uint64_t late_timers_ = 0;  // of the lives that ended
   size_t outstanding_ = 0;
   bool quiet_ = false;
   bool settled_ = false;
+  bool last_waits_ = false;  // there was no room for Settle's append
   std::unique_ptr<Life> life_;
 };
 

@@ -163,14 +163,28 @@ void SimConnection::SendSome() {
   if (!e.broken.ok()) return CompleteWriteSoon();
   const size_t window = fabric_->options_.window_bytes;
   const size_t room = window > e.outstanding ? window - e.outstanding : 0;
-  const size_t n = std::min(room, pending_.size());
+  size_t n = std::min(room, pending_.size());
   if (n > 0) {
+    n = TakenOf(n);
     Buffer part = pending_.Slice(0, n);
     pending_ = pending_.SliceFrom(n);
     SendPart(std::move(part));
     if (!e.broken.ok()) return;
   }
   if (pending_.empty()) CompleteWriteSoon();
+}
+
+size_t SimConnection::TakenOf(size_t bytes) {
+  const SimNetworkOptions& options = fabric_->options_;
+  World* const world = process_->world();
+  const std::optional<uint64_t> cut =
+      world->chance.Fault(faults::kShortWrite, process_->chance_actor(),
+                          fabric_->draws_++, options.short_write_ppm);
+  if (!cut.has_value() || bytes < 2) return bytes;
+  ++fabric_->counts_.short_writes;
+  world->scheduler.At(world->now() + options.delay_min, process_->actor(),
+                      EventKind::kCredit, scope_.Wrap([this] { OnCredit(); }));
+  return 1 + Below(*cut, bytes - 1);
 }
 
 void SimConnection::SendPart(Buffer part) {
@@ -253,6 +267,7 @@ SimListener::~SimListener() {
 }
 
 void SimListener::Accept(std::unique_ptr<Connection> connection) {
+  process_->CountAccepted();
   const std::shared_ptr<AcceptFn> accept = accept_;
   (*accept)(std::move(connection));
 }
@@ -286,7 +301,8 @@ void SimDial::Request() {
 }
 
 void SimDial::OnArrived() {
-  if (!fabric_->Up(target_) || fabric_->Cut(process_->machine(), target_)) {
+  if (!fabric_->Up(target_) ||
+      fabric_->HeldByCut(process_->machine(), target_)) {
     return Later(kSynRetry, [this] { Request(); });
   }
   const bool refused =
@@ -309,7 +325,7 @@ void SimDial::OnArrived() {
 }
 
 void SimDial::Refuse() {
-  if (fabric_->Cut(target_, process_->machine())) {
+  if (fabric_->HeldByCut(target_, process_->machine())) {
     return Later(kSynRetry, [this] { Request(); });
   }
   Finish(absl::UnavailableError(
@@ -339,7 +355,7 @@ void SimDial::Accept(SimListener* listener) {
 void SimDial::Answer() {
   Later(fabric_->Delay(target_, process_->machine(), 0), [this] {
     // The answer is repeated until it gets through.
-    if (fabric_->Cut(target_, process_->machine())) {
+    if (fabric_->HeldByCut(target_, process_->machine())) {
       return Later(kSynRetry, [this] { Answer(); });
     }
     Finish(std::move(connection_));

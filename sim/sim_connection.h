@@ -59,6 +59,9 @@ class SimConnection final : public Connection {
   absl::StatusOr<Buffer> TakeReceived();
   // Of what waits to be sent, as much as there is room for.
   void SendSome();
+  // Of so many bytes that there is room for, how many are taken now; for the
+  // rest the writer comes again a moment later.
+  size_t TakenOf(size_t bytes);
   void SendPart(Buffer part);
   Buffer WithAFlip(const Buffer& part, uint64_t value);
 

@@ -29,6 +29,7 @@ SimDiskCounts& SimDiskCounts::operator+=(const SimDiskCounts& other) {
   torn_writes += other.torn_writes;
   lost_names += other.lost_names;
   slow += other.slow;
+  held_up += other.held_up;
   read_errors += other.read_errors;
   write_errors += other.write_errors;
   sync_errors += other.sync_errors;
@@ -357,6 +358,7 @@ Duration DiskImage::Latency(const ChanceSite& site, SimProcess* process,
   const uint64_t span = static_cast<uint64_t>((max - min).count()) + 1;
   const uint64_t drawn = world_->chance.Below(site, actor, ordinal, span);
   Duration latency = min + Duration(static_cast<int64_t>(drawn));
+  if (min >= options_.hangs_for) ++counts_.held_up;
   const std::optional<uint64_t> slow = world_->chance.Fault(
       faults::kSlowDisk, actor, ordinal, options_.slow_ppm);
   if (slow.has_value()) {

@@ -24,6 +24,8 @@ struct SimDiskOptions {
   Duration sync_max = 600us;
   Duration read_min = 20us;
   Duration read_max = 150us;
+  // What takes so long or longer is held up: the disk hangs.
+  Duration hangs_for = Duration::max();
   // A tail of slow operations: so often, and up to this long.
   uint64_t slow_ppm = 0;
   Duration slow_max = 100ms;
@@ -62,6 +64,7 @@ struct SimDiskCounts {
   uint64_t torn_writes = 0;
   uint64_t lost_names = 0;  // directory changes dropped likewise
   uint64_t slow = 0;        // operations
+  uint64_t held_up = 0;     // operations, while it hung
   uint64_t read_errors = 0;
   uint64_t write_errors = 0;
   uint64_t sync_errors = 0;
@@ -77,6 +80,7 @@ struct SimDiskCounts {
   template <typename Fn>  // fn(name, value)
   void ForEach(Fn fn) const {
     fn("happened_slow_disk", slow);
+    fn("happened_hung_disk", held_up);
     fn("happened_drop_in_flight", dropped_in_flight);
     fn("happened_cut_in_flight", cut_in_flight);
     fn("happened_lost_write", lost_writes);

@@ -1,6 +1,10 @@
 #include "sim/sim_loop.h"
 
+#include <optional>
 #include <utility>
+
+#include "sim/chance.h"
+#include "sim/fault_sites.h"
 
 namespace holdfast {
 namespace {
@@ -9,7 +13,40 @@ constexpr int64_t kMillion = 1000000;
 // Nothing is simulated for longer (about 11 days); later Instants never come.
 constexpr int64_t kEndOfTimeNs = 1000000000000000;
 
+// Up to that, and as often too slow as too fast; 0 is the mildest.
+int64_t DriftWithin(uint64_t value, int64_t max) {
+  if (!faults::IsWritten(value)) {
+    const auto drifts = static_cast<uint64_t>(2 * max + 1);
+    return static_cast<int64_t>(Below(value, drifts)) - max;
+  }
+  const int64_t drift =
+      max * static_cast<int64_t>(faults::HowBad(value)) / 65536;
+  return value % 2 == 0 ? drift : -drift;
+}
+
 }  // namespace
+
+ClockModel DrawClock(Chance* chance, MachineId machine,
+                     const ClockLimits& limits) {
+  // Each is as wrong as it happens to be.
+  constexpr uint64_t kAll = kMillion;
+  const ChanceActor actor{machine, 0};
+  const bool may_drift = limits.drift_ppm_max > 0;
+  const bool may_be_late = limits.timer_slack_max > Duration::zero();
+  const std::optional<uint64_t> drift =
+      chance->Fault(faults::kDrift, actor, 0, may_drift ? kAll : 0);
+  const std::optional<uint64_t> late =
+      chance->Fault(faults::kLateTimer, actor, 0, may_be_late ? kAll : 0);
+  ClockModel clock;
+  if (drift.has_value()) {
+    clock.drift_ppm = DriftWithin(*drift, limits.drift_ppm_max);
+  }
+  if (late.has_value() && may_be_late) {
+    clock.timer_slack =
+        faults::LengthBelow(*late, limits.timer_slack_max + 1ns);
+  }
+  return clock;
+}
 
 int64_t SimLoop::Drifted(int64_t true_ns) const {
   if (clock_.drift_ppm == 0) return true_ns;

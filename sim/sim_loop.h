@@ -8,6 +8,8 @@
 
 namespace holdfast {
 
+class Chance;
+
 // How one process's clocks stand to the true time.
 struct ClockModel {
   // Gains (or, negative, loses) so many microseconds a second.
@@ -20,6 +22,17 @@ struct ClockModel {
   // What the wall clock shows then; 2020-01-01T00:00:00Z.
   WallTime wall_at_zero = WallTime(Duration(1577836800000000000));
 };
+
+// How wrong the clocks of processes may be; 0: they aren't.
+struct ClockLimits {
+  int64_t drift_ppm_max = 0;
+  Duration timer_slack_max = Duration::zero();
+};
+
+// Of the process that starts on that machine, by the faults of its run: the
+// same one in each of its lives, unless a tape has it otherwise.
+ClockModel DrawClock(Chance* chance, MachineId machine,
+                     const ClockLimits& limits);
 
 // The Loop of one simulated process: its clock drifts against the true time
 // (in integer arithmetic), and its events are the scheduler's events of its

@@ -1,11 +1,14 @@
 #include "sim/sim_loop.h"
 
+#include <cstdint>
+#include <cstdlib>
 #include <memory>
 #include <string>
 #include <vector>
 
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
+#include "sim/fault_sites.h"
 #include "sim/sim_process.h"
 #include "sim/world.h"
 
@@ -99,6 +102,55 @@ TEST(SimLoopTest, ATimerNeverRingsBeforeItsInstant) {
       EXPECT_LT(loop->ToLocal(t - 1ns), when) << drift << " " << after.count();
     }
   }
+}
+
+constexpr ClockLimits kLimits{.drift_ppm_max = 20000, .timer_slack_max = 8ms};
+
+TEST(SimLoopTest, ClocksAreDrawnWithinTheirLimits) {
+  int slow = 0;
+  for (uint64_t seed = 1; seed <= 1000; ++seed) {
+    World world(seed);
+    const ClockModel clock = DrawClock(&world.chance, 1, kLimits);
+    EXPECT_LE(std::abs(clock.drift_ppm), kLimits.drift_ppm_max);
+    EXPECT_GE(clock.timer_slack, Duration::zero());
+    EXPECT_LE(clock.timer_slack, kLimits.timer_slack_max);
+    slow += clock.drift_ppm < 0 ? 1 : 0;
+    // Of its next life, too.
+    EXPECT_EQ(DrawClock(&world.chance, 1, kLimits).drift_ppm, clock.drift_ppm);
+    EXPECT_EQ(world.chance.tape().entries.size(), 4u);
+  }
+  EXPECT_GT(slow, 400);
+  EXPECT_LT(slow, 600);
+}
+
+TEST(SimLoopTest, ClocksWithoutLimitsAreRight) {
+  World world(1);
+  const ClockModel clock = DrawClock(&world.chance, 1, ClockLimits{});
+  EXPECT_EQ(clock.drift_ppm, 0);
+  EXPECT_EQ(clock.timer_slack, Duration::zero());
+  EXPECT_EQ(world.chance.draws(), 0u);
+}
+
+TEST(SimLoopTest, ATapeSaysWhichClocksAreWrong) {
+  World world(1);
+  Tape tape;
+  const auto strike = [&tape](const ChanceSite& site, MachineId machine,
+                              uint64_t draw, uint64_t value) {
+    tape.entries.push_back(
+        {site.name, machine, TapeEntry::Place(0, draw), value});
+  };
+  strike(faults::kDrift, 1, 0, faults::Written(0x8000, 0));
+  strike(faults::kDrift, 2, 1, faults::Written(0x8000, 1));
+  strike(faults::kLateTimer, 2, 0, faults::Written(0x4000, 0));
+  world.chance.Replay(tape);
+  const ClockModel one = DrawClock(&world.chance, 1, kLimits);
+  EXPECT_EQ(one.drift_ppm, 10000);
+  EXPECT_EQ(one.timer_slack, Duration::zero());
+  const ClockModel two = DrawClock(&world.chance, 2, kLimits);
+  EXPECT_EQ(two.drift_ppm, 0);
+  EXPECT_NEAR(static_cast<double>(two.timer_slack.count()), 2e6, 5000);
+  EXPECT_EQ(DrawClock(&world.chance, 2, kLimits).drift_ppm, -10000);
+  EXPECT_EQ(world.chance.tape().entries.size(), 3u);
 }
 
 TEST(SimLoopTest, OnlyTheWallClockJumps) {

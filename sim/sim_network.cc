@@ -57,7 +57,15 @@ Duration NetworkFabric::Queued(MachineId from, MachineId to, size_t bytes) {
   Clog& clog = it->second;
   clog.free_at =
       std::max(clog.free_at, world_->now()) + TimeFor(bytes, clog.bytes_per_s);
-  return clog.free_at - world_->now();
+  const Duration queued = clog.free_at - world_->now();
+  if (queued > Duration::zero()) ++counts_.clogged;
+  return queued;
+}
+
+bool NetworkFabric::HeldByCut(MachineId from, MachineId to) {
+  if (!Cut(from, to)) return false;
+  if (std::max(from, to) >= kFirstClient) ++counts_.client_cuts;
+  return true;
 }
 
 void NetworkFabric::Send(const StreamPtr& stream, int from, Segment::Kind kind,
@@ -91,7 +99,7 @@ void NetworkFabric::Deliver(const StreamPtr& stream, int from) {
       !Cut(sender.machine, receiver.machine)) {
     before_arrival_(sender.machine, receiver.machine);
   }
-  if (Cut(sender.machine, receiver.machine) || !Up(receiver.machine)) {
+  if (HeldByCut(sender.machine, receiver.machine) || !Up(receiver.machine)) {
     ++counts_.held;
     if (sender.connection == nullptr || !sender.broken.ok()) {
       // Nobody is left to send it again.
@@ -127,6 +135,7 @@ void NetworkFabric::Arrive(const StreamPtr& stream, int from, Segment segment) {
         world_->observer()->OnArrive(DirectionOf(*stream, from),
                                      segment.data.size());
       }
+      NoteOrder(*stream, from);
       receiver.received_bytes += segment.data.size();
       receiver.received.push_back(std::move(segment.data));
       break;
@@ -138,6 +147,14 @@ void NetworkFabric::Arrive(const StreamPtr& stream, int from, Segment segment) {
                    absl::UnavailableError("connection reset by peer"));
   }
   receiver.connection->OnReceived();
+}
+
+void NetworkFabric::NoteOrder(const Stream& stream, int from) {
+  const End& sender = stream.ends[from];
+  uint64_t& newest =
+      newest_arrived_[Link{sender.machine, stream.ends[1 - from].machine}];
+  if (sender.lingers && newest > stream.id) ++counts_.lingered;
+  newest = std::max(newest, stream.id);
 }
 
 void NetworkFabric::Resume(const StreamPtr& stream, int from) {
@@ -195,7 +212,7 @@ void NetworkFabric::Linger(const StreamPtr& stream, int from) {
       options_.linger_ppm);
   if (!late.has_value()) return;
   const Duration by = faults::LengthBelow(*late, options_.linger_max);
-  counts_.lingered += sender.on_way.size();
+  sender.lingers = true;
   for (Segment& segment : sender.on_way) segment.arrives += by;
   // The end of it comes once all that can have been read.
   sender.last_arrival += by + 1ms;

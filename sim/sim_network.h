@@ -12,6 +12,7 @@
 #include <utility>
 #include <vector>
 
+#include "engine/base/lookup_map.h"
 #include "engine/env/network.h"
 #include "sim/sim_process.h"
 #include "sim/world.h"
@@ -43,6 +44,8 @@ struct SimNetworkOptions {
   Duration linger_max = 500ms;
   // So many of a million reads bring fewer bytes than are there.
   uint64_t short_read_ppm = 50000;
+  // Of so many of a million writes only a part is taken at first.
+  uint64_t short_write_ppm = 0;
 };
 
 struct SimNetworkCounts {
@@ -53,11 +56,16 @@ struct SimNetworkCounts {
   uint64_t refused = 0;  // dials, by the fault
   uint64_t tails = 0;
   uint64_t short_reads = 0;
+  uint64_t short_writes = 0;
   uint64_t half_open = 0;  // ends whose peer vanished without a word
   uint64_t silenced = 0;   // streams
   uint64_t flips = 0;
-  uint64_t lingered = 0;  // segments
-  uint64_t unread = 0;    // streams that waited until their machine read on
+  uint64_t lingered = 0;  // segments that came after a newer stream's
+  uint64_t clogged = 0;   // segments that waited for a link with few bytes
+  // What a client and a server had for each other, and that was held up by a
+  // cut: directions of streams, dials and their answers.
+  uint64_t client_cuts = 0;
+  uint64_t unread = 0;  // streams that waited until their machine read on
 
   // What faults did.
   template <typename Fn>  // fn(name, value)
@@ -67,10 +75,13 @@ struct SimNetworkCounts {
     fn("happened_refusal", refused);
     fn("happened_tail", tails);
     fn("happened_short_read", short_reads);
+    fn("happened_short_write", short_writes);
     fn("happened_half_open", half_open);
     fn("happened_silence", silenced);
     fn("happened_flip", flips);
     fn("happened_linger", lingered);
+    fn("happened_clogged_link", clogged);
+    fn("happened_cut_client", client_cuts);
     fn("happened_stop_reading", unread);
   }
 };
@@ -156,6 +167,7 @@ class NetworkFabric {
     // of them; or stalled, until the link heals.
     std::deque<Segment> on_way;
     bool stalled = false;
+    bool lingers = false;  // it is given up, and that takes longer
     TrueTime last_arrival{};
     size_t outstanding = 0;  // sent, and not read by the other end
     size_t credit_held = 0;  // read, but the link back is cut
@@ -170,6 +182,8 @@ class NetworkFabric {
   bool Cut(MachineId from, MachineId to) const {
     return !cuts_.empty() && cuts_.contains(Link{from, to});
   }
+  // Something that is there to get through can't.
+  bool HeldByCut(MachineId from, MachineId to);
   bool Up(MachineId machine) const {
     auto it = up_.find(machine);
     return it == up_.end() || it->second;
@@ -208,6 +222,8 @@ class NetworkFabric {
   // What has arrived by now is delivered.
   void Deliver(const StreamPtr& stream, int from);
   void Arrive(const StreamPtr& stream, int from, Segment segment);
+  // Bytes have arrived: whether a newer stream was faster.
+  void NoteOrder(const Stream& stream, int from);
   // A stalled direction goes on.
   void Resume(const StreamPtr& stream, int from);
   // The end learns that the stream is broken.
@@ -228,6 +244,8 @@ class NetworkFabric {
   std::set<MachineId> not_reading_;
   std::map<MachineId, bool> up_;
   std::map<uint64_t, std::weak_ptr<Stream>> streams_;
+  // The newest stream of a link of which bytes have arrived.
+  LookupMap<Link, uint64_t> newest_arrived_;
   uint64_t next_stream_ = 1;
   uint32_t next_port_ = 49152;
   uint64_t draws_ = 0;

@@ -397,6 +397,42 @@ TEST_F(ShortReads, BringFewerBytesButAllOfThem) {
   EXPECT_GT(fabric_.counts().short_reads, 0u);
 }
 
+class ShortWrites : public SimNetworkTest {
+ protected:
+  ShortWrites()
+      : SimNetworkTest({.short_read_ppm = 0, .short_write_ppm = 1000000}) {}
+};
+
+TEST_F(ShortWrites, GoOnWhereTheyStoppedUntilAllIsWritten) {
+  Connect();
+  Sink sink(accepted_.get());
+  std::string text;
+  for (int i = 0; i < 20; ++i) {
+    std::string part;
+    for (int j = 0; j < 100; ++j) part += static_cast<char>('a' + (i + j) % 26);
+    const std::shared_ptr<absl::Status> write = Write(dialled_.get(), part);
+    Run(10us);
+    EXPECT_FALSE(write->ok()) << "it isn't all taken yet";
+    Run(1s);
+    EXPECT_TRUE(write->ok()) << *write;
+    text += part;
+  }
+  EXPECT_EQ(sink.bytes(), text);
+  EXPECT_GT(sink.reads(), 20);
+  EXPECT_GT(fabric_.counts().short_writes, 20u);
+}
+
+TEST_F(ShortWrites, EndWithTheStream) {
+  Connect();
+  Sink sink(accepted_.get());
+  const std::shared_ptr<absl::Status> write =
+      Write(dialled_.get(), std::string(1000, 'x'));
+  dialled_->Abort();
+  Run(1s);
+  EXPECT_TRUE(absl::IsCancelled(*write)) << *write;
+  EXPECT_LT(sink.bytes().size(), 1000u);
+}
+
 class Resets : public SimNetworkTest {
  protected:
   Resets() : SimNetworkTest({.reset_ppm = 1000000, .short_read_ppm = 0}) {}
@@ -490,16 +526,55 @@ TEST_F(Lingering, AnOlderStreamsBytesComeAfterANewerOnes) {
   fabric_.SetSlow(1, 2, Duration::zero());
   dialled_ = nullptr;
   Run(1ms);
-  EXPECT_EQ(fabric_.counts().lingered, 1u);
   Connect();
   Sink newer(accepted_.get());
   Write(dialled_.get(), "new");
   Run(100ms);
   EXPECT_EQ(newer.bytes(), "new");
   EXPECT_THAT(older.bytes(), IsEmpty());
+  EXPECT_EQ(fabric_.counts().lingered, 0u);
   Run(60s);
   EXPECT_EQ(older.bytes(), "old");
+  EXPECT_EQ(fabric_.counts().lingered, 1u);
   EXPECT_TRUE(absl::IsUnavailable(older.status()));
+}
+
+TEST_F(Lingering, CountsOnlyWhatANewerStreamOvertook) {
+  Connect();
+  Sink older(accepted_.get());
+  Write(dialled_.get(), "old");
+  dialled_ = nullptr;
+  Run(61s);
+  EXPECT_EQ(older.bytes(), "old");
+  std::unique_ptr<Connection> accepted = std::move(accepted_);
+  Connect();
+  Sink newer(accepted_.get());
+  Write(dialled_.get(), "new");
+  Run(1s);
+  EXPECT_EQ(newer.bytes(), "new");
+  EXPECT_EQ(fabric_.counts().lingered, 0u);
+}
+
+// Not that a link was cut or narrow, but that something waited for it.
+TEST_F(SimNetworkTest, CountsWhatCutsAndClogsHoldUp) {
+  Connect();
+  Sink sink(accepted_.get());
+  fabric_.SetClogged(1, 2, 1000);
+  fabric_.SetCut(2, kFirstClient, true);
+  fabric_.SetCut(kFirstClient, 2, true);
+  Run(1s);
+  EXPECT_EQ(fabric_.counts().clogged, 0u);
+  EXPECT_EQ(fabric_.counts().client_cuts, 0u);
+  Write(dialled_.get(), "x");
+  Host client(&world_, &fabric_, kFirstClient);
+  std::unique_ptr<PendingOp> dial = client.network.Dial(
+      "m2:7400", [](absl::StatusOr<std::unique_ptr<Connection>>) {});
+  Run(1s);
+  EXPECT_EQ(sink.bytes(), "x");
+  EXPECT_EQ(fabric_.counts().clogged, 1u);
+  EXPECT_GT(fabric_.counts().client_cuts, 1u);
+  dial = nullptr;
+  client.process.Kill();
 }
 
 class Refusals : public SimNetworkTest {

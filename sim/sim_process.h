@@ -67,6 +67,10 @@ class SimProcess {
   const std::shared_ptr<size_t>& open_files() const { return open_files_; }
   const std::shared_ptr<size_t>& open_sockets() const { return open_sockets_; }
 
+  // Connections that its ports have brought so far.
+  uint64_t accepted() const { return accepted_; }
+  void CountAccepted() { ++accepted_; }
+
   void Kill() {
     // Also one that died before an I/O: its events are still there.
     alive_ = false;
@@ -115,6 +119,7 @@ class SimProcess {
   bool alive_ = true;
   const std::shared_ptr<size_t> open_files_ = std::make_shared<size_t>(0);
   const std::shared_ptr<size_t> open_sockets_ = std::make_shared<size_t>(0);
+  uint64_t accepted_ = 0;
   uint64_t io_left_ = 0;  // 0: no wish
   Io io_kind_ = Io::kAny;
   uint64_t io_submitted_ = 0;

@@ -15,12 +15,8 @@
 namespace holdfast {
 namespace {
 
-constexpr ChanceSite kDrift("setup/drift");
-constexpr ChanceSite kRecordBytes("setup/record_bytes");
-constexpr ChanceSite kPause("setup/pause");
 constexpr ChanceSite kSync("setup/sync");
-constexpr ChanceSite kCredit("setup/tail_credit");
-constexpr ChanceSite kTimerSlack("setup/timer_slack");
+constexpr ChanceSite kCloses("setup/closes");
 
 // An intact one, durably.
 bool HasCheckpoint(const SimServer& server, Index index) {
@@ -34,15 +30,16 @@ bool HasCheckpoint(const SimServer& server, Index index) {
 Simulation::Simulation(const SimulationOptions& options)
     : world_(options.seed),
       options_(DrawSetup(options, &world_.chance)),
-      fabric_(
-          &world_,
-          SimNetworkOptions{.tail_ppm = options_.rates->tail_ppm,
-                            .reset_ppm = options_.rates->reset_ppm,
-                            .silence_ppm = options_.rates->silence_ppm,
-                            .refuse_ppm = options_.rates->refuse_ppm,
-                            .flip_ppm = options_.rates->flip_ppm,
-                            .linger_ppm = options_.rates->linger_ppm,
-                            .short_read_ppm = options_.rates->short_read_ppm}),
+      fabric_(&world_,
+              SimNetworkOptions{
+                  .tail_ppm = options_.rates->tail_ppm,
+                  .reset_ppm = options_.rates->reset_ppm,
+                  .silence_ppm = options_.rates->silence_ppm,
+                  .refuse_ppm = options_.rates->refuse_ppm,
+                  .flip_ppm = options_.rates->flip_ppm,
+                  .linger_ppm = options_.rates->linger_ppm,
+                  .short_read_ppm = options_.rates->short_read_ppm,
+                  .short_write_ppm = options_.rates->short_write_ppm}),
       checker_(&verdict_, options_.may_lose),
       bounds_(&verdict_),
       history_(&verdict_),
@@ -80,16 +77,7 @@ Simulation::Simulation(const SimulationOptions& options)
             .cut_in_flight_ppm = options_.rates->cut_in_flight_ppm}));
     if (m > options_.nodes) servers_.back()->set_join();
     if (*options_.kv) servers_.back()->set_kv(&kv_);
-    int64_t most = options_.rates->drift_ppm_max;
-    int64_t drift =
-        static_cast<int64_t>(
-            Drawn(chance, kDrift, m, static_cast<uint64_t>(2 * most + 1))) -
-        most;
-    servers_.back()->set_drift_ppm(drift);
-    const auto slack_max =
-        static_cast<uint64_t>(options_.rates->timer_slack_max_ns);
-    servers_.back()->set_timer_slack(Duration(
-        static_cast<int64_t>(Drawn(chance, kTimerSlack, m, slack_max + 1))));
+    servers_.back()->set_clock_limits(options_.rates->clock_limits());
     servers_.back()->set_log_line(
         [this](MachineId machine, absl::string_view line) {
           world_.Note(absl::StrCat("server ", machine, ": ", line));
@@ -104,25 +92,17 @@ Simulation::Simulation(const SimulationOptions& options)
       &world_, &verdict_, std::move(servers), [this] { return Leader(); },
       [this](SimServer* server) { checker_.DiskReplaced(server->machine()); },
       atlas_.get());
-  SimClientOptions client;
-  for (auto& server : servers_) {
-    client.servers.push_back(NetworkFabric::AddressOf(server->machine()));
-  }
-  client.reads = *options_.reads;
-  client.tails = *options_.tails;
-  client.conditions = *options_.conditions;
-  client.names_servers = *options_.names_servers;
-  client.slow_reader_ppm = options_.rates->slow_reader_ppm;
-  client.takes_part = [this](size_t server) {
+  const auto takes_part = [this](size_t server) {
     const SimServer* leader = Leader();
     return leader != nullptr && leader->node().configuration()->Find(
                                     servers_[server]->id()) != nullptr;
   };
-  client.operations_max = options_.operations_max;
   for (uint32_t i = 0; i < options_.clients; ++i) {
-    client.record_bytes_max = size_t{30} << Drawn(chance, kRecordBytes, i, 8);
-    client.pause_max = Duration(50ms) * (1 << Drawn(chance, kPause, i, 5));
-    client.tail_credit_bytes = uint32_t{512} << Drawn(chance, kCredit, i, 8);
+    SimClientOptions client = DrawClient(options_, i, chance);
+    for (auto& server : servers_) {
+      client.servers.push_back(NetworkFabric::AddressOf(server->machine()));
+    }
+    client.takes_part = takes_part;
     clients_.push_back(std::make_unique<SimClient>(
         &world_, &fabric_, kFirstClient + i, &history_, client));
   }
@@ -289,17 +269,23 @@ void Simulation::Settle() {
     last_fault = std::max({last_fault, world_.scheduler.PausedUntil(actor),
                            server->disk()->BusyUntil()});
   }
+  for (auto& client : clients_) {
+    if (!client->running()) continue;
+    last_fault = std::max(last_fault, client->paused_until());
+  }
   if (!RunFor(last_fault - world_.now())) return;
   if (*options_.minority_down && !LedByTheOthers()) return;
   for (auto& client : clients_) client->Settle();
   const Duration election_timeout = options_.election_timeout_max.value_or(
       RaftOptions().election_timeout_max);
-  const Duration all = options_.settle_max;
+  const Duration place_max = PlaceMax(options_);
+  const Duration all = options_.settle_max + place_max;
   const Duration leader_max =
       std::min(all, options_.leader_max_timeouts * election_timeout);
   const SimNetworkOptions calm;
+  const Duration round_trip = 2 * (calm.delay_max + calm.tail_max);
   const Duration clients_max =
-      options_.clients_max_round_trips * 2 * (calm.delay_max + calm.tail_max);
+      place_max + options_.clients_max_round_trips * round_trip;
   // There may be another election: a leader may just have lost its quorum.
   const auto clients_limit = [&] {
     return std::min(all, leader_max + clients_max) - recovery_.leader;
@@ -617,7 +603,24 @@ SimulationResult Simulation::Run() {
     operator_->Start();
   }
   if (RunFor(options_.duration) && options_.settle) Settle();
+  if (options_.settle && verdict_.ok()) CloseClients();
   return Result();
+}
+
+void Simulation::CloseClients() {
+  constexpr Duration kCloseMax = 1s;
+  const auto closing = std::make_shared<size_t>(0);
+  for (uint32_t i = 0; i < clients_.size(); ++i) {
+    const uint64_t how = Drawn(&world_.chance, kCloses, i, 4);
+    if (how >= 2) continue;  // EndClients
+    ++*closing;
+    clients_[i]->Settle();  // so that something is under way
+    clients_[i]->Close(/*goes_at_once=*/how == 0, [closing] { --*closing; });
+  }
+  const auto closed = [&] { return *closing == 0; };
+  if (RunUntil(closed, kCloseMax) || !verdict_.ok()) return;
+  verdict_.NotLive(absl::StrCat(*closing, " clients haven't closed within ",
+                                ToMillis(kCloseMax), " ms"));
 }
 
 uint64_t Simulation::Operations() const {
@@ -658,6 +661,7 @@ SimulationResult Simulation::Result() {
   r.stats["kv_write"] = kv_counts_.writes;
   r.stats["kv_conflict"] = kv_counts_.conflicts;
   r.network = fabric_.counts();
+  for (auto& client : clients_) client->AddStats(&r.stats);
   for (auto& server : servers_) {
     r.disks += server->disk()->counts();
     server->AddStats(&r.stats);

@@ -50,6 +50,9 @@ struct SimulationOptions {
   std::optional<SessionLimits> sessions;
   std::optional<Duration> election_timeout_max;
   std::optional<size_t> pending_bytes_max;
+  std::optional<size_t> pending_appends_max;
+  std::optional<size_t> clients_per_server_max;
+  std::optional<size_t> queue_bytes_max;  // of each client
   std::optional<uint64_t> retention_bytes;
   std::optional<Duration> retention_age;
   std::optional<uint64_t> log_bytes_max;  // as LogOptions
@@ -159,7 +162,7 @@ class Simulation {
   ~Simulation();
 
   // All of it: faults for options.duration, then the settling, then the
-  // comparison of all logs.
+  // comparison of all logs; then some clients close.
   SimulationResult Run();
 
   // Ends the clients' processes, which must leave nothing behind; the last
@@ -233,6 +236,8 @@ class Simulation {
   bool Reach(const std::function<bool()>& what, Duration limit, Duration* took);
   void SayWhatIsNotSettled(Duration limit);
   void CompareLogs();
+  // Half of them end in an orderly way.
+  void CloseClients();
   void AwaitRead(SimServer* server);
   void CompareLog(SimServer* server);
   void CompareMachine(SimServer* server);

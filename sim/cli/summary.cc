@@ -38,7 +38,7 @@ void Summary::Add(const SimulationResult& r) {
   counts_["client_crashes"] += r.faults.client_crashes;
   counts_["partitions"] += r.faults.partitions;
   counts_["pauses"] += r.faults.pauses;
-  counts_["hung_disks"] += r.faults.hung_disks;
+  counts_["client_pauses"] += r.faults.client_pauses;
   counts_["late_news"] += r.faults.late_news;
   counts_["upgrades"] += r.faults.upgrades;
   counts_["slow_links"] += r.faults.slow_links;
@@ -48,8 +48,8 @@ void Summary::Add(const SimulationResult& r) {
   counts_["lingered"] += r.network.lingered;
   counts_["bridges"] += r.faults.bridges;
   counts_["flaps"] += r.faults.flaps;
-  counts_["clogged_links"] += r.faults.clogged_links;
-  counts_["cut_clients"] += r.faults.cut_clients;
+  counts_["clogged_segments"] += r.network.clogged;
+  counts_["client_cuts"] += r.network.client_cuts;
   counts_["closed"] += r.faults.closed;
   counts_["full_disks"] += r.faults.full_disks;
   counts_["started_again"] += r.faults.started_again;
@@ -60,6 +60,7 @@ void Summary::Add(const SimulationResult& r) {
   counts_["unread_streams"] += r.network.unread;
   counts_["lost_writes"] += r.disks.lost_writes;
   counts_["torn_writes"] += r.disks.torn_writes;
+  counts_["hung_operations"] += r.disks.held_up;
   counts_["read_errors"] += r.disks.read_errors;
   counts_["write_errors"] += r.disks.write_errors;
   counts_["sync_errors"] += r.disks.sync_errors;
