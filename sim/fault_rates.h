@@ -4,6 +4,7 @@
 #include <cstdint>
 
 #include "sim/chance.h"
+#include "sim/sim_loop.h"
 
 namespace holdfast {
 
