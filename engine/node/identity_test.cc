@@ -103,6 +103,31 @@ TEST_F(IdentityTest, WithoutAnIntactOneThereIsNone) {
   EXPECT_TRUE(absl::IsDataLoss(Read().status()));
 }
 
+TEST_F(IdentityTest, OneThatCannotBeReadIsWrittenAnew) {
+  for (const std::string name :
+       {IdentityFile::kName, IdentityFile::kCopyName}) {
+    Write(Some(4));
+    disk_->Refuse(name, 0, disk_->Contents(name).size());
+    EXPECT_EQ(Read().value(), Some(4)) << name;
+    EXPECT_TRUE(absl::IsDataLoss(damage_)) << damage_;
+    Write(Some(5));
+    EXPECT_EQ(Read().value(), Some(5));
+    EXPECT_TRUE(damage_.ok()) << damage_;
+  }
+}
+
+// It isn't a new directory, and the device may give them back.
+TEST_F(IdentityTest, WhereNeitherCanBeReadThereIsNone) {
+  Write(Some(4));
+  for (const std::string name :
+       {IdentityFile::kName, IdentityFile::kCopyName}) {
+    disk_->Refuse(name, 0, disk_->Contents(name).size());
+  }
+  EXPECT_TRUE(absl::IsDataLoss(Read().status()));
+  disk_->Refuse(IdentityFile::kName, 0, 0);
+  EXPECT_EQ(Read().value(), Some(4));
+}
+
 TEST_F(IdentityTest, TwoDirectoriesAreNotMixed) {
   Write(Some(4));
   const std::string one = disk_->Contents(IdentityFile::kName);

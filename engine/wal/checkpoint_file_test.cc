@@ -1,11 +1,15 @@
 #include "engine/wal/checkpoint_file.h"
 
+#include <algorithm>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
 #include <utility>
 #include <vector>
 
+#include "absl/status/status.h"
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "engine/base/bytes.h"
 #include "engine/base/crc32c.h"
@@ -236,6 +240,79 @@ TEST_F(CheckpointFileTest, ADamagedOneAboveIsRemovedByTheNextWrite) {
             (std::vector<std::string>{
                 CheckpointName(CheckpointKind::kBase, Index(5)),
                 CheckpointName(CheckpointKind::kBase, Index(10))}));
+}
+
+// Each is another one than its name says; none of both is taken or changed.
+TEST_F(CheckpointFileTest, TwoUnderEachOthersNames) {
+  ASSERT_EQ(Newest(), 0u);
+  ASSERT_TRUE(Write(3));
+  ASSERT_TRUE(Write(4));
+  const std::string before = CheckpointName(kind_, Index(3));
+  const std::string newest = CheckpointName(kind_, Index(4));
+  const auto exchange = [&] {
+    const std::string bytes = disk_->Contents(before);
+    disk_->SetContents(before, disk_->Contents(newest));
+    disk_->SetContents(newest, bytes);
+  };
+  exchange();
+  auto found = Open();
+  ASSERT_TRUE(found.ok()) << found.status();
+  EXPECT_FALSE(found->newest.has_value());
+  EXPECT_EQ(found->damaged, (std::vector<std::string>{newest, before}));
+  EXPECT_EQ(found->damaged_to, Index(4));
+  EXPECT_TRUE(absl::IsDataLoss(found->damage)) << found->damage;
+  EXPECT_TRUE(absl::StrContains(found->damage.message(), newest))
+      << found->damage;
+  exchange();
+  EXPECT_EQ(Newest(), 4u);
+  // The next one takes the place of both.
+  exchange();
+  ASSERT_EQ(Newest(), 0u);
+  ASSERT_TRUE(Write(5));
+  EXPECT_EQ(Newest(), 5u);
+  EXPECT_EQ(file_->stats().damaged, 0u);
+}
+
+// Nobody reads it, as long as the newest one is whole.
+TEST_F(CheckpointFileTest, AnyDamageOfTheOneBefore) {
+  const std::string name = CheckpointName(kind_, Index(3));
+  const std::function<void()> damages[] = {
+      [&] { disk_->Flip(name, 100, 1); },
+      [&] { disk_->SetContents(name, disk_->Contents(name).substr(0, 50)); },
+      [&] { disk_->SetContents(name, ""); },
+      [&] { disk_->Refuse(name, 0, disk_->Contents(name).size()); },
+      [&] { disk_->Delete(name); },
+  };
+  for (const auto& damage : damages) {
+    disk_ = std::make_unique<MemoryDisk>(&loop_);
+    ASSERT_EQ(Newest(), 0u);
+    ASSERT_TRUE(Write(3));
+    ASSERT_TRUE(Write(4));
+    damage();
+    EXPECT_EQ(Newest(), 4u);
+    EXPECT_EQ(file_->stats().damaged, 0u);
+    ASSERT_TRUE(Write(5));
+    EXPECT_EQ(disk_->Names(),
+              (std::vector<std::string>{CheckpointName(kind_, Index(4)),
+                                        CheckpointName(kind_, Index(5))}));
+  }
+}
+
+// A read that fails each time; one that fails once is tried again, as below.
+TEST_F(CheckpointFileTest, OneThatCannotBeReadIsAsADamagedOne) {
+  ASSERT_EQ(Newest(), 0u);
+  ASSERT_TRUE(Write(3));
+  ASSERT_TRUE(Write(4));
+  const std::string name = CheckpointName(kind_, Index(4));
+  const size_t size = disk_->Contents(name).size();
+  for (size_t from = 0; from < size; from += MemoryDisk::kSectorBytes) {
+    disk_->Refuse(name, from, std::min(from + MemoryDisk::kSectorBytes, size));
+    EXPECT_EQ(Newest(), 3u) << from;
+    EXPECT_EQ(file_->stats().damaged, 1u);
+  }
+  disk_->Refuse(name, 0, 0);
+  EXPECT_EQ(Newest(), 4u);
+  EXPECT_EQ(file_->stats().damaged, 0u);
 }
 
 // A start may have had no use for the newest one, and know less of the log.
