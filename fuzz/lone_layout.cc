@@ -10,6 +10,7 @@
 #include "engine/wal/checkpoint_file.h"
 #include "engine/wal/entry.h"
 #include "engine/wal/frame.h"
+#include "engine/wal/segment.h"
 #include "fuzz/lone_directory.h"
 
 namespace holdfast {

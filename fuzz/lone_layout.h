@@ -6,7 +6,6 @@
 #include <vector>
 
 #include "engine/base/types.h"
-#include "engine/wal/segment.h"
 #include "fuzz/lone_server.h"
 
 namespace holdfast {

@@ -154,7 +154,8 @@ TEST_F(WaypointsTest, AllImagesOfAPowerFailure) {
       ASSERT_TRUE(Floor(100) == 30 || (Floor(100) == 20 && !done));
       ASSERT_EQ(Floor(29), 20u);
       for (uint64_t index : {10, 20, 30}) {
-        if (Floor(index) == index) ASSERT_TRUE(Read(index).ok()) << index;
+        if (Floor(index) != index) continue;
+        ASSERT_TRUE(Read(index).ok()) << index;
       }
       ASSERT_EQ(waypoints_->stats().damaged, 0u);
       ASSERT_THAT(disk_->Names(),
