@@ -5,7 +5,9 @@
 // nobody waits for servers that aren't there, and no record is ever another one
 // than was appended. Where docs/DISK_FORMAT.md says that other files make up
 // for those that are damaged, all is there. Elsewhere it may refuse, naming
-// what is wrong, or name records as lost; and the next start comes to the same.
+// what is wrong, or name records as lost, none but those that are damaged or
+// stand right behind what is; the log ends behind all that something left tells
+// of; and the next start comes to the same.
 //
 // The input: what is done, flags, then mutations of 8 bytes. A failure tells in
 // words what was done; so does each input that is replayed.
@@ -40,6 +42,7 @@
 #include "engine/wal/testing/memory_disk.h"
 #include "engine/wal/testing/wal_run.h"
 #include "fuzz/lone_directory.h"
+#include "fuzz/lone_layout.h"
 #include "fuzz/lone_server.h"
 #include "fuzz/record.h"
 #include "fuzz/story.h"
@@ -216,7 +219,7 @@ enum class Promise {
   // The damage shows, and nobody can help: it may refuse, or says which records
   // are lost.
   kNothingUnsaid,
-  // The log may end earlier.
+  // The log may end earlier, behind all that something left tells of.
   kNothingWrong,
 };
 
@@ -248,6 +251,11 @@ Promise PromiseOf(const DiskFiles& files) {
     if (IsLog(name) && !IsIntact(files, name)) enough = false;
   }
   return enough ? Promise::kAll : Promise::kNothingUnsaid;
+}
+
+const LoneLayout& TheLoneLayout() {
+  static const LoneLayout* const kLayout = new LoneLayout();
+  return *kLayout;
 }
 
 // --- What must come of it ---
@@ -312,6 +320,18 @@ void CheckWhole(const FoundRecords& found, Offset first, Offset end) {
   }
 }
 
+// "All others are read": what is said to be lost is damaged, or stands right
+// behind what is.
+void CheckLost(const FoundRecords& found, const DiskFiles& files) {
+  for (Offset at = found.first; at < found.end(); ++at) {
+    if (found.records[at - found.first].has_value()) continue;
+    if (TheLoneLayout().MayBeLost(files, at)) continue;
+    Broke(absl::StrCat("record ", at.value(),
+                       " is said to be lost, though neither it nor what stands "
+                       "before it is damaged"));
+  }
+}
+
 // A start that was refused leaves what is intact of the log, for `recover` at
 // least.
 void CheckUntouched(const DiskFiles& before, const DiskFiles& after) {
@@ -354,16 +374,16 @@ void CheckServed(const Outcome& outcome, const DiskFiles& files,
   const LoneDirectory& built = TheLoneDirectory();
   if (outcome.cluster != built.cluster) Broke("it formed another cluster");
   CheckRecords(outcome.found);
+  CheckLost(outcome.found, files);
   switch (promise) {
     case Promise::kAll:
       return CheckWhole(outcome.found, built.first, built.end());
     case Promise::kNothingUnsaid:
       return CheckReaches(outcome.found, built.end());
     case Promise::kNothingWrong:
-      // A newest segment takes its entries with it, "but for those before a
-      // resume point".
-      if (!IsIntact(files, built.resume())) return;
-      return CheckReaches(outcome.found, built.resumed);
+      // What is damaged at the log's end takes its entries with it, but for
+      // those of which something else tells.
+      return CheckReaches(outcome.found, TheLoneLayout().ShownEnd(files));
   }
 }
 

@@ -163,9 +163,8 @@ class Maker {
     const absl::StatusOr<Checkpoint> resume =
         DecodeCheckpoint(Buffer::Copy(files.at(made_.resume())));
     CHECK(resume.ok());
-    made_.resumed = resume->point.next_offset;
-    CHECK_LT(made_.first, made_.resumed);
-    CHECK_LT(made_.resumed, made_.end());
+    CHECK_LT(made_.first, resume->point.next_offset);
+    CHECK_LT(resume->point.next_offset, made_.end());
   }
 
   LoneWorld world_;

@@ -35,7 +35,6 @@ struct LoneDirectory {
   std::vector<std::string> records;  // all that were appended, by offset
   Offset first;                      // the first one that wasn't trimmed
   ClusterId cluster;
-  Offset resumed;  // behind the last record before the newest resume point
 
   const DiskFiles& files() const { return stages.back(); }
   Offset end() const { return Offset(records.size()); }

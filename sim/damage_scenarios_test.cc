@@ -70,12 +70,12 @@ class DecayScenario : public DamageScenario {
   uint64_t Mended() {
     return Stat("wal_segment_mended") + Stat("repair_by_checkpoint");
   }
-  // Of the victim's copy with that name; another kind for each seed, 1 to 4.
+  // Of the victim's copy with that name; another kind for each seed, 1 to 5.
   Damage DamageOfHardState(const std::string& name, uint64_t seed) {
     const std::vector<Damage> kinds = {
         Rot(victim_, name, 30), Zeroes(name, 0, kHardStateBytes),
         Misdirect(victim_, name, 0, "identity", 0, kHardStateBytes),
-        Truncate(name, 47)};
+        Truncate(name, 47), Refused(name, 0, kHardStateBytes)};
     return kinds[seed - 1];
   }
   // What the victim's own log has at that offset.
@@ -221,7 +221,7 @@ TEST_F(DecayScenario, DamagedResumePointsAndWaypointsHarmNothing) {
 }
 
 TEST_F(DecayScenario, OneCopyOfTheHardStateIsRepaired) {
-  for (uint64_t seed = 1; seed <= 4; ++seed) {
+  for (uint64_t seed = 1; seed <= 5; ++seed) {
     Begin(seed);
     for (size_t which : {0, 1}) {
       victim_->Crash(true);
@@ -237,7 +237,7 @@ TEST_F(DecayScenario, OneCopyOfTheHardStateIsRepaired) {
 }
 
 TEST_F(DecayScenario, OneCopyOfTheIdentityIsRepaired) {
-  for (uint64_t seed = 1; seed <= 4; ++seed) {
+  for (uint64_t seed = 1; seed <= 5; ++seed) {
     Begin(seed);
     for (const std::string name :
          {IdentityFile::kName, IdentityFile::kCopyName}) {
@@ -245,7 +245,7 @@ TEST_F(DecayScenario, OneCopyOfTheIdentityIsRepaired) {
       const std::vector<Damage> kinds = {
           Rot(victim_, name, 30), Zeroes(name, 0, 512),
           Misdirect(victim_, name, 0, HardStateCopyName(0), 0, kHardStateBytes),
-          Truncate(name, 47)};
+          Truncate(name, 47), Refused(name, 0, 47)};
       Spoil(victim_, kinds[seed - 1]);
       victim_->Start();
       ASSERT_TRUE(sim_->RunFor(1s));
@@ -259,14 +259,17 @@ TEST_F(DecayScenario, OneCopyOfTheIdentityIsRepaired) {
 
 // Where the log has gone since the one before.
 TEST_F(DecayScenario, ADamagedCheckpoint) {
-  Begin(1);
-  ASSERT_TRUE(TrimMostEverywhere());
-  ASSERT_TRUE(Fill());
-  ASSERT_TRUE(TrimMostEverywhere());
-  const std::string name = ChooseByCheckpoint();
-  victim_->Crash(true);
-  Spoil(victim_, Rot(victim_, name, 60));
-  ExpectRepaired(name);
+  for (const bool refused : {false, true}) {
+    Begin(1);
+    ASSERT_TRUE(TrimMostEverywhere());
+    ASSERT_TRUE(Fill());
+    ASSERT_TRUE(TrimMostEverywhere());
+    const std::string name = ChooseByCheckpoint();
+    victim_->Crash(true);
+    Spoil(victim_, refused ? Refused(name, 0, Bytes(victim_, name).size())
+                           : Rot(victim_, name, 60));
+    ExpectRepaired(name);
+  }
 }
 
 // It would wait for another one's, if its log couldn't be opened without it;

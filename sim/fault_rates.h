@@ -3,8 +3,12 @@
 
 #include <cstdint>
 
+#include "engine/base/time.h"
 #include "sim/chance.h"
+#include "sim/sim_client.h"
+#include "sim/sim_disk.h"
 #include "sim/sim_loop.h"
+#include "sim/sim_network.h"
 
 namespace holdfast {
 
@@ -84,7 +88,13 @@ struct FaultRates {
   ClockLimits clock_limits() const {
     return {.drift_ppm_max = drift_ppm_max,
             .timer_slack_max = Duration(timer_slack_max_ns)};
+  }
 
-  }  // namespace holdfast
+  // `damage`: with those of storage at rest. Without chance, all kinds at half
+  // of the most that is drawn.
+  static FaultRates Swarm(Chance* chance, bool damage);
+};
+
+}  // namespace holdfast
 
 #endif  // HOLDFAST_SIM_FAULT_RATES_H_

@@ -17,13 +17,7 @@
 #include "sim/sim_network.h"
 #include "sim/world.h"
 
-namespace holdfast {}
-
-// `damage`: with those of storage at rest. Without chance, all kinds at half
-// of the most that is drawn.
-static FaultRates Swarm(Chance* chance, bool damage);
-}
-;
+namespace holdfast {
 
 // What was done, for the run's summary. Where nothing may come of it, networks
 // and disks count what came.

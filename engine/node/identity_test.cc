@@ -1,13 +1,18 @@
 #include "engine/node/identity.h"
 
+#include <cstdint>
+#include <functional>
+#include <iostream>
 #include <memory>
-#include <optional>
 #include <string>
 #include <utility>
 
 #include "absl/status/status.h"
+#include "absl/strings/str_cat.h"
+#include "engine/wal/testing/images.h"
 #include "engine/wal/testing/memory_disk.h"
 #include "engine/wal/testing/memory_loop.h"
+#include "engine/wal/testing/wal_run.h"
 #include "gtest/gtest.h"
 
 namespace holdfast {
@@ -22,6 +27,14 @@ Identity Some(uint64_t boot_count) {
   identity.promise = Duration(12);
   identity.cluster_id = ClusterId(99);
   identity.cluster_name = "prod";
+  return identity;
+}
+
+// As a server's starts write it one after the other.
+Identity OfStart(uint64_t boot_count) {
+  Identity identity = Some(boot_count);
+  identity.lives.clear();
+  for (uint64_t n = boot_count; n > 0; --n) identity.lives.push_back(n * 10);
   return identity;
 }
 
@@ -42,16 +55,32 @@ class IdentityTest : public testing::Test {
     damage_ = file.damage();
     return result;
   }
-  // Without what follows.
-  void BeginToWrite(const Identity& identity, size_t tasks) {
-    IdentityFile file(disk_.get());
-    file.Write(identity, [](absl::Status) {});
-    for (size_t i = 0; i < tasks; ++i) loop_.RunOne();
-  }
-  void LosePower(size_t pattern) {
-    disk_ = disk_->AfterCrash(&loop_, [pattern](size_t op, size_t sector) {
-      return pattern < 2 ? pattern == 1 : (op + sector + pattern) % 2 == 0;
-    });
+  // It is written over what the disk, at rest, has; the power fails before each
+  // completion of that, and at its end. Visits each image that is left, which
+  // is the disk then; `durable`: that it is written was told.
+  void ForEachImageOfWriting(const Identity& identity, Images* images,
+                             const std::function<void(bool durable)>& visit) {
+    const std::unique_ptr<MemoryDisk> before = std::move(disk_);
+    bool over = false;
+    for (uint64_t stop = 0; !over; ++stop) {
+      SCOPED_TRACE(absl::StrCat("stopped after ", stop));
+      disk_ = before->AfterCrash(&loop_, Everything);
+      disk_->StopAfter(stop);
+      bool durable = false;
+      {
+        IdentityFile file(disk_.get());
+        file.Write(identity, [&](absl::Status s) { durable = s.ok(); });
+        loop_.RunUntilIdle();
+      }
+      over = disk_->completions() < stop;
+      const std::unique_ptr<MemoryDisk> stopped = std::move(disk_);
+      images->ForEach(*stopped, [&](const MemoryDisk::Survives& survives) {
+        SCOPED_TRACE(absl::StrCat("image ", images->count()));
+        disk_ = stopped->AfterCrash(&loop_, survives);
+        visit(durable);
+      });
+      if (HasFatalFailure()) return;
+    }
   }
 
   MemoryLoop loop_;
@@ -103,6 +132,31 @@ TEST_F(IdentityTest, WithoutAnIntactOneThereIsNone) {
   EXPECT_TRUE(absl::IsDataLoss(Read().status()));
 }
 
+TEST_F(IdentityTest, OneThatCannotBeReadIsWrittenAnew) {
+  for (const std::string name :
+       {IdentityFile::kName, IdentityFile::kCopyName}) {
+    Write(Some(4));
+    disk_->Refuse(name, 0, disk_->Contents(name).size());
+    EXPECT_EQ(Read().value(), Some(4)) << name;
+    EXPECT_TRUE(absl::IsDataLoss(damage_)) << damage_;
+    Write(Some(5));
+    EXPECT_EQ(Read().value(), Some(5));
+    EXPECT_TRUE(damage_.ok()) << damage_;
+  }
+}
+
+// It isn't a new directory, and the device may give them back.
+TEST_F(IdentityTest, WhereNeitherCanBeReadThereIsNone) {
+  Write(Some(4));
+  for (const std::string name :
+       {IdentityFile::kName, IdentityFile::kCopyName}) {
+    disk_->Refuse(name, 0, disk_->Contents(name).size());
+  }
+  EXPECT_TRUE(absl::IsDataLoss(Read().status()));
+  disk_->Refuse(IdentityFile::kName, 0, 0);
+  EXPECT_EQ(Read().value(), Some(4));
+}
+
 TEST_F(IdentityTest, TwoDirectoriesAreNotMixed) {
   Write(Some(4));
   const std::string one = disk_->Contents(IdentityFile::kName);
@@ -133,21 +187,37 @@ TEST_F(IdentityTest, TheLaterOneCounts) {
   EXPECT_EQ(Read().value(), next);
 }
 
-TEST_F(IdentityTest, PowerFailsAtAnyMoment) {
-  for (size_t tasks = 0; tasks < 30; ++tasks) {
-    for (size_t pattern = 0; pattern < 6; ++pattern) {
-      disk_ = std::make_unique<MemoryDisk>(&loop_);
-      Write(Some(1));
-      BeginToWrite(Some(2), tasks);
-      LosePower(pattern);
-      absl::StatusOr<Identity> found = Read();
-      ASSERT_TRUE(found.ok()) << tasks << " " << found.status();
-      EXPECT_TRUE(*found == Some(1) || *found == Some(2));
-      Write(Some(3));
-      LosePower(0);
-      EXPECT_EQ(Read().value(), Some(3));
-    }
-  }
+// Of the next start, too, which writes another one over what it found.
+TEST_F(IdentityTest, AllImagesOfAPowerFailure) {
+  Images images;
+  Images of_next_starts;
+  Write(OfStart(1));
+  ForEachImageOfWriting(OfStart(2), &images, [&](bool durable) {
+    const absl::StatusOr<Identity> found = Read();
+    ASSERT_TRUE(found.ok()) << found.status();
+    ASSERT_TRUE(*found == OfStart(2) || (!durable && *found == OfStart(1)));
+    ForEachImageOfWriting(OfStart(3), &of_next_starts, [&](bool next_durable) {
+      const absl::StatusOr<Identity> then = Read();
+      ASSERT_TRUE(then.ok()) << then.status();
+      ASSERT_TRUE(*then == OfStart(3) || (!next_durable && *then == *found));
+    });
+  });
+  EXPECT_EQ(images.bounded() + of_next_starts.bounded(), 0u);
+  std::cout << "identity: " << images.count() << " images, "
+            << of_next_starts.count() << " of the next starts\n";
+}
+
+// A new directory's: before it is there nobody has heard of it.
+TEST_F(IdentityTest, AllImagesOfTheFirstStart) {
+  Images images;
+  ForEachImageOfWriting(OfStart(1), &images, [&](bool durable) {
+    const absl::StatusOr<Identity> found = Read();
+    if (!durable && absl::IsNotFound(found.status())) return;
+    ASSERT_TRUE(found.ok()) << found.status();
+    ASSERT_EQ(*found, OfStart(1));
+  });
+  EXPECT_EQ(images.bounded(), 0u);
+  std::cout << "identity, the first one: " << images.count() << " images\n";
 }
 
 }  // namespace

@@ -1,14 +1,14 @@
 #include "engine/node/waypoints.h"
 
 #include <cstdint>
+#include <iostream>
 #include <memory>
-#include <optional>
 #include <string>
 #include <vector>
 
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
-#include "engine/base/random.h"
+#include "engine/wal/testing/images.h"
 #include "engine/wal/testing/memory_disk.h"
 #include "engine/wal/testing/memory_loop.h"
 #include "gmock/gmock.h"
@@ -129,29 +129,42 @@ TEST_F(WaypointsTest, AFailedWriteLeavesNothing) {
   }
 }
 
-TEST_F(WaypointsTest, PowerFailsAnywhere) {
-  for (uint64_t stop = 0; stop < 10; ++stop) {
-    for (uint64_t choice = 0; choice < 40; ++choice) {
-      SCOPED_TRACE(absl::StrCat("stopped after ", stop, ", choice ", choice));
-      disk_ = std::make_unique<MemoryDisk>(&loop_);
-      Open();
-      ASSERT_TRUE(Write(10));
-      disk_->StopAfter(disk_->completions() + stop);
-      const bool done = Write(20);
+// Of a third one's writing, while the first one is removed.
+TEST_F(WaypointsTest, AllImagesOfAPowerFailure) {
+  Images images;
+  bool over = false;
+  for (uint64_t stop = 0; !over; ++stop) {
+    SCOPED_TRACE(absl::StrCat("stopped after ", stop));
+    waypoints_ = nullptr;
+    disk_ = std::make_unique<MemoryDisk>(&loop_);
+    Open();
+    for (uint64_t index : {10, 20}) ASSERT_TRUE(Write(index));
+    const uint64_t end = disk_->completions() + stop;
+    disk_->StopAfter(end);
+    waypoints_->RemoveTo(Index(10));
+    const bool done = Write(30);
+    over = disk_->completions() < end;
+    waypoints_ = nullptr;
+    const std::unique_ptr<MemoryDisk> stopped = std::move(disk_);
+    images.ForEach(*stopped, [&](const MemoryDisk::Survives& survives) {
+      SCOPED_TRACE(absl::StrCat("image ", images.count()));
       waypoints_ = nullptr;
-      disk_ = disk_->AfterCrash(&loop_, [choice](size_t op, size_t sector) {
-        if (choice < 2) return choice == 0;
-        const DrawKey key{.seed = choice, .site = Site("survives")};
-        return DrawBelow(key, op << 20 | sector, 2) == 1;
-      });
+      disk_ = stopped->AfterCrash(&loop_, survives);
       Open();
-      loop_.RunUntilIdle();
-      EXPECT_TRUE(Read(10).ok());
-      ASSERT_TRUE(Floor(100) == 20 || (Floor(100) == 10 && !done));
-      EXPECT_TRUE(Read(Floor(100)).ok());
-      EXPECT_EQ(disk_->Names().size(), Floor(100) / 10);
-    }
+      ASSERT_TRUE(Floor(100) == 30 || (Floor(100) == 20 && !done));
+      ASSERT_EQ(Floor(29), 20u);
+      for (uint64_t index : {10, 20, 30}) {
+        if (Floor(index) != index) continue;
+        ASSERT_TRUE(Read(index).ok()) << index;
+      }
+      ASSERT_EQ(waypoints_->stats().damaged, 0u);
+      ASSERT_THAT(disk_->Names(),
+                  Not(Contains(HasSubstr(ReplacedFile::kNewSuffix))));
+    });
+    if (HasFatalFailure()) return;
   }
+  EXPECT_EQ(images.bounded(), 0u);
+  std::cout << "a waypoint: " << images.count() << " images\n";
 }
 
 }  // namespace

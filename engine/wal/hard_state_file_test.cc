@@ -36,12 +36,12 @@ class HardStateFileTest : public testing::Test {
     loop_.RunUntilIdle();
     return done;
   }
-  std::string Copy(int which) {
-    return disk_->Contents(which == 0 ? "hardstate-0" : "hardstate-1");
+  static std::string Name(int which) {
+    return HardStateCopyName(static_cast<size_t>(which));
   }
+  std::string Copy(int which) { return disk_->Contents(Name(which)); }
   void SetCopy(int which, std::string bytes) {
-    disk_->SetContents(which == 0 ? "hardstate-0" : "hardstate-1",
-                       std::move(bytes));
+    disk_->SetContents(Name(which), std::move(bytes));
   }
   void Crash(bool survives) {
     file_ = nullptr;
@@ -109,6 +109,56 @@ TEST_F(HardStateFileTest, NeitherCopyIsRefused) {
   SetCopy(1, "");
   EXPECT_TRUE(absl::IsDataLoss(Open().status()));
   EXPECT_TRUE(Open(false).ok());
+}
+
+// The device lost a write, and says nothing.
+TEST_F(HardStateFileTest, AnOlderCopyIsWrittenAnew) {
+  for (int which : {0, 1}) {
+    disk_ = std::make_unique<MemoryDisk>(&loop_);
+    ASSERT_TRUE(Open(false).ok());
+    ASSERT_TRUE(Write(kOld));
+    const std::string older = Copy(which);
+    ASSERT_TRUE(Write(kNew));
+    SetCopy(which, older);
+    auto found = Open();
+    ASSERT_TRUE(found.ok()) << found.status();
+    EXPECT_EQ(found->state, kNew);
+    EXPECT_TRUE(found->repaired);
+    EXPECT_EQ(Copy(0), Copy(1));
+  }
+}
+
+TEST_F(HardStateFileTest, ACopyThatCannotBeReadIsWrittenAnew) {
+  ASSERT_TRUE(Open(false).ok());
+  ASSERT_TRUE(Write(kNew));
+  for (int which : {0, 1}) {
+    disk_->Refuse(Name(which), 0, kHardStateBytes);
+    auto found = Open();
+    ASSERT_TRUE(found.ok()) << found.status();
+    EXPECT_EQ(found->state, kNew);
+    EXPECT_TRUE(found->repaired);
+    // What is written to a block makes it one that can be read.
+    disk_->Refuse(Name(which), 0, 0);
+    EXPECT_FALSE(Open()->repaired);
+    EXPECT_EQ(Copy(0), Copy(1));
+  }
+}
+
+// Nothing is written then: the device may give them back.
+TEST_F(HardStateFileTest, CopiesOfWhichNeitherCanBeReadAreRefused) {
+  ASSERT_TRUE(Open(false).ok());
+  ASSERT_TRUE(Write(kNew));
+  const std::string before = Copy(0);
+  for (int which : {0, 1}) disk_->Refuse(Name(which), 0, kHardStateBytes);
+  EXPECT_TRUE(absl::IsDataLoss(Open().status()));
+  for (int which : {0, 1}) {
+    EXPECT_EQ(Copy(which), before);
+    disk_->Refuse(Name(which), 0, 0);
+  }
+  auto found = Open();
+  ASSERT_TRUE(found.ok()) << found.status();
+  EXPECT_EQ(found->state, kNew);
+  EXPECT_FALSE(found->repaired);
 }
 
 TEST_F(HardStateFileTest, NeverGoesBackAtAnyPoint) {
