@@ -74,17 +74,22 @@ void Summary::Add(const SimulationResult& r) {
   const auto longest = [this](const char* name, Duration length) {
     Most(absl::StrCat(name, "_ms"), static_cast<uint64_t>(ToMillis(length)));
   };
-  longest("clients", r.recovery.clients);
-  longest("leader", r.recovery.leader);
-  longest("level", r.recovery.level);
+  const auto margin = [&](const char* name, const Margin& m) {
+    longest(name, m.took);
+    Most(absl::StrCat(name, "_percent"), m.percent());
+  };
+  margin("minority_down", r.recovery.minority_down);
+  margin("leader", r.recovery.leader);
+  margin("clients", r.recovery.clients);
+  margin("feature_level", r.recovery.feature_level);
+  margin("level", r.recovery.level);
+  margin("scrub", r.recovery.scrub);
   longest("settle", r.recovery.total());
   longest("catch_up", r.catch_up.took);
   Most("catch_up_bytes", r.catch_up.bytes);
   Most("catch_up_percent", static_cast<uint64_t>(r.catch_up.percent));
   Most("memory_mib", r.memory_bytes >> 20);
   Most("memory_percent", r.memory_percent);
-  Most("leader_percent", r.recovery.leader_percent);
-  Most("clients_percent", r.recovery.clients_percent);
   counts_["laggards"] += r.catch_up.laggards;
   hash_ += r.trace_hash;
 }
@@ -164,13 +169,24 @@ std::string Summary::Line(bool json, uint64_t seed, absl::string_view verdict,
   DamageCounts().ForEach(
       [&](const char* name, uint64_t) { damages += count(name); });
   if (damages > 0) absl::StrAppend(&line, " ", damages, " damages,");
-  const auto most = [this](const char* name) { return ValueOr0(most_, name); };
-  return absl::StrCat(
-      line, " settled within ", most("settle_ms"), " ms: a leader within ",
-      most("leader_ms"), ", then clients within ", most("clients_ms"),
-      ", then logs within ", most("level_ms"), "; ", count("laggards"),
-      " laggards caught up within ", most("catch_up_ms"), " ms, at most ",
-      most("catch_up_percent"), " % of what it may take");
+  const auto most = [this](const std::string& name) {
+    return ValueOr0(most_, name);
+  };
+  const auto margin = [&](absl::string_view what, absl::string_view name) {
+    absl::StrAppend(&line, what, " ", most(absl::StrCat(name, "_ms")), " ms (",
+                    most(absl::StrCat(name, "_percent")), " %)");
+  };
+  absl::StrAppend(&line, " settled within ", most("settle_ms"),
+                  " ms, with a step at most so much of what it may take:");
+  margin(" a leader while a minority stayed down", "minority_down");
+  margin(", a leader", "leader");
+  margin(", then clients", "clients");
+  margin(", then the feature level", "feature_level");
+  margin(", then logs", "level");
+  margin(", then scrubbing", "scrub");
+  absl::StrAppend(&line, ", ", count("laggards"));
+  margin(" laggards", "catch_up");
+  return line;
 }
 
 std::vector<std::string> Summary::PathsIn(absl::string_view list) {
