@@ -59,7 +59,9 @@ const char kSimulateUsage[] =
     "  --jobs=J              processes that share the seeds\n"
     "  --json                the last line, the summary, as JSON\n"
     "  --verbose             tells what happens of note; counts rare paths\n"
-    "  --rare-paths=FILE     fails if a path named in FILE was never taken\n"
+    "  --rare-paths=FILE     fails if a path named in FILE was never taken; "
+    "or in\n"
+    "                        several: FILE,FILE\n"
     "  --tape-dir=DIR        where the tape of a failing run goes\n"
     "  --check-determinism   runs each seed twice and compares trace hashes\n"
     "Of a single run:\n"
@@ -233,7 +235,7 @@ const Flag kOtherFlags[] = {
     {"jobs", kSeeded | kExhaustive, "1 to 256",
      [](Text v, F* f) { return ParseBetween<uint64_t>(v, 1, 256, &f->jobs); },
      nullptr},
-    {"rare-paths", kRun | kCampaign, "a file",
+    {"rare-paths", kRun | kCampaign, "files, with commas between them",
      [](Text v, F* f) {
        f->rare_paths = std::string(v);
        return !v.empty();

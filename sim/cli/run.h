@@ -63,7 +63,7 @@ bool IsGraver(RunEnd end, RunEnd than);
 void PrintFailures(uint64_t count, const std::string& signature,
                    const std::string& command);
 
-// What --rare-paths names; empty: nothing.
+// All lists that --rare-paths names; empty: none.
 absl::StatusOr<std::string> ReadRarePaths(const SimulateFlags& flags);
 
 // Saves a failed run's tape below `dir`, under a name with `which`, and tells
