@@ -284,6 +284,12 @@ absl::StatusOr<std::string> ReadRarePaths(const SimulateFlags& flags) {
   return lists;
 }
 
+absl::Status WritePaths(const SimulateFlags& flags, const Summary& summary,
+                        absl::string_view rare_paths) {
+  if (flags.paths_out.empty()) return absl::OkStatus();
+  return ReplaceFile(flags.paths_out, summary.PathTable(rare_paths));
+}
+
 std::string ReportFailure(const SimulateFlags& flags, uint64_t seed,
                           const RunOutcome& outcome, const std::string& dir,
                           absl::string_view which) {

@@ -1,6 +1,7 @@
 #include "sim/cli/summary.h"
 
 #include <algorithm>
+#include <tuple>
 #include <utility>
 #include <vector>
 
@@ -70,7 +71,10 @@ void Summary::Add(const SimulationResult& r) {
   counts_["acknowledged_appends"] += r.acknowledged;
   counts_["unknown_appends"] += r.unknown;
   counts_["records_read"] += r.reads;
-  for (const auto& [name, value] : r.stats) paths_[name] += value;
+  for (const auto& [name, value] : r.stats) {
+    paths_[name] += value;
+    if (value > 0) takers_[name] += 1;
+  }
   const auto longest = [this](const char* name, Duration length) {
     Most(absl::StrCat(name, "_ms"), static_cast<uint64_t>(ToMillis(length)));
   };
@@ -102,6 +106,9 @@ std::string Summary::ToText() const {
   for (const auto& [name, value] : paths_) {
     absl::StrAppend(&text, "path ", name, " ", value, "\n");
   }
+  for (const auto& [name, value] : takers_) {
+    absl::StrAppend(&text, "takers ", name, " ", value, "\n");
+  }
   for (const auto& [name, value] : most_) {
     absl::StrAppend(&text, "max ", name, " ", value, "\n");
   }
@@ -120,6 +127,7 @@ absl::Status Summary::AddText(absl::string_view text) {
     }
     if (words[0] == "count") counts_[words[1]] += value;
     if (words[0] == "path") paths_[words[1]] += value;
+    if (words[0] == "takers") takers_[words[1]] += value;
     if (words[0] == "max") Most(words[1], value);
     if (words[0] == "hash") hash_ += value;
   }
@@ -129,6 +137,7 @@ absl::Status Summary::AddText(absl::string_view text) {
 void Summary::AddSummary(const Summary& other) {
   for (const auto& [name, value] : other.counts_) counts_[name] += value;
   for (const auto& [name, value] : other.paths_) paths_[name] += value;
+  for (const auto& [name, value] : other.takers_) takers_[name] += value;
   for (const auto& [name, value] : other.most_) Most(name, value);
   hash_ += other.hash_;
 }
@@ -205,6 +214,26 @@ std::vector<std::string> Summary::NeverTaken(absl::string_view list) const {
     if (ValueOr0(paths_, name) == 0) never.push_back(std::move(name));
   }
   return never;
+}
+
+std::string Summary::PathTable(absl::string_view list) const {
+  // By runs, then by how often.
+  std::vector<std::tuple<uint64_t, uint64_t, std::string>> rows;
+  const auto add = [&](const std::string& name) {
+    rows.emplace_back(ValueOr0(takers_, name), ValueOr0(paths_, name), name);
+  };
+  for (const std::string& name : PathsIn(list)) add(name);
+  if (rows.empty()) {
+    for (const auto& [name, count] : paths_) add(name);
+  }
+  std::sort(rows.begin(), rows.end());
+  std::string table =
+      absl::StrFormat("%-40s %14s %10s\n", "path", "count", "seeds");
+  for (const auto& [runs, count, name] : rows) {
+    absl::StrAppend(&table,
+                    absl::StrFormat("%-40s %14d %10d\n", name, count, runs));
+  }
+  return table;
 }
 
 }  // namespace holdfast
