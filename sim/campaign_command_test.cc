@@ -4,6 +4,7 @@
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
 #include "absl/strings/str_split.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
@@ -87,6 +88,56 @@ TEST_F(CampaignTest, GoesOnWhereItWasEnded) {
     EXPECT_EQ(Run(), whole);
     EXPECT_EQ(State(), state);
   }
+}
+
+// Of all seeds, also of those whose results come from the state.
+TEST_F(CampaignTest, CountsHowOftenPathsAreTakenAndByHowManySeeds) {
+  flags_.paths_out = ::testing::TempDir() + "/paths";
+  const auto table = [&] { return *ReadWholeFile(flags_.paths_out); };
+  ASSERT_EQ(Run().first, 0);
+  const std::string whole = table();
+  std::filesystem::remove(flags_.paths_out);
+  const std::string state = State();
+  ASSERT_TRUE(
+      ReplaceFile(flags_.state, state.substr(0, state.size() - 1)).ok());
+  ASSERT_EQ(Run().first, 0);
+  EXPECT_EQ(table(), whole);
+  // By seeds, then by how often.
+  std::vector<std::string> lines = absl::StrSplit(whole, '\n');
+  std::pair<uint64_t, uint64_t> before;
+  ASSERT_GT(lines.size(), 100u);
+  EXPECT_EQ(lines.back(), "");
+  for (size_t i = 1; i + 1 < lines.size(); ++i) {
+    const std::vector<std::string> words =
+        absl::StrSplit(lines[i], ' ', absl::SkipEmpty());
+    ASSERT_EQ(words.size(), 3u) << lines[i];
+    const std::pair<uint64_t, uint64_t> now(std::stoull(words[2]),
+                                            std::stoull(words[1]));
+    EXPECT_GE(now, before) << lines[i];
+    EXPECT_GE(now.second, now.first) << lines[i];
+    before = now;
+  }
+  EXPECT_GT(before.first, 0u);
+  EXPECT_LE(before.first, flags_.seeds);
+}
+
+TEST(SummaryTest, ShowsPathsOfAListRarestFirst) {
+  SimulationResult result;
+  result.stats = {{"often", 5}, {"seldom", 2}, {"never", 0}};
+  Summary one;
+  one.Add(result);
+  result.stats["seldom"] = 0;
+  Summary both;
+  both.Add(result);
+  ASSERT_TRUE(both.AddText(one.ToText()).ok());
+  const auto rows = [&](const std::string& list) {
+    std::vector<std::string> words = absl::StrSplit(
+        both.PathTable(list), absl::ByAnyChar(" \n"), absl::SkipEmpty());
+    return absl::StrJoin(words, " ");
+  };
+  EXPECT_EQ(rows("often\nseldom # a comment\nunheard_of\n"),
+            "path count seeds unheard_of 0 0 seldom 2 1 often 10 2");
+  EXPECT_EQ(rows(""), "path count seeds never 0 0 seldom 2 1 often 10 2");
 }
 
 TEST_F(CampaignTest, RefusesAStateOfOtherOptions) {

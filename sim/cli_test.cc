@@ -458,7 +458,7 @@ SimulationResult Result(uint64_t hash, uint64_t events) {
   SimulationResult r;
   r.trace_hash = hash;
   r.events = events;
-  r.recovery.level = std::chrono::milliseconds(events);
+  r.recovery.level = {.took = std::chrono::milliseconds(events), .most = 28ms};
   r.stats["seldom"] = 1;
   r.stats["never"] = 0;
   return r;
@@ -480,11 +480,18 @@ TEST(SummaryTest, AddsUpAndTravelsAsText) {
                               "\"catch_up_percent_max\":0,"
                               "\"clients_ms_max\":0,"
                               "\"clients_percent_max\":0,"
+                              "\"feature_level_ms_max\":0,"
+                              "\"feature_level_percent_max\":0,"
                               "\"leader_ms_max\":0,"
                               "\"leader_percent_max\":0,"
                               "\"level_ms_max\":7,"
+                              "\"level_percent_max\":25,"
                               "\"memory_mib_max\":0,"
                               "\"memory_percent_max\":0,"
+                              "\"minority_down_ms_max\":0,"
+                              "\"minority_down_percent_max\":0,"
+                              "\"scrub_ms_max\":0,"
+                              "\"scrub_percent_max\":0,"
                               "\"settle_ms_max\":7,"));
   for (const char* key :
        {"events", "simulated_ms", "elections", "crashes", "partitions",
@@ -492,7 +499,10 @@ TEST(SummaryTest, AddsUpAndTravelsAsText) {
     EXPECT_THAT(json, HasSubstr(std::string("\"") + key + "\":"));
   }
   EXPECT_THAT(json, HasSubstr("\"events\":12,"));
-  EXPECT_THAT(one.Line(false, 3, "ok", 12), HasSubstr("2 run(s): ok; 12 ev"));
+  const std::string line = one.Line(false, 3, "ok", 12);
+  EXPECT_THAT(line, HasSubstr("2 run(s): ok; 12 ev"));
+  EXPECT_THAT(line, HasSubstr("settled within 7 ms"));
+  EXPECT_THAT(line, HasSubstr(", then logs 7 ms (25 %), then scrubbing 0 ms"));
   EXPECT_FALSE(one.AddText("count events many\n").ok());
 }
 

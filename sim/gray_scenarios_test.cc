@@ -453,9 +453,9 @@ TEST_F(GrayScenario, TooLateIsAFailure) {
   options.duration = 5s;
   const SimulationResult in_time = Simulation(options).Run();
   EXPECT_TRUE(in_time.verdict.ok()) << in_time.verdict.what();
-  EXPECT_GT(in_time.recovery.leader_percent, 0u);
-  EXPECT_LE(in_time.recovery.leader_percent, 100u);
-  EXPECT_LE(in_time.recovery.clients_percent, 100u);
+  EXPECT_GT(in_time.recovery.leader.percent(), 0u);
+  EXPECT_LE(in_time.recovery.leader.percent(), 100u);
+  EXPECT_LE(in_time.recovery.clients.percent(), 100u);
   options.leader_max_timeouts = 0;
   EXPECT_TRUE(absl::StrContains(Simulation(options).Run().verdict.what(),
                                 "no leader within 0 ms"));

@@ -5,7 +5,6 @@
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
-#include "engine/base/batch.h"
 #include "engine/base/check.h"
 #include "engine/node/cold_read_pace.h"
 #include "engine/wal/segment.h"
@@ -288,11 +287,15 @@ void Simulation::Settle() {
       place_max + options_.clients_max_round_trips * round_trip;
   // There may be another election: a leader may just have lost its quorum.
   const auto clients_limit = [&] {
-    return std::min(all, leader_max + clients_max) - recovery_.leader;
+    return std::min(all, leader_max + clients_max) - recovery_.leader.took;
   };
   const auto clients_settled = [this] {
     LookAtLaggards();
     return ClientsSettled();
+  };
+  const auto risen = [this] {
+    LookAtLaggards();
+    return FeatureLevelHasRisen();
   };
   const auto level = [this] {
     LookAtLaggards();
@@ -300,14 +303,8 @@ void Simulation::Settle() {
   };
   if (Reach([this] { return Led(); }, leader_max, &recovery_.leader) &&
       Reach(clients_settled, clients_limit(), &recovery_.clients) &&
+      Reach(risen, all - recovery_.total(), &recovery_.feature_level) &&
       Reach(level, all - recovery_.total(), &recovery_.level)) {
-    const auto percent = [](Duration took, Duration most) {
-      return most == Duration::zero()
-                 ? 0
-                 : static_cast<uint64_t>(100 * took / most);
-    };
-    recovery_.leader_percent = percent(recovery_.leader, leader_max);
-    recovery_.clients_percent = percent(recovery_.clients, clients_limit());
     if (*options_.scrub) AwaitScrubbing();
     CompareLogs();
   }
@@ -360,6 +357,7 @@ void Simulation::AwaitScrubbing() {
                               TimeFor(bytes, node.scrub_bytes_per_second));
   }
   const Duration limit = 2 * pass + 10s;
+  const TrueTime start = world_.now();
   SimServer* damaged = nullptr;
   const auto whole = [this, &damaged] {
     const std::vector<SimServer*> members = Members();
@@ -369,7 +367,9 @@ void Simulation::AwaitScrubbing() {
     damaged = it == members.end() ? nullptr : *it;
     return damaged == nullptr && !members.empty();
   };
-  if (RunUntil(whole, limit) || !verdict_.ok()) return;
+  const bool mended = RunUntil(whole, limit);
+  recovery_.scrub = {.took = world_.now() - start, .most = limit};
+  if (mended || !verdict_.ok()) return;
   if (damaged == nullptr) return SayWhatIsNotSettled(limit);
   verdict_.NotLive(
       absl::StrCat("server ", damaged->machine(), " has looked for damage for ",
@@ -405,6 +405,19 @@ bool Simulation::Led() {
   return core.commit() >= core.term_start();
 }
 
+bool Simulation::FeatureLevelHasRisen() {
+  const SimServer* leader = Leader();
+  if (leader == nullptr) return false;
+  const uint32_t level =
+      leader->node().core()->committed_configuration().feature_level;
+  const std::vector<SimServer*> members = Members();
+  // By what it runs, not by what it is to be started with.
+  return std::any_of(members.begin(), members.end(), [=](SimServer* member) {
+    return member->running() &&
+           member->node().options().feature_level_max <= level;
+  });
+}
+
 bool Simulation::ClientsSettled() const {
   return std::all_of(clients_.begin(), clients_.end(),
                      [](const auto& client) { return client->settled(); });
@@ -416,10 +429,10 @@ bool Simulation::TailsDone() const {
 }
 
 bool Simulation::Reach(const std::function<bool()>& what, Duration limit,
-                       Duration* took) {
+                       Margin* margin) {
   const TrueTime start = world_.now();
   const bool reached = RunUntil(what, limit);
-  *took = world_.now() - start;
+  *margin = {.took = world_.now() - start, .most = limit};
   if (!reached && verdict_.ok()) SayWhatIsNotSettled(limit);
   return reached;
 }
@@ -430,6 +443,9 @@ void Simulation::SayWhatIsNotSettled(Duration limit) {
                            " ms after the last fault:")
             : absl::StrCat("no leader within ", ToMillis(limit),
                            " ms after the last fault:");
+  if (Led() && !FeatureLevelHasRisen()) {
+    absl::StrAppend(&why, " the feature level hasn't risen;");
+  }
   for (auto& client : clients_) {
     if (!client->settled() || !client->TailDone()) {
       absl::StrAppend(&why, " ", client->Describe());
@@ -450,130 +466,6 @@ void Simulation::SayWhatIsNotSettled(Duration limit) {
     }
   }
   verdict_.NotLive(std::move(why));
-}
-
-// Reads each server's whole log through its own face, and compares it with
-// all that was ever acknowledged.
-void Simulation::CompareLogs() {
-  Duration took;  // the leader may have changed once more
-  if (!Reach([this] { return Led(); }, options_.settle_max, &took)) return;
-  for (SimServer* member : Members()) {
-    if (verdict_.ok()) AwaitRead(member);
-    if (verdict_.ok()) CompareLog(member);
-    if (verdict_.ok() && *options_.kv) CompareMachine(member);
-  }
-}
-
-// Each member answers linearizable reads, by its log and by its machine; and
-// has answered those that were under way when faults stopped.
-void Simulation::AwaitRead(SimServer* server) {
-  // Leadership may change once more.
-  constexpr Duration kReadMax = 20s;
-  const auto read = std::make_shared<std::optional<absl::Status>>();
-  const auto ask = [server, read] {
-    read->reset();
-    server->log().Read(
-        server->log().first_offset(), 1, ReadMode::kLinearizable,
-        [read](absl::StatusOr<ReadResult> r) { *read = r.status(); });
-  };
-  ask();
-  const auto answered = [&] {
-    if (!read->has_value()) return false;
-    if (!absl::IsUnavailable(**read)) return !*options_.kv || server->kv_idle();
-    ask();
-    return false;
-  };
-  if (RunUntil(answered, kReadMax) || !verdict_.ok()) return;
-  verdict_.NotLive(absl::StrCat(
-      "server ", server->machine(), " answers no linearizable read within ",
-      ToMillis(kReadMax),
-      " ms: ", read->has_value() ? (*read)->ToString() : "no answer"));
-}
-
-void Simulation::CompareMachine(SimServer* server) {
-  const std::string who = absl::StrCat("server ", server->machine());
-  const DistributedLog& log = server->log();
-  if (!RunUntil(
-          [&] { return log.applier()->applied() == server->node().commit(); },
-          60s)) {
-    return verdict_.NotLive(absl::StrCat(who, " doesn't apply its log"));
-  }
-  for (const auto& [key, writes] : kv_model_.keys()) {
-    kv_model_.Saw(key, server->kv().Get(key), server->kv().end(), who);
-  }
-}
-
-void Simulation::CompareLog(SimServer* server) {
-  const std::string who = absl::StrCat("server ", server->machine());
-  DistributedLog& log = server->log();
-  const auto& committed = history_.committed();
-  Offset first;  // that is read
-  Offset next;
-  uint64_t found = 0;
-  bool done = false;
-  auto violate = [&](absl::string_view what) {
-    done = true;
-    verdict_.Violate(absl::StrCat(who, what));
-  };
-  std::function<void(absl::StatusOr<ReadResult>)> on_read;
-  auto read = [&] {
-    log.Read(next, 256 << 10, ReadMode::kLocal,
-             [&](absl::StatusOr<ReadResult> r) { on_read(std::move(r)); });
-  };
-  auto begin = [&] {
-    first = next = log.first_offset();
-    found = 0;
-    read();
-  };
-  on_read = [&](absl::StatusOr<ReadResult> result) {
-    // Retention goes on.
-    if (!result.ok() && log.first_offset() > next) return begin();
-    // Damaged, and no other server helped at once.
-    if (absl::IsUnavailable(result.status())) return read();
-    if (!result.ok()) {
-      return violate(
-          absl::StrCat(" can't read its log: ", result.status().ToString()));
-    }
-    for (const Entry& entry : result->batches) {
-      absl::StatusOr<BatchView> batch = BatchView::Parse(entry.payload);
-      // The first one may begin before.
-      Offset at = entry.header.base_offset;
-      if (!batch.ok() || (at != next && next != first) || at > next ||
-          at + entry.header.count <= next) {
-        return violate(
-            absl::StrCat(" has no intact batch at offset ", next.value()));
-      }
-      RecordCursor cursor = batch->Records();
-      RecordView record;
-      for (; cursor.Next(&record); ++at) {
-        if (at < next) continue;
-        history_.Saw(record.value(), at, who);
-        found += committed.count(at.value());
-        ++next;
-      }
-    }
-    done = result->batches.empty();
-    if (!done) read();
-  };
-  begin();
-  if (!RunUntil([&] { return done; }, 60s)) {
-    return verdict_.NotLive(absl::StrCat(who, " doesn't read its log"));
-  }
-  const auto expected = static_cast<uint64_t>(
-      std::distance(committed.lower_bound(first.value()), committed.end()));
-  if (found != expected) {
-    violate(absl::StrCat(" has ", found, " of the ", expected,
-                         " acknowledged records from ", first.value(), " on"));
-  }
-  if (log.trimmed_to() < history_.trimmed()) {
-    violate(absl::StrCat(" takes all before ", log.trimmed_to().value(),
-                         " for trimmed; acknowledged is ",
-                         history_.trimmed().value()));
-  }
-  if (first > Offset(0) && !history_.MayBeTrimmed(first - 1)) {
-    violate(
-        absl::StrCat(" begins at ", first.value(), ", which nobody asked for"));
-  }
 }
 
 SimulationResult Simulation::Run() {

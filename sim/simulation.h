@@ -107,20 +107,33 @@ struct SimulationOptions {
   std::optional<uint64_t> memory_bytes_max;
 };
 
+// How long something took, and at most might have; zero: it wasn't looked at.
+struct Margin {
+  Duration took = Duration::zero();
+  Duration most = Duration::zero();
+  uint64_t percent() const {
+    return most == Duration::zero() ? 0
+                                    : static_cast<uint64_t>(100 * took / most);
+  }
+};
+
 // How long it took, once faults had stopped, until: others than those that
 // stayed down had a leader; all being up, a leader had committed an
 // entry of its own term; then each client had an append acknowledged, and in
-// its tail all that the world knows of; then all members had the same log.
+// its tail all that the world knows of; then the feature level was what all
+// members support; then all members had the same log; and then, what had
+// decayed of it was whole again.
 struct Recovery {
   uint64_t stayed_down = 0;  // servers
-  Duration minority_down = Duration::zero();
-  Duration leader = Duration::zero();
-  Duration clients = Duration::zero();
-  Duration level = Duration::zero();
-  Duration total() const { return leader + clients + level; }
-  // Of what each may take at most; 0: it wasn't looked at.
-  uint64_t leader_percent = 0;
-  uint64_t clients_percent = 0;
+  Margin minority_down;
+  Margin leader;
+  Margin clients;
+  Margin feature_level;
+  Margin level;
+  Margin scrub;
+  Duration total() const {
+    return leader.took + clients.took + feature_level.took + level.took;
+  }
 };
 
 struct SimulationResult {
@@ -223,6 +236,8 @@ class Simulation {
   // The servers of the leader's configuration; needs a leader.
   std::vector<SimServer*> Members();
   bool Led();
+  // To what all members support; needs a leader.
+  bool FeatureLevelHasRisen();
   // Who lags, and who no longer does.
   void LookAtLaggards();
   bool ClientsSettled() const;
@@ -232,9 +247,10 @@ class Simulation {
   void AwaitScrubbing();
   // Nothing: all of its log is as it was written.
   static std::optional<Index> DamagedEntry(SimServer* server);
-  // Into `took`; NotLive if it isn't so within `limit`.
-  bool Reach(const std::function<bool()>& what, Duration limit, Duration* took);
+  // Into `margin`; NotLive if it isn't so within `limit`.
+  bool Reach(const std::function<bool()>& what, Duration limit, Margin* margin);
   void SayWhatIsNotSettled(Duration limit);
+  // simulation_compare.cc
   void CompareLogs();
   // Half of them end in an orderly way.
   void CloseClients();

@@ -27,6 +27,7 @@ refused exhaustive --tape=/nonexistent
 refused exhaustive nonsense
 refused --exhaustive
 refused --rare-paths=/nonexistent
+refused --rare-paths=/dev/null,/nonexistent
 refused --tape=/nonexistent
 tape "holdfast-tape 2" "option seed 3" "fault net/reset 1001 3.0 0x5"
 refused "--tape=$tapes/a.tape"

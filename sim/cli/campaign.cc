@@ -27,7 +27,7 @@ std::string Header(const SimulateFlags& flags) {
   Tape tape;
   WriteOptions(flags, flags.seed, &tape);
   std::string header =
-      absl::StrCat("holdfast-campaign 1\nrevision ", Revision(), "\n");
+      absl::StrCat("holdfast-campaign 2\nrevision ", Revision(), "\n");
   for (const auto& [name, value] : tape.options) {
     absl::StrAppend(&header, "option ", name, " ", value, "\n");
   }
@@ -145,6 +145,8 @@ int CampaignCommand(const SimulateFlags& flags,
   const absl::Status status = campaign.Run();
   if (!status.ok()) return Refuse(status.message());
   const CampaignResult& result = campaign.result();
+  const absl::Status written = WritePaths(flags, result.summary, *rare_paths);
+  if (!written.ok()) return Refuse(written.message());
   for (const auto& [signature, f] : result.failures) {
     PrintFailures(f.count, signature, CommandFor(flags, f.seed));
   }

@@ -39,7 +39,7 @@ struct CampaignResult {
 // revision and options, a line each), then a line for each chunk that is done,
 // in any order. The last one may be torn: its chunk is run again.
 //
-//   holdfast-campaign 1
+//   holdfast-campaign 2
 //   revision 2a86e4de1f9c3b1f0a5d4c7b8e9f00112233aabb
 //   option seed 1
 //   option seeds 1000

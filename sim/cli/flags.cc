@@ -59,8 +59,13 @@ const char kSimulateUsage[] =
     "How:\n"
     "  --jobs=J              processes that share the seeds\n"
     "  --json                the last line, the summary, as JSON\n"
-    "  --verbose             tells what happens of note; counts rare paths\n"
-    "  --rare-paths=FILE     fails if a path named in FILE was never taken\n"
+    "  --verbose             tells what happens of note\n"
+    "  --rare-paths=FILE     fails if a path named in FILE was never taken; "
+    "or in\n"
+    "                        several: FILE,FILE\n"
+    "  --paths-out=FILE      how often these, or all paths, were taken, and by "
+    "how\n"
+    "                        many seeds; the rarest first\n"
     "  --tape-dir=DIR        where the tape of a failing run goes\n"
     "  --check-determinism   runs each seed twice and compares trace hashes\n"
     "Of a single run:\n"
@@ -237,9 +242,15 @@ const Flag kOtherFlags[] = {
     {"jobs", kSeeded | kExhaustive, "1 to 256",
      [](Text v, F* f) { return ParseBetween<uint64_t>(v, 1, 256, &f->jobs); },
      nullptr},
-    {"rare-paths", kRun | kCampaign, "a file",
+    {"rare-paths", kRun | kCampaign, "files, with commas between them",
      [](Text v, F* f) {
        f->rare_paths = std::string(v);
+       return !v.empty();
+     },
+     nullptr},
+    {"paths-out", kRun | kCampaign, "a file",
+     [](Text v, F* f) {
+       f->paths_out = std::string(v);
        return !v.empty();
      },
      nullptr},
@@ -419,11 +430,12 @@ absl::Status CheckTogether(const std::vector<std::string>& args, bool has_tape,
         "--trace, --html, --goto and --dump show one run: leave --seeds away");
   }
   if (flags.hashes && (flags.watch.any() || flags.seeds != 1 || flags.json ||
-                       flags.check_determinism || !flags.rare_paths.empty())) {
+                       flags.check_determinism || !flags.rare_paths.empty() ||
+                       !flags.paths_out.empty())) {
     return absl::InvalidArgumentError(
         "--hashes tells of one run, and nothing else: leave --seeds, --json, "
-        "--trace, --html, --goto, --dump, --check-determinism and --rare-paths "
-        "away");
+        "--trace, --html, --goto, --dump, --check-determinism, --rare-paths "
+        "and --paths-out away");
   }
   if (flags.watch.go_to != 0 && flags.check_determinism) {
     return absl::InvalidArgumentError(

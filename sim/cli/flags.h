@@ -52,7 +52,8 @@ struct SimulateFlags {
   bool check_determinism = false;
   WatchFlags watch;        // of a single run
   bool hashes = false;     // likewise: see sim/cli/hashes.h
-  std::string rare_paths;  // a file
+  std::string rare_paths;  // files, with commas between them
+  std::string paths_out;   // a file; empty: none
   std::string tape_dir = ".";
   std::string state;       // campaign: a file; empty: none
   std::string with;        // diff: a program; empty: this one

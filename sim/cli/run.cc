@@ -11,6 +11,7 @@
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
+#include "absl/strings/str_split.h"
 #include "sim/cli/files.h"
 #include "sim/cli/watch.h"
 #include "sim/simulation.h"
@@ -273,8 +274,20 @@ void PrintFailures(uint64_t count, const std::string& signature,
 }
 
 absl::StatusOr<std::string> ReadRarePaths(const SimulateFlags& flags) {
-  if (flags.rare_paths.empty()) return std::string();
-  return ReadWholeFile(flags.rare_paths);
+  std::string lists;
+  for (absl::string_view path :
+       absl::StrSplit(flags.rare_paths, ',', absl::SkipEmpty())) {
+    const absl::StatusOr<std::string> list = ReadWholeFile(std::string(path));
+    if (!list.ok()) return list.status();
+    absl::StrAppend(&lists, *list, "\n");
+  }
+  return lists;
+}
+
+absl::Status WritePaths(const SimulateFlags& flags, const Summary& summary,
+                        absl::string_view rare_paths) {
+  if (flags.paths_out.empty()) return absl::OkStatus();
+  return ReplaceFile(flags.paths_out, summary.PathTable(rare_paths));
 }
 
 std::string ReportFailure(const SimulateFlags& flags, uint64_t seed,

@@ -63,8 +63,11 @@ bool IsGraver(RunEnd end, RunEnd than);
 void PrintFailures(uint64_t count, const std::string& signature,
                    const std::string& command);
 
-// What --rare-paths names; empty: nothing.
+// All lists that --rare-paths names; empty: none.
 absl::StatusOr<std::string> ReadRarePaths(const SimulateFlags& flags);
+// What --paths-out asks for, of the paths in that list, or of all.
+absl::Status WritePaths(const SimulateFlags& flags, const Summary& summary,
+                        absl::string_view rare_paths);
 
 // Saves a failed run's tape below `dir`, under a name with `which`, and tells
 // on stderr what broke and how to see it again. Returns the command that does.

@@ -91,12 +91,8 @@ int RunSeedsCommand(const SimulateFlags& flags,
     code = static_cast<int>(RunEnd::kCorrectness);
     verdict = "rare path missed";
   }
-  if (flags.verbose) {
-    for (const auto& [name, value] : seeds.summary.paths()) {
-      std::fprintf(stderr, "%12llu %s\n",
-                   static_cast<unsigned long long>(value), name.c_str());
-    }
-  }
+  const absl::Status written = WritePaths(flags, seeds.summary, *rare_paths);
+  if (!written.ok()) return Refuse(written.message());
   // The summary is of whole runs.
   if (flags.watch.go_to != 0 && end == RunEnd::kOk) return code;
   const auto wall_ms = std::chrono::duration_cast<std::chrono::milliseconds>(

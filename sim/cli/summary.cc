@@ -1,6 +1,7 @@
 #include "sim/cli/summary.h"
 
 #include <algorithm>
+#include <tuple>
 #include <utility>
 #include <vector>
 
@@ -71,21 +72,29 @@ void Summary::Add(const SimulationResult& r) {
   counts_["acknowledged_appends"] += r.acknowledged;
   counts_["unknown_appends"] += r.unknown;
   counts_["records_read"] += r.reads;
-  for (const auto& [name, value] : r.stats) paths_[name] += value;
+  for (const auto& [name, value] : r.stats) {
+    paths_[name] += value;
+    if (value > 0) takers_[name] += 1;
+  }
   const auto longest = [this](const char* name, Duration length) {
     Most(absl::StrCat(name, "_ms"), static_cast<uint64_t>(ToMillis(length)));
   };
-  longest("clients", r.recovery.clients);
-  longest("leader", r.recovery.leader);
-  longest("level", r.recovery.level);
+  const auto margin = [&](const char* name, const Margin& m) {
+    longest(name, m.took);
+    Most(absl::StrCat(name, "_percent"), m.percent());
+  };
+  margin("minority_down", r.recovery.minority_down);
+  margin("leader", r.recovery.leader);
+  margin("clients", r.recovery.clients);
+  margin("feature_level", r.recovery.feature_level);
+  margin("level", r.recovery.level);
+  margin("scrub", r.recovery.scrub);
   longest("settle", r.recovery.total());
   longest("catch_up", r.catch_up.took);
   Most("catch_up_bytes", r.catch_up.bytes);
   Most("catch_up_percent", static_cast<uint64_t>(r.catch_up.percent));
   Most("memory_mib", r.memory_bytes >> 20);
   Most("memory_percent", r.memory_percent);
-  Most("leader_percent", r.recovery.leader_percent);
-  Most("clients_percent", r.recovery.clients_percent);
   counts_["laggards"] += r.catch_up.laggards;
   hash_ += r.trace_hash;
 }
@@ -97,6 +106,9 @@ std::string Summary::ToText() const {
   }
   for (const auto& [name, value] : paths_) {
     absl::StrAppend(&text, "path ", name, " ", value, "\n");
+  }
+  for (const auto& [name, value] : takers_) {
+    absl::StrAppend(&text, "takers ", name, " ", value, "\n");
   }
   for (const auto& [name, value] : most_) {
     absl::StrAppend(&text, "max ", name, " ", value, "\n");
@@ -116,6 +128,7 @@ absl::Status Summary::AddText(absl::string_view text) {
     }
     if (words[0] == "count") counts_[words[1]] += value;
     if (words[0] == "path") paths_[words[1]] += value;
+    if (words[0] == "takers") takers_[words[1]] += value;
     if (words[0] == "max") Most(words[1], value);
     if (words[0] == "hash") hash_ += value;
   }
@@ -125,6 +138,7 @@ absl::Status Summary::AddText(absl::string_view text) {
 void Summary::AddSummary(const Summary& other) {
   for (const auto& [name, value] : other.counts_) counts_[name] += value;
   for (const auto& [name, value] : other.paths_) paths_[name] += value;
+  for (const auto& [name, value] : other.takers_) takers_[name] += value;
   for (const auto& [name, value] : other.most_) Most(name, value);
   hash_ += other.hash_;
 }
@@ -165,13 +179,24 @@ std::string Summary::Line(bool json, uint64_t seed, absl::string_view verdict,
   DamageCounts().ForEach(
       [&](const char* name, uint64_t) { damages += count(name); });
   if (damages > 0) absl::StrAppend(&line, " ", damages, " damages,");
-  const auto most = [this](const char* name) { return ValueOr0(most_, name); };
-  return absl::StrCat(
-      line, " settled within ", most("settle_ms"), " ms: a leader within ",
-      most("leader_ms"), ", then clients within ", most("clients_ms"),
-      ", then logs within ", most("level_ms"), "; ", count("laggards"),
-      " laggards caught up within ", most("catch_up_ms"), " ms, at most ",
-      most("catch_up_percent"), " % of what it may take");
+  const auto most = [this](const std::string& name) {
+    return ValueOr0(most_, name);
+  };
+  const auto margin = [&](absl::string_view what, absl::string_view name) {
+    absl::StrAppend(&line, what, " ", most(absl::StrCat(name, "_ms")), " ms (",
+                    most(absl::StrCat(name, "_percent")), " %)");
+  };
+  absl::StrAppend(&line, " settled within ", most("settle_ms"),
+                  " ms, with a step at most so much of what it may take:");
+  margin(" a leader while a minority stayed down", "minority_down");
+  margin(", a leader", "leader");
+  margin(", then clients", "clients");
+  margin(", then the feature level", "feature_level");
+  margin(", then logs", "level");
+  margin(", then scrubbing", "scrub");
+  absl::StrAppend(&line, ", ", count("laggards"));
+  margin(" laggards", "catch_up");
+  return line;
 }
 
 std::vector<std::string> Summary::PathsIn(absl::string_view list) {
@@ -190,6 +215,26 @@ std::vector<std::string> Summary::NeverTaken(absl::string_view list) const {
     if (ValueOr0(paths_, name) == 0) never.push_back(std::move(name));
   }
   return never;
+}
+
+std::string Summary::PathTable(absl::string_view list) const {
+  // By runs, then by how often.
+  std::vector<std::tuple<uint64_t, uint64_t, std::string>> rows;
+  const auto add = [&](const std::string& name) {
+    rows.emplace_back(ValueOr0(takers_, name), ValueOr0(paths_, name), name);
+  };
+  for (const std::string& name : PathsIn(list)) add(name);
+  if (rows.empty()) {
+    for (const auto& [name, count] : paths_) add(name);
+  }
+  std::sort(rows.begin(), rows.end());
+  std::string table =
+      absl::StrFormat("%-40s %14s %10s\n", "path", "count", "seeds");
+  for (const auto& [runs, count, name] : rows) {
+    absl::StrAppend(&table,
+                    absl::StrFormat("%-40s %14d %10d\n", name, count, runs));
+  }
+  return table;
 }
 
 }  // namespace holdfast

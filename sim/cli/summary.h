@@ -35,6 +35,9 @@ class Summary {
   static std::vector<std::string> PathsIn(absl::string_view list);
   // Those that were never taken.
   std::vector<std::string> NeverTaken(absl::string_view list) const;
+  // A line for each name in the list, or if there is none for each path: how
+  // often it was taken, and by how many runs; the rarest first.
+  std::string PathTable(absl::string_view list) const;
 
   uint64_t hash() const { return hash_; }
   // 0: there is no count of that name.
@@ -45,6 +48,7 @@ class Summary {
 
   std::map<std::string, uint64_t> counts_;
   std::map<std::string, uint64_t> paths_;
+  std::map<std::string, uint64_t> takers_;  // runs that took a path
   // Of all runs: until all had settled, and of the steps to that (Recovery);
   // what laggards took; what a run held.
   std::map<std::string, uint64_t> most_;
