@@ -189,6 +189,7 @@ TEST_F(AtlasTest, AnEntryThatNobodyElseEverHadMayGo) {
   ASSERT_TRUE(sim_->RunFor(50ms));
   const RaftCore& core = *leader->node().core();
   const Index last = core.last_index();
+  ASSERT_TRUE(sim_->RunFor(20ms));  // until it is durable
   for (SimServer* s : {a_, b_, c_}) {
     EXPECT_EQ(s->HadDurably(last, core.last_term()), s == leader);
   }

@@ -397,7 +397,7 @@ TEST_F(BoundsScenario, ClientHasNoMoreChangesUnderWayThanItMay) {
   }
   ASSERT_TRUE(sim_->RunFor(50ms)) << sim_->verdict().what();
   ASSERT_TRUE(leader->node().is_leader());
-  bounds.requests_per_client_max = changes_max;
+  bounds.requests_per_client_max = changes_max + 1;
   EXPECT_EQ(Judge(*leader, bounds), "");
   bounds.requests_per_client_max = changes_max - 1;
   const std::string what = Judge(*leader, bounds);

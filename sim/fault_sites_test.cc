@@ -58,7 +58,7 @@ TEST(FaultSitesTest, EachSiteDrawsForWhomItStrikes) {
         {site.name, actor, TapeEntry::Place(window, 0), value});
   };
   // Disks lose what is on its way to them, and connections likewise.
-  for (uint64_t window = 4; window < 20; window += 4) {
+  for (uint64_t window = 4; window < 36; window += 4) {
     strike(faults::kClusterPowerLoss, 0, window, 0);
     for (uint32_t m = 1; m <= kNodes; ++m) {
       // Before one of its next operations of the disk.
@@ -69,7 +69,7 @@ TEST(FaultSitesTest, EachSiteDrawsForWhomItStrikes) {
   options.seed = 2;
   options.nodes = kNodes;
   options.clients = kClients;
-  options.duration = 6s;
+  options.duration = 10s;
   options.rates = FaultRates{};
   Simulation sim(options);
   sim.world()->chance.Replay(tape);

@@ -37,21 +37,34 @@ class HashPrinter final : public Observer {
   }
 
   bool AfterEvent() override {
-    std::printf("%llu %016llx\n",
-                static_cast<unsigned long long>(trace_->events()),
-                static_cast<unsigned long long>(trace_->hash()));
+    events_ = trace_->events();
+    hash_ = trace_->hash();
+    Print();
     return true;
   }
 
   // False: not all of it could be written.
-  static bool End(const RunOutcome& outcome) {
+  bool End(const RunOutcome& outcome) {
+    // What was drawn behind the last event.
+    if (outcome.end == RunEnd::kOk && outcome.summary.hash() != hash_) {
+      ++events_;
+      hash_ = outcome.summary.hash();
+      Print();
+    }
     std::fputs(absl::StrCat(kOutcomeLine.substr(1), outcome.ToText()).c_str(),
                stdout);
     return std::fflush(stdout) == 0 && std::ferror(stdout) == 0;
   }
 
  private:
+  void Print() const {
+    std::printf("%llu %016llx\n", static_cast<unsigned long long>(events_),
+                static_cast<unsigned long long>(hash_));
+  }
+
   const Trace* trace_ = nullptr;
+  uint64_t events_ = 0;
+  uint64_t hash_ = 0;
 };
 
 std::string FirstLineOf(absl::string_view text) {
@@ -84,15 +97,15 @@ std::optional<std::array<std::string, 2>> FirstLines(absl::string_view one,
 int HashesCommand(const SimulateFlags& flags,
                   const std::function<void(Simulation*)>& prepare) {
   HashPrinter printer;
-  const auto on_crash = [](const RunOutcome& outcome) {
-    HashPrinter::End(outcome);
+  const auto on_crash = [&printer](const RunOutcome& outcome) {
+    printer.End(outcome);
   };
   const RunOutcome outcome =
       RunHere(flags, flags.seed, on_crash, [&](Simulation* simulation) {
         if (prepare) prepare(simulation);
         printer.Begin(flags, simulation);
       });
-  if (!HashPrinter::End(outcome)) return Refuse("can't write the hashes");
+  if (!printer.End(outcome)) return Refuse("can't write the hashes");
   return static_cast<int>(outcome.end);
 }
 
