@@ -418,6 +418,7 @@ void MessageStream::PingBetween() {
 void MessageStream::CheckSilenceLater() {
   if (options_.silence_max <= Duration::zero()) return;
   silence_checked_ = loop_->Now();
+  written_then_ = bytes_written_;
   silence_check_ =
       loop_->After(options_.silence_max / 3, [this] { CheckSilence(); });
 }
@@ -433,9 +434,14 @@ int64_t MessageStream::SilencesAllowed() const {
 
 void MessageStream::CheckSilence() {
   const Instant due = silence_checked_ + options_.silence_max / 3;
-  // Late: this process was stopped for a while, and what came meanwhile isn't
-  // read yet. While paused, nothing is read at all.
-  const bool blind = paused_ || loop_->Now() - due > options_.silence_max / 6;
+  // This process was stopped for a while, and what came meanwhile isn't read
+  // yet.
+  const bool late = loop_->Now() - due > options_.silence_max / 6;
+  // While paused, nothing is read at all. But a peer that is there takes what
+  // is written.
+  const bool stuck = writing_ && std::exchange(written_then_, bytes_written_) ==
+                                     bytes_written_;
+  const bool blind = late || (paused_ && !stuck);
   if (closed_ || callbacks_ == nullptr) return;
   if (std::exchange(heard_, false) || blind) {
     pings_unanswered_ = 0;

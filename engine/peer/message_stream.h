@@ -200,6 +200,7 @@ class MessageStream {
   Instant silence_checked_;
   int64_t pings_unanswered_ = 0;
   uint64_t bytes_written_ = 0;
+  uint64_t written_then_ = 0;       // ... when silence was looked for last
   uint64_t bytes_arrived_ = 0;      // of these, as pongs tell
   std::deque<uint64_t> pinged_at_;  // bytes_written_, of pings not answered
   Timer deliver_;

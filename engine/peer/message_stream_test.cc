@@ -332,6 +332,43 @@ TEST_F(MessageStreamTest, AStoppedProcessDoesntBlameItsPeer) {
   EXPECT_FALSE(b_.closed.has_value());
 }
 
+// Nothing is read meanwhile; but what is written isn't taken, either.
+TEST_F(MessageStreamTest, ADeadPeerIsSeenByAStreamThatReadsNothing) {
+  Open();
+  MessageStreamOptions options;
+  options.silence_max = 3s;
+  a_.stream->set_options(options);
+  a_.stream->Start(a_.Callbacks());
+  a_.stream->PauseReading();
+  loop_.RunFor(60s);
+  EXPECT_FALSE(a_.closed.has_value()) << "with nothing to say";
+  network_.set_capacity(1 << 20);
+  network_.set_black_hole(true);
+  loop_.RunFor(60s);
+  EXPECT_FALSE(a_.closed.has_value()) << "it can't know";
+  for (int i = 0; i < 100; ++i) {
+    a_.Send("", std::string(256 << 10, 'x'), MessagePriority::kBulk);
+  }
+  loop_.RunFor(120s);
+  ASSERT_TRUE(a_.closed.has_value());
+  EXPECT_THAT(std::string(a_.closed->message()), HasSubstr("nothing came"));
+}
+
+TEST_F(MessageStreamTest, APeerThatTakesWhatIsWrittenIsThere) {
+  Open();
+  MessageStreamOptions options;
+  options.silence_max = 3s;
+  a_.stream->set_options(options);
+  a_.stream->Start(a_.Callbacks());
+  a_.stream->PauseReading();
+  for (int i = 0; i < 60; ++i) {
+    ASSERT_TRUE(
+        a_.Send("", std::string(256 << 10, 'x'), MessagePriority::kBulk));
+    loop_.RunFor(1s);
+  }
+  EXPECT_FALSE(a_.closed.has_value());
+}
+
 TEST_F(MessageStreamTest, SmallMessagesDontPinLargeReads) {
   // A connection that reads into large buffers.
   auto [left, right] = network_.Pair();

@@ -14,6 +14,8 @@ namespace {
 constexpr uint64_t kMagic = 0x3165746174536648;  // "HfState1"
 constexpr uint32_t kVersion = 1;
 constexpr size_t kCrcAt = 12;
+// A read that fails may succeed the next time.
+constexpr int kReadTimes = 3;
 
 uint32_t Checksum(absl::string_view bytes) {
   return ExtendCrc32c(Crc32c(bytes.substr(0, kCrcAt)),
@@ -69,14 +71,15 @@ void HardStateFile::OpenCopy(size_t which) {
         if (absl::IsNotFound(file.status())) return OpenCopy(which + 1);
         if (!file.ok()) return Finish(file.status());
         copies_[which].file = *std::move(file);
-        ReadCopy(which);
+        ReadCopy(which, kReadTimes);
       }));
 }
 
-void HardStateFile::ReadCopy(size_t which) {
+void HardStateFile::ReadCopy(size_t which, int times) {
   copies_[which].file->Read(
-      0, kHardStateBytes, [this, which](absl::StatusOr<Buffer> bytes) {
-        // A block that can't be read is damage like any other.
+      0, kHardStateBytes, [this, which, times](absl::StatusOr<Buffer> bytes) {
+        if (!bytes.ok() && times > 1) return ReadCopy(which, times - 1);
+        // A block that stays unreadable is damage like any other.
         absl::StatusOr<HardStateCopy> found =
             bytes.ok() ? DecodeHardStateCopy(bytes->view())
                        : absl::StatusOr<HardStateCopy>(bytes.status());

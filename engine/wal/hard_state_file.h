@@ -75,7 +75,7 @@ class HardStateFile {
   };
 
   void OpenCopy(size_t which);
-  void ReadCopy(size_t which);
+  void ReadCopy(size_t which, int times);
   void CreateMissing(size_t which);
   void Judge();
   void WriteCopies(size_t first);

@@ -128,6 +128,25 @@ TEST_F(HardStateFileTest, AnOlderCopyIsWrittenAnew) {
   }
 }
 
+// The other one may be older than it seems: the device lost a write of it.
+TEST_F(HardStateFileTest, AReadThatFailsOnceMakesNoOlderCopyTheNewest) {
+  for (int older : {0, 1}) {
+    for (uint64_t completion = 1; completion <= 12; ++completion) {
+      disk_ = std::make_unique<MemoryDisk>(&loop_);
+      ASSERT_TRUE(Open(false).ok());
+      ASSERT_TRUE(Write(kOld));
+      const std::string bytes = Copy(older);
+      ASSERT_TRUE(Write(kNew));
+      SetCopy(older, bytes);
+      disk_->FailAt(disk_->completions() + completion);
+      auto found = Open();
+      if (found.ok()) {
+        EXPECT_EQ(found->state, kNew) << older << ", " << completion;
+      }
+    }
+  }
+}
+
 TEST_F(HardStateFileTest, ACopyThatCannotBeReadIsWrittenAnew) {
   ASSERT_TRUE(Open(false).ok());
   ASSERT_TRUE(Write(kNew));
