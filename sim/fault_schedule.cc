@@ -75,10 +75,6 @@ void FaultSchedule::Stop() {
   running_ = false;
   fabric_->HealAll();
   for (SimServer* server : servers_) {
-    // It would end by itself, whenever it has the next name to make durable.
-    if (server->running() && server->directory_failed()) {
-      server->Crash(/*power_lost=*/false);
-    }
     if (server->running()) {
       server->process()->DieBeforeIo(0, SimProcess::Io::kAny,
                                      nullptr);  // no more

@@ -72,7 +72,6 @@ class SimServer {
   // All of its log that is durable on its present disk, damaged or not.
   const DurableLog& WholeLog();
   // Whether its process will fail at its next sync of the directory.
-  bool directory_failed() const { return life_->disk->directory_failed(); }
   // Of what is at rest on its disk; see sim/atlas.h.
   void Spoil(const Damage& damage);
   // Syncs that begin from now on take so long, and with `all` reads and writes,

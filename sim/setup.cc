@@ -247,7 +247,7 @@ Duration PlaceMax(const SimulationOptions& options) {
   if (!options.clients_per_server_max.has_value()) return Duration::zero();
   // Until a connection that is half open is given up: that is looked at three
   // times within its silence_max, and something may have come before the first.
-  return AcceptorOptions().client_stream.silence_max * 4 / 3;
+  return PeersOptions().acceptor.client_stream.silence_max * 4 / 3;
 }
 
 bool DrawLeases(const SimulationOptions& options, uint32_t machine,

@@ -236,7 +236,6 @@ class SimDisk final : public Disk {
   void FreeSpace(ResultFn<uint64_t> done) override;
 
   // Whether a SyncDir failed: all later ones do.
-  bool directory_failed() const { return *directory_failed_; }
 
  private:
   template <typename Effect, typename Done>

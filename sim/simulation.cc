@@ -279,8 +279,8 @@ void Simulation::Settle() {
       RaftOptions().election_timeout_max);
   const Duration place_max = PlaceMax(options_);
   const Duration all = options_.settle_max + place_max;
-  const Duration leader_max =
-      std::min(all, options_.leader_max_timeouts * election_timeout);
+  const Duration leader_max = std::min(
+      options_.settle_max, options_.leader_max_timeouts * election_timeout);
   const SimNetworkOptions calm;
   const Duration round_trip = 2 * (calm.delay_max + calm.tail_max);
   const Duration clients_max =

@@ -208,7 +208,7 @@ void DistributedLog::OnResumeWritten(const absl::Status& written) {
   resuming_ = nullptr;
   if (written.ok()) {
     ++stats_.resume_points;
-  } else {
+  } else if (!absl::IsCancelled(written)) {
     // What it lacks may be there the next time.
     no_resume_ = !absl::IsResourceExhausted(written);
     LogLine("event=no_resume_point", written);

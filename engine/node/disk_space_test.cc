@@ -31,7 +31,8 @@ class DiskSpaceTest : public testing::Test {
         &loop_, disk_.get(), kReserve, kSegment,
         DiskSpace::Callbacks{.log_is_short = [] { return false; },
                              .make_segment = [] {},
-                             .log_line = [](absl::string_view) {}});
+                             .log_line = [](absl::string_view) {},
+                             .not_made = [](const absl::Status&) {}});
     space_->Prepare([this] { space_->Begin(); });
     loop_.RunFor(kLong);
   }

@@ -27,7 +27,10 @@ Node::Node(const Env& env, NodeOptions options, NodeEvents* events)
                     if (wal_ != nullptr) wal_->TryAgain();
                   },
               .log_line = [this](absl::string_view line) { LogLine(line); },
-              .not_made = [this](const absl::Status& why) { StopsFor(why); }}),
+              .not_made =
+                  [this](const absl::Status& why) {
+                    if (!absl::IsAlreadyExists(why)) StopsFor(why);
+                  }}),
       identity_file_(env.disk),
       peers_(env, options_.id, options_.cluster_name, options_.peers,
              {.own_hello = [this] { return OwnHello(); },
@@ -354,7 +357,9 @@ void Node::OnMessage(ServerId from, Incarnation incarnation,
   Step(Receive{std::move(received->message)}, std::move(received->entries));
   if (!stopped_ && core_->term() == term && core_->leader() == from) {
     OnCondemned(extras.condemned);
-    if (!stopped_ && space_.is_short()) events_->OnTrimmed(extras.trimmed_to);
+    if (!stopped_ && space_.is_short() && extras.trimmed_to > Offset()) {
+      events_->OnTrimmed(extras.trimmed_to);
+    }
   }
 }
 

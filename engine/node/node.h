@@ -308,8 +308,9 @@ class Node : private Membership::Host {
   void ScrubCheckpoint();
   void ScrubIdentity();
   void NoteMended(absl::string_view what, const absl::StatusOr<bool>& mended);
-  // Of a file that can be done without. If the disk failed, nobody knows what
-  // it has of this one, nor what it will have of others: the server ends.
+  // Of a file that can be done without. If it failed for anything but want of
+  // room, nobody knows what the disk has of it, nor what it will have of
+  // others: the server ends.
   bool StopsFor(const absl::Status& written);
   void StartCore();
   void FinishOpen(absl::Status status);

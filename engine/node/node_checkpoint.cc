@@ -376,8 +376,9 @@ void Node::NoteMended(absl::string_view what,
 }
 
 bool Node::StopsFor(const absl::Status& written) {
-  if (absl::IsInternal(written)) Stop(written);
-  return absl::IsInternal(written);
+  const bool stops = !written.ok() && !absl::IsResourceExhausted(written);
+  if (stops) Stop(written);
+  return stops;
 }
 
 // --- Sending ---

@@ -438,9 +438,9 @@ void MessageStream::CheckSilence() {
   // yet.
   const bool late = loop_->Now() - due > options_.silence_max / 6;
   // While paused, nothing is read at all. But a peer that is there takes what
-  // is written.
-  const bool stuck = writing_ && std::exchange(written_then_, bytes_written_) ==
-                                     bytes_written_;
+  // is written: a write, of a quarter of a MiB or little more, doesn't last for
+  // all of silence_max.
+  const bool stuck = writing_ && written_then_ == bytes_written_;
   const bool blind = late || (paused_ && !stuck);
   if (closed_ || callbacks_ == nullptr) return;
   if (std::exchange(heard_, false) || blind) {
@@ -449,9 +449,10 @@ void MessageStream::CheckSilence() {
     ++pings_unanswered_;
     SendPing();
   } else {
-    Close(absl::UnavailableError(
-        absl::StrCat("nothing came from the peer for ",
-                     ToMillis(loop_->Now() - last_received_), " ms")));
+    Close(absl::UnavailableError(absl::StrCat(
+        paused_ ? "the peer takes nothing, and nothing was read, for "
+                : "nothing came from the peer for ",
+        ToMillis(loop_->Now() - last_received_), " ms")));
     ReportClosed();
     return;
   }

@@ -351,7 +351,7 @@ TEST_F(MessageStreamTest, ADeadPeerIsSeenByAStreamThatReadsNothing) {
   }
   loop_.RunFor(120s);
   ASSERT_TRUE(a_.closed.has_value());
-  EXPECT_THAT(std::string(a_.closed->message()), HasSubstr("nothing came"));
+  EXPECT_THAT(std::string(a_.closed->message()), HasSubstr("takes nothing"));
 }
 
 TEST_F(MessageStreamTest, APeerThatTakesWhatIsWrittenIsThere) {
