@@ -161,11 +161,8 @@ TEST_F(StaleScenario, ScheduleMakesBlocksStale) {
   options.settle = false;
   options.rates = FaultRates{};
   options.rates->crash_ppm = 10'000;
-  options.rates->stale_ppm = 40'000;
-  Simulation sim(options);
-  const SimulationResult result = sim.Run();
-  EXPECT_TRUE(result.verdict.ok()) << result.verdict.what();
-  EXPECT_GT(result.damages.stale, 2u);
+  RunWith(options, {&FaultRates::stale_ppm, 400'000,
+                    [](const SimulationResult& r) { return r.damages.stale; }});
 }
 
 // --- What the disk remembers ---

@@ -165,11 +165,9 @@ TEST_F(VanishScenario, ScheduleHasFilesVanish) {
   options.settle = false;
   options.rates = FaultRates{};
   options.rates->crash_ppm = 100'000;
-  options.rates->vanish_ppm = 300'000;
-  Simulation sim(options);
-  const SimulationResult result = sim.Run();
-  EXPECT_TRUE(result.verdict.ok()) << result.verdict.what();
-  EXPECT_GT(result.damages.vanished, 2u);
+  RunWith(options,
+          {&FaultRates::vanish_ppm, 900'000,
+           [](const SimulationResult& r) { return r.damages.vanished; }});
 }
 
 }  // namespace

@@ -32,7 +32,7 @@ class DiskSpace {
     std::function<bool()> log_is_short;
     Task make_segment;
     InlineFunction<void(absl::string_view line)> log_line;
-    // Whatever the reserve couldn't be made for.
+    // The reserve couldn't be made: why.
     InlineFunction<void(const absl::Status& why)> not_made;
   };
 

@@ -57,6 +57,14 @@ class MessageStreamTest : public ::testing::Test {
     a_.stream->Start(a_.Callbacks());
     b_.stream->Start(b_.Callbacks());
   }
+  // After 3 s, by a_ alone.
+  void OpenWithSilenceJudgedByOne() {
+    Open();
+    MessageStreamOptions options;
+    options.silence_max = 3s;
+    a_.stream->set_options(options);
+    a_.stream->Start(a_.Callbacks());
+  }
 
   ManualLoop loop_;
   MemoryNetwork network_{&loop_};
@@ -306,11 +314,7 @@ TEST_F(MessageStreamTest, ADeadPeerIsSeenSoonThoughMuchWasSent) {
 }
 
 TEST_F(MessageStreamTest, ASlowLinkIsntTakenForADeadOne) {
-  Open();
-  MessageStreamOptions options;
-  options.silence_max = 3s;
-  a_.stream->set_options(options);
-  a_.stream->Start(a_.Callbacks());
+  OpenWithSilenceJudgedByOne();
   network_.set_capacity(8 << 20);
   network_.set_black_hole(true);  // as if it were all still on its way
   ASSERT_TRUE(a_.Send("", std::string(8 << 20, 'x'), MessagePriority::kBulk));
@@ -334,11 +338,7 @@ TEST_F(MessageStreamTest, AStoppedProcessDoesntBlameItsPeer) {
 
 // Nothing is read meanwhile; but what is written isn't taken, either.
 TEST_F(MessageStreamTest, ADeadPeerIsSeenByAStreamThatReadsNothing) {
-  Open();
-  MessageStreamOptions options;
-  options.silence_max = 3s;
-  a_.stream->set_options(options);
-  a_.stream->Start(a_.Callbacks());
+  OpenWithSilenceJudgedByOne();
   a_.stream->PauseReading();
   loop_.RunFor(60s);
   EXPECT_FALSE(a_.closed.has_value()) << "with nothing to say";
@@ -355,11 +355,7 @@ TEST_F(MessageStreamTest, ADeadPeerIsSeenByAStreamThatReadsNothing) {
 }
 
 TEST_F(MessageStreamTest, APeerThatTakesWhatIsWrittenIsThere) {
-  Open();
-  MessageStreamOptions options;
-  options.silence_max = 3s;
-  a_.stream->set_options(options);
-  a_.stream->Start(a_.Callbacks());
+  OpenWithSilenceJudgedByOne();
   a_.stream->PauseReading();
   for (int i = 0; i < 60; ++i) {
     ASSERT_TRUE(
