@@ -61,6 +61,7 @@ FaultRates FaultRates::Swarm(Chance* chance, bool damage) {
     rates.forge_ppm = rate(100000);
     rates.stale_ppm = rate(40000);
     rates.vanish_ppm = rate(40000);
+    rates.surge_ppm = rate(20000);
   }
   ordinal = 100;
   rates.other_options_ppm = rate(20000);

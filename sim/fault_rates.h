@@ -68,6 +68,7 @@ struct FaultRates {
   uint64_t refuse_blocks_ppm = 0;
   uint64_t stale_ppm = 0;
   uint64_t vanish_ppm = 0;
+  uint64_t surge_ppm = 0;  // of all servers at one moment, some of which die
   uint64_t forge_ppm = 0;  // a disk's last entry becomes another one
   // What belongs to power failures, dying processes and networks, unless it is
   // off: as SimDiskOptions and SimNetworkOptions have it.

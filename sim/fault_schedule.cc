@@ -19,6 +19,12 @@ constexpr ChanceSite kStartedAgain("fault/started_again");
 // Of the release that comes after this one.
 constexpr uint32_t kNextLevel = kFeatureLevelMax + 1;
 
+constexpr DamageKind kDamageKinds[] = {
+    DamageKind::kRot,      DamageKind::kZeroes,  DamageKind::kMisdirect,
+    DamageKind::kTruncate, DamageKind::kRefused, DamageKind::kStale,
+    DamageKind::kVanish,
+};
+
 // A length of time from a fault's value: mostly short, now and then long.
 Duration LengthOf(uint64_t value, Duration max) {
   if (faults::IsWritten(value)) return faults::LengthBelow(value, max);
@@ -154,6 +160,7 @@ void FaultSchedule::OnWindow() {
               &value)) {
     LoseAllPower(value);
   }
+  if (Happens(faults::kSurge, 0, rates_.surge_ppm, &value)) Surge(value);
   for (uint32_t i = 0; i < clients_.size(); ++i) StrikeClient(i);
   if (Happens(faults::kSplit, 0, rates_.split_ppm, &value)) Split(value);
   if (Happens(faults::kOneWay, 0, rates_.one_way_ppm, &value)) CutOneWay(value);
@@ -421,6 +428,28 @@ void FaultSchedule::DamageDisk(SimServer* server) {
       if (running_) decay_->Strike(server, kind, value);
     });
   }
+}
+
+void FaultSchedule::Surge(uint64_t value) {
+  world_->Note("a surge spoils all disks");
+  // As where all have a bad block in the same place of the log, so that what
+  // one start lacks is damaged on other disks, too; or anywhere on each.
+  const bool alike = Which(value, 26, 2) == 0;
+  uint64_t spoiled = 0;
+  for (SimServer* server : servers_) {
+    const MachineId m = server->machine();
+    const uint64_t own = Another(value, m);
+    if ((value >> m & 1) != 0) Crash(server, own, true);
+    const uint64_t where = alike ? value : own;
+    bool any = false;
+    for (uint64_t i = 0; i <= Which(where, 27, 4); ++i) {
+      const DamageKind kind =
+          kDamageKinds[Which(Another(where, i), 28, std::size(kDamageKinds))];
+      any = decay_->Strike(server, kind, Another(where, i)) || any;
+    }
+    if (any) ++spoiled;
+  }
+  if (spoiled > 1) ++counts_.surges;
 }
 
 void FaultSchedule::CrashClient(SimClient* client, uint64_t value) {

@@ -26,6 +26,7 @@ struct FaultCounts {
   uint64_t power_losses = 0;
   uint64_t crashes_in_io = 0;         // before an operation
   uint64_t cluster_power_losses = 0;  // of all that ran, at once
+  uint64_t surges = 0;                // that spoiled several disks
   uint64_t ambushes = 0;              // elections that cost somebody the power
   uint64_t client_crashes = 0;
   uint64_t crashes_in_request = 0;  // of these, with appends under way
@@ -55,6 +56,7 @@ struct FaultCounts {
     fn("happened_power_loss", power_losses);
     fn("happened_crash_in_io", crashes_in_io);
     fn("happened_cluster_power_loss", cluster_power_losses);
+    fn("happened_surge", surges);
     fn("happened_ambush", ambushes);
     fn("happened_client_crash", client_crashes);
     fn("happened_crash_in_request", crashes_in_request);
@@ -131,6 +133,8 @@ class FaultSchedule {
   void OldDisk(SimServer* server);
   void ForgeDisk(SimServer* server, uint64_t value);
   void DamageDisk(SimServer* server);
+  // All disks, a few times each; those of `value`'s bits lose power, too.
+  void Surge(uint64_t value);
   void CrashClient(SimClient* client, uint64_t value);
   void CloseClient(SimClient* client, uint64_t value);
   void StartLater(SimClient* client, uint64_t value);

@@ -75,6 +75,8 @@ inline constexpr ChanceSite kTruncate("fault/truncate");
 inline constexpr ChanceSite kRefuseBlocks("fault/refuse_blocks");
 inline constexpr ChanceSite kStale("fault/stale");
 inline constexpr ChanceSite kVanish("fault/vanish");
+// All disks are spoiled at one moment, and some of the servers lose power.
+inline constexpr ChanceSite kSurge("fault/surge");
 // Its last entry becomes another one (sim/old_copies.h).
 inline constexpr ChanceSite kForge("fault/forge");
 
@@ -179,6 +181,7 @@ inline constexpr const ChanceSite* kAll[] = {
     &kPauseClient,
     &kShortWrite,
     &kCloseClient,
+    &kSurge,
 };
 
 template <size_t kSize>
@@ -194,8 +197,8 @@ constexpr bool IsKnown(absl::string_view name) { return IsIn(kAll, name); }
 
 // Of storage at rest.
 inline constexpr const ChanceSite* kDamage[] = {
-    &kRot,          &kZeroes, &kMisdirect, &kTruncate,
-    &kRefuseBlocks, &kForge,  &kStale,     &kVanish,
+    &kRot,   &kZeroes, &kMisdirect, &kTruncate, &kRefuseBlocks,
+    &kForge, &kStale,  &kVanish,    &kSurge,
 };
 
 constexpr bool IsDamage(absl::string_view name) { return IsIn(kDamage, name); }
@@ -218,7 +221,7 @@ enum class Struck {
 
 inline constexpr const ChanceSite* kOfAll[] = {
     &kClusterPowerLoss, &kSplit,  &kOneWay, &kSlowLink, &kAmbush,
-    &kLateNews,         &kBridge, &kFlap,   &kClog,
+    &kLateNews,         &kBridge, &kFlap,   &kClog,     &kSurge,
 };
 inline constexpr const ChanceSite* kOfProcesses[] = {
     &kReset,      &kSilence, &kShortRead, &kRefuse,     &kFlip,
@@ -242,7 +245,7 @@ constexpr Struck WhoIsStruck(absl::string_view name) {
 // Its value's lowest 16 bits have one for each server, by its machine: whether
 // it is struck, or in which of two groups it is.
 inline constexpr const ChanceSite* kWithServerBits[] = {&kSplit, &kBridge,
-                                                        &kAmbush};
+                                                        &kAmbush, &kSurge};
 constexpr bool HasServerBits(absl::string_view name) {
   return IsIn(kWithServerBits, name);
 }

@@ -83,11 +83,11 @@ struct Tossed {
 Tossed RateTossed(size_t field) {
   const std::string name = absl::StrCat("FaultRates' field ", field + 1);
   Tossed tossed{name, {name}};
-  for (const auto rate :
-       {&FaultRates::rot_ppm, &FaultRates::zeroes_ppm,
-        &FaultRates::misdirect_ppm, &FaultRates::truncate_ppm,
-        &FaultRates::refuse_blocks_ppm, &FaultRates::forge_ppm,
-        &FaultRates::stale_ppm, &FaultRates::vanish_ppm}) {
+  for (const auto rate : {&FaultRates::rot_ppm, &FaultRates::zeroes_ppm,
+                          &FaultRates::misdirect_ppm, &FaultRates::truncate_ppm,
+                          &FaultRates::refuse_blocks_ppm,
+                          &FaultRates::forge_ppm, &FaultRates::stale_ppm,
+                          &FaultRates::vanish_ppm, &FaultRates::surge_ppm}) {
     if (IsSame(field, rate)) tossed.coins.insert("damage at rest");
   }
   for (const auto rate : {&FaultRates::old_disk_ppm, &FaultRates::forge_ppm,
