@@ -1,7 +1,7 @@
 #!/bin/bash
 # Pages of runs in a real browser: each looks at itself (page/check.js), and
 # nothing may come to the browser's console. Without a browser it says SKIPPED
-# and passes, or fails if HOLDFAST_NEEDS_BROWSER is set, as by tools/test --full.
+# and passes, or fails if HOLDFAST_NEEDS_BROWSER is set, as by tools/test.
 set -euo pipefail
 
 violating_page="$1"
