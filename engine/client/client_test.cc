@@ -358,6 +358,32 @@ TEST_F(ClientTest, OutcomesMayAppend) {
 
 // Leaders change, connections break, answers get lost: whatever was appended
 // is in the log once, in order; and what was acknowledged is there.
+// The server that is hinted at had a stream, which is lost just then, so that
+// it is dialed anew: the append has to go there by the new one.
+TEST_F(ClientTest, AHintToAServerWhoseStreamIsLostIsFollowed) {
+  constexpr int kMoments = 60;
+  for (int moment = 0; moment < kMoments; ++moment) {
+    SCOPED_TRACE(moment);
+    log_ = FakeLog();
+    outcomes_.clear();
+    NewClient({});
+    // It knows both servers, and takes the first one for the leader.
+    for (const auto& [leader, value] :
+         {std::pair("s:2", "a"), std::pair("s:1", "b")}) {
+      log_.leader = leader;
+      ASSERT_TRUE(Append(value).ok());
+      loop_.RunFor(1s);
+      ASSERT_EQ(outcomes_[value].kind, Kind::kCommitted);
+    }
+    log_.leader = "s:2";
+    ASSERT_TRUE(Append("c", {.timeout = 600s}).ok());
+    loop_.RunTasks(moment);
+    server(2).DropClients();
+    loop_.RunFor(5s);
+    EXPECT_EQ(outcomes_["c"].kind, Kind::kCommitted);
+  }
+}
+
 TEST_F(ClientTest, NothingIsLostTwiceOrOutOfOrderUnderFaults) {
   for (uint64_t seed = 1; seed <= 30; ++seed) {
     log_ = FakeLog();

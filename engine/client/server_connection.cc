@@ -177,6 +177,8 @@ void ServerConnection::Fail(absl::Status why) {
   if (absl::IsDataLoss(why)) why = absl::UnavailableError(why.message());
   last_error_ = why;
   failed_at_ = env_.loop->Now();
+  // All are told below; who waits from then on does so for another stream.
+  soon_.Cancel();
   std::map<uint64_t, Waiting> requests = std::exchange(requests_, {});
   std::vector<DoneFn> waiters = std::exchange(waiters_, {});
   for (auto& [id, waiting] : requests) {

@@ -34,14 +34,14 @@ class ManualLoop final : public Loop {
     for (int n = 0; !tasks_.empty() && tasks_.begin()->first.when <= until;
          ++n) {
       CHECK_LT(n, 10'000'000);  // or it never ends
-      auto first = tasks_.begin();
-      now_ = std::max(now_, first->first.when);
-      Task task = std::move(first->second);
-      times_.erase(first->first.id);
-      tasks_.erase(first);
-      task();
+      RunFirst();
     }
     now_ = until;
+  }
+
+  // Runs the next so many tasks, or all there are.
+  void RunTasks(int count) {
+    for (; count > 0 && !tasks_.empty(); --count) RunFirst();
   }
 
   // As if the process had been stopped for a while: nothing runs meanwhile.
@@ -54,6 +54,14 @@ class ManualLoop final : public Loop {
     auto operator<=>(const Key&) const = default;
   };
 
+  void RunFirst() {
+    auto first = tasks_.begin();
+    now_ = std::max(now_, first->first.when);
+    Task task = std::move(first->second);
+    times_.erase(first->first.id);
+    tasks_.erase(first);
+    task();
+  }
   uint64_t Add(Instant when, Task task) {
     const uint64_t id = next_id_++;
     tasks_.emplace(Key{.when = when, .id = id}, std::move(task));
