@@ -139,6 +139,16 @@ struct Recovery {
   Duration total() const {
     return leader.took + clients.took + feature_level.took + level.took;
   }
+  // Each step, in their order, and what it is about, for people.
+  template <typename Fn>  // fn(name, what, margin)
+  void ForEach(Fn fn) const {
+    fn("minority_down", "a leader while a minority stayed down", minority_down);
+    fn("leader", "a leader", leader);
+    fn("clients", "then clients", clients);
+    fn("feature_level", "then the feature level", feature_level);
+    fn("level", "then logs", level);
+    fn("scrub", "then scrubbing", scrub);
+  }
 };
 
 struct SimulationResult {
