@@ -56,6 +56,7 @@ SimulationOptions TenSeconds(uint32_t nodes, const FaultRates& rates) {
 SimulationOptions WithAllFeatures(SimulationOptions options) {
   options.spares = 2;
   options.changes = options.trims = options.transfers = true;
+  options.admin = true;
   options.kv = options.leases = options.scrub = true;
   options.minority_down = options.names_servers = true;
   return options;

@@ -49,7 +49,9 @@ void BoundsChecker::Check(const SimServer& server) {
 }
 
 void BoundsChecker::Check(const SimClient& client) {
-  if (client.running()) CheckAppends(client, client.options().queue_bytes_max);
+  if (!client.running()) return;
+  CheckAppends(client, client.options().queue_bytes_max);
+  CheckAdmin(client, client.options().admin_requests_max);
 }
 
 void BoundsChecker::CheckAppends(const SimClient& client,
@@ -61,6 +63,15 @@ void BoundsChecker::CheckAppends(const SimClient& client,
   Violate(absl::StrCat("client ", client.machine()),
           "bytes of appends that wait for their outcome", bytes,
           queue_bytes_max);
+}
+
+// What servers have of it; they don't tell, but it shows in their answers.
+void BoundsChecker::CheckAdmin(const SimClient& client, size_t requests_max) {
+  const size_t most = client.admin_traffic().under_way_max;
+  if (most <= requests_max) return;
+  Violate(absl::StrCat("client ", client.machine()),
+          "operators' requests under way on one connection", most,
+          requests_max);
 }
 
 void BoundsChecker::CheckService(const SimServer& server,

@@ -23,10 +23,11 @@ namespace holdfast {
 // what is in flight to each follower, what waits for its disk, for a commit,
 // for a peer's or a client's stream, how many clients it has, and connections
 // of whom it doesn't know yet, and what it has of its log in memory. And, after
-// a client's, what waits there to be appended. The bounds are those of the
-// options, with what one message or request may exceed them by; it counts by
-// itself where the engine's own count could be what is wrong. And that no
-// leader sends a follower the same again and again as fast as the link goes.
+// a client's, what waits there to be appended, and operators' requests that a
+// server has of it. The bounds are those of the options, with what one message
+// or request may exceed them by; it counts by itself where the engine's own
+// count could be what is wrong. And that no leader sends a follower the same
+// again and again as fast as the link goes.
 class BoundsChecker {
  public:
   explicit BoundsChecker(Verdict* verdict) : verdict_(verdict) {}
@@ -37,6 +38,7 @@ class BoundsChecker {
   // other bounds than those it runs with: for tests.
   void CheckService(const SimServer& server, const ServiceOptions& bounds);
   void CheckAppends(const SimClient& client, size_t queue_bytes_max);
+  void CheckAdmin(const SimClient& client, size_t requests_max);
 
   // What the entries behind `from` up to `to` have, the latest that any server
   // had there.

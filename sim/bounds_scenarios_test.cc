@@ -406,6 +406,53 @@ TEST_F(BoundsScenario, ClientHasNoMoreChangesUnderWayThanItMay) {
       << what;
 }
 
+// Which other requests it has besides doesn't matter then.
+TEST_F(BoundsScenario, ConnectionsShowHowManyChangesAreUnderWay) {
+  Begin(1);
+  SimServer* const leader = sim_->Leader();
+  const size_t changes_max =
+      leader->service().options().admin_requests_per_client_max;
+  SimClientOptions options;
+  for (MachineId m = 1; m <= 3; ++m) {
+    options.servers.push_back(NetworkFabric::AddressOf(m));
+  }
+  options.reads = options.tails = options.conditions = false;
+  options.admin = true;
+  SimClient client(sim_->world(), sim_->network(), kFirstClient + 1,
+                   sim_->mutable_history(), options);
+  client.Start();
+  ASSERT_TRUE(sim_->RunFor(1s)) << sim_->verdict().what();
+  Isolate(leader->machine());
+  sim_->mutable_history()->TrimInvoked(Offset(1));
+  size_t gone = 0;
+  for (size_t i = 0; i < 3 * changes_max; ++i) {
+    client.Ask(
+        "trim",
+        [](Client* by, DoneFn done) {
+          by->Trim(Offset(1), 5s, std::move(done));
+        },
+        [&gone](const absl::Status& outcome) {
+          gone += absl::IsUnavailable(outcome);
+        });
+  }
+  ASSERT_TRUE(sim_->RunFor(50ms)) << sim_->verdict().what();
+  ASSERT_TRUE(leader->node().is_leader());
+  EXPECT_EQ(client.admin_traffic().under_way_max, changes_max);
+  EXPECT_GT(client.admin_traffic().overloaded, 0u);
+  Verdict verdict;
+  BoundsChecker bounds(&verdict);
+  bounds.Check(client);
+  EXPECT_TRUE(verdict.ok()) << verdict.what();
+  bounds.CheckAdmin(client, changes_max - 1);
+  EXPECT_TRUE(absl::StrContains(
+      verdict.what(),
+      absl::StrCat(" has ", changes_max, " operators' requests under way")))
+      << verdict.what();
+  // Whoever asked is told.
+  client.Crash();
+  EXPECT_EQ(gone, 3 * changes_max);
+}
+
 TEST_F(BoundsScenario, ClientHoldsNoMoreThanItMay) {
   Begin(1);
   SimClientOptions options;

@@ -153,6 +153,7 @@ TEST_F(TapeFlagTest, ATapeBringsItsOptions) {
   flags.tails = false;
   flags.conditions = false;
   flags.transfers = false;
+  flags.admin = true;
   flags.names_servers = true;
   flags.minority_down = false;
   flags.tls = true;
@@ -172,6 +173,7 @@ TEST_F(TapeFlagTest, ATapeBringsItsOptions) {
   EXPECT_EQ(read->tails, false);
   EXPECT_EQ(read->conditions, false);
   EXPECT_EQ(read->transfers, false);
+  EXPECT_EQ(read->admin, true);
   EXPECT_EQ(read->names_servers, true);
   EXPECT_EQ(read->minority_down, false);
   EXPECT_TRUE(read->tls);

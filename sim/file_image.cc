@@ -252,14 +252,20 @@ void FileImage::Overwrite(uint64_t from, const Buffer& bytes) {
 
 void FileImage::MakeStale(uint64_t from, const Buffer& bytes) {
   Overwrite(from, bytes);
-  std::erase_if(stale_, [from](const Earlier& s) { return s.from == from; });
+  std::erase_if(stale_, [this, from](const Earlier& s) {
+    return s.from == from || !Stands(s);
+  });
   stale_.push_back({from, syncs_, bytes});
 }
 
+bool FileImage::Stands(const Earlier& page) const {
+  return durable_.Read(page.from, page.bytes.size()).view() ==
+         page.bytes.view();
+}
+
 bool FileImage::stale() const {
-  return std::any_of(stale_.begin(), stale_.end(), [this](const Earlier& s) {
-    return durable_.Read(s.from, s.bytes.size()).view() == s.bytes.view();
-  });
+  return std::any_of(stale_.begin(), stale_.end(),
+                     [this](const Earlier& s) { return Stands(s); });
 }
 
 void FileImage::CutShort(uint64_t size) {

@@ -127,6 +127,8 @@ class FileImage {
   std::vector<Change> TakeBefore(uint64_t number);
   // What the change is about to replace on the device.
   void Remember(const Change& change);
+  // Whether the device has just these bytes there.
+  bool Stands(const Earlier& page) const;
 
   SparseBytes now_;
   SparseBytes durable_;
@@ -141,7 +143,7 @@ class FileImage {
   std::vector<Range> refused_;
   uint64_t syncs_ = 0;
   std::vector<Earlier> earlier_;
-  std::vector<Earlier> stale_;
+  std::vector<Earlier> stale_;  // what was made so, and may stand no more
 };
 
 // The names of a directory, likewise in two images: changes are durable once

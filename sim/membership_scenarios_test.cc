@@ -2,6 +2,8 @@
 // over, and what goes wrong meanwhile.
 
 #include <cstdint>
+#include <map>
+#include <string>
 #include <utility>
 #include <vector>
 
@@ -458,6 +460,39 @@ TEST_F(MembershipScenario, ServerThatMissedTheFormingIsTakenIn) {
     }
   }
   EXPECT_GT(scenes, 0);
+}
+
+// As by the command line. Whoever asks may crash, end or be cut off meanwhile,
+// and a server has one such request of it at a time.
+TEST_F(MembershipScenario, OperatorsAskByClients) {
+  std::map<std::string, uint64_t> stats;
+  for (uint64_t seed = 1; seed <= 6; ++seed) {
+    SimulationOptions options;
+    options.seed = seed;
+    options.nodes = 3;
+    options.clients = 2;
+    options.spares = 1;
+    options.duration = 30s;
+    options.changes = options.trims = options.transfers = true;
+    options.admin = true;
+    options.admin_requests_max = 1;
+    options.tls = seed % 3 == 0;
+    options.rates = FaultRates{};
+    options.rates->crash_ppm = 10'000;
+    options.rates->client_crash_ppm = 50'000;
+    options.rates->close_client_ppm = 50'000;
+    options.rates->cut_client_ppm = 50'000;
+    Simulation sim(options);
+    const SimulationResult result = sim.Run();
+    ASSERT_TRUE(result.verdict.ok()) << seed << ": " << result.verdict.what();
+    for (const auto& [name, n] : result.stats) stats[name] += n;
+  }
+  for (const char* name :
+       {"admin_done", "admin_refused", "admin_unknown", "admin_cancelled",
+        "admin_overloaded", "operator_joins", "operator_leaves",
+        "operator_transfers", "operator_trims", "operator_replaced"}) {
+    EXPECT_GT(stats[name], 0u) << name;
+  }
 }
 
 TEST_F(MembershipScenario, TransferGoesWhereItIsTold) {

@@ -70,7 +70,7 @@ struct DiskAction {
 struct ClientCall {
   MachineId machine = 0;
   uint64_t id = 0;   // of those of its machine that are under way
-  const char* what;  // "append", "read", "tail", "get", "put"
+  const char* what;  // "append", "read", "tail", "ask", "get", "put"
   std::string detail;
 };
 

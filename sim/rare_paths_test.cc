@@ -51,6 +51,7 @@ SimulationOptions Calm(uint64_t seed) {
   options.kv = options.leases = options.scrub = true;
   options.tails = options.reads = options.conditions = true;
   options.names_servers = true;
+  options.admin = seed % 2 == 0;
   options.minority_down = false;
   // Old records expire in some.
   if (seed % 4 == 0) options.retention_bytes = 256 << 10;

@@ -12,6 +12,7 @@ namespace {
 constexpr ChanceSite kNodes("setup/nodes");
 constexpr ChanceSite kSpares("setup/spares");
 constexpr ChanceSite kOperator("setup/operator");
+constexpr ChanceSite kAdmin("setup/admin");
 constexpr ChanceSite kClients("setup/clients");
 constexpr ChanceSite kSegmentBytes("setup/segment_bytes");
 constexpr ChanceSite kReserve("setup/reserve");
@@ -109,6 +110,7 @@ void DrawLimits(SimulationOptions* options, Chance* chance) {
     little(0, 16 << 10, &options->pending_bytes_max);
     little(1, 16, &options->pending_appends_max);
     little(2, 4 << 10, &options->queue_bytes_max);
+    little(4, 1, &options->admin_requests_max);
     // All get in, unless what was one's connection is still there.
     const uint64_t clients = Drawn(chance, kRoom, 3, 8);
     if (!options->clients_per_server_max.has_value() && clients < 2) {
@@ -159,6 +161,7 @@ SimulationOptions DrawSetup(SimulationOptions options, Chance* chance) {
   adds(Drawn(chance, kScrub, 0, 2) == 0, &options.scrub);
   adds(Drawn(chance, kMinorityDown, 0, 2) == 0, &options.minority_down);
   adds(Drawn(chance, kOperator, 0, 2) == 0, &options.trims);
+  adds(Drawn(chance, kAdmin, 0, 2) == 0, &options.admin);
   const bool transfers = Drawn(chance, kOperator, 1, 2) == 0;
   if (!options.transfers.has_value()) {
     options.transfers = options.rates.has_value()
@@ -209,6 +212,9 @@ ServiceOptions DrawService(const SimulationOptions& options, Chance* chance) {
   if (options.clients_per_server_max.has_value()) {
     service.clients_max = *options.clients_per_server_max;
   }
+  if (options.admin_requests_max.has_value()) {
+    service.admin_requests_per_client_max = *options.admin_requests_max;
+  }
   service.log.sessions = *options.sessions;
   service.log.retention_bytes = options.retention_bytes;
   service.log.retention_age = options.retention_age;
@@ -233,6 +239,9 @@ SimClientOptions DrawClient(const SimulationOptions& options, uint32_t i,
   client.names_servers = *options.names_servers;
   client.slow_reader_ppm = options.rates->slow_reader_ppm;
   client.operations_max = options.operations_max;
+  client.admin = *options.admin;
+  client.admin_requests_max = options.admin_requests_max.value_or(
+      ServiceOptions().admin_requests_per_client_max);
   client.clock_limits = options.rates->clock_limits();
   client.record_bytes_max = size_t{30} << Drawn(chance, kRecordBytes, i, 8);
   client.pause_max = Duration(50ms) * (1 << Drawn(chance, kPause, i, 5));

@@ -31,6 +31,7 @@ const Feature kFeatures[] = {
     {"changes", [](const SimulationOptions& o) { return *o.changes; }},
     {"trims", [](const SimulationOptions& o) { return *o.trims; }},
     {"transfers", [](const SimulationOptions& o) { return *o.transfers; }},
+    {"admin", [](const SimulationOptions& o) { return *o.admin; }},
     {"kv", [](const SimulationOptions& o) { return *o.kv; }},
     {"leases", [](const SimulationOptions& o) { return *o.leases; }},
     {"scrub", [](const SimulationOptions& o) { return *o.scrub; }},
@@ -52,6 +53,11 @@ const Feature kFeatures[] = {
      2},
     {"queue_bytes_max",
      [](const SimulationOptions& o) { return o.queue_bytes_max.has_value(); },
+     2},
+    {"admin_requests_max",
+     [](const SimulationOptions& o) {
+       return o.admin_requests_max.has_value();
+     },
      2},
     {"clients_per_server_max",
      [](const SimulationOptions& o) {
@@ -180,6 +186,7 @@ TEST(SetupTest, GivenRatesTurnOffWhatIsNotAskedFor) {
   EXPECT_FALSE(*drawn.changes);
   EXPECT_FALSE(*drawn.trims);
   EXPECT_FALSE(*drawn.transfers);
+  EXPECT_FALSE(*drawn.admin);
   EXPECT_FALSE(*drawn.kv);
   EXPECT_EQ(drawn.rates->stop_reading_ppm, 0u);
   options.trims = true;

@@ -89,6 +89,7 @@ TEST(ShrinkerTest, LeavesOnlyWhatIsNeeded) {
   EXPECT_EQ(small.flags.names_servers, false);
   EXPECT_EQ(small.flags.minority_down, false);
   EXPECT_EQ(small.flags.transfers, false);
+  EXPECT_EQ(small.flags.admin, false);
   for (const TapeEntry& e : small.entries()) {
     EXPECT_EQ(e.value, 0u);
     EXPECT_EQ(e.window(), 0u);

@@ -114,6 +114,10 @@ void SimClient::Start() {
   Life& life = *life_;
   if (life.process.loop()->drifts()) ++drifts_;
   life.security = make_security_(life.process.loop());
+  if (options_.admin) {
+    life.security =
+        WatchAdminTraffic(std::move(life.security), &admin_traffic_);
+  }
   life.network = std::make_unique<SimNetwork>(&life.process, fabric_);
   ClientOptions options;
   options.servers = options_.servers;
@@ -142,13 +146,23 @@ void SimClient::EndLife(IncidentKind how) {
   DropObjects();
   CHECK_EQ(*life_->process.open_sockets(), size_t{0});
   late_timers_ += life_->process.loop()->late_timers();
+  std::map<uint64_t, DoneFn> asked = std::move(life_->asked);
   life_ = nullptr;
+  for (auto& [call, done] : asked) {
+    ++asked_.unknown;
+    done(absl::UnavailableError(absl::StrCat(name_, " is gone")));
+  }
 }
 
 void SimClient::AddStats(std::map<std::string, uint64_t>* totals) const {
   (*totals)["happened_drift"] += drifts_;
   (*totals)["happened_late_timer"] +=
       late_timers_ + (running() ? life_->process.loop()->late_timers() : 0);
+  (*totals)["admin_overloaded"] += admin_traffic_.overloaded;
+  (*totals)["admin_done"] += asked_.done;
+  (*totals)["admin_refused"] += asked_.refused;
+  (*totals)["admin_cancelled"] += asked_.cancelled;
+  (*totals)["admin_unknown"] += asked_.unknown;
 }
 
 void SimClient::DropObjects() {
@@ -345,6 +359,40 @@ void SimClient::Read() {
         if (local) return;
         history_->LinearizableEnd(result->committed_end, noted, name_);
       });
+}
+
+void SimClient::Ask(const std::string& what, const SendFn& send, DoneFn done) {
+  CHECK(options_.admin);
+  const uint64_t call = calls_.Begin("ask", [&] { return what; });
+  life_->under_way.insert(call);
+  life_->asked.emplace(call, std::move(done));
+  send(life_->client.get(), [this, call](absl::Status outcome) {
+    OnAsked(call, std::move(outcome));
+  });
+}
+
+void SimClient::OnAsked(uint64_t call, absl::Status outcome) {
+  Answered(call);
+  auto asked = life_->asked.extract(call);
+  if (asked.empty()) return;  // it was said that this is once too often
+  const bool cancelled = absl::IsCancelled(outcome);
+  if (cancelled ? !life_->closing : life_->closed) {
+    history_->ClientBroke(
+        name_, absl::StrCat(cancelled ? "isn't" : "was",
+                            " closed, and says of an operator's request: ",
+                            outcome.ToString()));
+  }
+  const bool refused = absl::IsFailedPrecondition(outcome);
+  ++(outcome.ok() ? asked_.done
+     : refused    ? asked_.refused
+     : cancelled  ? asked_.cancelled
+                  : asked_.unknown);
+  calls_.End(call,
+             outcome.ok() ? CallEnd::kDone
+             : refused    ? CallEnd::kRejected
+                          : CallEnd::kUnknown,
+             [&] { return outcome.ok() ? "" : outcome.ToString(); });
+  asked.mapped()(std::move(outcome));
 }
 
 void SimClient::StartTail() {

@@ -11,7 +11,10 @@
 #include <string>
 #include <vector>
 
+#include "absl/status/status.h"
 #include "engine/client/client.h"
+#include "engine/env/completion.h"
+#include "sim/admin_traffic.h"
 #include "sim/calls.h"
 #include "sim/history.h"
 #include "sim/make_security.h"
@@ -42,6 +45,10 @@ struct SimClientOptions {
   // Of appends that wait for their outcome; further ones are refused.
   size_t queue_bytes_max = 64 << 20;
   uint32_t operations_max = 0;  // 0: no bound
+  // Whether it is asked for operators' requests, too; and how many of them a
+  // server may have under way on one connection.
+  bool admin = false;
+  size_t admin_requests_max = 16;
   ClockLimits clock_limits;
   // Whether the one of `servers` at this place takes part: else it needn't have
   // all of the log. Null: each does.
@@ -87,6 +94,15 @@ class SimClient {
   // Of the lives to come; plaintext otherwise.
   void set_security(MakeSecurity make) { make_security_ = std::move(make); }
 
+  // Needs running(). Sends an operator's request: `send` makes it of the
+  // product's client. `done` is told its outcome, once: OK;
+  // FAILED_PRECONDITION, if it was refused; else it may or may not have been
+  // done: DEADLINE_EXCEEDED, CANCELLED when this is closed, UNAVAILABLE when
+  // its process ended before.
+  using SendFn = std::function<void(Client*, DoneFn)>;
+  void Ask(const std::string& what, const SendFn& send, DoneFn done);
+  // Of all its lives; nothing without options().admin.
+  const AdminTraffic& admin_traffic() const { return admin_traffic_; }
   // So many appends at once, however many are under way. If it runs.
   void Burst(uint64_t appends);
   // From now on only what Settle asks for.
@@ -104,7 +120,8 @@ class SimClient {
   uint64_t operations() const { return acted_; }
   // How often a tail's reader fell asleep.
   uint64_t slow_readers() const { return slow_readers_; }
-  // Adds how the clock of each life went, lives that ended included.
+  // Adds how the clock of each life went, and what came of operators' requests,
+  // lives that ended included.
   void AddStats(std::map<std::string, uint64_t>* totals) const;
 
  private:
@@ -125,6 +142,7 @@ class SimClient {
     Timer next;
     // Whose outcome is to come: calls' numbers.
     std::set<uint64_t> under_way;
+    std::map<uint64_t, DoneFn> asked;  // by operators, of these
     bool closing = false;
     bool closed = false;
   };
@@ -153,7 +171,7 @@ class SimClient {
   void OnAppended(uint64_t call, const std::vector<std::string>& records,
                   Offset noted, const ClientOutcome& outcome);
   void OnTailEnd(Offset from, const absl::Status& why);
-  // Returns how many records.
+  void OnAsked(uint64_t call, absl::Status outcome);
 
   World* const world_;
   NetworkFabric* const fabric_;
@@ -171,6 +189,14 @@ class SimClient {
   uint64_t slow_readers_ = 0;
   uint64_t drifts_ = 0;       // lives with such a clock
   uint64_t late_timers_ = 0;  // of the lives that ended
+  AdminTraffic admin_traffic_;
+  // What came of operators' requests.
+  struct {
+    uint64_t done = 0;
+    uint64_t refused = 0;
+    uint64_t cancelled = 0;
+    uint64_t unknown = 0;
+  } asked_;
   size_t outstanding_ = 0;
   bool quiet_ = false;
   bool settled_ = false;

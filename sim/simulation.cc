@@ -89,8 +89,7 @@ Simulation::Simulation(const SimulationOptions& options)
   decay_ = std::make_unique<StorageDecay>(&world_, atlas_.get());
   old_copies_ = std::make_unique<OldCopies>(
       &world_, &verdict_, std::move(servers), [this] { return Leader(); },
-      [this](SimServer* server) { checker_.DiskReplaced(server->machine()); },
-      atlas_.get());
+      [this](SimServer* server) { DiskReplaced(server); }, atlas_.get());
   const auto takes_part = [this](size_t server) {
     const SimServer* leader = Leader();
     return leader != nullptr && leader->node().configuration()->Find(
@@ -115,14 +114,17 @@ void Simulation::UseTls() {
     server->set_security(tls_->ForServer(server->machine()));
   }
   for (auto& client : clients_) {
-    client->set_security(tls_->ForClient(client->machine()));
+    client->set_security(tls_->ForClient(
+        client->machine(),
+        *options_.admin ? ClientRole::kAdmin : ClientRole::kWrite));
   }
 }
 
 Simulation::~Simulation() {
   schedule_ = nullptr;
-  operator_ = nullptr;
+  // Whoever asked by a client is told that it is gone.
   clients_.clear();
+  operator_ = nullptr;
   servers_.clear();
 }
 
@@ -152,6 +154,11 @@ void Simulation::CheckLastActor() {
     if (!client->running()) continue;
     if (client->process()->actor() == actor) bounds_.Check(*client);
   }
+}
+
+void Simulation::DiskReplaced(SimServer* server) {
+  checker_.DiskReplaced(server->machine());
+  if (operator_ != nullptr) operator_->DiskReplaced(*server);
 }
 
 void Simulation::CheckNoneDiffers(const SimServer& server) {
@@ -297,9 +304,14 @@ void Simulation::Settle() {
     LookAtLaggards();
     return FeatureLevelHasRisen();
   };
-  const auto level = [this] {
+  // What operators' clients gave up with the faults may be on its way yet.
+  constexpr Duration kOnItsWayMax = 1s;
+  const TrueTime nothing_comes =
+      world_.now() + (*options_.admin ? kOnItsWayMax : Duration::zero());
+  const auto level = [this, nothing_comes] {
     LookAtLaggards();
-    return ClientsSettled() && LogsEqual() && TailsDone();
+    return ClientsSettled() && LogsEqual() && TailsDone() &&
+           world_.now() >= nothing_comes;
   };
   if (Reach([this] { return Led(); }, leader_max, &recovery_.leader) &&
       Reach(clients_settled, clients_limit(), &recovery_.clients) &&
@@ -468,22 +480,31 @@ void Simulation::SayWhatIsNotSettled(Duration limit) {
   verdict_.NotLive(std::move(why));
 }
 
-SimulationResult Simulation::Run() {
-  std::vector<SimServer*> servers;
-  for (auto& s : servers_) servers.push_back(s.get());
-  std::vector<SimClient*> clients;
-  for (auto& c : clients_) clients.push_back(c.get());
+void Simulation::MakeOperator(std::vector<SimServer*> servers,
+                              std::vector<SimClient*> clients) {
   operator_ = std::make_unique<Operator>(
       &world_, &verdict_, &history_,
       Operator::Does{.members = *options_.changes,
                      .trims = *options_.trims,
                      .transfers = *options_.transfers},
-      servers, [this] { return Leader(); },
-      [this](SimServer* server) { checker_.DiskReplaced(server->machine()); });
+      std::move(servers), [this] { return Leader(); },
+      [this](SimServer* server) { DiskReplaced(server); });
   operator_->set_may_leave([this] { return !old_copies_->under_way(); });
   operator_->set_atlas(atlas_.get());
   atlas_->set_leaving(
       [this](const SimServer& s) { return operator_->IsLeaving(s); });
+  // When faults stop, nothing is to be asked for any more.
+  if (*options_.admin) {
+    operator_->AskBy(std::move(clients), world_.now() + options_.duration);
+  }
+}
+
+SimulationResult Simulation::Run() {
+  std::vector<SimServer*> servers;
+  for (auto& s : servers_) servers.push_back(s.get());
+  std::vector<SimClient*> clients;
+  for (auto& c : clients_) clients.push_back(c.get());
+  MakeOperator(servers, clients);
   schedule_ = std::make_unique<FaultSchedule>(
       &world_, &fabric_, std::move(servers), std::move(clients),
       [this] { return Leader(); }, *options_.rates, old_copies_.get(),

@@ -43,6 +43,10 @@ struct SimulationOptions {
   // Somebody transfers leadership. Nothing: where servers change or records are
   // trimmed, if `rates` are given, else drawn by the seed.
   std::optional<bool> transfers;
+  // They ask for it by clients, over the network, as the product's command line
+  // does, instead of calling the leader's objects. Nothing: not, if `rates` are
+  // given, else drawn by the seed.
+  std::optional<bool> admin;
   std::optional<size_t> kept_for_laggards;  // nothing: drawn by the seed
   std::optional<uint64_t> segment_bytes;    // likewise
   std::optional<uint64_t> reserve_bytes;    // likewise
@@ -52,7 +56,8 @@ struct SimulationOptions {
   std::optional<size_t> pending_bytes_max;
   std::optional<size_t> pending_appends_max;
   std::optional<size_t> clients_per_server_max;
-  std::optional<size_t> queue_bytes_max;  // of each client
+  std::optional<size_t> queue_bytes_max;     // of each client
+  std::optional<size_t> admin_requests_max;  // likewise, at a server
   std::optional<uint64_t> retention_bytes;
   std::optional<Duration> retention_age;
   std::optional<uint64_t> log_bytes_max;  // as LogOptions
@@ -133,6 +138,16 @@ struct Recovery {
   Margin scrub;
   Duration total() const {
     return leader.took + clients.took + feature_level.took + level.took;
+  }
+  // Each step, in their order, and what it is about, for people.
+  template <typename Fn>  // fn(name, what, margin)
+  void ForEach(Fn fn) const {
+    fn("minority_down", "a leader while a minority stayed down", minority_down);
+    fn("leader", "a leader", leader);
+    fn("clients", "then clients", clients);
+    fn("feature_level", "then the feature level", feature_level);
+    fn("level", "then logs", level);
+    fn("scrub", "then scrubbing", scrub);
   }
 };
 
@@ -225,6 +240,9 @@ class Simulation {
  private:
   void UseTls();
   bool Step(TrueTime limit);
+  void DiskReplaced(SimServer* server);
+  void MakeOperator(std::vector<SimServer*> servers,
+                    std::vector<SimClient*> clients);
   void CheckLastActor();
   // simulation_memory.cc
   uint64_t MemoryInUse() const;

@@ -31,8 +31,8 @@ MakeSecurity TlsMode::ForServer(MachineId machine) const {
   return With(authority_, ServerName(machine), Always());
 }
 
-MakeSecurity TlsMode::ForClient(MachineId machine) const {
-  return With(authority_, ClientName(machine, ClientRole::kWrite), Always());
+MakeSecurity TlsMode::ForClient(MachineId machine, ClientRole role) const {
+  return With(authority_, ClientName(machine, role), Always());
 }
 
 MakeSecurity TlsMode::With(const TlsAuthority& authority,

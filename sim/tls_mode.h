@@ -24,7 +24,8 @@ class TlsMode {
 
   // Each life gets a new key, and a certificate that says who it is.
   MakeSecurity ForServer(MachineId machine) const;
-  MakeSecurity ForClient(MachineId machine) const;
+  MakeSecurity ForClient(MachineId machine,
+                         ClientRole role = ClientRole::kWrite) const;
 
   // For scenarios: certificates of any CA, in any name, for any time.
   static MakeSecurity With(const TlsAuthority& authority,

@@ -72,7 +72,7 @@ SimulateFlags SmallScope(const SimulateFlags& flags, uint64_t seed) {
   small.clients = 1;
   small.operations = 2;
   small.spares = 0;
-  small.changes = small.trims = small.transfers = false;
+  small.changes = small.trims = small.transfers = small.admin = false;
   small.kv = small.leases = false;
   small.tails = small.reads = small.drift = false;
   small.tape.emplace();

@@ -39,6 +39,7 @@ const char kSimulateUsage[] =
     "  --changes=on|off      whether servers join and leave, likewise\n"
     "  --trims=on|off        whether records are trimmed, likewise\n"
     "  --transfers=on|off    whether leadership is handed over, likewise\n"
+    "  --admin=on|off        whether that is asked for by clients, likewise\n"
     "  --kv=on|off           whether servers have a state machine, likewise\n"
     "  --leases=on|off       whether leaders read by leases, likewise\n"
     "  --scrub=on|off        whether servers look for damage, likewise\n"
@@ -187,6 +188,9 @@ const Flag kRunFlags[] = {
     {"transfers", kSeeded, kSwitch,
      [](Text v, F* f) { return ParseSwitch(v, &f->transfers); },
      [](const F& f) { return ShowSwitch(f.transfers); }},
+    {"admin", kSeeded, kSwitch,
+     [](Text v, F* f) { return ParseSwitch(v, &f->admin); },
+     [](const F& f) { return ShowSwitch(f.admin); }},
     {"kv", kSeeded, kSwitch,
      [](Text v, F* f) { return ParseSwitch(v, &f->kv); },
      [](const F& f) { return ShowSwitch(f.kv); }},
@@ -479,6 +483,7 @@ SimulationOptions OptionsFor(const SimulateFlags& flags, uint64_t seed) {
   options.changes = flags.changes;
   options.trims = flags.trims;
   options.transfers = flags.transfers;
+  options.admin = flags.admin;
   options.kv = flags.kv;
   options.leases = flags.leases;
   options.scrub = flags.scrub;
@@ -513,6 +518,7 @@ SimulateFlags WithDrawn(const SimulateFlags& flags,
   all.changes = drawn.changes;
   all.trims = drawn.trims;
   all.transfers = drawn.transfers;
+  all.admin = drawn.admin;
   all.tails = drawn.tails;
   all.reads = drawn.reads;
   all.conditions = drawn.conditions;

@@ -28,6 +28,7 @@ struct SimulateFlags {
   std::optional<bool> changes;
   std::optional<bool> trims;
   std::optional<bool> transfers;
+  std::optional<bool> admin;
   std::optional<bool> kv;
   std::optional<bool> leases;
   std::optional<bool> scrub;

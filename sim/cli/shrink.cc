@@ -110,6 +110,7 @@ std::string FeaturesOf(const SimulateFlags& f) {
   add(f.changes.value_or(true), "changes");
   add(f.trims.value_or(true), "trims");
   add(f.transfers.value_or(true), "transfers");
+  add(f.admin.value_or(true), "asked by clients");
   add(f.kv.value_or(true), "kv");
   add(f.leases.value_or(true), "leases");
   add(f.reads.value_or(true), "reads");

@@ -133,6 +133,7 @@ std::vector<ShrinkCase> WithFeaturesOff(const ShrinkCase& c) {
   off(now.trims.value_or(true), [](SimulateFlags* f) { f->trims = false; });
   off(now.transfers.value_or(true),
       [](SimulateFlags* f) { f->transfers = false; });
+  off(now.admin.value_or(true), [](SimulateFlags* f) { f->admin = false; });
   off(now.reads.value_or(true), [](SimulateFlags* f) { f->reads = false; });
   off(now.tails.value_or(true), [](SimulateFlags* f) { f->tails = false; });
   off(now.conditions.value_or(true),

@@ -79,16 +79,10 @@ void Summary::Add(const SimulationResult& r) {
   const auto longest = [this](const char* name, Duration length) {
     Most(absl::StrCat(name, "_ms"), static_cast<uint64_t>(ToMillis(length)));
   };
-  const auto margin = [&](const char* name, const Margin& m) {
+  r.recovery.ForEach([&](const char* name, const char*, const Margin& m) {
     longest(name, m.took);
     Most(absl::StrCat(name, "_percent"), m.percent());
-  };
-  margin("minority_down", r.recovery.minority_down);
-  margin("leader", r.recovery.leader);
-  margin("clients", r.recovery.clients);
-  margin("feature_level", r.recovery.feature_level);
-  margin("level", r.recovery.level);
-  margin("scrub", r.recovery.scrub);
+  });
   longest("settle", r.recovery.total());
   longest("catch_up", r.catch_up.took);
   Most("catch_up_bytes", r.catch_up.bytes);
@@ -182,20 +176,19 @@ std::string Summary::Line(bool json, uint64_t seed, absl::string_view verdict,
   const auto most = [this](const std::string& name) {
     return ValueOr0(most_, name);
   };
-  const auto margin = [&](absl::string_view what, absl::string_view name) {
-    absl::StrAppend(&line, what, " ", most(absl::StrCat(name, "_ms")), " ms (",
+  const auto margin = [&](absl::string_view name) {
+    absl::StrAppend(&line, " ", most(absl::StrCat(name, "_ms")), " ms (",
                     most(absl::StrCat(name, "_percent")), " %)");
   };
   absl::StrAppend(&line, " settled within ", most("settle_ms"),
                   " ms, with a step at most so much of what it may take:");
-  margin(" a leader while a minority stayed down", "minority_down");
-  margin(", a leader", "leader");
-  margin(", then clients", "clients");
-  margin(", then the feature level", "feature_level");
-  margin(", then logs", "level");
-  margin(", then scrubbing", "scrub");
-  absl::StrAppend(&line, ", ", count("laggards"));
-  margin(" laggards", "catch_up");
+  Recovery().ForEach([&](const char* name, const char* what, const Margin&) {
+    absl::StrAppend(&line, " ", what);
+    margin(name);
+    absl::StrAppend(&line, ",");
+  });
+  absl::StrAppend(&line, " ", count("laggards"), " laggards");
+  margin("catch_up");
   return line;
 }
 
