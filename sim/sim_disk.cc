@@ -90,7 +90,7 @@ class SimFile final : public File {
   const std::shared_ptr<FileImage> file_;
   const OpenHandle handle_;
   uint64_t size_;
-  absl::Status error_;  // of a write or sync; syncs fail from then on
+  absl::Status write_error_;  // all syncs fail from then on
 };
 
 class SimFile::WriteOperation final : public DiskOperation {
@@ -135,7 +135,7 @@ class SimFile::WriteOperation final : public DiskOperation {
     if (status_.ok()) {
       owner_file_->size_ = std::max(owner_file_->size_, to);
     } else {
-      owner_file_->error_.Update(status_);
+      owner_file_->write_error_.Update(status_);
     }
     DoneFn done = std::move(done_);
     done(status_);
@@ -212,9 +212,10 @@ void SimFile::Sync(DoneFn done) {
     ++image->counts_.syncs;
     return absl::OkStatus();
   };
+  // After a sync that failed, the next one succeeds without what the first one
+  // lost: kernels report that once.
   auto after = [this, done = std::move(done)](absl::Status status) mutable {
-    error_.Update(status);
-    done(error_);
+    done(write_error_.ok() ? std::move(status) : write_error_);
   };
   image_->Submit(process_, latency, image_->WritesDoneAt(this),
                  MakeOperation(this, std::move(sync), std::move(after)), "sync",

@@ -31,7 +31,8 @@ struct SimDiskOptions {
   Duration slow_max = 100ms;
   // So often the device reports an error. A read gives nothing; of a write any
   // beginning may have happened; what a sync was to make durable is, is torn,
-  // or isn't, and no later sync makes up for that (FileImage, NameTable).
+  // or isn't, and no later sync makes up for that (FileImage, NameTable),
+  // though those of a file report success.
   uint64_t read_error_ppm = 0;
   uint64_t write_error_ppm = 0;
   uint64_t sync_error_ppm = 0;
