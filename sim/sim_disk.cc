@@ -27,6 +27,7 @@ SimDiskCounts& SimDiskCounts::operator+=(const SimDiskCounts& other) {
   cut_in_flight += other.cut_in_flight;
   lost_writes += other.lost_writes;
   torn_writes += other.torn_writes;
+  torn_pages += other.torn_pages;
   lost_names += other.lost_names;
   slow += other.slow;
   held_up += other.held_up;
@@ -204,8 +205,8 @@ void SimFile::Sync(DoneFn done) {
   auto sync = [image = image_, file = file_, name = name_, error,
                actor = process_->chance_actor()](uint64_t id) {
     if (error.has_value()) {
-      file->FailSyncBefore(id, image->Fates(actor),
-                           /*reverts=*/(*error & 1) != 0);
+      image->Count(file->FailSyncBefore(id, image->Fates(actor),
+                                        /*reverts=*/(*error & 1) != 0));
       return absl::InternalError(DeviceError("sync of", name));
     }
     file->SyncBefore(id);
@@ -435,7 +436,7 @@ void DiskImage::PowerLost(uint32_t boot) {
   const ChanceActor actor{machine_, boot};
   names_.LosePower(LosesNames(actor));
   const FileImage::FateFn fates = Fates(actor);
-  for (const auto& [name, file] : names_.now()) file->LosePower(fates);
+  for (const auto& [name, file] : names_.now()) Count(file->LosePower(fates));
   Tell(IncidentKind::kLostNames, counts_.lost_names - before.lost_names);
   Tell(IncidentKind::kLostWrites, counts_.lost_writes - before.lost_writes);
   Tell(IncidentKind::kTornWrites, counts_.torn_writes - before.torn_writes);
@@ -452,9 +453,9 @@ FileImage::FateFn DiskImage::Fates(ChanceActor actor) {
     if (tear.has_value()) {
       ++counts_.torn_writes;
       // Between sectors, or between pages.
-      const uint64_t whole = (HashCombine(*tear, UINT64_MAX - 1) & 1) != 0
-                                 ? 1
-                                 : FileImage::kPage / FileImage::kSector;
+      fate.between_pages = (HashCombine(*tear, UINT64_MAX - 1) & 1) == 0;
+      const uint64_t whole =
+          fate.between_pages ? FileImage::kPage / FileImage::kSector : 1;
       fate.keeps_sector = [bits = *tear, whole](uint64_t sector) {
         return (HashCombine(bits, sector / whole) & 1) != 0;
       };
@@ -466,6 +467,10 @@ FileImage::FateFn DiskImage::Fates(ChanceActor actor) {
     }
     return fate;
   };
+}
+
+void DiskImage::Count(const FileImage::Torn& torn) {
+  counts_.torn_pages += torn.between_pages;
 }
 
 std::function<bool()> DiskImage::LosesNames(ChanceActor actor) {

@@ -63,6 +63,7 @@ struct SimDiskCounts {
   // Unsynced, dropped by a power loss or by a sync that failed.
   uint64_t lost_writes = 0;
   uint64_t torn_writes = 0;
+  uint64_t torn_pages = 0;  // of these, between pages and nowhere else
   uint64_t lost_names = 0;  // directory changes dropped likewise
   uint64_t slow = 0;        // operations
   uint64_t held_up = 0;     // operations, while it hung
@@ -86,6 +87,7 @@ struct SimDiskCounts {
     fn("happened_cut_in_flight", cut_in_flight);
     fn("happened_lost_write", lost_writes);
     fn("happened_torn_write", torn_writes);
+    fn("happened_torn_page", torn_pages);
     fn("happened_lost_name", lost_names);
     fn("disk_read_error", read_errors);
     fn("disk_write_error", write_errors);
@@ -196,6 +198,7 @@ class DiskImage {
   // What becomes of each change that isn't on the device yet; whether it is
   // lost, of a name.
   FileImage::FateFn Fates(ChanceActor actor);
+  void Count(const FileImage::Torn& torn);
   std::function<bool()> LosesNames(ChanceActor actor);
   // Tells whoever watches, if there are any.
   void Tell(IncidentKind kind, uint64_t count) const;

@@ -356,6 +356,37 @@ TEST(SimDiskTest, APowerLossKeepsAnySubsetOfWritesAndTearsThem) {
   EXPECT_GT(torn, 50);
 }
 
+TEST(SimDiskTest, SomeWritesAreTornBetweenPages) {
+  constexpr uint64_t kPage = FileImage::kPage;
+  std::set<std::string> outcomes;  // of those that were
+  int within_pages = 0;
+  for (uint64_t seed = 1; seed <= 400; ++seed) {
+    Machine m(seed, {.tear_ppm = 1'000'000});
+    std::unique_ptr<File> file = m.Create("a");
+    m.Write(file.get(), 0, std::string(4 * kPage, '.'));
+    m.Sync(file.get());
+    m.Write(file.get(), 0, std::string(4 * kPage, 'x'));
+    file = nullptr;
+    m.CrashAndStart(true);
+    const std::string bytes = m.ReadAll("a");
+    ASSERT_EQ(bytes.size(), 4 * kPage);
+    std::string pages;
+    for (uint64_t i = 0; i < 4; ++i) {
+      const std::string page = bytes.substr(i * kPage, kPage);
+      pages += page == std::string(kPage, page[0]) ? page[0] : '?';
+    }
+    const bool whole = pages.find('?') == std::string::npos;
+    if (!whole) ++within_pages;
+    if (m.image_.counts().torn_pages == 0) continue;
+    EXPECT_TRUE(whole) << pages;
+    outcomes.insert(pages);
+  }
+  // Any subset of the pages but none and all.
+  EXPECT_EQ(outcomes.size(), 14u);
+  EXPECT_FALSE(outcomes.contains("....") || outcomes.contains("xxxx"));
+  EXPECT_GT(within_pages, 100);
+}
+
 TEST(SimDiskTest, NamesAreDurableAfterSyncDir) {
   std::set<std::vector<std::string>> outcomes;
   for (uint64_t seed = 1; seed <= 100; ++seed) {
