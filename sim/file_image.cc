@@ -115,7 +115,10 @@ void FileImage::ApplyTorn(const Change& change, const Fate& fate,
       at += part;
     }
   }
-  if (fate.keeps_length && to->size() < at) to->Resize(at);
+  if (fate.keeps_length && to->size() < at) {
+    to->Resize(at);
+    ++torn->length_first;
+  }
   if (fate.between_pages && any_kept && any_lost) ++torn->between_pages;
 }
 

@@ -59,6 +59,7 @@ class FileImage {
   // What came of torn writes.
   struct Torn {
     uint64_t between_pages = 0;  // of which some are kept, and some aren't
+    uint64_t length_first = 0;   // the file reaches farther than their bytes
   };
 
   // A new file of `size` zeroes, durable as such.

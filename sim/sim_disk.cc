@@ -28,6 +28,7 @@ SimDiskCounts& SimDiskCounts::operator+=(const SimDiskCounts& other) {
   lost_writes += other.lost_writes;
   torn_writes += other.torn_writes;
   torn_pages += other.torn_pages;
+  length_first += other.length_first;
   lost_names += other.lost_names;
   slow += other.slow;
   held_up += other.held_up;
@@ -471,6 +472,7 @@ FileImage::FateFn DiskImage::Fates(ChanceActor actor) {
 
 void DiskImage::Count(const FileImage::Torn& torn) {
   counts_.torn_pages += torn.between_pages;
+  counts_.length_first += torn.length_first;
 }
 
 std::function<bool()> DiskImage::LosesNames(ChanceActor actor) {

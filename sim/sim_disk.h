@@ -63,10 +63,11 @@ struct SimDiskCounts {
   // Unsynced, dropped by a power loss or by a sync that failed.
   uint64_t lost_writes = 0;
   uint64_t torn_writes = 0;
-  uint64_t torn_pages = 0;  // of these, between pages and nowhere else
-  uint64_t lost_names = 0;  // directory changes dropped likewise
-  uint64_t slow = 0;        // operations
-  uint64_t held_up = 0;     // operations, while it hung
+  uint64_t torn_pages = 0;    // of these, between pages and nowhere else
+  uint64_t length_first = 0;  // of these, with the file's new length
+  uint64_t lost_names = 0;    // directory changes dropped likewise
+  uint64_t slow = 0;          // operations
+  uint64_t held_up = 0;       // operations, while it hung
   uint64_t read_errors = 0;
   uint64_t write_errors = 0;
   uint64_t sync_errors = 0;
@@ -88,6 +89,7 @@ struct SimDiskCounts {
     fn("happened_lost_write", lost_writes);
     fn("happened_torn_write", torn_writes);
     fn("happened_torn_page", torn_pages);
+    fn("happened_length_first", length_first);
     fn("happened_lost_name", lost_names);
     fn("disk_read_error", read_errors);
     fn("disk_write_error", write_errors);

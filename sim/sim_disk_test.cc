@@ -387,6 +387,25 @@ TEST(SimDiskTest, SomeWritesAreTornBetweenPages) {
   EXPECT_GT(within_pages, 100);
 }
 
+TEST(SimDiskTest, ALengthMayBeDurableBeforeItsBytes) {
+  std::set<std::string> outcomes;
+  for (uint64_t seed = 1; seed <= 200; ++seed) {
+    Machine m(seed, {.tear_ppm = 1'000'000});
+    std::unique_ptr<File> file = m.Create("a");
+    m.Write(file.get(), 0, std::string(1024, 'x'));
+    file = nullptr;
+    m.CrashAndStart(true);
+    const std::string bytes = m.ReadAll("a");
+    std::string sectors;
+    for (size_t i = 0; i < bytes.size(); i += 512) {
+      sectors += bytes[i] == '\0' ? '0' : bytes[i];
+    }
+    EXPECT_EQ(m.image_.counts().length_first, sectors.ends_with('0') ? 1u : 0u);
+    outcomes.insert(sectors);
+  }
+  EXPECT_THAT(outcomes, ElementsAre("", "00", "0x", "x", "x0", "xx"));
+}
+
 TEST(SimDiskTest, NamesAreDurableAfterSyncDir) {
   std::set<std::vector<std::string>> outcomes;
   for (uint64_t seed = 1; seed <= 100; ++seed) {
