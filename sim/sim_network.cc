@@ -48,7 +48,9 @@ Duration NetworkFabric::Delay(MachineId from, MachineId to, size_t bytes) {
   if (!clogged_.empty()) delay += Queued(from, to, bytes);
   if (slow_.empty()) return delay;
   const auto slow = slow_.find(Link{from, to});
-  return slow == slow_.end() ? delay : delay + slow->second;
+  if (slow == slow_.end()) return delay;
+  CountFelt(slow->second.by);
+  return delay + slow->second.delay;
 }
 
 Duration NetworkFabric::Queued(MachineId from, MachineId to, size_t bytes) {
@@ -63,8 +65,9 @@ Duration NetworkFabric::Queued(MachineId from, MachineId to, size_t bytes) {
 }
 
 bool NetworkFabric::HeldByCut(MachineId from, MachineId to) {
-  if (!Cut(from, to)) return false;
-  if (std::max(from, to) >= kFirstClient) ++counts_.client_cuts;
+  const auto cut = cuts_.find(Link{from, to});
+  if (cut == cuts_.end()) return false;
+  CountFelt(cut->second);
   return true;
 }
 
@@ -267,9 +270,10 @@ void NetworkFabric::SetMachineUp(MachineId machine, bool up) {
   }
 }
 
-void NetworkFabric::SetCut(MachineId from, MachineId to, bool cut) {
+void NetworkFabric::SetCut(MachineId from, MachineId to, bool cut,
+                           LinkFault by) {
   if (cut) {
-    cuts_[Link{from, to}] = true;
+    cuts_[Link{from, to}] = by;
     return Tell(IncidentKind::kCut, from, to);
   }
   if (cuts_.erase(Link{from, to}) == 0) return;
@@ -289,11 +293,12 @@ void NetworkFabric::SetCut(MachineId from, MachineId to, bool cut) {
   }
 }
 
-void NetworkFabric::SetSlow(MachineId from, MachineId to, Duration delay) {
+void NetworkFabric::SetSlow(MachineId from, MachineId to, Duration delay,
+                            LinkFault by) {
   if (delay == Duration::zero()) {
     if (slow_.erase(Link{from, to}) > 0) Tell(IncidentKind::kFast, from, to);
   } else {
-    slow_[Link{from, to}] = delay;
+    slow_[Link{from, to}] = {delay, by};
     Tell(IncidentKind::kSlow, from, to, delay);
   }
 }
@@ -340,7 +345,7 @@ void NetworkFabric::HealAll() {
 
 std::vector<std::pair<MachineId, MachineId>> NetworkFabric::CutLinks() const {
   std::vector<Link> links;
-  for (const auto& [link, cut] : cuts_) links.push_back(link);
+  for (const auto& [link, by] : cuts_) links.push_back(link);
   return links;
 }
 
