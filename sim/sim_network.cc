@@ -86,8 +86,12 @@ void NetworkFabric::Send(const StreamPtr& stream, int from, Segment::Kind kind,
 
 void NetworkFabric::DeliverAt(TrueTime when, const StreamPtr& stream,
                               int from) {
+  stream->ends[from].due = when;
   world_->scheduler.At(when, kWorldActor, EventKind::kDeliver,
-                       [this, stream, from] { Deliver(stream, from); });
+                       [this, stream, from, when] {
+                         if (stream->ends[from].due != when) return;
+                         Deliver(stream, from);
+                       });
 }
 
 void NetworkFabric::Deliver(const StreamPtr& stream, int from) {
@@ -166,6 +170,17 @@ void NetworkFabric::Resume(const StreamPtr& stream, int from) {
   const End& receiver = stream->ends[1 - from];
   const Duration delay = Delay(sender.machine, receiver.machine, 0);
   DeliverAt(world_->now() + delay, stream, from);
+}
+
+void NetworkFabric::Drain(const StreamPtr& stream, int from) {
+  End& sender = stream->ends[from];
+  if (sender.on_way.empty() || sender.lingers) return;
+  const TrueTime soon = world_->now() + options_.delay_max;
+  for (Segment& segment : sender.on_way) {
+    segment.arrives = std::min(segment.arrives, soon);
+  }
+  sender.last_arrival = std::min(sender.last_arrival, soon);
+  if (!sender.stalled && soon < sender.due) DeliverAt(soon, stream, from);
 }
 
 void NetworkFabric::Break(const StreamPtr& stream, int end, absl::Status why) {
@@ -305,11 +320,18 @@ void NetworkFabric::SetSlow(MachineId from, MachineId to, Duration delay,
 
 void NetworkFabric::SetClogged(MachineId from, MachineId to,
                                uint64_t bytes_per_s) {
-  if (bytes_per_s == 0) {
-    if (clogged_.erase(Link{from, to}) > 0) Tell(IncidentKind::kFast, from, to);
-  } else {
+  if (bytes_per_s > 0) {
     clogged_[Link{from, to}].bytes_per_s = bytes_per_s;
-    Tell(IncidentKind::kClog, from, to, Duration::zero(), bytes_per_s);
+    return Tell(IncidentKind::kClog, from, to, Duration::zero(), bytes_per_s);
+  }
+  if (clogged_.erase(Link{from, to}) == 0) return;
+  Tell(IncidentKind::kFast, from, to);
+  for (const StreamPtr& stream : Streams()) {
+    for (int side : {0, 1}) {
+      const bool of_link = stream->ends[side].machine == from &&
+                           stream->ends[1 - side].machine == to;
+      if (of_link) Drain(stream, side);
+    }
   }
 }
 

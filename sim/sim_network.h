@@ -136,7 +136,7 @@ class NetworkFabric {
   void SetSlow(MachineId from, MachineId to, Duration delay,
                LinkFault by = LinkFault::kOther);
   // All streams of that direction together get no more than so many bytes a
-  // second; 0: as usual.
+  // second; 0: as usual, and what waited for that arrives.
   void SetClogged(MachineId from, MachineId to, uint64_t bytes_per_s);
   // Whether the machine's process takes anything from its streams. While it
   // doesn't, it goes on writing, and learns of a stream that is broken; but
@@ -192,6 +192,7 @@ class NetworkFabric {
     // What this end sent: on its way, in order, with one event for the first
     // of them; or stalled, until the link heals.
     std::deque<Segment> on_way;
+    TrueTime due{};  // when that event is; another one is none
     bool stalled = false;
     bool lingers = false;  // it is given up, and that takes longer
     TrueTime last_arrival{};
@@ -257,6 +258,8 @@ class NetworkFabric {
   void Arrive(const StreamPtr& stream, int from, Segment segment);
   // Bytes have arrived: whether a newer stream was faster.
   void NoteOrder(const Stream& stream, int from);
+  // What is on its way waits no longer for a clogged link.
+  void Drain(const StreamPtr& stream, int from);
   // A stalled direction goes on.
   void Resume(const StreamPtr& stream, int from);
   // The end learns that the stream is broken.

@@ -509,6 +509,32 @@ TEST_F(SimNetworkTest, AClogIsSharedByTheStreamsOfALink) {
   EXPECT_EQ(sink.bytes().size(), 20000u);
 }
 
+TEST_F(SimNetworkTest, WhatWaitsForAClogArrivesWhenItEnds) {
+  Connect();
+  Sink sink(accepted_.get());
+  fabric_.SetClogged(1, 2, 1000);
+  std::string sent;
+  const auto write = [&](size_t bytes, char what) {
+    Write(dialled_.get(), std::string(bytes, what));
+    Run(1ms);
+    sent += std::string(bytes, what);
+  };
+  write(60000, 'a');
+  write(60000, 'b');
+  Run(50s);
+  EXPECT_THAT(sink.bytes(), IsEmpty());
+  fabric_.SetClogged(1, 2, 0);
+  write(10000, 'c');
+  Run(10ms);
+  EXPECT_EQ(sink.bytes(), sent);
+  // As if there had been none.
+  Run(100s);
+  write(10000, 'd');
+  Run(10ms);
+  EXPECT_EQ(sink.bytes(), sent);
+  EXPECT_EQ(fabric_.counts().held, 0u);
+}
+
 class Lingering : public SimNetworkTest {
  protected:
   Lingering()
