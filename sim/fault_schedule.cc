@@ -42,6 +42,17 @@ uint64_t Which(uint64_t value, uint64_t salt, uint64_t count) {
   return Below(Mix64(value + salt), count);
 }
 
+// Which end of a link is a client's, one time in four; 2: neither.
+uint64_t EndOfClient(uint64_t value, uint64_t salt) {
+  if (!faults::IsWritten(value)) {
+    return std::min<uint64_t>(Which(value, salt + 30, 8), 2);
+  }
+  for (const uint64_t end : {0, 1}) {
+    if (Which(value, salt + end, 256) >= 192) return end;
+  }
+  return 2;
+}
+
 }  // namespace
 
 FaultSchedule::FaultSchedule(World* world, NetworkFabric* fabric,
@@ -490,10 +501,15 @@ void FaultSchedule::StopReading(const SimClient* client, uint64_t value) {
 std::optional<std::pair<MachineId, MachineId>> FaultSchedule::LinkOf(
     uint64_t value, uint64_t salt) const {
   const size_t n = servers_.size();
-  const MachineId from = servers_[Which(value, salt, n)]->machine();
-  const MachineId to = servers_[Which(value, salt + 1, n)]->machine();
-  if (from == to) return std::nullopt;
-  return std::pair(from, to);
+  MachineId ends[] = {servers_[Which(value, salt, n)]->machine(),
+                      servers_[Which(value, salt + 1, n)]->machine()};
+  const uint64_t end = EndOfClient(value, salt);
+  if (end < 2 && !clients_.empty()) {
+    const uint64_t i = Which(value, salt + end, 64) % clients_.size();
+    ends[end] = clients_[i]->machine();
+  }
+  if (ends[0] == ends[1]) return std::nullopt;
+  return std::pair(ends[0], ends[1]);
 }
 
 std::vector<std::pair<MachineId, MachineId>> FaultSchedule::LinksBetweenGroups(
@@ -566,7 +582,7 @@ void FaultSchedule::Flap(uint64_t value) {
   const MachineId to = link->second;
   const uint64_t times = 2 + Which(value, 14, 8);
   const Duration period = 20ms + LengthOf(value, 1s);
-  world_->Note(absl::StrCat("the link from server ", from, " to ", to,
+  world_->Note(absl::StrCat("the link from ", NameOf(from), " to ", NameOf(to),
                             " comes and goes"));
   for (uint64_t i = 0; i < times; ++i) {
     After(static_cast<int64_t>(i) * period, [this, from, to, period] {
@@ -581,7 +597,8 @@ void FaultSchedule::CutOneWay(uint64_t value) {
   if (!link.has_value()) return;
   const MachineId from = link->first;
   const MachineId to = link->second;
-  world_->Note(absl::StrCat("nothing gets from server ", from, " to ", to));
+  world_->Note(
+      absl::StrCat("nothing gets from ", NameOf(from), " to ", NameOf(to)));
   CutFor({{from, to}}, LengthOf(value, 6s), LinkFault::kOneWay);
 }
 
@@ -591,12 +608,12 @@ void FaultSchedule::SlowLink(uint64_t value) {
   const MachineId from = link->first;
   const MachineId to = link->second;
   const Duration delay = 1ms + LengthOf(Another(value, 0), 400ms);
-  // One link, or all that leave the server.
+  // That link, or all to servers, too, that leave the machine.
   std::vector<MachineId> slow = {to};
   if (Which(value, 10, 2) == 0) {
-    slow.clear();
     for (SimServer* other : servers_) {
-      if (other->machine() != from) slow.push_back(other->machine());
+      const MachineId m = other->machine();
+      if (m != from && m != to) slow.push_back(m);
     }
   }
   for (MachineId m : slow) {

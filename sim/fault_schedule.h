@@ -138,7 +138,9 @@ class FaultSchedule {
   void Clog(uint64_t value);
   void CutClient(SimClient* client, uint64_t value);
   // From one server to another one, as `value` says, asked with `salt` and the
-  // next; nothing if both are the same.
+  // next; nothing if both are the same. One time in four a client has one end.
+  // (A written value has a byte for each end, and one from 192 on is a
+  // client's.)
   std::optional<std::pair<MachineId, MachineId>> LinkOf(uint64_t value,
                                                         uint64_t salt) const;
   // Those between two groups, as `value` says, but for the bridge's (0: none).
