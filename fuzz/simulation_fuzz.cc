@@ -53,17 +53,18 @@ constexpr uint32_t kSparesMax = 2;
 //   and a cluster far more than there can be counters. So each one, and each
 //   pair of one and the next one, has one of 2^16 counters, by its hash.
 // - Each server for itself: how it takes part, what is wrong with it, and what
-//   the leader is about: 6 * 24 * 17 = 2,448 states, and as many counters.
+//   the leader is about: 6 * 48 * 17 = 4,896 states, and as many counters.
 // - What is wrong with the cluster: how many servers are down, paused, and so
 //   on (none, less than half, more), whether the leader is among them, and what
-//   it is about: 3^5 * 2 * 17 = 8,262 states, and as many counters.
+//   it is about: 3^6 * 2 * 17 = 24,786 states, and as many counters.
 // A counter says that there was such a state, not how often, which libFuzzer
 // would take for eight things to look for in the place of one.
-constexpr uint64_t kParts = 6;                 // PartOf
-constexpr uint64_t kPhases = 4;                // PhaseOf
-constexpr uint64_t kTroubles = 2 * 2 * 2 * 3;  // Trouble, but for being down
-constexpr uint64_t kKindsOfTrouble = 5;
-constexpr uint64_t kAmounts = 243;  // 3 to the power of the kinds
+constexpr uint64_t kParts = 6;   // PartOf
+constexpr uint64_t kPhases = 4;  // PhaseOf
+// Trouble, but for being down.
+constexpr uint64_t kTroubles = 2 * 2 * 2 * 2 * 3;
+constexpr uint64_t kKindsOfTrouble = 6;
+constexpr uint64_t kAmounts = 729;  // 3 to the power of the kinds
 constexpr uint64_t kErrands = 1 + kPhases * 2 * 2;  // ErrandOf
 
 constexpr size_t kLogCounters = 1 << 16;
@@ -162,10 +163,13 @@ struct Trouble {
   bool paused = false;
   bool disk_late = false;  // it hangs, or is slow
   bool disk_full = false;
+  // It was damaged, mended or not, or is an older copy, or a forged one.
+  bool disk_spoilt = false;
   uint64_t cut_off = 0;  // from none of the others, from some, from all
 
   bool any() const {
-    return down || paused || disk_late || disk_full || cut_off > 0;
+    return down || paused || disk_late || disk_full || disk_spoilt ||
+           cut_off > 0;
   }
 };
 
@@ -194,6 +198,8 @@ std::vector<Trouble> TroublesOf(Simulation* sim) {
                                              server.process()->actor()) > now;
     trouble.disk_late = server.disk()->BusyUntil() > now + kDiskUsualMax;
     trouble.disk_full = server.disk()->short_of_room();
+    trouble.disk_spoilt =
+        server.disk()->damaged() || server.put_back() || server.forged();
     const auto others = static_cast<MachineId>(std::popcount(cut[m]));
     trouble.cut_off = others == 0 ? 0 : others + 1 < servers ? 1 : 2;
   }
@@ -207,6 +213,7 @@ uint64_t ServerState(const SimServer& server, const Trouble& trouble,
       .Add(trouble.paused, 2)
       .Add(trouble.disk_late, 2)
       .Add(trouble.disk_full, 2)
+      .Add(trouble.disk_spoilt, 2)
       .Add(trouble.cut_off, 3)
       .Add(errand, kErrands)
       .number();
@@ -220,7 +227,8 @@ uint64_t ClusterState(const std::vector<Trouble>& troubles,
     counts[1] += t.paused ? 1 : 0;
     counts[2] += t.disk_late ? 1 : 0;
     counts[3] += t.disk_full ? 1 : 0;
-    counts[4] += t.cut_off > 0 ? 1 : 0;
+    counts[4] += t.disk_spoilt ? 1 : 0;
+    counts[5] += t.cut_off > 0 ? 1 : 0;
   }
   Digits state;
   for (const size_t count : counts) {

@@ -146,13 +146,19 @@ void DrawZeroes(const Choice& choice, const Buffer& all, uint64_t used,
 }
 
 // A sector or a page of another place of that disk: of the same file, or of
-// another one.
+// another one; if one is missing, what was to be written there.
 void DrawMisdirect(const Choice& choice, const Buffer& all, uint64_t used,
-                   const NameTable& disk, Damage* damage) {
-  const uint64_t unit = choice.how_bad() < kWorst / 2 ? kSector : kPage;
+                   const NameTable& disk, const std::optional<Damage>& missing,
+                   Damage* damage) {
+  uint64_t unit = choice.how_bad() < kWorst / 2 ? kSector : kPage;
+  if (missing.has_value()) {
+    unit = missing->bytes.size() <= kSector ? kSector : kPage;
+  }
   damage->from = choice.Place((used + unit - 1) / unit) * unit;
   Name source = damage->file;
-  if (Below(choice.Bits(5), 2) == 0) {
+  if (missing.has_value()) {
+    source = missing->file;
+  } else if (Below(choice.Bits(5), 2) == 0) {
     const uint64_t which = Below(choice.Bits(6), disk.durable().size());
     source =
         std::next(disk.durable().begin(), static_cast<int64_t>(which))->first;
@@ -160,7 +166,9 @@ void DrawMisdirect(const Choice& choice, const Buffer& all, uint64_t used,
   const SparseBytes& bytes = disk.durable().at(source)->durable();
   const Buffer there = bytes.Read(0, bytes.size());
   const uint64_t from =
-      Below(choice.Bits(7), UsedBytes(there) / unit + 1) * unit;
+      missing.has_value()
+          ? missing->from
+          : Below(choice.Bits(7), UsedBytes(there) / unit + 1) * unit;
   // The file keeps its length.
   damage->bytes = PartAt(all, damage->from, unit);
   const absl::string_view other = there.view().substr(
@@ -264,7 +272,8 @@ std::optional<Damage> DrawDamage(DamageKind kind, uint64_t value,
       break;
     case DamageKind::kMisdirect:
     case DamageKind::kFrameOverEnd:
-      DrawMisdirect(choice, all, used, disk, &damage);
+      DrawMisdirect(choice, all, used, disk, DrawMissing(value, attempt, disk),
+                    &damage);
       break;
     case DamageKind::kRefused: {
       // Processes read pages, and get none of one that has a bad sector.
@@ -296,45 +305,70 @@ std::optional<Damage> DrawDamage(DamageKind kind, uint64_t value,
   return damage;
 }
 
+std::optional<Damage> DrawMissing(uint64_t value, uint32_t attempt,
+                                  const NameTable& disk) {
+  // The worse half of the sectors, and of the pages.
+  const uint64_t bad = Choice(value, attempt).how_bad();
+  if (bad % (kWorst / 2) < kWorst / 4) return std::nullopt;
+  return DrawDamage(DamageKind::kStale, faults::Another(value, 1), attempt,
+                    disk);
+}
+
 bool StorageDecay::Strike(SimServer* server, DamageKind kind, uint64_t value) {
   constexpr uint32_t kAttempts = 8;
+  const NameTable& disk = server->disk()->names();
   for (uint32_t attempt = 0; attempt < kAttempts; ++attempt) {
-    const std::optional<Damage> damage =
-        DrawDamage(kind, value, attempt, server->disk()->names());
+    const std::optional<Damage> damage = DrawDamage(kind, value, attempt, disk);
     if (!damage.has_value() || !atlas_->MayDamage(server, *damage)) continue;
-    world_->Note(absl::StrCat("the disk of server ", server->machine(), ": ",
-                              damage->file, ": ", damage->what));
-    server->Spoil(*damage);
-    switch (damage->kind) {
-      case DamageKind::kRot:
-        ++counts_.rot;
-        break;
-      case DamageKind::kZeroes:
-        ++counts_.zeroes;
-        break;
-      case DamageKind::kMisdirect:
-        ++counts_.misdirected;
-        break;
-      case DamageKind::kFrameOverEnd:
-        ++counts_.frames_over_end;
-        break;
-      case DamageKind::kTruncate:
-        ++counts_.truncated;
-        break;
-      case DamageKind::kRefused:
-        ++counts_.refused;
-        break;
-      case DamageKind::kStale:
-        ++counts_.stale;
-        break;
-      case DamageKind::kVanish:
-        ++counts_.vanished;
-        break;
+    std::optional<Damage> missing;
+    if (damage->kind == DamageKind::kMisdirect) {
+      missing = DrawMissing(value, attempt, disk);
+    }
+    Spoil(server, *damage);
+    Count(damage->kind);
+    if (missing.has_value() && atlas_->MayDamage(server, *missing)) {
+      Spoil(server, *missing);
+      ++counts_.misdirected_stale;
     }
     return true;
   }
   ++counts_.vetoed;
   return false;
+}
+
+void StorageDecay::Spoil(SimServer* server, const Damage& damage) {
+  world_->Note(absl::StrCat("the disk of server ", server->machine(), ": ",
+                            damage.file, ": ", damage.what));
+  server->Spoil(damage);
+}
+
+void StorageDecay::Count(DamageKind kind) {
+  switch (kind) {
+    case DamageKind::kRot:
+      ++counts_.rot;
+      break;
+    case DamageKind::kZeroes:
+      ++counts_.zeroes;
+      break;
+    case DamageKind::kMisdirect:
+      ++counts_.misdirected;
+      break;
+    case DamageKind::kFrameOverEnd:
+      ++counts_.frames_over_end;
+      break;
+    case DamageKind::kTruncate:
+      ++counts_.truncated;
+      break;
+    case DamageKind::kRefused:
+      ++counts_.refused;
+      break;
+    case DamageKind::kStale:
+      ++counts_.stale;
+      break;
+    case DamageKind::kVanish:
+      ++counts_.vanished;
+      break;
+  }
 }
 
 }  // namespace holdfast

@@ -31,10 +31,18 @@ namespace holdfast {
 std::optional<Damage> DrawDamage(DamageKind kind, uint64_t value,
                                  uint32_t attempt, const NameTable& disk);
 
+// What a kMisdirect of the same value and attempt has put elsewhere is missing
+// in the place that it was for, which is stale then: to be drawn before the
+// other one strikes. Half of them leave none, by hash or by the upper bits, and
+// all whose place the disk doesn't remember as it was.
+std::optional<Damage> DrawMissing(uint64_t value, uint32_t attempt,
+                                  const NameTable& disk);
+
 struct DamageCounts {
   uint64_t rot = 0;
   uint64_t zeroes = 0;
   uint64_t misdirected = 0;
+  uint64_t misdirected_stale = 0;  // of these, with the place they were for
   uint64_t frames_over_end = 0;
   uint64_t truncated = 0;
   uint64_t refused = 0;
@@ -47,6 +55,7 @@ struct DamageCounts {
     fn("damage_rot", rot);
     fn("damage_zeroes", zeroes);
     fn("damage_misdirected", misdirected);
+    fn("damage_misdirected_stale", misdirected_stale);
     fn("damage_frame_over_end", frames_over_end);
     fn("damage_truncated", truncated);
     fn("damage_refused", refused);
@@ -67,6 +76,9 @@ class StorageDecay {
   const DamageCounts& counts() const { return counts_; }
 
  private:
+  void Spoil(SimServer* server, const Damage& damage);
+  void Count(DamageKind kind);
+
   World* const world_;
   const Atlas* const atlas_;
   DamageCounts counts_;

@@ -42,6 +42,17 @@ uint64_t Which(uint64_t value, uint64_t salt, uint64_t count) {
   return Below(Mix64(value + salt), count);
 }
 
+// Which end of a link is a client's, one time in four; 2: neither.
+uint64_t EndOfClient(uint64_t value, uint64_t salt) {
+  if (!faults::IsWritten(value)) {
+    return std::min<uint64_t>(Which(value, salt + 30, 8), 2);
+  }
+  for (const uint64_t end : {0, 1}) {
+    if (Which(value, salt + end, 256) >= 192) return end;
+  }
+  return 2;
+}
+
 }  // namespace
 
 FaultSchedule::FaultSchedule(World* world, NetworkFabric* fabric,
@@ -242,7 +253,7 @@ void FaultSchedule::BeforeArrival(MachineId from, MachineId to) {
                             NameOf(to), what == 1 ? ", nor back" : ""));
   std::vector<std::pair<MachineId, MachineId>> links = {{from, to}};
   if (what == 1) links.emplace_back(to, from);
-  CutFor(std::move(links), LengthOf(value, 6s));
+  CutFor(std::move(links), LengthOf(value, 6s), LinkFault::kOther);
 }
 
 // --- Processes ---
@@ -490,10 +501,15 @@ void FaultSchedule::StopReading(const SimClient* client, uint64_t value) {
 std::optional<std::pair<MachineId, MachineId>> FaultSchedule::LinkOf(
     uint64_t value, uint64_t salt) const {
   const size_t n = servers_.size();
-  const MachineId from = servers_[Which(value, salt, n)]->machine();
-  const MachineId to = servers_[Which(value, salt + 1, n)]->machine();
-  if (from == to) return std::nullopt;
-  return std::pair(from, to);
+  MachineId ends[] = {servers_[Which(value, salt, n)]->machine(),
+                      servers_[Which(value, salt + 1, n)]->machine()};
+  const uint64_t end = EndOfClient(value, salt);
+  if (end < 2 && !clients_.empty()) {
+    const uint64_t i = Which(value, salt + end, 64) % clients_.size();
+    ends[end] = clients_[i]->machine();
+  }
+  if (ends[0] == ends[1]) return std::nullopt;
+  return std::pair(ends[0], ends[1]);
 }
 
 std::vector<std::pair<MachineId, MachineId>> FaultSchedule::LinksBetweenGroups(
@@ -512,9 +528,9 @@ std::vector<std::pair<MachineId, MachineId>> FaultSchedule::LinksBetweenGroups(
 }
 
 void FaultSchedule::CutFor(std::vector<std::pair<MachineId, MachineId>> links,
-                           Duration length) {
+                           Duration length, LinkFault by) {
   ++counts_.partitions;
-  for (const auto& [from, to] : links) fabric_->SetCut(from, to, true);
+  for (const auto& [from, to] : links) fabric_->SetCut(from, to, true, by);
   // A later cut of the same link may end with this one: partitions overlap.
   After(length, [this, links = std::move(links)] {
     for (const auto& [from, to] : links) fabric_->SetCut(from, to, false);
@@ -532,21 +548,19 @@ void FaultSchedule::Isolate(MachineId machine, uint64_t value) {
     if (out) links.emplace_back(machine, other->machine());
     if (in) links.emplace_back(other->machine(), machine);
   }
-  if (!links.empty()) ++counts_.isolations;
   const std::string name = NameOf(machine);
   world_->Note(in && out ? absl::StrCat(name, " is isolated")
                : out     ? absl::StrCat("nothing gets out of ", name)
                          : absl::StrCat("nothing gets to ", name));
-  CutFor(std::move(links), LengthOf(value, 6s));
+  CutFor(std::move(links), LengthOf(value, 6s), LinkFault::kIsolation);
 }
 
 void FaultSchedule::Split(uint64_t value) {
   std::vector<std::pair<MachineId, MachineId>> links =
       LinksBetweenGroups(value, 0);
   if (links.empty()) return;
-  ++counts_.splits;
   world_->Note("the servers are split in two groups");
-  CutFor(std::move(links), LengthOf(value, 6s));
+  CutFor(std::move(links), LengthOf(value, 6s), LinkFault::kSplit);
 }
 
 void FaultSchedule::Bridge(uint64_t value) {
@@ -556,10 +570,9 @@ void FaultSchedule::Bridge(uint64_t value) {
   std::vector<std::pair<MachineId, MachineId>> links =
       LinksBetweenGroups(value, bridge);
   if (links.empty()) return;
-  ++counts_.bridges;
   world_->Note(absl::StrCat("the servers are split in two groups; server ",
                             bridge, " sees both"));
-  CutFor(std::move(links), LengthOf(value, 6s));
+  CutFor(std::move(links), LengthOf(value, 6s), LinkFault::kBridge);
 }
 
 void FaultSchedule::Flap(uint64_t value) {
@@ -567,14 +580,14 @@ void FaultSchedule::Flap(uint64_t value) {
   if (!link.has_value()) return;
   const MachineId from = link->first;
   const MachineId to = link->second;
-  ++counts_.flaps;
   const uint64_t times = 2 + Which(value, 14, 8);
   const Duration period = 20ms + LengthOf(value, 1s);
-  world_->Note(absl::StrCat("the link from server ", from, " to ", to,
+  world_->Note(absl::StrCat("the link from ", NameOf(from), " to ", NameOf(to),
                             " comes and goes"));
   for (uint64_t i = 0; i < times; ++i) {
     After(static_cast<int64_t>(i) * period, [this, from, to, period] {
-      if (running_) CutFor({{from, to}, {to, from}}, period / 2);
+      if (!running_) return;
+      CutFor({{from, to}, {to, from}}, period / 2, LinkFault::kFlap);
     });
   }
 }
@@ -584,9 +597,9 @@ void FaultSchedule::CutOneWay(uint64_t value) {
   if (!link.has_value()) return;
   const MachineId from = link->first;
   const MachineId to = link->second;
-  ++counts_.one_way_cuts;
-  world_->Note(absl::StrCat("nothing gets from server ", from, " to ", to));
-  CutFor({{from, to}}, LengthOf(value, 6s));
+  world_->Note(
+      absl::StrCat("nothing gets from ", NameOf(from), " to ", NameOf(to)));
+  CutFor({{from, to}}, LengthOf(value, 6s), LinkFault::kOneWay);
 }
 
 void FaultSchedule::SlowLink(uint64_t value) {
@@ -594,17 +607,18 @@ void FaultSchedule::SlowLink(uint64_t value) {
   if (!link.has_value()) return;
   const MachineId from = link->first;
   const MachineId to = link->second;
-  ++counts_.slow_links;
   const Duration delay = 1ms + LengthOf(Another(value, 0), 400ms);
-  // One link, or all that leave the server.
+  // That link, or all to servers, too, that leave the machine.
   std::vector<MachineId> slow = {to};
   if (Which(value, 10, 2) == 0) {
-    slow.clear();
     for (SimServer* other : servers_) {
-      if (other->machine() != from) slow.push_back(other->machine());
+      const MachineId m = other->machine();
+      if (m != from && m != to) slow.push_back(m);
     }
   }
-  for (MachineId m : slow) fabric_->SetSlow(from, m, delay);
+  for (MachineId m : slow) {
+    fabric_->SetSlow(from, m, delay, LinkFault::kSlowLink);
+  }
   After(LengthOf(value, 6s), [this, from, slow = std::move(slow)] {
     for (MachineId m : slow) fabric_->SetSlow(from, m, Duration::zero());
   });
@@ -632,7 +646,7 @@ void FaultSchedule::CutClient(SimClient* client, uint64_t value) {
   } else {
     cut(servers_[Which(value, 19, servers_.size())]->machine());
   }
-  CutFor(std::move(links), LengthOf(value, 6s));
+  CutFor(std::move(links), LengthOf(value, 6s), LinkFault::kCutClient);
 }
 
 // What others sent to it while they still followed arrives when another one

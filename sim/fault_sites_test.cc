@@ -1,8 +1,10 @@
 #include "sim/fault_sites.h"
 
+#include <algorithm>
 #include <map>
 #include <set>
 #include <string>
+#include <tuple>
 
 #include "gtest/gtest.h"
 #include "sim/simulation.h"
@@ -86,6 +88,79 @@ TEST(FaultSitesTest, EachSiteDrawsForWhomItStrikes) {
           << site->name << " draws for " << actor;
     }
   }
+}
+
+// Which links are cut, slow or clogged in the course of a run.
+class SpoiltLinks final : public Observer {
+ public:
+  using Link = std::tuple<IncidentKind, MachineId, MachineId>;
+  void OnIncident(const Incident& incident) override {
+    links_.insert({incident.kind, incident.machine, incident.other});
+  }
+  bool Has(const Link& link) const { return links_.contains(link); }
+  // One between such machines.
+  bool HasOne(IncidentKind kind, bool from_client, bool to_client) const {
+    return std::any_of(links_.begin(), links_.end(), [=](const Link& link) {
+      const auto& [what, from, to] = link;
+      return what == kind && (from >= kFirstClient) == from_client &&
+             (to >= kFirstClient) == to_client;
+    });
+  }
+
+ private:
+  std::set<Link> links_;
+};
+
+SimulationOptions WithoutFaults() {
+  SimulationOptions options;
+  options.nodes = kNodes;
+  options.clients = kClients;
+  options.rates = FaultRates{};
+  return options;
+}
+
+TEST(FaultSitesTest, ALinkJoinsServersOrAClientAndAServer) {
+  SimulationOptions options = WithoutFaults();
+  options.rates->one_way_ppm = options.rates->slow_link_ppm = 500'000;
+  options.rates->clog_ppm = options.rates->flap_ppm = 500'000;
+  Simulation sim(options);
+  SpoiltLinks seen;
+  sim.world()->trace.set_observer(&seen);
+  const SimulationResult result = sim.Run();
+  sim.world()->trace.set_observer(nullptr);
+  EXPECT_TRUE(result.verdict.ok()) << result.verdict.what();
+  for (const IncidentKind kind :
+       {IncidentKind::kCut, IncidentKind::kSlow, IncidentKind::kClog}) {
+    EXPECT_TRUE(seen.HasOne(kind, false, false));
+    EXPECT_TRUE(seen.HasOne(kind, false, true));
+    EXPECT_TRUE(seen.HasOne(kind, true, false));
+    EXPECT_FALSE(seen.HasOne(kind, true, true));
+  }
+}
+
+TEST(FaultSitesTest, AWrittenValueNamesTheEndsOfALink) {
+  constexpr uint64_t kClient = 192;
+  Tape tape;
+  const auto strike = [&tape](const ChanceSite& site, uint64_t window,
+                              uint64_t from, uint64_t to) {
+    tape.entries.push_back({site.name, 0, TapeEntry::Place(window, 0),
+                            faults::Written(0xffff, to << 8 | from)});
+  };
+  strike(faults::kOneWay, 8, kClient + 1, 2);
+  strike(faults::kClog, 9, 0, kClient);
+  strike(faults::kSlowLink, 10, 2, 1);
+  SimulationOptions options = WithoutFaults();
+  options.duration = 5s;
+  Simulation sim(options);
+  sim.world()->chance.Replay(tape);
+  SpoiltLinks seen;
+  sim.world()->trace.set_observer(&seen);
+  EXPECT_TRUE(sim.Run().verdict.ok());
+  sim.world()->trace.set_observer(nullptr);
+  EXPECT_TRUE(seen.Has({IncidentKind::kCut, kFirstClient + 1, 3}));
+  EXPECT_TRUE(seen.Has({IncidentKind::kClog, 1, kFirstClient}));
+  EXPECT_TRUE(seen.Has({IncidentKind::kSlow, 3, 2}));
+  EXPECT_FALSE(seen.HasOne(IncidentKind::kSlow, false, true));
 }
 
 }  // namespace

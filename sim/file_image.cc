@@ -100,18 +100,26 @@ void FileImage::Apply(const Change& change, SparseBytes* to) {
 }
 
 void FileImage::ApplyTorn(const Change& change, const Fate& fate,
-                          SparseBytes* to) {
+                          SparseBytes* to, Torn* torn) {
   uint64_t at = change.at;
+  bool any_kept = false;
+  bool any_lost = false;
   for (const Buffer& b : change.data) {
     for (size_t from = 0; from < b.size();) {
       const size_t part =
           std::min<uint64_t>(kSector - at % kSector, b.size() - from);
-      if (fate.keeps_sector(at / kSector)) to->Write(at, b.data() + from, part);
+      const bool kept = fate.keeps_sector(at / kSector);
+      if (kept) to->Write(at, b.data() + from, part);
+      (kept ? any_kept : any_lost) = true;
       from += part;
       at += part;
     }
   }
-  if (fate.keeps_length && to->size() < at) to->Resize(at);
+  if (fate.keeps_length && to->size() < at) {
+    to->Resize(at);
+    ++torn->length_first;
+  }
+  if (fate.between_pages && any_kept && any_lost) ++torn->between_pages;
 }
 
 void FileImage::Write(uint64_t number, uint64_t at, Buffers data) {
@@ -168,13 +176,13 @@ void FileImage::Remember(const Change& change) {
 }
 
 void FileImage::ApplyFated(const Change& change, const FateFn& fate,
-                           SparseBytes* to) {
+                           SparseBytes* to, Torn* torn) {
   const Fate drawn = fate(change.truncation);
   if (drawn.lost) return;
   if (drawn.keeps_sector == nullptr) {
     Apply(change, to);
   } else {
-    ApplyTorn(change, drawn, to);
+    ApplyTorn(change, drawn, to, torn);
   }
 }
 
@@ -185,26 +193,30 @@ void FileImage::SyncBefore(uint64_t number) {
   }
 }
 
-void FileImage::FailSyncBefore(uint64_t number, const FateFn& fate,
-                               bool reverts) {
+FileImage::Torn FileImage::FailSyncBefore(uint64_t number, const FateFn& fate,
+                                          bool reverts) {
+  Torn torn;
   for (const Change& change : TakeBefore(number)) {
     Remember(change);
-    ApplyFated(change, fate, &durable_);
+    ApplyFated(change, fate, &durable_, &torn);
   }
   sync_failed_ = true;
-  if (!reverts) return;
+  if (!reverts) return torn;
   now_ = durable_.Copy();
   for (const Change& change : unsynced_) Apply(change, &now_);
+  return torn;
 }
 
-void FileImage::LosePower(const FateFn& fate) {
-  if (unsynced_.empty() && !sync_failed_) return;  // the images are alike
+FileImage::Torn FileImage::LosePower(const FateFn& fate) {
+  Torn torn;
+  if (unsynced_.empty() && !sync_failed_) return torn;  // the images are alike
   for (const Change& change : TakeBefore(UINT64_MAX)) {
     Remember(change);
-    ApplyFated(change, fate, &durable_);
+    ApplyFated(change, fate, &durable_, &torn);
   }
   sync_failed_ = false;
   now_ = durable_.Copy();
+  return torn;
 }
 
 std::shared_ptr<FileImage> FileImage::CopyDurable() const {

@@ -53,8 +53,14 @@ class FileImage {
     // and whether the file reaches to the write's end all the same.
     std::function<bool(uint64_t)> keeps_sector;
     bool keeps_length = false;
+    bool between_pages = false;  // it is torn there, and nowhere else
   };
   using FateFn = std::function<Fate(bool truncation)>;
+  // What came of torn writes.
+  struct Torn {
+    uint64_t between_pages = 0;  // of which some are kept, and some aren't
+    uint64_t length_first = 0;   // the file reaches farther than their bytes
+  };
 
   // A new file of `size` zeroes, durable as such.
   explicit FileImage(uint64_t size);
@@ -74,10 +80,10 @@ class FileImage {
   // all of it for written ("Can Applications Recover from fsync Failures?",
   // ATC 2020). Processes still read it; or, with `reverts`, what is durable
   // instead.
-  void FailSyncBefore(uint64_t number, const FateFn& fate, bool reverts);
+  Torn FailSyncBefore(uint64_t number, const FateFn& fate, bool reverts);
   // Leaves the durable image and what `fate` spares of each unsynced change,
   // in their order.
-  void LosePower(const FateFn& fate);
+  Torn LosePower(const FateFn& fate);
   // What is durable of it.
   std::shared_ptr<FileImage> CopyDurable() const;
 
@@ -119,10 +125,10 @@ class FileImage {
     Buffers data;
   };
   static void Apply(const Change& change, SparseBytes* to);
-  static void ApplyTorn(const Change& change, const Fate& fate,
-                        SparseBytes* to);
+  static void ApplyTorn(const Change& change, const Fate& fate, SparseBytes* to,
+                        Torn* torn);
   static void ApplyFated(const Change& change, const FateFn& fate,
-                         SparseBytes* to);
+                         SparseBytes* to, Torn* torn);
   // Those that have a smaller number, in their order.
   std::vector<Change> TakeBefore(uint64_t number);
   // What the change is about to replace on the device.

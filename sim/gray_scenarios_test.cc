@@ -319,13 +319,35 @@ TEST_F(GrayScenario, ScheduleHasLeadersHearLate) {
 TEST_F(GrayScenario, ScheduleSpoilsLinks) {
   const std::vector<ScheduledFault> kinds = {
       {&FaultRates::bridge_ppm, 150'000,
-       [](const SimulationResult& r) { return r.faults.bridges; }},
+       [](const SimulationResult& r) {
+         return r.network.of(LinkFault::kBridge);
+       }},
       {&FaultRates::flap_ppm, 200'000,
-       [](const SimulationResult& r) { return r.faults.flaps; }},
+       [](const SimulationResult& r) {
+         return r.network.of(LinkFault::kFlap);
+       }},
+      {&FaultRates::isolate_ppm, 30'000,
+       [](const SimulationResult& r) {
+         return r.network.of(LinkFault::kIsolation);
+       }},
+      {&FaultRates::split_ppm, 100'000,
+       [](const SimulationResult& r) {
+         return r.network.of(LinkFault::kSplit);
+       }},
+      {&FaultRates::one_way_ppm, 200'000,
+       [](const SimulationResult& r) {
+         return r.network.of(LinkFault::kOneWay);
+       }},
+      {&FaultRates::slow_link_ppm, 200'000,
+       [](const SimulationResult& r) {
+         return r.network.of(LinkFault::kSlowLink);
+       }},
       {&FaultRates::clog_ppm, 300'000,
        [](const SimulationResult& r) { return r.network.clogged; }},
       {&FaultRates::cut_client_ppm, 100'000,
-       [](const SimulationResult& r) { return r.network.client_cuts; }},
+       [](const SimulationResult& r) {
+         return r.network.of(LinkFault::kCutClient);
+       }},
       {&FaultRates::flip_ppm, 5'000,
        [](const SimulationResult& r) { return r.network.flips; }},
       {&FaultRates::short_write_ppm, 300'000,

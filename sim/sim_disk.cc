@@ -27,6 +27,8 @@ SimDiskCounts& SimDiskCounts::operator+=(const SimDiskCounts& other) {
   cut_in_flight += other.cut_in_flight;
   lost_writes += other.lost_writes;
   torn_writes += other.torn_writes;
+  torn_pages += other.torn_pages;
+  length_first += other.length_first;
   lost_names += other.lost_names;
   slow += other.slow;
   held_up += other.held_up;
@@ -90,7 +92,7 @@ class SimFile final : public File {
   const std::shared_ptr<FileImage> file_;
   const OpenHandle handle_;
   uint64_t size_;
-  absl::Status error_;  // of a write or sync; syncs fail from then on
+  absl::Status write_error_;  // all syncs fail from then on
 };
 
 class SimFile::WriteOperation final : public DiskOperation {
@@ -135,7 +137,7 @@ class SimFile::WriteOperation final : public DiskOperation {
     if (status_.ok()) {
       owner_file_->size_ = std::max(owner_file_->size_, to);
     } else {
-      owner_file_->error_.Update(status_);
+      owner_file_->write_error_.Update(status_);
     }
     DoneFn done = std::move(done_);
     done(status_);
@@ -204,17 +206,18 @@ void SimFile::Sync(DoneFn done) {
   auto sync = [image = image_, file = file_, name = name_, error,
                actor = process_->chance_actor()](uint64_t id) {
     if (error.has_value()) {
-      file->FailSyncBefore(id, image->Fates(actor),
-                           /*reverts=*/(*error & 1) != 0);
+      image->Count(file->FailSyncBefore(id, image->Fates(actor),
+                                        /*reverts=*/(*error & 1) != 0));
       return absl::InternalError(DeviceError("sync of", name));
     }
     file->SyncBefore(id);
     ++image->counts_.syncs;
     return absl::OkStatus();
   };
+  // After a sync that failed, the next one succeeds without what the first one
+  // lost: kernels report that once.
   auto after = [this, done = std::move(done)](absl::Status status) mutable {
-    error_.Update(status);
-    done(error_);
+    done(write_error_.ok() ? std::move(status) : write_error_);
   };
   image_->Submit(process_, latency, image_->WritesDoneAt(this),
                  MakeOperation(this, std::move(sync), std::move(after)), "sync",
@@ -434,7 +437,7 @@ void DiskImage::PowerLost(uint32_t boot) {
   const ChanceActor actor{machine_, boot};
   names_.LosePower(LosesNames(actor));
   const FileImage::FateFn fates = Fates(actor);
-  for (const auto& [name, file] : names_.now()) file->LosePower(fates);
+  for (const auto& [name, file] : names_.now()) Count(file->LosePower(fates));
   Tell(IncidentKind::kLostNames, counts_.lost_names - before.lost_names);
   Tell(IncidentKind::kLostWrites, counts_.lost_writes - before.lost_writes);
   Tell(IncidentKind::kTornWrites, counts_.torn_writes - before.torn_writes);
@@ -451,9 +454,9 @@ FileImage::FateFn DiskImage::Fates(ChanceActor actor) {
     if (tear.has_value()) {
       ++counts_.torn_writes;
       // Between sectors, or between pages.
-      const uint64_t whole = (HashCombine(*tear, UINT64_MAX - 1) & 1) != 0
-                                 ? 1
-                                 : FileImage::kPage / FileImage::kSector;
+      fate.between_pages = (HashCombine(*tear, UINT64_MAX - 1) & 1) == 0;
+      const uint64_t whole =
+          fate.between_pages ? FileImage::kPage / FileImage::kSector : 1;
       fate.keeps_sector = [bits = *tear, whole](uint64_t sector) {
         return (HashCombine(bits, sector / whole) & 1) != 0;
       };
@@ -465,6 +468,11 @@ FileImage::FateFn DiskImage::Fates(ChanceActor actor) {
     }
     return fate;
   };
+}
+
+void DiskImage::Count(const FileImage::Torn& torn) {
+  counts_.torn_pages += torn.between_pages;
+  counts_.length_first += torn.length_first;
 }
 
 std::function<bool()> DiskImage::LosesNames(ChanceActor actor) {

@@ -31,7 +31,8 @@ struct SimDiskOptions {
   Duration slow_max = 100ms;
   // So often the device reports an error. A read gives nothing; of a write any
   // beginning may have happened; what a sync was to make durable is, is torn,
-  // or isn't, and no later sync makes up for that (FileImage, NameTable).
+  // or isn't, and no later sync makes up for that (FileImage, NameTable),
+  // though those of a file report success.
   uint64_t read_error_ppm = 0;
   uint64_t write_error_ppm = 0;
   uint64_t sync_error_ppm = 0;
@@ -62,9 +63,11 @@ struct SimDiskCounts {
   // Unsynced, dropped by a power loss or by a sync that failed.
   uint64_t lost_writes = 0;
   uint64_t torn_writes = 0;
-  uint64_t lost_names = 0;  // directory changes dropped likewise
-  uint64_t slow = 0;        // operations
-  uint64_t held_up = 0;     // operations, while it hung
+  uint64_t torn_pages = 0;    // of these, between pages and nowhere else
+  uint64_t length_first = 0;  // of these, with the file's new length
+  uint64_t lost_names = 0;    // directory changes dropped likewise
+  uint64_t slow = 0;          // operations
+  uint64_t held_up = 0;       // operations, while it hung
   uint64_t read_errors = 0;
   uint64_t write_errors = 0;
   uint64_t sync_errors = 0;
@@ -85,6 +88,8 @@ struct SimDiskCounts {
     fn("happened_cut_in_flight", cut_in_flight);
     fn("happened_lost_write", lost_writes);
     fn("happened_torn_write", torn_writes);
+    fn("happened_torn_page", torn_pages);
+    fn("happened_length_first", length_first);
     fn("happened_lost_name", lost_names);
     fn("disk_read_error", read_errors);
     fn("disk_write_error", write_errors);
@@ -195,6 +200,7 @@ class DiskImage {
   // What becomes of each change that isn't on the device yet; whether it is
   // lost, of a name.
   FileImage::FateFn Fates(ChanceActor actor);
+  void Count(const FileImage::Torn& torn);
   std::function<bool()> LosesNames(ChanceActor actor);
   // Tells whoever watches, if there are any.
   void Tell(IncidentKind kind, uint64_t count) const;

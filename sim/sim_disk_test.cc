@@ -200,8 +200,9 @@ TEST(SimDiskTest, AFailedReadGivesNothing) {
   EXPECT_THAT(std::string(read.message()), HasSubstr("a: the device"));
 }
 
-// The kernel takes for written what never reached the device.
-TEST(SimDiskTest, NoLaterSyncMakesUpForAFailedOne) {
+// The kernel takes for written what never reached the device, and says so to
+// whoever tries it again.
+TEST(SimDiskTest, ALaterSyncReportsSuccessAndDoesNotMakeUpForAFailedOne) {
   std::set<std::string> in_cache;
   std::set<std::string> on_device;
   for (uint64_t seed = 1; seed <= 200; ++seed) {
@@ -216,15 +217,16 @@ TEST(SimDiskTest, NoLaterSyncMakesUpForAFailedOne) {
     m.RunAll();
     EXPECT_TRUE(absl::IsInternal(sync)) << sync;
     m.image_.set_options({});
-    file->Sync([&](absl::Status s) { sync = s; });
-    m.RunAll();
-    EXPECT_TRUE(absl::IsInternal(sync)) << "of this File";
+    m.Write(file.get(), 512, "later");
+    m.Sync(file.get());  // is told that all is durable
     m.CrashAndStart(false);
     file = m.Open("a", OpenMode::kExisting);
     in_cache.insert(m.ReadAll("a").substr(0, 1));
     m.Sync(file.get());
     m.CrashAndStart(true);
-    on_device.insert(m.ReadAll("a").substr(0, 1));
+    const std::string bytes = m.ReadAll("a");
+    on_device.insert(bytes.substr(0, 1));
+    EXPECT_EQ(bytes.substr(512), "later");
   }
   EXPECT_THAT(in_cache, ElementsAre(".", "x"));
   EXPECT_THAT(on_device, ElementsAre(".", "x"));
@@ -352,6 +354,56 @@ TEST(SimDiskTest, APowerLossKeepsAnySubsetOfWritesAndTearsThem) {
   EXPECT_THAT(outcomes, ElementsAre("....", "..b.", ".b..", ".bb.", "a...",
                                     "a.b.", "ab..", "abb."));
   EXPECT_GT(torn, 50);
+}
+
+TEST(SimDiskTest, SomeWritesAreTornBetweenPages) {
+  constexpr uint64_t kPage = FileImage::kPage;
+  std::set<std::string> outcomes;  // of those that were
+  int within_pages = 0;
+  for (uint64_t seed = 1; seed <= 400; ++seed) {
+    Machine m(seed, {.tear_ppm = 1'000'000});
+    std::unique_ptr<File> file = m.Create("a");
+    m.Write(file.get(), 0, std::string(4 * kPage, '.'));
+    m.Sync(file.get());
+    m.Write(file.get(), 0, std::string(4 * kPage, 'x'));
+    file = nullptr;
+    m.CrashAndStart(true);
+    const std::string bytes = m.ReadAll("a");
+    ASSERT_EQ(bytes.size(), 4 * kPage);
+    std::string pages;
+    for (uint64_t i = 0; i < 4; ++i) {
+      const std::string page = bytes.substr(i * kPage, kPage);
+      pages += page == std::string(kPage, page[0]) ? page[0] : '?';
+    }
+    const bool whole = pages.find('?') == std::string::npos;
+    if (!whole) ++within_pages;
+    if (m.image_.counts().torn_pages == 0) continue;
+    EXPECT_TRUE(whole) << pages;
+    outcomes.insert(pages);
+  }
+  // Any subset of the pages but none and all.
+  EXPECT_EQ(outcomes.size(), 14u);
+  EXPECT_FALSE(outcomes.contains("....") || outcomes.contains("xxxx"));
+  EXPECT_GT(within_pages, 100);
+}
+
+TEST(SimDiskTest, ALengthMayBeDurableBeforeItsBytes) {
+  std::set<std::string> outcomes;
+  for (uint64_t seed = 1; seed <= 200; ++seed) {
+    Machine m(seed, {.tear_ppm = 1'000'000});
+    std::unique_ptr<File> file = m.Create("a");
+    m.Write(file.get(), 0, std::string(1024, 'x'));
+    file = nullptr;
+    m.CrashAndStart(true);
+    const std::string bytes = m.ReadAll("a");
+    std::string sectors;
+    for (size_t i = 0; i < bytes.size(); i += 512) {
+      sectors += bytes[i] == '\0' ? '0' : bytes[i];
+    }
+    EXPECT_EQ(m.image_.counts().length_first, sectors.ends_with('0') ? 1u : 0u);
+    outcomes.insert(sectors);
+  }
+  EXPECT_THAT(outcomes, ElementsAre("", "00", "0x", "x", "x0", "xx"));
 }
 
 TEST(SimDiskTest, NamesAreDurableAfterSyncDir) {

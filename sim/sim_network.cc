@@ -48,7 +48,9 @@ Duration NetworkFabric::Delay(MachineId from, MachineId to, size_t bytes) {
   if (!clogged_.empty()) delay += Queued(from, to, bytes);
   if (slow_.empty()) return delay;
   const auto slow = slow_.find(Link{from, to});
-  return slow == slow_.end() ? delay : delay + slow->second;
+  if (slow == slow_.end()) return delay;
+  CountFelt(slow->second.by);
+  return delay + slow->second.delay;
 }
 
 Duration NetworkFabric::Queued(MachineId from, MachineId to, size_t bytes) {
@@ -63,8 +65,9 @@ Duration NetworkFabric::Queued(MachineId from, MachineId to, size_t bytes) {
 }
 
 bool NetworkFabric::HeldByCut(MachineId from, MachineId to) {
-  if (!Cut(from, to)) return false;
-  if (std::max(from, to) >= kFirstClient) ++counts_.client_cuts;
+  const auto cut = cuts_.find(Link{from, to});
+  if (cut == cuts_.end()) return false;
+  CountFelt(cut->second);
   return true;
 }
 
@@ -83,8 +86,12 @@ void NetworkFabric::Send(const StreamPtr& stream, int from, Segment::Kind kind,
 
 void NetworkFabric::DeliverAt(TrueTime when, const StreamPtr& stream,
                               int from) {
+  stream->ends[from].due = when;
   world_->scheduler.At(when, kWorldActor, EventKind::kDeliver,
-                       [this, stream, from] { Deliver(stream, from); });
+                       [this, stream, from, when] {
+                         if (stream->ends[from].due != when) return;
+                         Deliver(stream, from);
+                       });
 }
 
 void NetworkFabric::Deliver(const StreamPtr& stream, int from) {
@@ -163,6 +170,17 @@ void NetworkFabric::Resume(const StreamPtr& stream, int from) {
   const End& receiver = stream->ends[1 - from];
   const Duration delay = Delay(sender.machine, receiver.machine, 0);
   DeliverAt(world_->now() + delay, stream, from);
+}
+
+void NetworkFabric::Drain(const StreamPtr& stream, int from) {
+  End& sender = stream->ends[from];
+  if (sender.on_way.empty() || sender.lingers) return;
+  const TrueTime soon = world_->now() + options_.delay_max;
+  for (Segment& segment : sender.on_way) {
+    segment.arrives = std::min(segment.arrives, soon);
+  }
+  sender.last_arrival = std::min(sender.last_arrival, soon);
+  if (!sender.stalled && soon < sender.due) DeliverAt(soon, stream, from);
 }
 
 void NetworkFabric::Break(const StreamPtr& stream, int end, absl::Status why) {
@@ -267,9 +285,10 @@ void NetworkFabric::SetMachineUp(MachineId machine, bool up) {
   }
 }
 
-void NetworkFabric::SetCut(MachineId from, MachineId to, bool cut) {
+void NetworkFabric::SetCut(MachineId from, MachineId to, bool cut,
+                           LinkFault by) {
   if (cut) {
-    cuts_[Link{from, to}] = true;
+    cuts_[Link{from, to}] = by;
     return Tell(IncidentKind::kCut, from, to);
   }
   if (cuts_.erase(Link{from, to}) == 0) return;
@@ -289,22 +308,30 @@ void NetworkFabric::SetCut(MachineId from, MachineId to, bool cut) {
   }
 }
 
-void NetworkFabric::SetSlow(MachineId from, MachineId to, Duration delay) {
+void NetworkFabric::SetSlow(MachineId from, MachineId to, Duration delay,
+                            LinkFault by) {
   if (delay == Duration::zero()) {
     if (slow_.erase(Link{from, to}) > 0) Tell(IncidentKind::kFast, from, to);
   } else {
-    slow_[Link{from, to}] = delay;
+    slow_[Link{from, to}] = {delay, by};
     Tell(IncidentKind::kSlow, from, to, delay);
   }
 }
 
 void NetworkFabric::SetClogged(MachineId from, MachineId to,
                                uint64_t bytes_per_s) {
-  if (bytes_per_s == 0) {
-    if (clogged_.erase(Link{from, to}) > 0) Tell(IncidentKind::kFast, from, to);
-  } else {
+  if (bytes_per_s > 0) {
     clogged_[Link{from, to}].bytes_per_s = bytes_per_s;
-    Tell(IncidentKind::kClog, from, to, Duration::zero(), bytes_per_s);
+    return Tell(IncidentKind::kClog, from, to, Duration::zero(), bytes_per_s);
+  }
+  if (clogged_.erase(Link{from, to}) == 0) return;
+  Tell(IncidentKind::kFast, from, to);
+  for (const StreamPtr& stream : Streams()) {
+    for (int side : {0, 1}) {
+      const bool of_link = stream->ends[side].machine == from &&
+                           stream->ends[1 - side].machine == to;
+      if (of_link) Drain(stream, side);
+    }
   }
 }
 
@@ -340,7 +367,7 @@ void NetworkFabric::HealAll() {
 
 std::vector<std::pair<MachineId, MachineId>> NetworkFabric::CutLinks() const {
   std::vector<Link> links;
-  for (const auto& [link, cut] : cuts_) links.push_back(link);
+  for (const auto& [link, by] : cuts_) links.push_back(link);
   return links;
 }
 

@@ -48,6 +48,20 @@ struct SimNetworkOptions {
   uint64_t short_write_ppm = 0;
 };
 
+// By what a link is cut or slow; kOther isn't told apart.
+enum class LinkFault : uint8_t {
+  kOther,
+  kIsolation,
+  kSplit,
+  kOneWay,
+  kBridge,
+  kFlap,
+  kCutClient,
+  kSlowLink,
+};
+inline constexpr size_t kLinkFaults =
+    static_cast<size_t>(LinkFault::kSlowLink) + 1;
+
 struct SimNetworkCounts {
   uint64_t connections = 0;
   uint64_t segments = 0;
@@ -62,14 +76,25 @@ struct SimNetworkCounts {
   uint64_t flips = 0;
   uint64_t lingered = 0;  // segments that came after a newer stream's
   uint64_t clogged = 0;   // segments that waited for a link with few bytes
-  // What a client and a server had for each other, and that was held up by a
-  // cut: directions of streams, dials and their answers.
-  uint64_t client_cuts = 0;
+  // What each LinkFault held up or delayed: directions of streams that are cut,
+  // segments of those that are slow; dials and their answers.
+  std::array<uint64_t, kLinkFaults> felt{};
   uint64_t unread = 0;  // streams that waited until their machine read on
+
+  uint64_t of(LinkFault fault) const {
+    return felt[static_cast<size_t>(fault)];
+  }
 
   // What faults did.
   template <typename Fn>  // fn(name, value)
   void ForEach(Fn fn) const {
+    fn("happened_isolation", of(LinkFault::kIsolation));
+    fn("happened_split", of(LinkFault::kSplit));
+    fn("happened_one_way_cut", of(LinkFault::kOneWay));
+    fn("happened_bridge", of(LinkFault::kBridge));
+    fn("happened_flap", of(LinkFault::kFlap));
+    fn("happened_cut_client", of(LinkFault::kCutClient));
+    fn("happened_slow_link", of(LinkFault::kSlowLink));
     fn("happened_reset", resets);
     fn("happened_hold", held);
     fn("happened_refusal", refused);
@@ -81,7 +106,6 @@ struct SimNetworkCounts {
     fn("happened_flip", flips);
     fn("happened_linger", lingered);
     fn("happened_clogged_link", clogged);
-    fn("happened_cut_client", client_cuts);
     fn("happened_stop_reading", unread);
   }
 };
@@ -106,11 +130,13 @@ class NetworkFabric {
   static Address AddressOf(MachineId machine);
 
   // One direction of a link: nothing gets through while it is cut.
-  void SetCut(MachineId from, MachineId to, bool cut);
+  void SetCut(MachineId from, MachineId to, bool cut,
+              LinkFault by = LinkFault::kOther);
   // Further delay for each segment.
-  void SetSlow(MachineId from, MachineId to, Duration delay);
+  void SetSlow(MachineId from, MachineId to, Duration delay,
+               LinkFault by = LinkFault::kOther);
   // All streams of that direction together get no more than so many bytes a
-  // second; 0: as usual.
+  // second; 0: as usual, and what waited for that arrives.
   void SetClogged(MachineId from, MachineId to, uint64_t bytes_per_s);
   // Whether the machine's process takes anything from its streams. While it
   // doesn't, it goes on writing, and learns of a stream that is broken; but
@@ -166,6 +192,7 @@ class NetworkFabric {
     // What this end sent: on its way, in order, with one event for the first
     // of them; or stalled, until the link heals.
     std::deque<Segment> on_way;
+    TrueTime due{};  // when that event is; another one is none
     bool stalled = false;
     bool lingers = false;  // it is given up, and that takes longer
     TrueTime last_arrival{};
@@ -191,12 +218,19 @@ class NetworkFabric {
   bool Reads(MachineId machine) const {
     return not_reading_.empty() || !not_reading_.contains(machine);
   }
+  struct Slow {
+    Duration delay = Duration::zero();
+    LinkFault by = LinkFault::kOther;
+  };
   // A link that carries few bytes, one behind the other.
   struct Clog {
     uint64_t bytes_per_s = 0;
     TrueTime free_at{};  // its last byte has left
   };
 
+  void CountFelt(LinkFault fault) {
+    ++counts_.felt[static_cast<size_t>(fault)];
+  }
   Duration Delay(MachineId from, MachineId to, size_t bytes);
   // How long the link is busy with what goes before, and with that.
   Duration Queued(MachineId from, MachineId to, size_t bytes);
@@ -224,6 +258,8 @@ class NetworkFabric {
   void Arrive(const StreamPtr& stream, int from, Segment segment);
   // Bytes have arrived: whether a newer stream was faster.
   void NoteOrder(const Stream& stream, int from);
+  // What is on its way waits no longer for a clogged link.
+  void Drain(const StreamPtr& stream, int from);
   // A stalled direction goes on.
   void Resume(const StreamPtr& stream, int from);
   // The end learns that the stream is broken.
@@ -238,8 +274,8 @@ class NetworkFabric {
   SimNetworkOptions options_;
   bool ciphertext_ = false;
   std::map<Address, SimListener*> listeners_;
-  std::map<Link, bool> cuts_;
-  std::map<Link, Duration> slow_;
+  std::map<Link, LinkFault> cuts_;
+  std::map<Link, Slow> slow_;
   std::map<Link, Clog> clogged_;
   std::set<MachineId> not_reading_;
   std::map<MachineId, bool> up_;

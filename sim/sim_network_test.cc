@@ -509,6 +509,32 @@ TEST_F(SimNetworkTest, AClogIsSharedByTheStreamsOfALink) {
   EXPECT_EQ(sink.bytes().size(), 20000u);
 }
 
+TEST_F(SimNetworkTest, WhatWaitsForAClogArrivesWhenItEnds) {
+  Connect();
+  Sink sink(accepted_.get());
+  fabric_.SetClogged(1, 2, 1000);
+  std::string sent;
+  const auto write = [&](size_t bytes, char what) {
+    Write(dialled_.get(), std::string(bytes, what));
+    Run(1ms);
+    sent += std::string(bytes, what);
+  };
+  write(60000, 'a');
+  write(60000, 'b');
+  Run(50s);
+  EXPECT_THAT(sink.bytes(), IsEmpty());
+  fabric_.SetClogged(1, 2, 0);
+  write(10000, 'c');
+  Run(10ms);
+  EXPECT_EQ(sink.bytes(), sent);
+  // As if there had been none.
+  Run(100s);
+  write(10000, 'd');
+  Run(10ms);
+  EXPECT_EQ(sink.bytes(), sent);
+  EXPECT_EQ(fabric_.counts().held, 0u);
+}
+
 class Lingering : public SimNetworkTest {
  protected:
   Lingering()
@@ -555,24 +581,30 @@ TEST_F(Lingering, CountsOnlyWhatANewerStreamOvertook) {
   EXPECT_EQ(fabric_.counts().lingered, 0u);
 }
 
-// Not that a link was cut or narrow, but that something waited for it.
-TEST_F(SimNetworkTest, CountsWhatCutsAndClogsHoldUp) {
+// Not that a link was cut, slow or narrow, but that something waited for it.
+TEST_F(SimNetworkTest, CountsWhatCutsAndSlowAndCloggedLinksHoldUp) {
   Connect();
   Sink sink(accepted_.get());
   fabric_.SetClogged(1, 2, 1000);
-  fabric_.SetCut(2, kFirstClient, true);
-  fabric_.SetCut(kFirstClient, 2, true);
+  fabric_.SetSlow(1, 2, 1ms, LinkFault::kSlowLink);
+  fabric_.SetCut(2, 1, true, LinkFault::kSplit);
+  fabric_.SetCut(2, kFirstClient, true, LinkFault::kCutClient);
+  fabric_.SetCut(kFirstClient, 2, true, LinkFault::kCutClient);
   Run(1s);
   EXPECT_EQ(fabric_.counts().clogged, 0u);
-  EXPECT_EQ(fabric_.counts().client_cuts, 0u);
+  for (const uint64_t felt : fabric_.counts().felt) EXPECT_EQ(felt, 0u);
   Write(dialled_.get(), "x");
+  Write(accepted_.get(), "y");
   Host client(&world_, &fabric_, kFirstClient);
   std::unique_ptr<PendingOp> dial = client.network.Dial(
       "m2:7400", [](absl::StatusOr<std::unique_ptr<Connection>>) {});
   Run(1s);
   EXPECT_EQ(sink.bytes(), "x");
   EXPECT_EQ(fabric_.counts().clogged, 1u);
-  EXPECT_GT(fabric_.counts().client_cuts, 1u);
+  EXPECT_EQ(fabric_.counts().of(LinkFault::kSlowLink), 1u);
+  EXPECT_EQ(fabric_.counts().of(LinkFault::kSplit), 1u);
+  EXPECT_GT(fabric_.counts().of(LinkFault::kCutClient), 1u);
+  EXPECT_EQ(fabric_.counts().of(LinkFault::kOther), 0u);
   dial = nullptr;
   client.process.Kill();
 }

@@ -1,6 +1,7 @@
-// Scenes of writes that a device took for done and never did: what is read
-// there is what stood there before.
+// Scenes of writes that a device took for done and never did, or did elsewhere:
+// what is read there is what stood there before.
 
+#include <algorithm>
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -8,6 +9,7 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
+#include "engine/base/random.h"
 #include "engine/wal/entry.h"
 #include "engine/wal/hard_state_file.h"
 #include "gtest/gtest.h"
@@ -147,6 +149,51 @@ TEST_F(StaleScenario, WhatASegmentForgotIsFetched) {
     ASSERT_TRUE(read.ok()) << seed << ": " << read.status();
     EXPECT_EQ(read->batches.front().payload.view(), loss->entry.payload.view());
     EXPECT_GT(Stat("wal_segment_mended"), 0u);
+    ASSERT_TRUE(Progress(10)) << sim_->verdict().what();
+    ExpectGoodEnd();
+  }
+  EXPECT_GT(struck, 2);
+}
+
+// What a misdirected write leaves as it was is what it has put elsewhere.
+TEST_F(StaleScenario, AMisdirectedWriteIsMissingInItsOwnPlace) {
+  Begin(1);
+  const NameTable& disk = victim_->disk()->names();
+  int drawn = 0;
+  int missing_writes = 0;
+  for (uint64_t i = 1; i <= 200; ++i) {
+    const uint64_t value = Mix64(i);
+    const auto damage = DrawDamage(DamageKind::kMisdirect, value, 0, disk);
+    if (!damage.has_value() || damage->kind != DamageKind::kMisdirect) continue;
+    ++drawn;
+    const auto missing = DrawMissing(value, 0, disk);
+    if (!missing.has_value()) continue;
+    ++missing_writes;
+    EXPECT_EQ(missing->kind, DamageKind::kStale);
+    const Buffer there = Bytes(victim_, missing->file);
+    const size_t size = std::min(damage->bytes.size(), missing->bytes.size());
+    EXPECT_EQ(damage->bytes.view().substr(0, size),
+              there.view().substr(missing->from, size));
+    EXPECT_NE(missing->bytes.view(),
+              there.view().substr(missing->from, missing->bytes.size()));
+  }
+  EXPECT_GT(missing_writes, drawn / 5);
+  EXPECT_LT(missing_writes, drawn);
+}
+
+TEST_F(StaleScenario, BothPlacesOfAMisdirectedWriteAreRepaired) {
+  int struck = 0;
+  for (uint64_t seed = 1; seed <= 8; ++seed) {
+    Begin(seed);
+    StorageDecay* const decay = sim_->decay();
+    for (uint64_t i = 0; i < 12; ++i) {
+      decay->Strike(victim_, DamageKind::kMisdirect, Mix64(100 * seed + i));
+      if (decay->counts().misdirected_stale > 0) break;
+    }
+    struck += static_cast<int>(decay->counts().misdirected_stale);
+    victim_->Start();
+    ASSERT_TRUE(sim_->RunUntil([&] { return victim_->node().formed(); }, 10s))
+        << seed << ": " << victim_->failure();
     ASSERT_TRUE(Progress(10)) << sim_->verdict().what();
     ExpectGoodEnd();
   }

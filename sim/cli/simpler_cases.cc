@@ -39,7 +39,7 @@ uint64_t WithoutServerBit(uint64_t value, MachineId gone) {
 }
 
 // The faults that still make sense, and whom they strike then. What else their
-// values choose among the servers may be another one.
+// values choose among the servers or clients may be another one.
 std::vector<TapeEntry> WithoutMachine(const std::vector<TapeEntry>& entries,
                                       MachineId gone) {
   std::vector<TapeEntry> left;
