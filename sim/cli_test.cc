@@ -76,6 +76,25 @@ TEST(SimulateFlagsTest, BadOnesAreNamed) {
   EXPECT_EQ(Problem({"--json=1"}), "bad value in --json=1: expected none");
 }
 
+TEST(SimulateFlagsTest, WhatContradictsItselfIsRefused) {
+  EXPECT_EQ(Problem({"--damage=off", "--beyond-model"}),
+            "--beyond-model is of damage, and --damage=off leaves that out: "
+            "leave one of them away");
+  EXPECT_THAT(Problem({"--settle=off", "--minority-down"}),
+              HasSubstr("they don't"));
+  EXPECT_THAT(Problem({"--spares=2", "--changes=off"}), HasSubstr("nobody is"));
+  EXPECT_THAT(Problem({"--reads=off", "--names-servers", "--tails=off"}),
+              HasSubstr("there are none"));
+  for (const std::vector<std::string>& good :
+       std::vector<std::vector<std::string>>{
+           {"--damage=off", "--beyond-model=off"},
+           {"--settle=off"},
+           {"--spares=0", "--changes=off"},
+           {"--reads=off", "--names-servers"}}) {
+    EXPECT_TRUE(Parse(good).ok()) << good.front();
+  }
+}
+
 TEST(SimulateFlagsTest, ASwitchsNameAloneTurnsItOn) {
   EXPECT_FALSE(Parse({})->tls);
   EXPECT_TRUE(Parse({"--tls"})->tls);
@@ -207,6 +226,9 @@ TEST_F(TapeFlagTest, BadTapesAreRefused) {
               HasSubstr("doesn't know the tape's option moon full"));
   EXPECT_THAT(Problem({Save("holdfast-tape 2\noption seeds 3\nend 0\n")}),
               HasSubstr("doesn't know the tape's option seeds 3"));
+  EXPECT_THAT(
+      Problem({Save("holdfast-tape 2\noption kv on\noption kv on\nend 0\n")}),
+      HasSubstr("the option kv is there twice"));
   EXPECT_THAT(Problem({Save("holdfast-tape 2\nfault a/b 1 2.0 0x1\nend 1\n")}),
               HasSubstr("expected the name of a fault"));
 }

@@ -19,6 +19,11 @@ tape() { printf '%s\n' "$@" >"$tapes/a.tape"; }
 
 refused --nodes=0
 refused --nodes=3 --nodes=5
+refused --damage=off --beyond-model
+refused --settle=off --minority-down=on
+refused --changes=off --spares=2
+refused campaign --changes=off --spares=2
+refused --reads=off --tails=off --names-servers=on
 refused --foo
 refused nonsense
 refused exhaustive --nodes=5
@@ -38,7 +43,15 @@ refused "--tape=$tapes/a.tape"
 tape "holdfast-tape 2" "option seed 3" "option duration 500ms" "end 0"
 refused "--tape=$tapes/a.tape" --seed=4
 refused "--tape=$tapes/a.tape" --seeds=2
-# And that one is good.
+tape "holdfast-tape 2" "option seed 3" "option seed 4" "end 0"
+said=$(refused "--tape=$tapes/a.tape")
+[[ $said == *"the option seed is there twice"* ]]
+# A seed may draw what one wouldn't ask for.
+tape "holdfast-tape 2" "option seed 3" "option duration 500ms" \
+  "option spares 2" "option changes off" "end 0"
+"$simulate" "--tape=$tapes/a.tape"
+# And that one is good, too.
+tape "holdfast-tape 2" "option seed 3" "option duration 500ms" "end 0"
 "$simulate" "--tape=$tapes/a.tape"
 # Of another revision: refused, unless it doesn't say so.
 mkdir "$TEST_TMPDIR/.git"

@@ -365,7 +365,12 @@ absl::Status ParseFlag(absl::string_view arg, SimulateFlags* flags) {
 
 // A tape stands for one run, and says which.
 absl::Status TakeOptions(Tape tape, SimulateFlags* flags) {
+  std::set<absl::string_view> seen;
   for (const auto& [name, value] : tape.options) {
+    if (!seen.insert(name).second) {
+      return absl::InvalidArgumentError(absl::StrCat(
+          "the option ", name, " is there twice: take one of its lines away"));
+    }
     const Flag* flag = Find(name);
     if (flag == nullptr || flag->show == nullptr ||
         !flag->parse(value, flags)) {
@@ -398,6 +403,29 @@ absl::Status TakeTape(const std::string& path, SimulateFlags* flags) {
   if (status.ok()) status = TakeOptions(*std::move(tape), flags);
   if (status.ok()) return status;
   return absl::InvalidArgumentError(absl::StrCat(path, ": ", status.message()));
+}
+
+// Whether nobody asks for what is turned off. Of what was given: seeds draw
+// such options, too, and so tapes have them.
+absl::Status CheckOptions(const SimulateFlags& flags) {
+  const char* wrong = nullptr;
+  if (flags.beyond_model && !flags.damage) {
+    wrong = "--beyond-model is of damage, and --damage=off leaves that out";
+  } else if (flags.minority_down.value_or(false) && !flags.settle) {
+    wrong =
+        "--minority-down=on is for when faults stop, and with --settle=off "
+        "they don't";
+  } else if (flags.spares.value_or(0) > 0 && !flags.changes.value_or(true)) {
+    wrong = "--spares wait to be joined, and with --changes=off nobody is";
+  } else if (flags.names_servers.value_or(false) &&
+             !flags.reads.value_or(true) && !flags.tails.value_or(true)) {
+    wrong =
+        "--names-servers=on is of reads and tails, and there are none with "
+        "--reads=off and --tails=off";
+  }
+  if (wrong == nullptr) return absl::OkStatus();
+  return absl::InvalidArgumentError(
+      absl::StrCat(wrong, ": leave one of them away"));
 }
 
 absl::Status CheckTogether(const std::vector<std::string>& args, bool has_tape,
@@ -441,7 +469,8 @@ absl::Status CheckTogether(const std::vector<std::string>& args, bool has_tape,
     return absl::InvalidArgumentError(
         "--check-determinism compares whole runs: leave --goto away");
   }
-  return CheckWatchFlags(flags.watch);
+  const absl::Status options = CheckOptions(flags);
+  return options.ok() ? CheckWatchFlags(flags.watch) : options;
 }
 
 }  // namespace
