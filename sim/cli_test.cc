@@ -502,6 +502,8 @@ TEST(SummaryTest, AddsUpAndTravelsAsText) {
                               "\"catch_up_percent_max\":0,"
                               "\"clients_ms_max\":0,"
                               "\"clients_percent_max\":0,"
+                              "\"commit_ms_max\":0,"
+                              "\"commit_percent_max\":0,"
                               "\"feature_level_ms_max\":0,"
                               "\"feature_level_percent_max\":0,"
                               "\"leader_ms_max\":0,"

@@ -86,6 +86,7 @@ void Summary::Add(const SimulationResult& r) {
   margin("minority_down", r.recovery.minority_down);
   margin("leader", r.recovery.leader);
   margin("clients", r.recovery.clients);
+  margin("commit", r.recovery.commit);
   margin("feature_level", r.recovery.feature_level);
   margin("level", r.recovery.level);
   margin("scrub", r.recovery.scrub);
@@ -191,6 +192,7 @@ std::string Summary::Line(bool json, uint64_t seed, absl::string_view verdict,
   margin(" a leader while a minority stayed down", "minority_down");
   margin(", a leader", "leader");
   margin(", then clients", "clients");
+  margin(" and the leader's first commit", "commit");
   margin(", then the feature level", "feature_level");
   margin(", then logs", "level");
   margin(", then scrubbing", "scrub");
