@@ -15,6 +15,7 @@
 #include "engine/base/check.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
+#include "sim/cli/code_id.h"
 #include "sim/cli/flags.h"
 #include "sim/cli/hashes.h"
 #include "sim/cli/jobs.h"
@@ -231,6 +232,22 @@ TEST_F(TapeFlagTest, BadTapesAreRefused) {
       HasSubstr("the option kv is there twice"));
   EXPECT_THAT(Problem({Save("holdfast-tape 2\nfault a/b 1 2.0 0x1\nend 1\n")}),
               HasSubstr("expected the name of a fault"));
+}
+
+TEST_F(TapeFlagTest, ATapeOfOtherCodeIsRefused) {
+  Tape tape;
+  WriteOptions(SimulateFlags(), 12, &tape);
+  tape.revision = "2a86e4d";
+  EXPECT_TRUE(Parse({Save(tape.ToText())}).ok());
+  tape.code = kCodeId;
+  EXPECT_TRUE(Parse({Save(tape.ToText())}).ok());
+  tape.code = "0123";
+  EXPECT_THAT(
+      Problem({Save(tape.ToText())}),
+      HasSubstr(absl::StrCat(
+          "expected a run of code ", kCodeId,
+          ", which this program is built of, found one of code 0123, run where "
+          "git's HEAD was 2a86e4d: build that, or ")));
 }
 
 // Whatever happens in a run: from its tape alone, by way of a file, and with

@@ -53,12 +53,25 @@ tape "holdfast-tape 2" "option seed 3" "option duration 500ms" \
 # And that one is good, too.
 tape "holdfast-tape 2" "option seed 3" "option duration 500ms" "end 0"
 "$simulate" "--tape=$tapes/a.tape"
-# Of another revision: refused, unless it doesn't say so.
+# Of other code: refused, unless it doesn't say so. What git has where simulate is
+# called doesn't matter.
 mkdir "$TEST_TMPDIR/.git"
 echo 1111 >"$TEST_TMPDIR/.git/HEAD"
 export BUILD_WORKSPACE_DIRECTORY=$TEST_TMPDIR
-tape "holdfast-tape 2" "revision 2222" "option duration 500ms" "end 0"
+run=(campaign --seeds=1 --duration=500ms "--state=$TEST_TMPDIR/state")
+"$simulate" "${run[@]}"
+code=$(sed -n 's/^code //p' "$TEST_TMPDIR/state")
+[[ $code =~ ^[0-9a-f]{16}$ ]]
+tape "holdfast-tape 2" "code 2222" "revision 3333" "option duration 500ms" \
+  "end 0"
 said=$(refused "--tape=$tapes/a.tape")
-[[ $said == *"of revision 2222, this is 1111"* ]]
-tape "holdfast-tape 2" "revision 1111" "option duration 500ms" "end 0"
+[[ $said == *"expected a run of code $code, "*"found one of code 2222, run where \
+git's HEAD was 3333: "* ]]
+tape "holdfast-tape 2" "code $code" "revision 3333" "option duration 500ms" \
+  "end 0"
 "$simulate" "--tape=$tapes/a.tape"
+# So it is with the state of a campaign.
+"$simulate" "${run[@]}"
+sed -i "s/^code .*/code 2222/" "$TEST_TMPDIR/state"
+said=$(refused "${run[@]}")
+[[ $said == *"expected \"code $code\", found \"code 2222\": "* ]]

@@ -10,6 +10,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "absl/strings/strip.h"
+#include "sim/cli/code_id.h"
 #include "sim/cli/files.h"
 
 namespace holdfast {
@@ -375,7 +376,7 @@ absl::Status TakeOptions(Tape tape, SimulateFlags* flags) {
     if (flag == nullptr || flag->show == nullptr ||
         !flag->parse(value, flags)) {
       return absl::InvalidArgumentError(absl::StrCat(
-          "this revision doesn't know the tape's option ", name, " ", value));
+          "this code doesn't know the tape's option ", name, " ", value));
     }
   }
   flags->tape = std::move(tape);
@@ -383,15 +384,18 @@ absl::Status TakeOptions(Tape tape, SimulateFlags* flags) {
 }
 
 // Other code, another run.
-absl::Status CheckRevision(const Tape& tape) {
-  const std::string here = Revision();
-  if (tape.revision.empty() || here.empty() || tape.revision == here) {
-    return absl::OkStatus();
-  }
+absl::Status CheckCode(const Tape& tape) {
+  if (tape.code.empty() || tape.code == kCodeId) return absl::OkStatus();
+  const std::string revision =
+      tape.revision.empty()
+          ? ""
+          : absl::StrCat(", run where git's HEAD was ", tape.revision);
   return absl::InvalidArgumentError(absl::StrCat(
-      "it is of revision ", tape.revision, ", this is ", here,
-      ": check that out, or take the line with the revision away to run what "
-      "it comes to here"));
+      "expected a run of code ", kCodeId,
+      ", which this program is built of, found one of code ", tape.code,
+      revision,
+      ": build that, or take the tape's line \"code\" away to run what it "
+      "comes to here"));
 }
 
 absl::Status TakeTape(const std::string& path, SimulateFlags* flags) {
@@ -399,7 +403,7 @@ absl::Status TakeTape(const std::string& path, SimulateFlags* flags) {
   if (!text.ok()) return absl::InvalidArgumentError(text.status().message());
   absl::StatusOr<Tape> tape = Tape::FromText(*text);
   absl::Status status = tape.status();
-  if (status.ok()) status = CheckRevision(*tape);
+  if (status.ok()) status = CheckCode(*tape);
   if (status.ok()) status = TakeOptions(*std::move(tape), flags);
   if (status.ok()) return status;
   return absl::InvalidArgumentError(absl::StrCat(path, ": ", status.message()));
