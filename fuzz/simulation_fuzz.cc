@@ -28,6 +28,7 @@
 #include "absl/strings/string_view.h"
 #include "engine/base/check.h"
 #include "engine/base/random.h"
+#include "sim/cli/code_id.h"
 #include "sim/cli/flags.h"
 #include "sim/fault_sites.h"
 #include "sim/simulation.h"
@@ -349,6 +350,7 @@ void Run(const uint8_t* data, size_t size) {
   if (head_size > 0) std::memcpy(head.data(), data, head_size);
   const SimulateFlags flags = FlagsOf(head.data());
   Tape tape = TapeOf(data + head_size, size - head_size, flags);
+  tape.code = kCodeId;
   WriteOptions(flags, flags.seed, &tape);
   if (const char* file = std::getenv("HOLDFAST_TAPE")) {
     std::ofstream(file) << tape.ToText();

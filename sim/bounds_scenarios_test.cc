@@ -17,6 +17,7 @@
 #include "engine/env/env.h"
 #include "engine/service/service.h"
 #include "gtest/gtest.h"
+#include "sim/first_commit.h"
 #include "sim/make_security.h"
 #include "sim/sim_network.h"
 #include "sim/sim_process.h"
@@ -523,6 +524,44 @@ TEST_F(BoundsScenario, LaggardThatDoesNotCatchUpIsNotLive) {
         << verdict.what();
     EXPECT_EQ(catch_up.worst().percent > 100, !comes_back);
     EXPECT_GT(catch_up.worst().took, Duration::zero());
+  }
+}
+
+// The same of a leader whose followers answer, so that it leads on, but write
+// nothing; or do after a while.
+TEST_F(BoundsScenario, AppendThatIsNotCommittedIsNotLive) {
+  for (const bool comes_back : {false, true}) {
+    Begin(1);
+    SimServer* leader = sim_->Leader();
+    const Term term = leader->node().core()->term();
+    Verdict verdict;
+    BoundsChecker bounds(&verdict);
+    FirstCommit commit(&bounds, &verdict, 2s);
+    const auto look = [&] {
+      bounds.Check(*leader);
+      commit.Look(sim_->world()->now(), *leader);
+    };
+    look();
+    for (MachineId m = 1; m <= 3; ++m) {
+      if (m == leader->machine()) continue;
+      sim_->server(m)->HangDisk(comes_back ? Duration(1500ms) : Duration(30s),
+                                /*all=*/true);
+    }
+    sim_->client(0)->Burst(1);
+    for (int i = 0; i < 60; ++i) {
+      if (i == 10 && comes_back) {
+        for (MachineId m = 1; m <= 3; ++m) sim_->server(m)->MendDisk();
+      }
+      ASSERT_TRUE(sim_->RunFor(100ms)) << sim_->verdict().what();
+      look();
+    }
+    EXPECT_EQ(verdict.kind(),
+              comes_back ? Verdict::Kind::kOk : Verdict::Kind::kLiveness)
+        << verdict.what();
+    EXPECT_EQ(leader->node().core()->term(), term);
+    EXPECT_EQ(commit.worst().percent() > 100, !comes_back);
+    EXPECT_GT(commit.worst().took, Duration(1s));
+    EXPECT_GT(commit.worst().most, Duration(4s));
   }
 }
 

@@ -144,7 +144,9 @@ TEST_F(CampaignTest, RefusesAStateOfOtherOptions) {
   ASSERT_EQ(Run().first, 0);
   flags_.seeds = 21;
   EXPECT_EQ(Run().first, kExitUsage);
-  EXPECT_THAT(said_, HasSubstr("other options"));
+  EXPECT_THAT(said_, HasSubstr("expected \"option seeds 21\", found \"option "
+                               "seeds 20\": it is of other code, or other "
+                               "options"));
   flags_.seeds = 20;
   ASSERT_TRUE(ReplaceFile(flags_.state, absl::StrCat(State(), "what\n")).ok());
   EXPECT_EQ(Run().first, kExitUsage);

@@ -51,6 +51,14 @@ Duration Times(uint64_t n, Duration each) {
 
 }  // namespace
 
+Duration SendingTime(uint64_t log_bytes, const RaftOptions& raft) {
+  // Two messages in a row hold more than one has room for.
+  const uint64_t messages = 2 * log_bytes / raft.max_append_bytes + 2;
+  const uint64_t rounds = messages / raft.max_messages_in_flight +
+                          2 * log_bytes / raft.max_bytes_in_flight + 2;
+  return Times(rounds, kRoundTrip) + Times(messages, kRead + 2 * kTail);
+}
+
 // The next leader begins anew.
 void CatchUp::Under(const SimServer& leader) {
   const Term term = leader.node().core()->term();
@@ -78,14 +86,9 @@ CatchUp::Laggard CatchUp::Note(TrueTime now, const SimServer& leader,
   }
   const uint64_t log = bounds_->LogBytes(std::max(from, base), laggard.to);
   laggard.bytes += log;
-  // Two messages in a row hold more than one has room for.
-  const uint64_t messages = 2 * log / raft.max_append_bytes + 2;
-  const uint64_t rounds = messages / raft.max_messages_in_flight +
-                          2 * log / raft.max_bytes_in_flight + 2;
   laggard.bound = kNewStream + 4 * raft.election_timeout_max +
                   TimeFor(laggard.bytes, node.catch_up_bytes_per_second) +
-                  Times(rounds, kRoundTrip) +
-                  Times(messages, kRead + 2 * kTail) +
+                  SendingTime(log, raft) +
                   Times(chunks, kChunkRoundTrip + 2 * kTail);
   return laggard;
 }

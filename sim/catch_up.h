@@ -8,12 +8,17 @@
 
 #include "engine/base/time.h"
 #include "engine/base/types.h"
+#include "engine/raft/core.h"
 #include "sim/bounds_checker.h"
 #include "sim/server.h"
 #include "sim/types.h"
 #include "sim/violation.h"
 
 namespace holdfast {
+
+// What it takes to get so much of a log to a follower's disk, window after
+// window, where nothing goes wrong.
+Duration SendingTime(uint64_t log_bytes, const RaftOptions& raft);
 
 // That servers which lag when faults have stopped catch up within what the
 // bytes that they lack take, and a constant; docs/SIMULATION.md, "What is

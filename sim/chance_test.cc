@@ -98,6 +98,7 @@ TEST(ChanceTest, TapesNumberDrawsByWindowsAnew) {
 TEST(TapeTest, ComesBackFromItsText) {
   Tape tape;
   tape.options = {{"seed", "42"}, {"nodes", "5"}};
+  tape.code = "c0de";
   tape.revision = "abc123";
   tape.entries = {{"net/tail", 1002, TapeEntry::Place(17, 3), 0x1234},
                   {"disk/tear", 3, TapeEntry::Place(5, 0), UINT64_MAX}};
@@ -105,6 +106,7 @@ TEST(TapeTest, ComesBackFromItsText) {
               HasSubstr("fault net/tail 1002 17.3 0x0000000000001234\n"));
   const absl::StatusOr<Tape> read = Tape::FromText(tape.ToText());
   ASSERT_TRUE(read.ok()) << read.status();
+  EXPECT_EQ(read->code, tape.code);
   EXPECT_EQ(read->revision, tape.revision);
   EXPECT_EQ(read->options, tape.options);
   EXPECT_EQ(read->entries, tape.entries);
@@ -127,6 +129,8 @@ TEST(TapeTest, SaysWhatIsWrongWithAText) {
   EXPECT_THAT(problem("holdfast-tape 2\nfault net/tale 1 2.0 3\nend 1\n"),
               HasSubstr("line 2 of the tape: expected the name of a fault"));
   EXPECT_THAT(problem("holdfast-tape 2\nend 3\n"), HasSubstr("\"end 0\""));
+  EXPECT_THAT(problem("holdfast-tape 2\ncode 1\ncode 2\nend 0\n"),
+              HasSubstr("found \"code 2\""));
   EXPECT_THAT(problem("holdfast-tape 2\nwhat\nend 0\n"),
               HasSubstr("line 2 of the tape"));
 }

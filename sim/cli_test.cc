@@ -15,6 +15,7 @@
 #include "engine/base/check.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
+#include "sim/cli/code_id.h"
 #include "sim/cli/flags.h"
 #include "sim/cli/hashes.h"
 #include "sim/cli/jobs.h"
@@ -74,6 +75,25 @@ TEST(SimulateFlagsTest, BadOnesAreNamed) {
   EXPECT_EQ(Problem({"--nodes=3", "--nodes=5"}),
             "--nodes is given twice: leave one away");
   EXPECT_EQ(Problem({"--json=1"}), "bad value in --json=1: expected none");
+}
+
+TEST(SimulateFlagsTest, WhatContradictsItselfIsRefused) {
+  EXPECT_EQ(Problem({"--damage=off", "--beyond-model"}),
+            "--beyond-model is of damage, and --damage=off leaves that out: "
+            "leave one of them away");
+  EXPECT_THAT(Problem({"--settle=off", "--minority-down"}),
+              HasSubstr("they don't"));
+  EXPECT_THAT(Problem({"--spares=2", "--changes=off"}), HasSubstr("nobody is"));
+  EXPECT_THAT(Problem({"--reads=off", "--names-servers", "--tails=off"}),
+              HasSubstr("there are none"));
+  for (const std::vector<std::string>& good :
+       std::vector<std::vector<std::string>>{
+           {"--damage=off", "--beyond-model=off"},
+           {"--settle=off"},
+           {"--spares=0", "--changes=off"},
+           {"--reads=off", "--names-servers"}}) {
+    EXPECT_TRUE(Parse(good).ok()) << good.front();
+  }
 }
 
 TEST(SimulateFlagsTest, ASwitchsNameAloneTurnsItOn) {
@@ -209,8 +229,27 @@ TEST_F(TapeFlagTest, BadTapesAreRefused) {
               HasSubstr("doesn't know the tape's option moon full"));
   EXPECT_THAT(Problem({Save("holdfast-tape 2\noption seeds 3\nend 0\n")}),
               HasSubstr("doesn't know the tape's option seeds 3"));
+  EXPECT_THAT(
+      Problem({Save("holdfast-tape 2\noption kv on\noption kv on\nend 0\n")}),
+      HasSubstr("the option kv is there twice"));
   EXPECT_THAT(Problem({Save("holdfast-tape 2\nfault a/b 1 2.0 0x1\nend 1\n")}),
               HasSubstr("expected the name of a fault"));
+}
+
+TEST_F(TapeFlagTest, ATapeOfOtherCodeIsRefused) {
+  Tape tape;
+  WriteOptions(SimulateFlags(), 12, &tape);
+  tape.revision = "2a86e4d";
+  EXPECT_TRUE(Parse({Save(tape.ToText())}).ok());
+  tape.code = kCodeId;
+  EXPECT_TRUE(Parse({Save(tape.ToText())}).ok());
+  tape.code = "0123";
+  EXPECT_THAT(
+      Problem({Save(tape.ToText())}),
+      HasSubstr(absl::StrCat(
+          "expected a run of code ", kCodeId,
+          ", which this program is built of, found one of code 0123, run where "
+          "git's HEAD was 2a86e4d: build that, or ")));
 }
 
 // Whatever happens in a run: from its tape alone, by way of a file, and with
@@ -482,6 +521,8 @@ TEST(SummaryTest, AddsUpAndTravelsAsText) {
                               "\"catch_up_percent_max\":0,"
                               "\"clients_ms_max\":0,"
                               "\"clients_percent_max\":0,"
+                              "\"commit_ms_max\":0,"
+                              "\"commit_percent_max\":0,"
                               "\"feature_level_ms_max\":0,"
                               "\"feature_level_percent_max\":0,"
                               "\"leader_ms_max\":0,"

@@ -478,6 +478,7 @@ TEST_F(GrayScenario, TooLateIsAFailure) {
   EXPECT_GT(in_time.recovery.leader.percent(), 0u);
   EXPECT_LE(in_time.recovery.leader.percent(), 100u);
   EXPECT_LE(in_time.recovery.clients.percent(), 100u);
+  EXPECT_LE(in_time.recovery.commit.percent(), 100u);
   options.leader_max_timeouts = 0;
   EXPECT_TRUE(absl::StrContains(Simulation(options).Run().verdict.what(),
                                 "no leader within 0 ms"));

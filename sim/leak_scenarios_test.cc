@@ -114,5 +114,21 @@ TEST_F(LeakScenario, ConnectionOfAServerThatHasClosedIsFound) {
   EXPECT_TRUE(ended);
 }
 
+// It may have timers once it says that it has closed, but not when its objects
+// are gone.
+TEST_F(LeakScenario, TimerOfAServerThatHasClosedIsFound) {
+  sim_.server(1)->set_security(Keeping());
+  sim_.StartServers();
+  sim_.StartClients();
+  ASSERT_TRUE(RunUntilSomethingIsKept());
+  kept_.connections.clear();
+  bool ended = false;
+  sim_.server(1)->Close([&ended] { ended = true; });
+  EXPECT_DEATH(sim_.RunFor(1s), "kTimer");
+  Drop();
+  EXPECT_TRUE(sim_.RunFor(1s)) << sim_.verdict().what();
+  EXPECT_TRUE(ended);
+}
+
 }  // namespace
 }  // namespace holdfast

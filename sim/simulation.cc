@@ -24,6 +24,12 @@ bool HasCheckpoint(const SimServer& server, Index index) {
   return file != files.end() && IsCheckpoint(*file->second, index);
 }
 
+// The longest that there is without faults.
+Duration RoundTripMax() {
+  const SimNetworkOptions calm;
+  return 2 * (calm.delay_max + calm.tail_max);
+}
+
 }  // namespace
 
 Simulation::Simulation(const SimulationOptions& options)
@@ -47,7 +53,9 @@ Simulation::Simulation(const SimulationOptions& options)
           .history = &history_,
           .model = &kv_model_,
           .counts = &kv_counts_},
-      catch_up_(&bounds_, &verdict_) {
+      catch_up_(&bounds_, &verdict_),
+      first_commit_(&bounds_, &verdict_,
+                    options_.commit_max_round_trips * RoundTripMax()) {
   Chance* chance = &world_.chance;
   std::vector<Member> members;
   for (MachineId m = 1; m <= options_.nodes; ++m) {
@@ -288,20 +296,18 @@ void Simulation::Settle() {
   const Duration all = options_.settle_max + place_max;
   const Duration leader_max = std::min(
       options_.settle_max, options_.leader_max_timeouts * election_timeout);
-  const SimNetworkOptions calm;
-  const Duration round_trip = 2 * (calm.delay_max + calm.tail_max);
   const Duration clients_max =
-      place_max + options_.clients_max_round_trips * round_trip;
+      place_max + options_.clients_max_round_trips * RoundTripMax();
   // There may be another election: a leader may just have lost its quorum.
   const auto clients_limit = [&] {
     return std::min(all, leader_max + clients_max) - recovery_.leader.took;
   };
   const auto clients_settled = [this] {
-    LookAtLaggards();
+    LookAtProgress();
     return ClientsSettled();
   };
   const auto risen = [this] {
-    LookAtLaggards();
+    LookAtProgress();
     return FeatureLevelHasRisen();
   };
   // What operators' clients gave up with the faults may be on its way yet.
@@ -309,7 +315,7 @@ void Simulation::Settle() {
   const TrueTime nothing_comes =
       world_.now() + (*options_.admin ? kOnItsWayMax : Duration::zero());
   const auto level = [this, nothing_comes] {
-    LookAtLaggards();
+    LookAtProgress();
     return ClientsSettled() && LogsEqual() && TailsDone() &&
            world_.now() >= nothing_comes;
   };
@@ -402,9 +408,10 @@ std::optional<Index> Simulation::DamagedEntry(SimServer* server) {
   return damaged;
 }
 
-void Simulation::LookAtLaggards() {
+void Simulation::LookAtProgress() {
   const SimServer* leader = Leader();
   if (leader == nullptr || !Led()) return;
+  first_commit_.Look(world_.now(), *leader);
   catch_up_.Look(world_.now(), *leader, [this](ServerId id) {
     return server(static_cast<MachineId>(id.value()));
   });
@@ -592,6 +599,7 @@ SimulationResult Simulation::Result() {
   }
   r.operations = Operations();
   r.recovery = recovery_;
+  r.recovery.commit = first_commit_.worst();
   r.catch_up = catch_up_.worst();
   r.memory_bytes = std::max(memory_most_, MemoryInUse());
   r.memory_percent = 100 * r.memory_bytes / MemoryMax();

@@ -14,8 +14,10 @@
 #include "sim/catch_up.h"
 #include "sim/damage.h"
 #include "sim/fault_schedule.h"
+#include "sim/first_commit.h"
 #include "sim/history.h"
 #include "sim/kv_workload.h"
+#include "sim/margin.h"
 #include "sim/old_copies.h"
 #include "sim/operator.h"
 #include "sim/server.h"
@@ -85,6 +87,10 @@ struct SimulationOptions {
   // there are). It covers what they wait for meanwhile: time-outs, back-off,
   // dialling.
   uint32_t clients_max_round_trips = 100;
+  // Of those, a leader's first append until it is committed. It covers what a
+  // quorum may have to wait for: a stream that is made anew, a server that is
+  // being started.
+  uint32_t commit_max_round_trips = 100;
   // Nothing: drawn by the seed.
   std::optional<FaultRates> rates;
   // What clients do besides appending: tails, reads, and appends on condition
@@ -112,27 +118,19 @@ struct SimulationOptions {
   std::optional<uint64_t> memory_bytes_max;
 };
 
-// How long something took, and at most might have; zero: it wasn't looked at.
-struct Margin {
-  Duration took = Duration::zero();
-  Duration most = Duration::zero();
-  uint64_t percent() const {
-    return most == Duration::zero() ? 0
-                                    : static_cast<uint64_t>(100 * took / most);
-  }
-};
-
 // How long it took, once faults had stopped, until: others than those that
 // stayed down had a leader; all being up, a leader had committed an
 // entry of its own term; then each client had an append acknowledged, and in
-// its tail all that the world knows of; then the feature level was what all
-// members support; then all members had the same log; and then, what had
-// decayed of it was whole again.
+// its tail all that the world knows of (and, meanwhile, a leader had committed
+// the first append that it had taken since it led); then the feature level was
+// what all members support; then all members had the same log; and then, what
+// had decayed of it was whole again.
 struct Recovery {
   uint64_t stayed_down = 0;  // servers
   Margin minority_down;
   Margin leader;
   Margin clients;
+  Margin commit;
   Margin feature_level;
   Margin level;
   Margin scrub;
@@ -145,6 +143,7 @@ struct Recovery {
     fn("minority_down", "a leader while a minority stayed down", minority_down);
     fn("leader", "a leader", leader);
     fn("clients", "then clients", clients);
+    fn("commit", "meanwhile the leader's first commit", commit);
     fn("feature_level", "then the feature level", feature_level);
     fn("level", "then logs", level);
     fn("scrub", "then scrubbing", scrub);
@@ -256,8 +255,8 @@ class Simulation {
   bool Led();
   // To what all members support; needs a leader.
   bool FeatureLevelHasRisen();
-  // Who lags, and who no longer does.
-  void LookAtLaggards();
+  // Who lags, and who no longer does; and whether the leader commits.
+  void LookAtProgress();
   bool ClientsSettled() const;
   bool TailsDone() const;
   // While a minority is down.
@@ -296,6 +295,7 @@ class Simulation {
   std::unique_ptr<Operator> operator_;
   Recovery recovery_;
   CatchUp catch_up_;
+  FirstCommit first_commit_;
   uint64_t memory_most_ = 0;
 };
 

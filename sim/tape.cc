@@ -37,6 +37,7 @@ bool ParseFault(const std::vector<absl::string_view>& words, TapeEntry* entry) {
 
 std::string Tape::ToText() const {
   std::string text = absl::StrCat(kFirstLine, "\n");
+  if (!code.empty()) absl::StrAppend(&text, "code ", code, "\n");
   if (!revision.empty()) absl::StrAppend(&text, "revision ", revision, "\n");
   for (const auto& [name, value] : options) {
     absl::StrAppend(&text, "option ", name, " ", value, "\n");
@@ -71,7 +72,10 @@ absl::StatusOr<Tape> Tape::FromText(const std::string& text) {
     if (line.empty()) continue;
     if (ended) return bad("nothing behind the last line");
     const std::vector<absl::string_view> words = absl::StrSplit(line, ' ');
-    if (words[0] == "revision" && words.size() == 2) {
+    if (words[0] == "code" && words.size() == 2 && tape.code.empty()) {
+      tape.code = std::string(words[1]);
+    } else if (words[0] == "revision" && words.size() == 2 &&
+               tape.revision.empty()) {
       tape.revision = std::string(words[1]);
     } else if (words[0] == "option" && words.size() == 3) {
       tape.options.emplace_back(words[1], words[2]);
@@ -92,7 +96,8 @@ absl::StatusOr<Tape> Tape::FromText(const std::string& text) {
       }
       ended = true;
     } else {
-      return bad("\"revision\", \"option\", \"fault\" or \"end\"");
+      return bad(
+          "\"code\" or \"revision\", once, \"option\", \"fault\" or \"end\"");
     }
   }
   if (!ended) {

@@ -43,15 +43,17 @@ struct TapeEntry {
 // it can be read and cut down by hand:
 //
 //   holdfast-tape 2
+//   code 8c5f0a93d2be4716
 //   revision 2a86e4de1f9c3b1f0a5d4c7b8e9f00112233aabb
 //   option seed 42
 //   fault net/tail 1002 17.3 0x00000000000003e8
 //   end 1
 //
 // The number in the first line changes with what an entry means; another one
-// is refused. So is another revision, by simulate: other code, another run.
+// is refused. So is other code, by simulate: it may be another run there.
 struct Tape {
-  std::string revision;  // of the code that ran it; empty: unknown
+  std::string code;      // that ran it (sim/cli/code_id.h); empty: unknown
+  std::string revision;  // git's, of the tree it was run in; only a hint
   // Names and values of the options that the run depends on, in order.
   std::vector<std::pair<std::string, std::string>> options;
   std::vector<TapeEntry> entries;

@@ -10,7 +10,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "sim/cli/campaign_state.h"
-#include "sim/cli/files.h"
+#include "sim/cli/code_id.h"
 #include "sim/cli/jobs.h"
 #include "sim/cli/run.h"
 
@@ -27,7 +27,7 @@ std::string Header(const SimulateFlags& flags) {
   Tape tape;
   WriteOptions(flags, flags.seed, &tape);
   std::string header =
-      absl::StrCat("holdfast-campaign 2\nrevision ", Revision(), "\n");
+      absl::StrCat("holdfast-campaign 3\ncode ", kCodeId, "\n");
   for (const auto& [name, value] : tape.options) {
     absl::StrAppend(&header, "option ", name, " ", value, "\n");
   }

@@ -83,6 +83,27 @@ absl::Status CampaignResult::AddText(absl::string_view text) {
   return summary.AddText(counts);
 }
 
+namespace {
+
+// The first line of `header` that isn't so in the file, and what is there.
+absl::Status IsOfAnother(const std::string& path, absl::string_view header,
+                         absl::string_view found) {
+  const std::vector<absl::string_view> expected = absl::StrSplit(header, '\n');
+  const std::vector<absl::string_view> lines = absl::StrSplit(found, '\n');
+  size_t i = 0;
+  while (i < lines.size() && i + 1 < expected.size() &&
+         lines[i] == expected[i]) {
+    ++i;
+  }
+  return absl::InvalidArgumentError(absl::StrCat(
+      path, ": expected \"", expected[i], "\", found \"",
+      i < lines.size() ? lines[i] : "",
+      "\": it is of other code, or other options; take another file, or go on "
+      "with those"));
+}
+
+}  // namespace
+
 absl::Status CampaignState::Read(absl::string_view chunks) {
   while (!chunks.empty()) {
     // One without its end is torn.
@@ -115,10 +136,7 @@ absl::Status CampaignState::Open(const std::string& header) {
     if (!found.ok()) return found.status();
     absl::string_view chunks = *found;
     if (!absl::ConsumePrefix(&chunks, header)) {
-      return absl::InvalidArgumentError(absl::StrCat(
-          path_,
-          " is of another revision, or other options: take another "
-          "file, or the same options"));
+      return IsOfAnother(path_, header, *found);
     }
     absl::Status read = Read(chunks);
     if (!read.ok()) return read;

@@ -36,11 +36,11 @@ struct CampaignResult {
 };
 
 // The file of a campaign that is done chunk by chunk: first what is run (the
-// revision and options, a line each), then a line for each chunk that is done,
-// in any order. The last one may be torn: its chunk is run again.
+// code and options, a line each), then a line for each chunk that is done, in
+// any order. The last one may be torn: its chunk is run again.
 //
-//   holdfast-campaign 2
-//   revision 2a86e4de1f9c3b1f0a5d4c7b8e9f00112233aabb
+//   holdfast-campaign 3
+//   code 8c5f0a93d2be4716
 //   option seed 1
 //   option seeds 1000
 //   chunk 3 count events 4711\ncount seeds 10\n...

@@ -46,7 +46,7 @@ JobPool::Variables VariablesOf(Which which) {
 std::string Heading(const RunDifference& difference) {
   switch (difference.in) {
     case In::kOptions:
-      return "what is run differs (is it simulate of another revision?)";
+      return "what is run differs (is it simulate of other code?)";
     case In::kEvent:
       if (difference.event == 0) return "the runs differ before their events";
       return absl::StrCat("event ", difference.event,
@@ -220,9 +220,9 @@ class Diff {
     const Which which = number % 2;
     absl::StatusOr<HashedRun> run = HashedRunOf(std::move(job));
     if (!run.ok()) {
-      return absl::InvalidArgumentError(absl::StrCat(
-          programs_.name(which), " doesn't tell its run: ",
-          run.status().message(), " (is it simulate, of this revision?)"));
+      return absl::InvalidArgumentError(
+          absl::StrCat(programs_.name(which), " doesn't tell its run: ",
+                       run.status().message(), " (is it simulate?)"));
     }
     // Its partner's number differs in the last bit.
     const auto partner = waiting_.find(number ^ 1);

@@ -14,8 +14,9 @@ absl::StatusOr<std::string> ReadWholeFile(const std::string& path);
 // All of it or nothing: whoever dies in between leaves what was there before.
 absl::Status ReplaceFile(const std::string& path, absl::string_view contents);
 
-// Of the source tree that `bazel run` was called in, or the working directory;
-// empty: it is no git work tree.
+// git's HEAD in the source tree that `bazel run` was called in, or the working
+// directory; empty: it is no git work tree. For whoever looks for the code that
+// was built: this may be another one (kCodeId tells), or have changes.
 std::string Revision();
 
 }  // namespace holdfast

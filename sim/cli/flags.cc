@@ -10,6 +10,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "absl/strings/strip.h"
+#include "sim/cli/code_id.h"
 #include "sim/cli/files.h"
 
 namespace holdfast {
@@ -369,12 +370,17 @@ absl::Status ParseFlag(absl::string_view arg, SimulateFlags* flags) {
 
 // A tape stands for one run, and says which.
 absl::Status TakeOptions(Tape tape, SimulateFlags* flags) {
+  std::set<absl::string_view> seen;
   for (const auto& [name, value] : tape.options) {
+    if (!seen.insert(name).second) {
+      return absl::InvalidArgumentError(absl::StrCat(
+          "the option ", name, " is there twice: take one of its lines away"));
+    }
     const Flag* flag = Find(name);
     if (flag == nullptr || flag->show == nullptr ||
         !flag->parse(value, flags)) {
       return absl::InvalidArgumentError(absl::StrCat(
-          "this revision doesn't know the tape's option ", name, " ", value));
+          "this code doesn't know the tape's option ", name, " ", value));
     }
   }
   flags->tape = std::move(tape);
@@ -382,15 +388,18 @@ absl::Status TakeOptions(Tape tape, SimulateFlags* flags) {
 }
 
 // Other code, another run.
-absl::Status CheckRevision(const Tape& tape) {
-  const std::string here = Revision();
-  if (tape.revision.empty() || here.empty() || tape.revision == here) {
-    return absl::OkStatus();
-  }
+absl::Status CheckCode(const Tape& tape) {
+  if (tape.code.empty() || tape.code == kCodeId) return absl::OkStatus();
+  const std::string revision =
+      tape.revision.empty()
+          ? ""
+          : absl::StrCat(", run where git's HEAD was ", tape.revision);
   return absl::InvalidArgumentError(absl::StrCat(
-      "it is of revision ", tape.revision, ", this is ", here,
-      ": check that out, or take the line with the revision away to run what "
-      "it comes to here"));
+      "expected a run of code ", kCodeId,
+      ", which this program is built of, found one of code ", tape.code,
+      revision,
+      ": build that, or take the tape's line \"code\" away to run what it "
+      "comes to here"));
 }
 
 absl::Status TakeTape(const std::string& path, SimulateFlags* flags) {
@@ -398,10 +407,33 @@ absl::Status TakeTape(const std::string& path, SimulateFlags* flags) {
   if (!text.ok()) return absl::InvalidArgumentError(text.status().message());
   absl::StatusOr<Tape> tape = Tape::FromText(*text);
   absl::Status status = tape.status();
-  if (status.ok()) status = CheckRevision(*tape);
+  if (status.ok()) status = CheckCode(*tape);
   if (status.ok()) status = TakeOptions(*std::move(tape), flags);
   if (status.ok()) return status;
   return absl::InvalidArgumentError(absl::StrCat(path, ": ", status.message()));
+}
+
+// Whether nobody asks for what is turned off. Of what was given: seeds draw
+// such options, too, and so tapes have them.
+absl::Status CheckOptions(const SimulateFlags& flags) {
+  const char* wrong = nullptr;
+  if (flags.beyond_model && !flags.damage) {
+    wrong = "--beyond-model is of damage, and --damage=off leaves that out";
+  } else if (flags.minority_down.value_or(false) && !flags.settle) {
+    wrong =
+        "--minority-down=on is for when faults stop, and with --settle=off "
+        "they don't";
+  } else if (flags.spares.value_or(0) > 0 && !flags.changes.value_or(true)) {
+    wrong = "--spares wait to be joined, and with --changes=off nobody is";
+  } else if (flags.names_servers.value_or(false) &&
+             !flags.reads.value_or(true) && !flags.tails.value_or(true)) {
+    wrong =
+        "--names-servers=on is of reads and tails, and there are none with "
+        "--reads=off and --tails=off";
+  }
+  if (wrong == nullptr) return absl::OkStatus();
+  return absl::InvalidArgumentError(
+      absl::StrCat(wrong, ": leave one of them away"));
 }
 
 absl::Status CheckTogether(const std::vector<std::string>& args, bool has_tape,
@@ -445,7 +477,8 @@ absl::Status CheckTogether(const std::vector<std::string>& args, bool has_tape,
     return absl::InvalidArgumentError(
         "--check-determinism compares whole runs: leave --goto away");
   }
-  return CheckWatchFlags(flags.watch);
+  const absl::Status options = CheckOptions(flags);
+  return options.ok() ? CheckWatchFlags(flags.watch) : options;
 }
 
 }  // namespace

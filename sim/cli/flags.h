@@ -74,10 +74,10 @@ SimulateFlags WithDrawn(const SimulateFlags& flags,
                         const SimulationOptions& drawn);
 
 // Those of the run on a tape, which they hold; INVALID_ARGUMENT with the option
-// that this revision doesn't know.
+// that this code doesn't know.
 absl::StatusOr<SimulateFlags> FlagsOfTape(Tape tape);
 
-// Flags that are that seed's run, for this program or another of its revision.
+// Flags that are that seed's run, for this program or another build of it.
 std::vector<std::string> ArgumentsFor(const SimulateFlags& flags,
                                       uint64_t seed);
 // What shows that seed's run again.

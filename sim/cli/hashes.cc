@@ -9,7 +9,6 @@
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_replace.h"
-#include "sim/cli/files.h"
 #include "sim/observer.h"
 
 namespace holdfast {
@@ -24,7 +23,7 @@ class HashPrinter final : public Observer {
   void Begin(const SimulateFlags& flags, Simulation* simulation) {
     Tape tape;
     WriteOptions(WithDrawn(flags, simulation->options()), flags.seed, &tape);
-    std::string head = absl::StrCat(kFirstLine, "revision ", Revision(), "\n");
+    std::string head(kFirstLine);
     for (const auto& [name, value] : tape.options) {
       absl::StrAppend(&head, "option ", name, " ", value, "\n");
     }

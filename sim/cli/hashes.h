@@ -18,7 +18,6 @@ namespace holdfast {
 // drawn ones too, its trace hash after each event, and how it ended.
 //
 //   holdfast-hashes 1
-//   revision 2a86e4de1f9c3b1f0a5d4c7b8e9f00112233aabb
 //   option seed 42
 //   option nodes 3
 //   0 6a09e667f3bcc908
@@ -27,8 +26,9 @@ namespace holdfast {
 //   outcome
 //   (RunOutcome::ToText)
 //
-// What happens between two events counts as the later one's; what does before
-// the simulation starts, as event 0's.
+// Nothing of its code: whether runs of other code are the same may be just what
+// is asked. What happens between two events counts as the later one's; what
+// does before the simulation starts, as event 0's.
 
 // Writes that on stdout, of that one run. Returns the exit code. `prepare`: of
 // the run, for tests.
@@ -51,7 +51,7 @@ absl::StatusOr<HashedRun> HashedRunOf(JobPool::Result job);
 // The first thing that isn't the same in two runs.
 struct RunDifference {
   enum class In : uint8_t {
-    kOptions,  // or the revision: what is run
+    kOptions,  // what is run
     kEvent,    // or only one of them has that event
     kLost,     // one has lost that event, and all that followed
     kEnd,      // how they ended, or what they counted

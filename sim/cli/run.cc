@@ -12,6 +12,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_split.h"
+#include "sim/cli/code_id.h"
 #include "sim/cli/files.h"
 #include "sim/cli/watch.h"
 #include "sim/simulation.h"
@@ -46,6 +47,7 @@ void Describe(const Running& run, RunOutcome* outcome) {
   outcome->report = run.simulation->Report(20);
   outcome->failed_at_ms = ToMillis(run.simulation->world()->now() - TrueTime());
   outcome->tape = run.simulation->tape();
+  outcome->tape.code = kCodeId;
   outcome->tape.revision = Revision();
   WriteOptions(WithDrawn(*run.flags, run.simulation->options()), run.seed,
                &outcome->tape);
@@ -304,12 +306,14 @@ std::string ReportFailure(const SimulateFlags& flags, uint64_t seed,
   if (outcome.end == RunEnd::kCrash && event > 0) --event;
   std::fprintf(
       stderr,
-      "%s\nseed %llu broke: %s\nrevision: %s\ntape: %s (%zu faults)\nshow "
+      "%s\nseed %llu broke: %s\ncode: %s%s\ntape: %s (%zu faults)\nshow "
       "it again: %s --verbose\n%s",
       outcome.report.c_str(), static_cast<unsigned long long>(seed),
       outcome.what.c_str(),
-      revision.empty() ? "unknown (not run in a git work tree)"
-                       : revision.c_str(),
+      outcome.tape.code.empty() ? "unknown" : outcome.tape.code.c_str(),
+      revision.empty()
+          ? ""
+          : absl::StrCat(" (git's HEAD here is ", revision, ")").c_str(),
       saved.ok() ? path.c_str() : std::string(saved.message()).c_str(),
       outcome.tape.entries.size(), command.c_str(),
       SeeIt(command, seed, event).c_str());

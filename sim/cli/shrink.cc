@@ -10,6 +10,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
+#include "sim/cli/code_id.h"
 #include "sim/cli/files.h"
 #include "sim/cli/jobs.h"
 #include "sim/cli/run.h"
@@ -172,6 +173,7 @@ int ShrinkCommand(const SimulateFlags& flags,
       });
   const ShrinkCase after = shrinker.Run();
   Tape tape = *after.flags.tape;
+  tape.code = kCodeId;
   tape.revision = Revision();
   WriteOptions(after.flags, after.flags.seed, &tape);
   const std::string path =

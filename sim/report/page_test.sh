@@ -94,6 +94,11 @@ height="$(violation_height "$TEST_TMPDIR/violating.html")"
 ((height >= 500)) ||
   fail "the violation's line is $height pixels high on the screen, not 500"
 
+# A hundred events: servers have hardly begun to talk.
+"$simulate" --seed=1 --goto=100 --html="$TEST_TMPDIR/short.html"
+open "$TEST_TMPDIR/short.html" >"$TEST_TMPDIR/short.dom"
+expect "page check: good; 100 events" "$TEST_TMPDIR/short.dom"
+
 # Some hundred thousand events.
 "$simulate" --seed=1 --html="$TEST_TMPDIR/long.html"
 open "$TEST_TMPDIR/long.html" >"$TEST_TMPDIR/long.dom"
