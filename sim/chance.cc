@@ -14,7 +14,8 @@ void Chance::Replay(const Tape& tape) {
 
 uint64_t Chance::NextPlace(const ChanceSite& site, uint32_t actor) {
   const auto window =
-      static_cast<uint64_t>(trace_->time().time_since_epoch() / kWindow);
+      static_cast<uint64_t>(trace_->time().time_since_epoch() / kWindow) +
+      windows_more_;
   if (window != window_) {
     window_ = window;
     draws_in_window_.Clear();

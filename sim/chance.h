@@ -39,6 +39,11 @@ class Chance {
   // From now on faults are those of `tape`, and no others.
   void Replay(const Tape& tape);
 
+  // From now on rates are others: a site that was off counts its draws, or the
+  // other way round. A tape, which has no rates, would count others in the
+  // window that is on; so windows have other numbers from now on.
+  void OtherRates() { ++windows_more_; }
+
   uint64_t seed() const { return seed_; }
 
   // 64 uniform bits.
@@ -106,6 +111,7 @@ class Chance {
   Tape tape_;
   uint64_t draws_ = 0;
   uint64_t window_ = 0;
+  uint64_t windows_more_ = 0;
   LookupMap<SiteAndActor, uint64_t> draws_in_window_;
   bool replaying_ = false;
   LookupMap<std::pair<SiteAndActor, uint64_t>, uint64_t> replay_;

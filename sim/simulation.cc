@@ -268,6 +268,7 @@ bool Simulation::LogsEqual() {
 
 void Simulation::Settle() {
   world_.Note("faults stop");
+  world_.chance.OtherRates();
   kv_.quiet = true;
   if (operator_ != nullptr) operator_->Stop();
   fabric_.HealAll();
