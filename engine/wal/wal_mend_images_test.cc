@@ -1,7 +1,8 @@
 // Every image that a power failure can leave of a disk while damage is being
-// mended, at a start or in a log that is open. From each the next start has all
-// of the log again, with others' help; and without asking anybody once it was
-// said to be mended.
+// mended, at a start or in a log that is open, also behind a checkpoint and a
+// resume point; and while a log gets what it lacks of what its server has
+// promised. From each the next start has all of the log again, with others'
+// help; and without asking anybody once it was said to be mended.
 
 #include <cstdint>
 #include <functional>
@@ -9,6 +10,8 @@
 #include <string>
 #include <vector>
 
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "engine/wal/testing/damaged_log.h"
@@ -83,6 +86,47 @@ class WalMendImagesTest : public DamagedLog {
     }
   }
 
+  // With a checkpoint in the second segment, and perhaps a resume point in the
+  // third one, before which a start reads nothing.
+  void BeginBehind(bool resumes, WalRun* run) {
+    const std::vector<SegmentStart> starts = run_.wal().SegmentStarts();
+    run->SetCheckpoint(run_.PointAt(starts[1].first + 1));
+    if (resumes) run->SetResume(run_.ResumeAt(starts[2].first + 1));
+  }
+  // Has each entry read behind the checkpoint, of those too that a start didn't
+  // look at. Whether that was done, and they are the log's.
+  bool OpenAndReadAll(WalRun* run) const {
+    if (!run->Open().ok()) return false;
+    const Index first = run->checkpoint().index + 1;
+    uint64_t read = 0;
+    for (Index i = first; i <= run_.last().index; ++i) {
+      const Entry& wanted = run_.log()[i.value() - 1];
+      run->wal().Read(
+          i, 1, [&read, &wanted](absl::StatusOr<std::vector<Entry>> entries) {
+            if (entries.ok() && SameEntries({entries->front()}, {wanted})) {
+              ++read;
+            }
+          });
+    }
+    run->RunUntilIdle();
+    return read == run_.last().index - first + 1;
+  }
+  // Another start finds all behind the checkpoint, and behind the resume point
+  // without being asked; `mended`: and needs nobody for it.
+  void ExpectAllBehind(const WalRun& before, const Survives& survives,
+                       bool resumes, bool mended) {
+    WalRun again(before, survives);
+    BeginBehind(resumes, &again);
+    Help(&again);
+    ASSERT_TRUE(OpenAndReadAll(&again));
+    ASSERT_EQ(again.wal().last_index(), run_.last().index);
+    ASSERT_EQ(again.wal().hard_state(), run_.wal().hard_state());
+    ASSERT_TRUE(!mended || again.wal().stats().segments_damaged == 0);
+    for (const std::string& name : again.disk().Names()) {
+      ASSERT_FALSE(absl::EndsWith(name, ".new")) << name;
+    }
+  }
+
   // Whole segments are written anew: of many sectors.
   Images images_{6};
   Images of_second_starts_{6};
@@ -129,6 +173,103 @@ TEST_F(WalMendImagesTest, AtAStart) {
             << images_.bounded() << " points), " << of_second_starts_.count()
             << " of second starts (but " << of_second_starts_.bounded()
             << ")\n";
+}
+
+// Some of what is damaged nobody needs any more, and some of it only a read
+// finds.
+TEST_F(WalMendImagesTest, BehindACheckpointAndAResumePoint) {
+  for (const bool resumes : {false, true}) {
+    uint64_t points = 0;
+    uint64_t mended = 0;
+    Images images(6);
+    for (const Damage& damage : Damages()) {
+      SCOPED_TRACE(absl::StrCat(damage.name, ", resumes: ", resumes));
+      for (uint64_t stop = 0;; ++stop) {
+        SCOPED_TRACE(absl::StrCat("stopped after ", stop));
+        WalRun run(run_, Everything);
+        BeginBehind(resumes, &run);
+        damage.strike(&run.disk());
+        Help(&run, 1 + stop % 2 * 1000);
+        run.disk().StopAfter(stop);
+        const bool done = OpenAndReadAll(&run);
+        ++points;
+        images.ForEach(run.disk(), [&](const Survives& survives) {
+          SCOPED_TRACE(absl::StrCat("image ", images.count()));
+          ExpectAllBehind(run, survives, resumes, done);
+        });
+        if (HasFatalFailure()) return;
+        if (!done || run.disk().completions() >= stop) continue;
+        mended += run.wal().stats().segments_mended;
+        break;
+      }
+    }
+    EXPECT_GT(mended, 5u);
+    std::cout << "mending behind a checkpoint"
+              << (resumes ? " and a resume point" : "") << ": " << points
+              << " points, " << images.count()
+              << " images (all of them at all but " << images.bounded()
+              << " points)\n";
+  }
+}
+
+// The server has promised to have more than its log has: that the others give,
+// in a segment of its own behind what was sure to be durable; what stands here
+// behind that, or instead, was replaced there.
+TEST_F(WalMendImagesTest, UpToWhatWasPromised) {
+  for (const bool replaced : {false, true}) {
+    WalRun whole;
+    whole.set_commit_max(Index(0));
+    ASSERT_TRUE(whole.Open().ok());
+    whole.SetHardStateAndAppend({Term(1), ServerId(1)}, {0, 100});
+    whole.RunUntilIdle();
+    ASSERT_TRUE(whole.Reopen().ok());
+    whole.SetHardState({Term(2), ServerId(1)});
+    whole.Append(Term(1), {200, 300});
+    while (!whole.all_persisted()) whole.RunTasks(1);
+    if (!replaced) whole.RunUntilIdle();  // with marks
+    const WalRun before(whole, Everything);
+    const std::vector<size_t> more = {400, 6000, 600};
+    if (replaced) {
+      whole.CutAndAppend(Index(2), Term(2), more);
+    } else {
+      whole.Append(Term(2), more);
+    }
+    whole.RunUntilIdle();
+    uint64_t asked = 0;
+    const auto help = [&whole, &asked](WalRun* run) {
+      asked = 0;
+      run->SetPromised(whole.last().index);
+      run->SetMend([&](const LogHole& hole, Term, ResultFn<Mended> done) {
+        ++asked;
+        done(Mended{.entries = {whole.log()[hole.first.value() - 1]}});
+      });
+    };
+    Images images(6);
+    uint64_t points = 0;
+    for (uint64_t stop = 0;; ++stop) {
+      SCOPED_TRACE(absl::StrCat("replaced: ", replaced, ", after ", stop));
+      WalRun run(before, Everything);
+      help(&run);
+      run.disk().StopAfter(stop);
+      const bool opened = run.Open().ok();
+      ++points;
+      images.ForEach(run.disk(), [&](const Survives& survives) {
+        SCOPED_TRACE(absl::StrCat("image ", images.count()));
+        WalRun again(run, survives);
+        help(&again);
+        const absl::Status then = again.Open();
+        ASSERT_TRUE(then.ok()) << then;
+        ASSERT_TRUE(SameEntries(again.recovered(), whole.log()));
+        ASSERT_TRUE(!opened || asked == 0);
+      });
+      if (HasFatalFailure()) return;
+      if (opened && run.disk().completions() < stop) break;
+    }
+    std::cout << "what was promised" << (replaced ? ", instead of an end" : "")
+              << ": " << points << " points, " << images.count()
+              << " images (all of them at all but " << images.bounded()
+              << " points)\n";
+  }
 }
 
 // What was never committed, and is nowhere else either: it is dropped, and then

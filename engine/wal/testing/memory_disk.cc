@@ -28,7 +28,8 @@ class MemoryFile : public File {
 
   void Read(uint64_t at, size_t n, ResultFn<Buffer> done) override {
     disk_->Complete(
-        alive_, [this, at, n, done = std::move(done)](bool failed) mutable {
+        Call::kRead, name_, alive_,
+        [this, at, n, done = std::move(done)](bool failed) mutable {
           if (at < inode_->refused_to && inode_->refused_from < at + n) {
             failed = true;
           }
@@ -51,7 +52,7 @@ class MemoryFile : public File {
     }
     auto range = writing_.emplace(at, at + op.bytes.size());
     Submit(std::move(op));
-    disk_->Complete(alive_,
+    disk_->Complete(Call::kWrite, name_, alive_,
                     [this, range, done = std::move(done)](bool failed) mutable {
                       writing_.erase(range);
                       if (failed) write_failed_ = true;
@@ -63,7 +64,8 @@ class MemoryFile : public File {
   void Sync(DoneFn done) override {
     uint64_t before = disk_->next_op_;
     disk_->Complete(
-        alive_, [this, before, done = std::move(done)](bool failed) mutable {
+        Call::kSync, name_, alive_,
+        [this, before, done = std::move(done)](bool failed) mutable {
           std::vector<MemoryDisk::FileOp> left;
           for (MemoryDisk::FileOp& op : inode_->unsynced) {
             if (op.number < before && (failed || write_failed_)) op.lost = true;
@@ -83,17 +85,31 @@ class MemoryFile : public File {
     MemoryDisk::FileOp op;
     op.truncate = true;
     op.at = size;
+    const uint64_t number = disk_->next_op_;
     Submit(std::move(op));
-    disk_->Complete(alive_,
-                    [this, done = std::move(done)](bool failed) mutable {
-                      DoneFn call = std::move(done);
-                      call(failed ? DeviceError(name_) : absl::OkStatus());
-                    });
+    disk_->Complete(
+        Call::kTruncate, name_, alive_,
+        [this, number, done = std::move(done)](bool failed) mutable {
+          if (failed && !disk_->changed_) TakeBack(number);
+          DoneFn call = std::move(done);
+          call(failed ? DeviceError(name_) : absl::OkStatus());
+        });
   }
 
   uint64_t size() const override { return inode_->current.size(); }
 
  private:
+  using Call = MemoryDisk::Call;
+
+  void TakeBack(uint64_t number) {
+    std::erase_if(inode_->unsynced, [number](const MemoryDisk::FileOp& op) {
+      return op.number == number;
+    });
+    inode_->current = inode_->durable;
+    for (const MemoryDisk::FileOp& op : inode_->unsynced) {
+      MemoryDisk::Apply(op, &inode_->current);
+    }
+  }
   void Submit(MemoryDisk::FileOp op) {
     op.number = disk_->next_op_++;
     MemoryDisk::Apply(op, &inode_->current);
@@ -270,13 +286,27 @@ void MemoryDisk::ChangeNames(NameOp op) {
   unsynced_names_.push_back(std::move(op));
 }
 
-void MemoryDisk::Complete(std::weak_ptr<void> alive,
+void MemoryDisk::TakeBack(uint64_t number, const std::string& name,
+                          const std::shared_ptr<Inode>& file) {
+  std::erase_if(unsynced_names_,
+                [number](const NameOp& op) { return op.number == number; });
+  if (file != nullptr) {
+    names_[name] = file;
+  } else {
+    names_.erase(name);
+  }
+}
+
+void MemoryDisk::Complete(Call call, const std::string& name,
+                          std::weak_ptr<void> alive,
                           InlineFunction<void(bool)> run) {
-  loop_->Post([this, disk = std::weak_ptr<int>(alive_),
+  loop_->Post([this, disk = std::weak_ptr<int>(alive_), call, name,
                alive = std::move(alive), run = std::move(run)]() mutable {
     if (disk.expired() || completions_ >= stop_after_) return;
-    ++completions_;
-    if (!alive.expired()) run(completions_ == fail_at_);
+    const bool failed = ++completions_ == fail_at_;
+    if (alive.expired()) return;
+    if (failed) failed_ = Failed{.call = call, .name = name};
+    run(failed);
   });
 }
 
@@ -319,24 +349,21 @@ void MemoryDisk::Delete(const std::string& name) {
 
 void MemoryDisk::Open(const std::string& name, OpenMode mode,
                       ResultFn<std::unique_ptr<File>> done) {
-  Complete(alive_,
-           [this, name, mode, done = std::move(done)](bool failed) mutable {
-             if (failed) {
-               return done(mode == OpenMode::kExisting ? ReadError(name)
-                                                       : DeviceError(name));
-             }
-             auto it = names_.find(name);
-             if (mode == OpenMode::kExisting && it == names_.end()) {
-               return done(absl::NotFoundError(name));
-             }
-             if (mode == OpenMode::kCreateNew) {
-               if (it != names_.end())
-                 return done(absl::AlreadyExistsError(name));
+  const bool create = mode == OpenMode::kCreateNew;
+  Complete(create ? Call::kCreate : Call::kOpen, name, alive_,
+           [this, name, create, done = std::move(done)](bool failed) mutable {
+             if (failed && !create) return done(ReadError(name));
+             if (failed && !changed_) return done(DeviceError(name));
+             const bool there = names_.contains(name);
+             if (!create && !there) return done(absl::NotFoundError(name));
+             if (create && there) return done(absl::AlreadyExistsError(name));
+             if (create) {
                NameOp op;
                op.to = name;
                op.file = NewFile();
                ChangeNames(std::move(op));
              }
+             if (failed) return done(DeviceError(name));
              done(std::make_unique<MemoryFile>(this, name, names_.at(name)));
            });
 }
@@ -347,6 +374,7 @@ void MemoryDisk::Allocate(const std::string& name, uint64_t size,
   auto file = NewFile();
   bool exists = names_.contains(name);
   const bool full = full_ && size > room_;
+  const uint64_t number = next_op_;
   if (!exists && !full) {
     NameOp op;
     op.to = name;
@@ -359,33 +387,38 @@ void MemoryDisk::Allocate(const std::string& name, uint64_t size,
     Apply(zeroes, &file->current);
     file->unsynced.push_back(std::move(zeroes));
   }
-  Complete(alive_, [this, name, file, exists, full,
-                    done = std::move(done)](bool failed) mutable {
-    if (failed) return done(DeviceError(name));
-    if (exists) return done(absl::AlreadyExistsError(name));
-    if (full) return done(absl::ResourceExhaustedError(name));
-    file->durable = file->current;
-    file->unsynced.clear();
-    done(std::make_unique<MemoryFile>(this, name, file));
-  });
+  Complete(Call::kAllocate, name, alive_,
+           [this, name, file, exists, full, number,
+            done = std::move(done)](bool failed) mutable {
+             if (failed && !changed_ && !exists) {
+               TakeBack(number, name, nullptr);
+             }
+             if (failed) return done(DeviceError(name));
+             if (exists) return done(absl::AlreadyExistsError(name));
+             if (full) return done(absl::ResourceExhaustedError(name));
+             file->durable = file->current;
+             file->unsynced.clear();
+             done(std::make_unique<MemoryFile>(this, name, file));
+           });
 }
 
 void MemoryDisk::List(ResultFn<std::vector<FileInfo>> done) {
-  Complete(alive_, [this, done = std::move(done)](bool failed) mutable {
-    if (failed) return done(ReadError("list"));
-    std::vector<FileInfo> files;
-    for (const auto& [name, file] : names_) {
-      files.push_back(FileInfo{name, file->current.size()});
-    }
-    done(std::move(files));
-  });
+  Complete(Call::kList, "", alive_,
+           [this, done = std::move(done)](bool failed) mutable {
+             if (failed) return done(ReadError("list"));
+             std::vector<FileInfo> files;
+             for (const auto& [name, file] : names_) {
+               files.push_back(FileInfo{name, file->current.size()});
+             }
+             done(std::move(files));
+           });
 }
 
 void MemoryDisk::Rename(const std::string& from, const std::string& to,
                         DoneFn done) {
-  Complete(alive_,
+  Complete(Call::kRename, from, alive_,
            [this, from, to, done = std::move(done)](bool failed) mutable {
-             if (failed) return done(DeviceError(from));
+             if (failed && !changed_) return done(DeviceError(from));
              auto it = names_.find(from);
              if (it == names_.end()) return done(absl::NotFoundError(from));
              NameOp op;
@@ -393,50 +426,62 @@ void MemoryDisk::Rename(const std::string& from, const std::string& to,
              op.to = to;
              op.file = it->second;
              ChangeNames(std::move(op));
-             done(absl::OkStatus());
+             done(failed ? DeviceError(from) : absl::OkStatus());
            });
 }
 
 void MemoryDisk::Remove(const std::string& name, DoneFn done) {
   // From the call on: it may overtake what was begun before.
-  bool exists = names_.contains(name);
-  if (exists) {
+  const auto it = names_.find(name);
+  const std::shared_ptr<Inode> file = it == names_.end() ? nullptr : it->second;
+  const uint64_t number = next_op_;
+  if (file != nullptr) {
     NameOp op;
     op.from = name;
     ChangeNames(std::move(op));
   }
-  Complete(alive_, [name, exists, done = std::move(done)](bool failed) mutable {
-    if (failed) return done(DeviceError(name));
-    done(exists ? absl::OkStatus() : absl::NotFoundError(name));
-  });
+  Complete(
+      Call::kRemove, name, alive_,
+      [this, name, file, number, done = std::move(done)](bool failed) mutable {
+        if (failed && !changed_ && file != nullptr) {
+          TakeBack(number, name, file);
+        }
+        if (failed) return done(DeviceError(name));
+        done(file != nullptr ? absl::OkStatus() : absl::NotFoundError(name));
+      });
 }
 
 void MemoryDisk::SyncDir(DoneFn done) {
   uint64_t before = next_op_;
-  Complete(alive_, [this, before, done = std::move(done)](bool failed) mutable {
-    if (failed) return done(DeviceError("directory"));
-    std::vector<NameOp> left;
-    for (NameOp& op : unsynced_names_) {
-      if (op.number < before) {
-        Apply(op, &durable_names_);
-      } else {
-        left.push_back(std::move(op));
-      }
-    }
-    unsynced_names_ = std::move(left);
-    done(absl::OkStatus());
-  });
+  Complete(Call::kSyncDir, "", alive_,
+           [this, before, done = std::move(done)](bool failed) mutable {
+             if (failed) return done(DeviceError("directory"));
+             std::vector<NameOp> left;
+             for (NameOp& op : unsynced_names_) {
+               if (op.number < before) {
+                 Apply(op, &durable_names_);
+               } else {
+                 left.push_back(std::move(op));
+               }
+             }
+             unsynced_names_ = std::move(left);
+             done(absl::OkStatus());
+           });
 }
 
 void MemoryDisk::Lock(DoneFn done) {
-  Complete(alive_,
-           [done = std::move(done)](bool) mutable { done(absl::OkStatus()); });
+  Complete(Call::kLock, "", alive_,
+           [done = std::move(done)](bool failed) mutable {
+             done(failed ? DeviceError("lock") : absl::OkStatus());
+           });
 }
 
 void MemoryDisk::FreeSpace(ResultFn<uint64_t> done) {
-  Complete(alive_, [this, done = std::move(done)](bool) mutable {
-    done(uint64_t{full_ ? 0u : 1u << 30});
-  });
+  Complete(Call::kFreeSpace, "", alive_,
+           [this, done = std::move(done)](bool failed) mutable {
+             if (failed) return done(ReadError("free space"));
+             done(uint64_t{full_ ? 0u : 1u << 30});
+           });
 }
 
 }  // namespace holdfast

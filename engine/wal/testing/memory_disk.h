@@ -6,6 +6,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -56,7 +57,33 @@ class MemoryDisk : public Disk {
   void StopAfter(uint64_t completions) { stop_after_ = completions; }
   // The completion with this number (from 1) is an error; if it is a sync's,
   // what it covered stays readable, but no later sync makes it durable.
-  void FailAt(uint64_t completion) { fail_at_ = completion; }
+  // `changed`: names were changed all the same, or the file truncated, which
+  // nobody knows then.
+  void FailAt(uint64_t completion, bool changed = true) {
+    fail_at_ = completion;
+    changed_ = changed;
+  }
+  enum class Call : uint8_t {
+    kRead,
+    kWrite,
+    kSync,
+    kTruncate,
+    kOpen,
+    kCreate,
+    kAllocate,
+    kList,
+    kRename,
+    kRemove,
+    kSyncDir,
+    kLock,
+    kFreeSpace,
+  };
+  // What failed so, and of which file, if it is of one; nothing: nothing yet.
+  struct Failed {
+    Call call = Call::kRead;
+    std::string name;
+  };
+  const std::optional<Failed>& failed() const { return failed_; }
   // Allocate fails with RESOURCE_EXHAUSTED, for more than `room` bytes.
   void set_full(bool full, uint64_t room = 0) {
     full_ = full;
@@ -128,8 +155,13 @@ class MemoryDisk : public Disk {
   // Whether all that is unsynced there is as it is durably.
   static bool IsSame(const Inode& file, uint64_t from, uint64_t to);
   void ChangeNames(NameOp op);
+  // As if that change hadn't been, which isn't synced: the name is this file's
+  // again, or nobody's (null).
+  void TakeBack(uint64_t number, const std::string& name,
+                const std::shared_ptr<Inode>& file);
   // Runs `run(failed)` as the next completion, unless `alive` is gone.
-  void Complete(std::weak_ptr<void> alive, InlineFunction<void(bool)> run);
+  void Complete(Call call, const std::string& name, std::weak_ptr<void> alive,
+                InlineFunction<void(bool)> run);
 
   Loop* const loop_;
   NameMap durable_names_;
@@ -140,6 +172,8 @@ class MemoryDisk : public Disk {
   uint64_t completions_ = 0;
   uint64_t stop_after_ = UINT64_MAX;
   uint64_t fail_at_ = 0;
+  bool changed_ = true;  // ... though it failed
+  std::optional<Failed> failed_;
   bool full_ = false;
   uint64_t room_ = 0;  // ... for files of no more bytes
   std::shared_ptr<int> alive_ = std::make_shared<int>();
