@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <string>
+#include <vector>
 
 #include "absl/status/statusor.h"
 #include "gtest/gtest.h"
@@ -28,7 +29,8 @@ TEST_F(SurgeScenario, NothingIsLostThatAServerHasWhichMends) {
     SimServer* const runs = sim_->Leader();
     SimServer* const lacks = sim_->server(runs->machine() % 3 + 1);
     SimServer* const has = sim_->server(6 - runs->machine() - lacks->machine());
-    const Segment segment = Segments(runs)[1];
+    const std::vector<Segment> segments = Segments(runs);
+    const Segment& segment = segments[segments.size() / 2];
     const FoundFrame& frame = segment.LastEntryBefore(segment.scan.end);
     const absl::StatusOr<Entry> entry =
         DecodeEntry(Bytes(runs, segment.name)

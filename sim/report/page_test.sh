@@ -35,8 +35,16 @@ browse() {
   fi
 }
 
-# open PAGE: prints the document as the browser made it of the page.
-open() { browse "$1#check" --dump-dom; }
+# open PAGE: prints the document as the browser made it of the page. A browser
+# that gives one in which nothing was run yet, as it may where it starts for the
+# first time, is asked once more; a page that has looked at itself never is.
+open() {
+  local document
+  document="$(browse "$1#check" --dump-dom)"
+  [[ "$document" == *"page check: "* ]] ||
+    document="$(browse "$1#check" --dump-dom)"
+  echo "$document"
+}
 
 # violation_height PAGE: takes a screenshot of the page, and prints how many
 # pixels of the violation's colour one column of it has, at most: its line is as
