@@ -40,7 +40,10 @@ bool IsCheckpoint(const FileImage& file, Index index);
 //    that nobody else ever had wasn't durable on a quorum; but only a leader of
 //    a later term can tell. So it may be damaged where the other voters, those
 //    of which nothing is damaged, are a quorum of each configuration that may
-//    decide.
+//    decide. Less would do: what is left of a later entry that is damaged on
+//    another server, if its term isn't before any that this one has promised by
+//    the time it starts. Nobody knows that yet, so it isn't allowed here
+//    (mutual_help_scenarios_test has it).
 // 3. Of the hard state one copy, while the other one is intact and of the same
 //    promise or a later one. What it becomes may pass for an earlier one. A
 //    running server overwrites copy 0 first, and a write may be torn or fail:

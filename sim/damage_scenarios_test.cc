@@ -53,20 +53,6 @@ class DecayScenario : public DamageScenario {
     }
     return newest(victim_);
   }
-  // The victim is who is elected next, and what it appends reaches nobody.
-  void LeadAlone() {
-    for (int i = 0; (victim_ = CandidateWithAVote()) == nullptr; ++i) {
-      ASSERT_TRUE(i < 100'000 && sim_->RunFor(100us));
-    }
-    for (MachineId m = 1; m <= 3; ++m) {
-      if (m == victim_->machine()) continue;
-      sim_->network()->SetCut(victim_->machine(), m, true);
-    }
-    for (int i = 0; !victim_->node().is_leader(); ++i) {
-      ASSERT_TRUE(i < 1000 && sim_->RunFor(1ms));
-    }
-    Isolate(victim_->machine());
-  }
   uint64_t Mended() {
     return Stat("wal_segment_mended") + Stat("repair_by_checkpoint");
   }
@@ -609,7 +595,7 @@ TEST_F(DecayScenario, TheEntryBeforeADroppedOneIsMadeSureOf) {
     ASSERT_TRUE(AppendRecord(SessionId(0), Sequence(0), record).has_value());
     for (MachineId m = 1; m <= 3; ++m) sim_->server(m)->Crash(false);
     for (MachineId m = 1; m <= 3; ++m) sim_->server(m)->Start();
-    ASSERT_NO_FATAL_FAILURE(LeadAlone());
+    ASSERT_NE(victim_ = WhoLeadsAlone(), nullptr);
     if (seed % 2 == 0) {
       // Once more, behind that entry, by the vote of who lacks it.
       SimServer* const before = victim_;
@@ -620,8 +606,7 @@ TEST_F(DecayScenario, TheEntryBeforeADroppedOneIsMadeSureOf) {
       Isolate(m, false);
       before->Start();
       sim_->server(m % 3 + 1)->Start();
-      ASSERT_NO_FATAL_FAILURE(LeadAlone());
-      ASSERT_EQ(victim_, before);
+      ASSERT_EQ(victim_ = WhoLeadsAlone(), before);
       sim_->server((m + 1) % 3 + 1)->Start();
     }
     ASSERT_TRUE(WaitForOtherLeader(victim_->machine()));

@@ -143,6 +143,49 @@ TEST_F(MutualHelpScenario, WithoutATermOnlyWhatIsCommittedIsGiven) {
   ExpectGoodEnd();
 }
 
+// Two starts lack their logs' last entries, which nobody else ever had; and the
+// third server, which is whole, can't be elected alone. But what is left of the
+// later entry proves that the earlier one was never committed; and then there
+// are two who can elect one.
+TEST_F(MutualHelpScenario, ADamagedEntryProvesThatAnEarlierOneMayGo) {
+  for (uint64_t seed = 1; seed <= 4; ++seed) {
+    SCOPED_TRACE(seed);
+    MakeFull(seed, 3);
+    for (size_t i = 0; i < clients(); ++i) sim_->client(i)->Crash();
+    ASSERT_TRUE(sim_->RunFor(2s));
+    SimServer* const earlier = sim_->Leader();
+    const Index last = earlier->node().core()->last_index() + 1;
+    Isolate(earlier->machine());
+    ASSERT_NO_FATAL_FAILURE(AppendUnawaited(earlier, "never committed "));
+    ASSERT_TRUE(sim_->RunFor(100ms));  // with a mark behind it
+    const Term term = earlier->node().core()->term();
+    earlier->Crash(true);
+    SimServer* const later = WhoLeadsAlone();
+    ASSERT_NE(later, nullptr);
+    ASSERT_TRUE(sim_->RunFor(100ms));
+    const SimServer* const whole =
+        sim_->server(6 - earlier->machine() - later->machine());
+    ASSERT_EQ(later->node().core()->last_index(), last);
+    ASSERT_GT(later->node().core()->last_term(), term);
+    ASSERT_EQ(whole->node().core()->last_index(), last - 1);
+    later->Crash(true);
+    Spoil(earlier, Rot(earlier, last));
+    // The atlas wants a quorum of servers that are whole.
+    EXPECT_FALSE(May(later, Rot(later, last)));
+    SpoilAnyway(later, Rot(later, last));
+    for (SimServer* server : {earlier, later}) {
+      Isolate(server->machine(), false);
+      server->Start();
+    }
+    ASSERT_TRUE(sim_->RunUntil(
+        [&] { return earlier->node().formed() && later->node().formed(); },
+        20s))
+        << earlier->failure() << later->failure() << sim_->Report(30);
+    EXPECT_EQ(Stat("wal_damaged_entry_dropped"), 2u);
+    ExpectGoodEnd();
+  }
+}
+
 // Of what a start lacks, one server has the beginning only, and another the
 // end, which runs, and whose copy of the beginning is damaged. Nobody reads
 // that, but it was asked for.

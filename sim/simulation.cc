@@ -268,12 +268,12 @@ bool Simulation::LogsEqual() {
 
 void Simulation::Settle() {
   world_.Note("faults stop");
-  world_.chance.OtherRates();
   kv_.quiet = true;
   if (operator_ != nullptr) operator_->Stop();
-  fabric_.HealAll();
   fabric_.set_options(SimNetworkOptions{});
   for (auto& server : servers_) server->CalmDisk();
+  world_.chance.OtherRates();
+  fabric_.HealAll();
   if (schedule_ != nullptr) schedule_->Stop();
   for (auto& client : clients_) client->Quiesce();
   // A pause that is on is the last fault; or a sync that hangs.

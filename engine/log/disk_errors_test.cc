@@ -231,7 +231,7 @@ Outcome Expected(const MemoryDisk::Failed& failed, bool at_start) {
       return Outcome::kGoesOn;
     case Call::kAllocate:
       // A segment may be waited for, or made ahead.
-      return failed.name == DiskSpace::kReserveName ? Outcome::kGoesOn
+      return failed.name == DiskSpace::kReserveName ? Outcome::kEnds
                                                     : Outcome::kEither;
     case Call::kRemove: {
       const bool unfinished =

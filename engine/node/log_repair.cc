@@ -192,15 +192,12 @@ void LogRepair::OnAnswer(const RepairAnswer& answer) {
     }
     case RepairOutcome::kLacks:
       ++stats_.lacking;
-      if (IsNeverCommitted(answer)) {
-        ++stats_.never_committed;
-        return Finish(Mended{.entries = {}, .never_committed = true});
-      }
-      if (AskForFewer(answer)) return Ask();
+      if (DropsOrAsksForFewer(answer)) return;
       return InVain("lacks them",
                     answer.log_index < hole.first ? hole_.last : Index());
     case RepairOutcome::kUnreadable:
       ++stats_.unreadable;
+      if (HadLaterTerm(answer) && DropsOrAsksForFewer(answer)) return;
       return InVain("can't read them", answer.damaged_to);
     case RepairOutcome::kCheckpoint:
       if (answer.id.bytes == 0 || answer.id.index < hole.first) {
@@ -213,6 +210,17 @@ void LogRepair::OnAnswer(const RepairAnswer& answer) {
   }
 }
 
+bool LogRepair::DropsOrAsksForFewer(const RepairAnswer& answer) {
+  if (IsNeverCommitted(answer)) {
+    ++stats_.never_committed;
+    Finish(Mended{.entries = {}, .never_committed = true});
+    return true;
+  }
+  if (!AskForFewer(answer)) return false;
+  Ask();
+  return true;
+}
+
 bool LogRepair::IsNeverCommitted(const RepairAnswer& answer) {
   const LogHole& hole = question_.hole;
   // Without its term it isn't known which one it was: what goes for a later one
@@ -221,9 +229,10 @@ bool LogRepair::IsNeverCommitted(const RepairAnswer& answer) {
       hole_.last_term == Term()) {
     return false;
   }
-  // It says nothing of those before it, unless that log ends before them.
+  // It says nothing of those before it, unless that leader's own ones begin
+  // there.
   return LeaderLacked(answer) &&
-         (hole.first == hole.last || answer.log_index < hole.first);
+         (hole.first == hole.last || answer.log_index <= hole.first);
 }
 
 bool LogRepair::LeaderLacked(const RepairAnswer& answer) const {
@@ -232,6 +241,11 @@ bool LogRepair::LeaderLacked(const RepairAnswer& answer) const {
 
 bool LogRepair::EndsBehind(const RepairAnswer& answer, Term term) const {
   return answer.log_term > term && answer.log_term >= term_;
+}
+
+bool LogRepair::HadLaterTerm(const RepairAnswer& answer) const {
+  return hole_.at_end && answer.log_index > Index() &&
+         answer.log_index <= question_.hole.last && LeaderLacked(answer);
 }
 
 bool LogRepair::AskForFewer(const RepairAnswer& answer) {

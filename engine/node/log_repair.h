@@ -25,15 +25,21 @@ namespace holdfast {
 //
 // Whom it asks answers
 // - with entries: those of that index and term are the same everywhere;
-// - or that it lacks them. If they were never committed, and can't be any more,
-//   they may be dropped; this server may have acknowledged them, in its own
-//   term or before. The proof is an entry in that other server's log of
+// - or that it lacks them. If they weren't committed in any term that this
+//   server has been in, they may be dropped; it may have acknowledged them, in
+//   its own term or before. The proof is an entry in that other server's log of
 //   a term later than that of the last of them, and not before this server's:
 //   the leader of that term lacked it, so it wasn't committed before (leader
 //   completeness), nor was the acknowledgement counted afterwards. That says
 //   nothing of those before it, which are asked for then, unless that log ends
 //   before them. A question carries this server's term, which brings the others
 //   there, and so those that they elect next.
+// - or that it can't read them. One that mends its own log names the first
+//   entry of the latest term that its log has had up to the last of them. The
+//   leader of that term had nothing of an earlier one there or behind it: if it
+//   is such a later term, it is the same proof. It counts only where nothing
+//   whole goes with them (LogHole::at_end): of what was committed since without
+//   this server that may be the only copy, and nobody there knows.
 // - or that they are behind its checkpoint, which this server takes in place of
 //   them.
 class LogRepair {
@@ -109,12 +115,18 @@ class LogRepair {
   // entries up to `lacks_to`; 0: it can't say.
   void InVain(absl::string_view what, Index lacks_to = Index());
   void Finish(absl::StatusOr<Mended> mended);
+  // What lacks the hole's last entry proves that it may go, or the first ones
+  // are asked for.
+  bool DropsOrAsksForFewer(const RepairAnswer& answer);
   bool IsNeverCommitted(const RepairAnswer& answer);
   // The leader of a later term lacked the hole's last entry.
   bool LeaderLacked(const RepairAnswer& answer) const;
   // Its log ends in a later term than that, and in no earlier one than this
   // server's.
   bool EndsBehind(const RepairAnswer& answer, Term term) const;
+  // The same of one that can't read them: it has had such an entry, no later in
+  // the log than the hole's last one.
+  bool HadLaterTerm(const RepairAnswer& answer) const;
   // All of hole_, in the way that most others can answer.
   void AskForAll();
   // Whether it may have the first ones of them; the question is for these then.

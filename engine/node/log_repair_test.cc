@@ -281,6 +281,46 @@ TEST_F(LogRepairTest, ALaterTermProvesThatAnEntryMayGo) {
   EXPECT_TRUE((*result_)->never_committed);
 }
 
+// Who mends its own log can't say what it lacks. But the leader of an entry
+// that it has had lacked all of earlier terms that would stand there or behind.
+TEST_F(LogRepairTest, AnEntryOfALaterTermProvesIt) {
+  const auto had = [this](Index index, Term term) {
+    RepairAnswer answer = Lacks(index, term);
+    answer.outcome = RepairOutcome::kUnreadable;
+    return answer;
+  };
+  LogHole hole{Index(5), Index(6), Term(3), true};
+  hole.at_end = true;
+  Fetch(hole, Term(5));
+  // What that leader had before isn't known; or this server may have
+  // acknowledged the entries in its own term; or the release doesn't tell.
+  repair_.OnAnswer(had(Index(7), Term(5)));
+  repair_.OnAnswer(had(Index(5), Term(4)));
+  NextTimeout();
+  repair_.OnAnswer(had(Index(), Term(5)));
+  EXPECT_FALSE(result_.has_value());
+  EXPECT_EQ(asked_.back().to, kThree);
+  // Of those before it, it says nothing.
+  repair_.OnAnswer(had(Index(6), Term(5)));
+  EXPECT_FALSE(result_.has_value());
+  EXPECT_EQ(asked_.back().to, kThree);
+  EXPECT_EQ(asked_.back().hole.last, Index(5));
+  repair_.OnAnswer(had(Index(5), Term(5)));
+  ASSERT_TRUE(result_.has_value() && result_->ok());
+  EXPECT_TRUE((*result_)->never_committed);
+  // What would go with them may have been committed since, without this server.
+  for (bool at_end : {false, true}) {
+    hole.at_end = at_end;
+    Fetch(hole, Term(5));
+    NextTimeout();
+    repair_.OnAnswer(had(Index(5), Term(5)));
+    EXPECT_EQ(result_.has_value(), at_end);
+    if (!at_end) repair_.OnAnswer(Has(Index(5), Index(6)));
+    ASSERT_TRUE(result_.has_value() && result_->ok());
+    EXPECT_EQ((*result_)->never_committed, at_end);
+  }
+}
+
 // Only a log of a later term shows what had been committed before.
 TEST_F(LogRepairTest, WhoseLogMustBeOfALaterTerm) {
   LogHole hole{Index(5), Index(5), Term(3), true};
@@ -347,6 +387,12 @@ TEST_F(LogRepairTest, ALogThatEndsBeforeThemProvesItForAll) {
   repair_.OnAnswer(Lacks(Index(6), Term(3)));  // it may be behind
   EXPECT_FALSE(result_.has_value());
   repair_.OnAnswer(Lacks(Index(6), Term(5)));
+  ASSERT_TRUE(result_.has_value() && result_->ok());
+  EXPECT_TRUE((*result_)->never_committed);
+  // Or its own ones from there on.
+  Fetch({Index(7), Index(9), Term(4), false}, Term(5));
+  NextTimeout();
+  repair_.OnAnswer(Lacks(Index(7), Term(5)));
   ASSERT_TRUE(result_.has_value() && result_->ok());
   EXPECT_TRUE((*result_)->never_committed);
 }

@@ -342,6 +342,9 @@ class Node : private Membership::Host {
                                      absl::StatusOr<Mended> mended) const;
   // Answers with what of the hole is read.
   ResultFn<WholeEntries> RepairReader(RepairAnswer answer, const LogHole& hole);
+  // The first entry of the latest term that the log, which is being mended, has
+  // had up to `last`.
+  void NoteLatestTerm(Index last, RepairAnswer* answer) const;
   void AnswerWithCheckpoint(const RepairQuestion& question,
                             RepairAnswer answer);
   void AnswerRepair(RepairAnswer answer, std::vector<Entry> entries);

@@ -338,7 +338,7 @@ ResultFn<WholeEntries> Node::RepairReader(RepairAnswer answer,
       [this, answer = std::make_unique<RepairAnswer>(std::move(answer)),
        last = hole.last](absl::StatusOr<WholeEntries> whole) mutable {
         if (stopped_) return;
-        if (!whole.ok()) return AnswerRepair(std::move(*answer), {});
+        if (!whole.ok()) whole = WholeEntries();
         answer->damaged_to = whole->damaged_to;
         // What comes then is in memory.
         if (core_ != nullptr) {
@@ -348,8 +348,32 @@ ResultFn<WholeEntries> Node::RepairReader(RepairAnswer answer,
         std::erase_if(whole->entries, [last](const Entry& entry) {
           return entry.header.index > last;
         });
+        // Entries aren't vouched for by what else it has had.
+        if (core_ == nullptr && repair_ != nullptr && whole->entries.empty()) {
+          NoteLatestTerm(last, answer.get());
+        }
         AnswerRepair(std::move(*answer), std::move(whole->entries));
       });
+}
+
+// That they were there is all that counts: damaged or not, durable, committed
+// or replaced, each was made by the leader of its term. None that stands
+// behind: which ones stood before that in the same log, a lost header may have
+// said.
+void Node::NoteLatestTerm(Index last, RepairAnswer* answer) const {
+  const auto note = [last, answer](Index index, Term term) {
+    if (index > last || term <= answer->log_term) return;
+    answer->log_index = index;
+    answer->log_term = term;
+  };
+  const Trail& trail = recovered_.trail;
+  note(trail.base_index(), trail.base_term());
+  for (const Trail::Run& run : trail.runs()) note(run.first, run.term);
+  for (const Entry& entry : wal_->FoundWhileMending()) {
+    note(entry.header.index, entry.header.term);
+  }
+  // A frame behind it says of which term it was.
+  note(repair_->hole().last, repair_->hole().last_term);
 }
 
 void Node::AnswerWithCheckpoint(const RepairQuestion& question,

@@ -161,7 +161,9 @@ struct RepairAnswer {
   uint64_t life = 0;
   uint64_t number = 0;
   RepairOutcome outcome = RepairOutcome::kUnreadable;
-  Index log_index;  // of its last entry
+  // Of its last entry. kUnreadable of a server that mends its log: of the first
+  // entry of the latest term that its log has had up to the hole's last one.
+  Index log_index;
   Term log_term;
   // kUnreadable: from the hole's first entry up to there they are damaged; 0:
   // it can't say, or is of a release that doesn't.

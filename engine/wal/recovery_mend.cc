@@ -308,6 +308,7 @@ void WalRecovery::FillHole(size_t i) {
   std::optional<LogHole> hole = salvage_->NextHole();
   if (!hole.has_value()) return ReplaceSegment(i);
   FindLater(i, &*hole);
+  hole->at_end = candidates_[i].newest && salvage_->NothingWholeFrom(*hole);
   mend_(*hole, term_,
         scope_.Wrap([this, i, hole = *hole](absl::StatusOr<Mended> mended) {
           OnMended(i, hole, std::move(mended));

@@ -180,6 +180,7 @@ void SegmentSalvage::Find(const Buffer& bytes) {
       if (entry.has_value() && h.index > begin_.index) {
         const bool whole = IsWholeFrame(bytes.view(), *frame, header_.id, seed);
         found_.emplace(h.index, Found{*std::move(entry), h.prev_term, whole});
+        found_to_ = std::max(found_to_, h.index);
       }
     } else if (std::vector<TermRun> runs =
                    RunsOf(bytes.view(), *frame, header_.id, seed);

@@ -40,6 +40,9 @@ struct LogHole {
   // Not 0: they aren't missing, but only a log counts that ends in a later term
   // than this, and in no earlier one than this server's.
   Term log_behind;
+  // The log has nothing whole from the first one on: if it ends before them, no
+  // copy of any entry goes.
+  bool at_end = false;
 
   bool operator==(const LogHole&) const = default;
 };
@@ -48,10 +51,10 @@ struct LogHole {
 struct Mended {
   // From the hole's first one on, at least one; any number of them.
   std::vector<Entry> entries;
-  // Instead: its last entry was never committed, and never will be, whatever
-  // this server said of it: so it may be dropped, with all behind it. Of one
-  // without a term: what is committed there is of a later term than the server
-  // is in that asks.
+  // Instead: its last entry was committed in no term that this server has been
+  // in, nor counts what it said of it: so it may be dropped, with all behind
+  // it. Of one without a term: what is committed there is of a later term than
+  // the server is in that asks.
   bool never_committed = false;
   // Instead: none of the other servers has those up to there. 0: not said.
   Index lost_to;
@@ -151,6 +154,11 @@ class SegmentSalvage {
   bool IsEnd(const LogHole& hole) const {
     return hole.last == end_.index && hole.last_term == end_.term;
   }
+  // Whether nothing whole was found in the segment from the hole's first entry
+  // on, also of what was doubted or distrusted since.
+  bool NothingWholeFrom(const LogHole& hole) const {
+    return hole.first > found_to_;
+  }
   // That entry of NextHole(), which isn't the end, was never committed: what
   // the segment has from there on was replaced, by entries of a segment that is
   // lost. NextHole() goes up to the end then.
@@ -188,6 +196,7 @@ class SegmentSalvage {
   const LogPoint begin_;
   SegmentEnd end_;
   std::map<Index, Found> found_;  // behind last_
+  Index found_to_;                // the last one that ever was among them
   std::vector<TermRun> runs_;     // of an intact mark, the last one
   std::vector<Entry> entries_;    // behind begin_, but for the gaps
   std::vector<Gap> gaps_;

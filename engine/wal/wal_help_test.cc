@@ -70,6 +70,26 @@ TEST_F(WalHelpTest, WhatIsWholeBeforeAHoleIsKnownToBeCommitted) {
   EXPECT_GT(holes, 0);
 }
 
+// Whoever helps has to know whether anything whole would go with what is
+// missing.
+TEST_F(WalHelpTest, ItSaysWhetherAnythingWholeStandsBehindAHole) {
+  int at_end = 0;
+  for (const NamedFile& file : segments_) {
+    const size_t used = file.bytes.find_last_not_of('\0') + 1;
+    for (size_t at = kSegmentHeaderBytes; at < used; at += 64) {
+      SCOPED_TRACE(absl::StrCat(file.name, " at ", at));
+      WalRun after(run_, Everything);
+      after.disk().Flip(file.name, at, 1);
+      const std::optional<LogHole> hole = OpenUntilItWaits(&after);
+      if (!hole.has_value()) continue;
+      const bool last = hole->first == run_.log().back().header.index;
+      ASSERT_EQ(hole->at_end, last);
+      at_end += last ? 1 : 0;
+    }
+  }
+  EXPECT_GT(at_end, 0);
+}
+
 // A start that waits gives what stands behind its own hole, too: whom it waits
 // for may wait for that.
 TEST_F(WalHelpTest, WhileItWaitsItGivesWhatItHasNotPassed) {

@@ -246,6 +246,23 @@ class DamageScenario : public Scenario {
     }
     return nullptr;
   }
+  // Who is elected next, of whose entries none reaches anybody; null: nobody
+  // is.
+  SimServer* WhoLeadsAlone() {
+    SimServer* alone = nullptr;
+    for (int i = 0; (alone = CandidateWithAVote()) == nullptr; ++i) {
+      if (i == 100'000 || !sim_->RunFor(100us)) return nullptr;
+    }
+    for (MachineId m = 1; m <= sim_->server_count(); ++m) {
+      if (m == alone->machine()) continue;
+      sim_->network()->SetCut(alone->machine(), m, true);
+    }
+    for (int i = 0; !alone->node().is_leader(); ++i) {
+      if (i == 1000 || !sim_->RunFor(1ms)) return nullptr;
+    }
+    Isolate(alone->machine());
+    return alone;
+  }
   void Restart(SimServer* server) {
     server->Crash(/*power_lost=*/true);
     server->Start();
