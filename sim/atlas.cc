@@ -137,7 +137,12 @@ bool Atlas::MayDamage(SimServer* server, const Damage& damage) const {
   if (const auto id = ParseSegmentName(damage.file); id.has_value()) {
     if (!view.log->Contains(*id)) return false;
     auto log = std::make_shared<DurableLog>(view.log->With(*id, after));
-    if (!log->Shows(*id, damage.end()) &&
+    // What the device refuses to read there may have been more than marks, to
+    // a start; and there may be no room for what follows where a file ends.
+    const bool of_marks = damage.kind != DamageKind::kRefused &&
+                          damage.kind != DamageKind::kTruncate &&
+                          log->ShowsEnd(*id, damage.from);
+    if (!log->Shows(*id, damage.end()) && !of_marks &&
         !(beyond_model_ && log->IsNewest(*id))) {
       return false;
     }
