@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <tuple>
 #include <vector>
@@ -17,6 +18,8 @@
 
 namespace holdfast {
 
+// Of a checkpoint's, resume point's or waypoint's file.
+std::optional<Index> CheckpointIndexOf(const std::string& name);
 // Whether its durable bytes pass for a checkpoint with that last entry.
 bool IsCheckpoint(const FileImage& file, Index index);
 

@@ -1,11 +1,13 @@
 // Scenes of damage that scrubbing finds before more of it comes: of marks, by
-// which a log at rest tells where it ends.
+// which a log at rest tells where it ends, and of files that can be done
+// without.
 
 #include <cstddef>
 #include <cstdint>
 #include <string>
 #include <vector>
 
+#include "absl/algorithm/container.h"
 #include "gtest/gtest.h"
 #include "sim/testing/damage_scenario.h"
 
@@ -118,6 +120,59 @@ TEST_F(ScrubScenario, AStartFindsOneOfTheLastMarks) {
     EXPECT_EQ(Stat("wal_scrub_found_no_marks"), 1u);
     EXPECT_EQ(Stat("wal_scrub_found_damage"), 0u);
     ASSERT_NO_FATAL_FAILURE(ExpectTold(seed));
+    ExpectGoodEnd();
+  }
+}
+
+// The checkpoint before the newest one, resume points, waypoints: those that
+// are damaged go, and all others stay.
+TEST_F(ScrubScenario, DamagedFilesThatCanBeDoneWithoutGo) {
+  constexpr CheckpointKind kKinds[] = {CheckpointKind::kBase,
+                                       CheckpointKind::kResume,
+                                       CheckpointKind::kWaypoint};
+  for (uint64_t seed = 1; seed <= 4; ++seed) {
+    ASSERT_NO_FATAL_FAILURE(Begin(seed));
+    ASSERT_TRUE(TrimMostEverywhere());
+    ASSERT_TRUE(Fill());
+    ASSERT_TRUE(TrimMostEverywhere());
+    ASSERT_TRUE(Fill());
+    ASSERT_NO_FATAL_FAILURE(Rest());
+    std::vector<std::string> spoiled, whole;
+    for (const CheckpointKind kind : kKinds) {
+      const std::vector<std::string> names = Checkpoints(victim_, kind);
+      ASSERT_FALSE(names.empty());
+      for (const std::string& name : names) {
+        const bool needed = kind == CheckpointKind::kBase;
+        const bool newest = name == names.back();
+        const bool goes = needed ? !newest : seed % 2 == 0 || newest;
+        (goes ? spoiled : whole).push_back(name);
+      }
+    }
+    for (size_t i = 0; i < spoiled.size(); ++i) {
+      const std::string& name = spoiled[i];
+      const uint64_t size = Bytes(victim_, name).size();
+      const std::vector<Damage> kinds = {
+          Rot(victim_, name, size - 1), Zeroes(name, 0, size),
+          Truncate(name, size / 2), Refused(name, 0, size)};
+      Spoil(victim_, kinds[(i + seed) % kinds.size()]);
+    }
+    ASSERT_GE(spoiled.size(), 2u);
+    const auto left = [&] {
+      std::vector<std::string> names;
+      for (const CheckpointKind kind : kKinds) {
+        for (const std::string& name : Checkpoints(victim_, kind)) {
+          names.push_back(name);
+        }
+      }
+      return names;
+    };
+    ASSERT_TRUE(sim_->RunUntil([&] { return left() == whole; }, 60s)) << seed;
+    EXPECT_EQ(Stat("scrub_found_damaged_file"), spoiled.size());
+    EXPECT_TRUE(sim_->atlas()->IsWhole(victim_));
+    Restart(victim_);
+    ASSERT_TRUE(sim_->RunFor(1s));
+    EXPECT_TRUE(victim_->node().formed()) << victim_->failure();
+    EXPECT_EQ(absl::c_count(left(), whole.front()), 1);
     ExpectGoodEnd();
   }
 }

@@ -362,7 +362,10 @@ void Simulation::AwaitScrubbing() {
   for (SimServer* member : Members()) {
     uint64_t bytes = 0;
     for (const auto& [name, file] : member->disk()->names().durable()) {
-      if (ParseSegmentName(name).has_value()) bytes += file->durable().size();
+      if (ParseSegmentName(name).has_value() ||
+          CheckpointIndexOf(name).has_value()) {
+        bytes += file->durable().size();
+      }
     }
     const NodeOptions& node = member->node().options();
     pass = std::max(pass, node.scrub_interval +
@@ -405,6 +408,16 @@ std::string Simulation::WhatIsDamaged(SimServer* server) {
   });
   if (!damaged.empty()) return damaged;
   if (!log.ShowsEndTwice(base)) return "one of the log's last two marks";
+  const NameTable& disk = server->disk()->names();
+  for (const auto& [name, file] : disk.durable()) {
+    const std::optional<Index> index = CheckpointIndexOf(name);
+    // Not one that is about to go, nor one that tells how far the log had come.
+    if (!index.has_value() || disk.Find(name) != file || file->damages() == 0 ||
+        ParseCheckpointName(CheckpointKind::kBase, name) > base) {
+      continue;
+    }
+    if (!IsCheckpoint(*file, *index)) return absl::StrCat("the file ", name);
+  }
   return "";
 }
 

@@ -263,7 +263,7 @@ class Simulation {
   // While a minority is down.
   bool LedByTheOthers();
   void AwaitScrubbing();
-  // Of its log, with the last marks, and its checkpoint; empty: nothing.
+  // Of its log, with the last marks, and of checkpoints' files; empty: nothing.
   static std::string WhatIsDamaged(SimServer* server);
   // Into `margin`; NotLive if it isn't so within `limit`.
   bool Reach(const std::function<bool()>& what, Duration limit, Margin* margin);
