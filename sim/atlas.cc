@@ -20,15 +20,6 @@ Buffer Bytes(const FileImage& file) {
   return file.durable().Read(0, file.durable().size());
 }
 
-std::optional<Index> IndexOf(const std::string& name) {
-  for (CheckpointKind kind : {CheckpointKind::kBase, CheckpointKind::kResume,
-                              CheckpointKind::kWaypoint}) {
-    std::optional<Index> index = ParseCheckpointName(kind, name);
-    if (index.has_value()) return index;
-  }
-  return std::nullopt;
-}
-
 std::optional<size_t> HardStateCopyOf(const std::string& name) {
   for (size_t which : {0, 1}) {
     if (name == HardStateCopyName(which)) return which;
@@ -107,6 +98,15 @@ bool Stands(const std::vector<Member>& members, const Member& wanted) {
 
 }  // namespace
 
+std::optional<Index> CheckpointIndexOf(const std::string& name) {
+  for (CheckpointKind kind : {CheckpointKind::kBase, CheckpointKind::kResume,
+                              CheckpointKind::kWaypoint}) {
+    std::optional<Index> index = ParseCheckpointName(kind, name);
+    if (index.has_value()) return index;
+  }
+  return std::nullopt;
+}
+
 bool IsCheckpoint(const FileImage& file, Index index) {
   const absl::StatusOr<Checkpoint> found = DecodeCheckpoint(Bytes(file));
   return found.ok() && found->point.index == index;
@@ -137,12 +137,18 @@ bool Atlas::MayDamage(SimServer* server, const Damage& damage) const {
   if (const auto id = ParseSegmentName(damage.file); id.has_value()) {
     if (!view.log->Contains(*id)) return false;
     auto log = std::make_shared<DurableLog>(view.log->With(*id, after));
-    if (!log->Shows(*id, damage.end()) &&
+    // What the device refuses to read there may have been more than marks, to
+    // a start; and there may be no room for what follows where a file ends.
+    const bool of_marks = damage.kind != DamageKind::kRefused &&
+                          damage.kind != DamageKind::kTruncate &&
+                          log->ShowsEnd(*id, damage.from);
+    if (!log->Shows(*id, damage.end()) && !of_marks &&
         !(beyond_model_ && log->IsNewest(*id))) {
       return false;
     }
     view.log = std::move(log);
-  } else if (const auto index = IndexOf(damage.file); index.has_value()) {
+  } else if (const auto index = CheckpointIndexOf(damage.file);
+             index.has_value()) {
     // Bytes of another checkpoint of the same entry might.
     if (IsCheckpoint(*after, *index)) return false;
     NameTable::Files with = files;

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <tuple>
 #include <vector>
@@ -17,6 +18,8 @@
 
 namespace holdfast {
 
+// Of a checkpoint's, resume point's or waypoint's file.
+std::optional<Index> CheckpointIndexOf(const std::string& name);
 // Whether its durable bytes pass for a checkpoint with that last entry.
 bool IsCheckpoint(const FileImage& file, Index index);
 
@@ -32,7 +35,9 @@ bool IsCheckpoint(const FileImage& file, Index index);
 //    header, in the same file, that stays intact and says that all up to there
 //    was synced; or anything, once a later segment is sure to have begun. Its
 //    header only if no earlier file holds entries that it replaces
-//    (DurableLog::Shows). Other files no longer pass for what they were. The
+//    (DurableLog::Shows). Of the last marks of the newest segment all but one,
+//    but for what the device refuses to read, and a file that ends early
+//    (DurableLog::ShowsEnd). Other files no longer pass for what they were. The
 //    newest segment is free of this rule beyond the model.
 // 2. Each entry that is damaged here and that another server ever had durably
 //    is intact on the disk of another member; or that member no longer has it,

@@ -33,6 +33,12 @@ class AtlasTest : public DamageScenario {
     newest_ = segments.back();
     old_ = sealed_.header.first_index();
   }
+  // All have the same, and all of it is at rest.
+  void Rest() {
+    for (size_t i = 0; i < clients(); ++i) sim_->client(i)->Crash();
+    ASSERT_TRUE(sim_->RunFor(3s));
+    newest_ = Segments(a_).back();
+  }
   bool MayLeave(const std::vector<SimServer*>& gone) {
     return sim_->atlas()->MayLeave(gone);
   }
@@ -54,25 +60,51 @@ TEST_F(AtlasTest, OfTheNewestSegmentOnlyWhatLiesBelowAMark) {
   const uint64_t last = newest_.scan.frames.back().position;
   const FoundFrame& entry = newest_.LastEntryBefore(newest_.scan.marked_to);
   EXPECT_TRUE(May(a_, Rot(a_, entry.header.index)));
-  // The last header that says so.
-  EXPECT_FALSE(May(a_, Rot(a_, newest_.name, last + 8)));
   EXPECT_FALSE(May(a_, Zeroes(newest_.name, entry.position, 1 << 20)));
   EXPECT_FALSE(May(a_, Truncate(newest_.name, entry.position)));
   EXPECT_FALSE(May(a_, Truncate(newest_.name, last)));
+}
+
+TEST_F(AtlasTest, OfTheLastMarksAllButOne) {
+  Rest();
+  const std::vector<FoundFrame>& frames = newest_.scan.frames;
+  ASSERT_GE(frames.size(), 3u);
+  const FoundFrame& first = frames[frames.size() - 2];
+  const FoundFrame& second = frames.back();
+  ASSERT_EQ(first.header.kind, FrameKind::kMark);
+  ASSERT_EQ(second.header.kind, FrameKind::kMark);
+  for (const FoundFrame& mark : {first, second}) {
+    EXPECT_TRUE(May(a_, Rot(a_, newest_.name, mark.position + 8)));
+    EXPECT_TRUE(May(a_, Rot(a_, newest_.name, mark.position + 65)));
+    EXPECT_TRUE(May(a_, Zeroes(newest_.name, mark.position, 64)));
+    EXPECT_FALSE(May(a_, Refused(newest_.name, mark.position, 64)));
+    EXPECT_FALSE(May(a_, Truncate(newest_.name, mark.position)));
+  }
+  EXPECT_FALSE(May(
+      a_, Zeroes(newest_.name, first.position, second.end() - first.position)));
+  // Nor what stands before them with one of them.
+  EXPECT_FALSE(May(a_, Zeroes(newest_.name, first.position - 64, 128)));
+  for (const bool other : {false, true}) {
+    const FoundFrame& gone = other ? second : first;
+    const FoundFrame& left = other ? first : second;
+    Spoil(a_, Rot(a_, newest_.name, gone.position + 8));
+    EXPECT_FALSE(May(a_, Rot(a_, newest_.name, left.position + 8)));
+    const Index last = newest_.LastEntryBefore(first.position).header.index;
+    EXPECT_TRUE(May(a_, Rot(a_, last)));
+    Restore(a_);
+  }
 }
 
 TEST_F(AtlasTest, BeyondTheModelOfTheNewestSegmentAllOfIt) {
   for (const bool beyond : {false, true}) {
     set_beyond_model(beyond);
     SetUp();
-    // All have the same, and all of it is at rest.
-    for (size_t i = 0; i < clients(); ++i) sim_->client(i)->Crash();
-    ASSERT_TRUE(sim_->RunFor(3s));
+    Rest();
     for (SimServer* s : {a_, b_, c_}) s->Crash(true);
-    newest_ = Segments(a_).back();
     const uint64_t last = newest_.scan.frames.back().position;
+    const uint64_t marks = newest_.LastEntryBefore(last).end();
     const std::vector<Damage> kinds = {
-        Rot(a_, newest_.name, last + 8),
+        Zeroes(newest_.name, marks, newest_.scan.end - marks),
         Zeroes(newest_.name, 0, newest_.scan.end), Truncate(newest_.name, last),
         Truncate(newest_.name, 0), Vanish(newest_.name)};
     for (const Damage& damage : kinds) EXPECT_EQ(May(a_, damage), beyond);

@@ -261,18 +261,21 @@ Index DurableLog::before_first() const {
   return first.value_or(Index());
 }
 
-Index DurableLog::last() const {
+const DurableLog::Segment* DurableLog::Newest() const {
   for (auto it = segments_.rbegin(); it != segments_.rend(); ++it) {
-    if (it->second.begun()) return it->second.last();
+    if (it->second.begun()) return &it->second;
   }
-  return Index();
+  return nullptr;
+}
+
+Index DurableLog::last() const {
+  const Segment* newest = Newest();
+  return newest == nullptr ? Index() : newest->last();
 }
 
 bool DurableLog::IsNewest(uint64_t id) const {
-  for (auto it = segments_.rbegin(); it != segments_.rend(); ++it) {
-    if (it->second.begun()) return it->first == id;
-  }
-  return false;
+  const auto it = segments_.find(id);
+  return it != segments_.end() && &it->second == Newest();
 }
 
 bool DurableLog::GoesOn(Index after, Index to) const {
@@ -324,6 +327,37 @@ bool DurableLog::Shows(uint64_t id, uint64_t position) const {
     return (s.has_header && s.frames[0].has_body) ||
            says_synced(s, kSegmentHeaderBytes);
   });
+}
+
+size_t DurableLog::Segment::FirstMark() const {
+  size_t first = frames.size();
+  while (first > 0 && !frames[first - 1].is_entry) --first;
+  return first;
+}
+
+bool DurableLog::ShowsEnd(uint64_t id, uint64_t position) const {
+  if (!IsNewest(id)) return false;
+  const Segment& segment = segments_.at(id);
+  const std::vector<Frame>& frames = segment.frames;
+  const size_t first = segment.FirstMark();
+  if (first == 0 || first == frames.size()) return false;
+  const uint64_t end = frames[first].position;
+  return position >= end &&
+         std::any_of(frames.begin() + static_cast<ptrdiff_t>(first),
+                     frames.end(), [end](const Frame& mark) {
+                       return mark.has_header && mark.synced_to >= end;
+                     });
+}
+
+bool DurableLog::ShowsEndTwice(Index base) const {
+  const Segment* newest = Newest();
+  if (newest == nullptr || newest->terms.empty() || newest->last() <= base) {
+    return true;
+  }
+  const auto marks =
+      newest->frames.begin() + static_cast<ptrdiff_t>(newest->FirstMark());
+  return std::count_if(marks, newest->frames.end(),
+                       [](const Frame& mark) { return mark.has_body; }) >= 2;
 }
 
 }  // namespace holdfast

@@ -63,6 +63,12 @@ class DurableLog {
   //   those in earlier files: else the header alone tells which of these it
   //   replaces.
   bool Shows(uint64_t id, uint64_t position) const;
+  // Whether the position is behind the last entry of that segment, which is the
+  // newest, and what is intact shows all the same that all of them were synced.
+  bool ShowsEnd(uint64_t id, uint64_t position) const;
+  // Whether two intact marks stand behind the newest segment's last entry, as
+  // they do in a log at rest, or it has no entry behind `base`.
+  bool ShowsEndTwice(Index base) const;
 
  private:
   struct Frame {
@@ -92,6 +98,8 @@ class DurableLog {
     bool begun() const { return position > kSegmentHeaderBytes; }
     Term TermAt(Index index) const { return terms[index - before_first - 1]; }
     Index last() const { return before_first + terms.size(); }
+    // Where in `frames` those behind its last entry begin: marks.
+    size_t FirstMark() const;
     bool Lost(uint64_t at) const { return at < lost.size() && lost[at]; }
     bool damaged() const { return !has_header || !lost.empty(); }
   };
@@ -108,6 +116,8 @@ class DurableLog {
   static void Inspect(uint64_t id, Segment* segment);
   // That has the entry; null: none.
   const Segment* Find(Index index) const;
+  // Null: none has begun.
+  const Segment* Newest() const;
 
   // As name_changes_, at the last UpdateWhole; nothing: there was none.
   std::optional<uint64_t> whole_changes_;

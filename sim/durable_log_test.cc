@@ -287,5 +287,44 @@ TEST_F(DurableLogTest, FollowsALogOfManySegments) {
   EXPECT_TRUE(Has(1, 1));
 }
 
+// By marks behind the last entry, of which any one is enough, while there are
+// two.
+TEST_F(DurableLogTest, ShowsWhereTheNewestSegmentEnds) {
+  Segment segment = Begin(1, LogPoint());
+  Append(&segment, Term(1), "one");
+  const uint64_t end = segment.writer.position();
+  std::vector<uint64_t> marks;
+  for (int i = 0; i < 2; ++i) {
+    Sync(segment);
+    log_.UpdateWhole(disk_);
+    EXPECT_FALSE(log_.ShowsEndTwice(Index(0)));
+    EXPECT_TRUE(log_.ShowsEndTwice(Index(1)));
+    EXPECT_EQ(log_.ShowsEnd(1, end), i > 0);
+    marks.push_back(segment.writer.position());
+    Mark(&segment);
+  }
+  Sync(segment);
+  log_.UpdateWhole(disk_);
+  EXPECT_TRUE(log_.ShowsEndTwice(Index(0)));
+  EXPECT_FALSE(log_.ShowsEnd(1, end - 1));
+  EXPECT_FALSE(log_.ShowsEnd(2, end));
+  for (const uint64_t mark : marks) {
+    Rot(segment, mark + 8);
+    EXPECT_FALSE(log_.ShowsEndTwice(Index(0)));
+    EXPECT_TRUE(log_.ShowsEnd(1, end));
+    Rot(segment, mark + 8);
+    EXPECT_TRUE(log_.ShowsEndTwice(Index(0)));
+  }
+  for (const uint64_t mark : marks) Rot(segment, mark + 8);
+  EXPECT_FALSE(log_.ShowsEnd(1, end));
+  // A later one tells where it ends.
+  Segment next = Begin(2, segment.last);
+  Append(&next, Term(1), "two");
+  Sync(next);
+  log_.UpdateWhole(disk_);
+  EXPECT_FALSE(log_.ShowsEnd(1, end));
+  EXPECT_TRUE(log_.Shows(1, end));
+}
+
 }  // namespace
 }  // namespace holdfast

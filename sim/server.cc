@@ -263,6 +263,9 @@ void SimServer::CollectStats(std::map<std::string, uint64_t>* totals) const {
   if (log.node().waypoints() != nullptr) {
     log.node().waypoints()->stats().ForEach(add);
   }
+  if (log.node().scrubber() != nullptr) {
+    log.node().scrubber()->stats().ForEach(add);
+  }
 }
 
 void SimServer::AddStats(std::map<std::string, uint64_t>* totals) const {

@@ -369,7 +369,10 @@ void Simulation::AwaitScrubbing() {
   for (SimServer* member : Members()) {
     uint64_t bytes = 0;
     for (const auto& [name, file] : member->disk()->names().durable()) {
-      if (ParseSegmentName(name).has_value()) bytes += file->durable().size();
+      if (ParseSegmentName(name).has_value() ||
+          CheckpointIndexOf(name).has_value()) {
+        bytes += file->durable().size();
+      }
     }
     const NodeOptions& node = member->node().options();
     pass = std::max(pass, node.scrub_interval +
@@ -382,7 +385,7 @@ void Simulation::AwaitScrubbing() {
     const std::vector<SimServer*> members = Members();
     const auto it =
         std::find_if(members.begin(), members.end(),
-                     [](SimServer* s) { return DamagedEntry(s).has_value(); });
+                     [](SimServer* s) { return !WhatIsDamaged(s).empty(); });
     damaged = it == members.end() ? nullptr : *it;
     return damaged == nullptr && !members.empty();
   };
@@ -390,23 +393,39 @@ void Simulation::AwaitScrubbing() {
   recovery_.scrub = {.took = world_.now() - start, .most = limit};
   if (mended || !verdict_.ok()) return;
   if (damaged == nullptr) return SayWhatIsNotSettled(limit);
-  verdict_.NotLive(
-      absl::StrCat("server ", damaged->machine(), " has looked for damage for ",
-                   ToMillis(limit), " ms, but entry ",
-                   DamagedEntry(damaged)->value(), " is damaged on its disk"));
+  verdict_.NotLive(absl::StrCat("server ", damaged->machine(),
+                                " has looked for damage for ", ToMillis(limit),
+                                " ms, but ", WhatIsDamaged(damaged),
+                                " is damaged on its disk"));
 }
 
-// What a checkpoint stands for doesn't matter; the checkpoint's last entry
-// stands for the checkpoint.
-std::optional<Index> Simulation::DamagedEntry(SimServer* server) {
-  std::optional<Index> damaged;
-  if (!server->disk()->damaged()) return damaged;
+// What a checkpoint stands for doesn't matter.
+std::string Simulation::WhatIsDamaged(SimServer* server) {
+  if (!server->disk()->damaged()) return "";
   const Index base = server->node().base().index;
-  if (base > Index(0) && !HasCheckpoint(*server, base)) return base;
-  server->WholeLog().ForEachDamaged([&](Index index, Term) {
-    if (index > base && !damaged.has_value()) damaged = index;
+  if (base > Index(0) && !HasCheckpoint(*server, base)) {
+    return absl::StrCat("the checkpoint at entry ", base.value());
+  }
+  std::string damaged;
+  const DurableLog& log = server->WholeLog();
+  log.ForEachDamaged([&](Index index, Term) {
+    if (index > base && damaged.empty()) {
+      damaged = absl::StrCat("entry ", index.value());
+    }
   });
-  return damaged;
+  if (!damaged.empty()) return damaged;
+  if (!log.ShowsEndTwice(base)) return "one of the log's last two marks";
+  const NameTable& disk = server->disk()->names();
+  for (const auto& [name, file] : disk.durable()) {
+    const std::optional<Index> index = CheckpointIndexOf(name);
+    // Not one that is about to go, nor one that tells how far the log had come.
+    if (!index.has_value() || disk.Find(name) != file || file->damages() == 0 ||
+        ParseCheckpointName(CheckpointKind::kBase, name) > base) {
+      continue;
+    }
+    if (!IsCheckpoint(*file, *index)) return absl::StrCat("the file ", name);
+  }
+  return "";
 }
 
 void Simulation::LookAtProgress() {

@@ -262,8 +262,8 @@ class Simulation {
   // While a minority is down.
   bool LedByTheOthers();
   void AwaitScrubbing();
-  // Nothing: all of its log is as it was written.
-  static std::optional<Index> DamagedEntry(SimServer* server);
+  // Of its log, with the last marks, and of checkpoints' files; empty: nothing.
+  static std::string WhatIsDamaged(SimServer* server);
   // Into `margin`; NotLive if it isn't so within `limit`.
   bool Reach(const std::function<bool()>& what, Duration limit, Margin* margin);
   void SayWhatIsNotSettled(Duration limit);

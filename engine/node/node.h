@@ -303,10 +303,12 @@ class Node : private Membership::Host {
   void WriteIdentity(DoneFn done);
   void WriteCheckpoint(const Checkpoint& checkpoint, DoneFn done);
   // At the end of a scrubber's pass: what this server needs besides its log is
-  // in memory, too, and is written anew if it can't be read any more.
-  void ScrubOthers();
+  // in memory, too, and is written anew if it can't be read any more. Gives the
+  // files that it can do without: one that is damaged is removed.
+  std::vector<Scrubber::File> ScrubOthers();
   void ScrubCheckpoint();
   void ScrubIdentity();
+  void RemoveDamaged(const Scrubber::File& file, const absl::Status& why);
   void NoteMended(absl::string_view what, const absl::StatusOr<bool>& mended);
   // Of a file that can be done without. If it failed for anything but want of
   // room, nobody knows what the disk has of it, nor what it will have of

@@ -328,11 +328,33 @@ void Node::BeginBehind(const Checkpoint& checkpoint) {
 
 // --- Scrubbing ---
 
-void Node::ScrubOthers() {
-  if (stopped_) return;
+std::vector<Scrubber::File> Node::ScrubOthers() {
+  std::vector<Scrubber::File> files;
+  if (stopped_) return files;
   wal_->RefreshHardState();
   ScrubIdentity();
   ScrubCheckpoint();
+  for (Index index : waypoints_->indexes()) {
+    files.push_back({CheckpointKind::kWaypoint, index});
+  }
+  for (Index index : resume_file_->Dispensable()) {
+    files.push_back({CheckpointKind::kResume, index});
+  }
+  for (Index index : checkpoint_file_->Dispensable()) {
+    files.push_back({CheckpointKind::kBase, index});
+  }
+  return files;
+}
+
+void Node::RemoveDamaged(const Scrubber::File& file, const absl::Status& why) {
+  if (file.kind == CheckpointKind::kWaypoint) {
+    return DiscardWaypoint(file.index, why);
+  }
+  LogLine(absl::StrCat(
+      "event=file_damaged file=", CheckpointName(file.kind, file.index),
+      " why=\"", why.message(), "\""));
+  const bool resume = file.kind == CheckpointKind::kResume;
+  (resume ? resume_file_ : checkpoint_file_)->Discard(file.index);
 }
 
 void Node::ScrubIdentity() {

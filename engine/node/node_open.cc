@@ -465,8 +465,14 @@ void Node::StartCore() {
       });
   if (options_.scrub_bytes_per_second > 0) {
     scrubber_ = std::make_unique<Scrubber>(
-        env_.loop, wal_.get(), options_.scrub_bytes_per_second,
-        options_.scrub_interval, [this] { ScrubOthers(); });
+        env_.loop, env_.disk, wal_.get(), options_.scrub_bytes_per_second,
+        options_.scrub_interval,
+        Scrubber::Events{
+            .on_pass = [this] { return ScrubOthers(); },
+            .on_damaged =
+                [this](const Scrubber::File& file, const absl::Status& why) {
+                  RemoveDamaged(file, why);
+                }});
     scrubber_->Start();
   }
   events_->OnCommit(commit);

@@ -33,6 +33,7 @@ class Waypoints {
 
   // The greatest index up to `up_to` that has one; 0: none.
   Index Floor(Index up_to) const;
+  const std::set<Index>& indexes() const { return indexes_; }
 
   // Durable when done; stamps the owner. The prefix is committed and durable
   // already. One at a time.

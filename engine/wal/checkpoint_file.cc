@@ -324,6 +324,26 @@ void CheckpointFile::OnScrubbed(absl::StatusOr<Buffer> bytes, Checkpoint newest,
   });
 }
 
+std::vector<Index> CheckpointFile::Dispensable() const {
+  const auto end = kind_ != CheckpointKind::kBase
+                       ? files_.end()
+                       : files_.lower_bound(newest_.value_or(Index()));
+  return std::vector<Index>(files_.begin(), end);
+}
+
+void CheckpointFile::Discard(Index index) {
+  const bool needed = kind_ == CheckpointKind::kBase && !(index < newest_);
+  if (write_done_ || needed || files_.erase(index) == 0) return;
+  ++stats_.damaged;
+  ++stats_.removed;
+  if (before_ == index) before_.reset();
+  if (newest_ == index) {
+    newest_.reset();
+    if (!files_.empty()) newest_ = *files_.rbegin();
+  }
+  disk_->Remove(CheckpointName(kind_, index), [](absl::Status) {});
+}
+
 void CheckpointFile::FinishWrite(absl::Status status) {
   DoneFn done = std::exchange(write_done_, nullptr);
   done(std::move(status));

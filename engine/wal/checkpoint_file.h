@@ -139,6 +139,14 @@ class CheckpointFile {
   // way.
   void Scrub(const Checkpoint& newest, ResultFn<bool> done);
 
+  // The files that a start doesn't need as long as the newest one is intact: of
+  // kind kBase those before it, else all.
+  std::vector<Index> Dispensable() const;
+  // One that is damaged is removed, if it is one of them still; while a Write
+  // is under way nothing happens. What can't be removed is left to the next
+  // start.
+  void Discard(Index index);
+
   const CheckpointStats& stats() const { return stats_; }
 
  private:

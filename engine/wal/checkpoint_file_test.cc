@@ -369,6 +369,61 @@ TEST_F(CheckpointFileTest, AnEarlierResumePointTakesThePlaceOfLaterOnes) {
             std::vector<std::string>{CheckpointName(kind_, Index(5))});
 }
 
+// But what the log may yet have to begin behind stays, whatever is wrong with
+// it.
+TEST_F(CheckpointFileTest, OneThatIsDispensableIsRemoved) {
+  const auto name = [this](uint64_t index) {
+    return CheckpointName(kind_, Index(index));
+  };
+  const auto discard = [this](uint64_t index) {
+    file_->Discard(Index(index));
+    loop_.RunUntilIdle();
+  };
+  ASSERT_EQ(Newest(), 0u);
+  EXPECT_TRUE(file_->Dispensable().empty());
+  for (uint64_t index : {3, 4}) ASSERT_TRUE(Write(index));
+  disk_->SetContents(name(9), "rot");
+  for (const bool restarted : {false, true}) {
+    if (restarted) ASSERT_EQ(Newest(), 4u);
+    EXPECT_EQ(file_->Dispensable(), std::vector<Index>{Index(3)});
+    for (uint64_t index : {2, 4, 9}) discard(index);
+    EXPECT_EQ(disk_->Names(),
+              (std::vector<std::string>{name(3), name(4), name(9)}));
+  }
+  // Not while another one is being written, which has it removed itself.
+  bool done = false;
+  file_->Write(Example(10), [&done](absl::Status s) { done = s.ok(); });
+  file_->Discard(Index(3));
+  EXPECT_EQ(file_->stats().removed, 0u);
+  loop_.RunUntilIdle();
+  EXPECT_TRUE(done);
+  EXPECT_EQ(disk_->Names(), (std::vector<std::string>{name(4), name(10)}));
+  const uint64_t removed = file_->stats().removed;
+  discard(4);
+  EXPECT_EQ(file_->stats().removed, removed + 1);
+  EXPECT_TRUE(file_->Dispensable().empty());
+  EXPECT_EQ(disk_->Names(), std::vector<std::string>{name(10)});
+}
+
+TEST_F(CheckpointFileTest, AnyResumePointIsDispensable) {
+  kind_ = CheckpointKind::kResume;
+  for (const uint64_t damaged : {4, 5}) {
+    disk_ = std::make_unique<MemoryDisk>(&loop_);
+    ASSERT_EQ(Newest(), 0u);
+    for (uint64_t index : {3, 4, 5}) ASSERT_TRUE(Write(index));
+    EXPECT_EQ(file_->Dispensable(), (std::vector<Index>{Index(4), Index(5)}));
+    file_->Discard(Index(damaged));
+    loop_.RunUntilIdle();
+    const uint64_t left = 9 - damaged;
+    EXPECT_EQ(file_->Dispensable(), std::vector<Index>{Index(left)});
+    // It is the one before the next one.
+    ASSERT_TRUE(Write(6));
+    EXPECT_EQ(disk_->Names(),
+              (std::vector<std::string>{CheckpointName(kind_, Index(left)),
+                                        CheckpointName(kind_, Index(6))}));
+  }
+}
+
 TEST_F(CheckpointFileTest, AReadThatFailsIsTriedAgain) {
   ASSERT_EQ(Newest(), 0u);
   ASSERT_TRUE(Write(3));

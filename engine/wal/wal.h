@@ -254,8 +254,9 @@ class Wal {
     bool reached_end = false;
   };
   // Reads on where the last call ended, about max_bytes, and looks whether
-  // what is durable is as it was written: headers of segments, and entries.
-  // Where it isn't, its segment is mended as what a Read finds. One at a time.
+  // what is durable is as it was written: headers of segments, entries, and of
+  // a log at rest the last marks, of which there are to be two. Where it isn't,
+  // its segment is mended as what a Read finds. One at a time.
   void Scrub(size_t max_bytes, ResultFn<Scrubbed> done);
 
   // An entry at or shortly before the one that holds `offset`, which must be
@@ -382,8 +383,14 @@ class Wal {
     uint64_t position = 0;
     uint32_t seed = 0;
     Index to;
+    bool behind = false;  // that entry
+    // That are yet to follow it, where they alone tell how far the log goes.
+    int marks = 0;
   };
   enum class Look : uint8_t { kWhole, kNeedsMore, kDone, kDamaged };
+  // Whether the last segment's end stands on the disk, and nothing but marks
+  // tells where it is. They were written, unless a start found it so.
+  bool Rests() const;
   void ScrubMore(uint64_t length);
   // At what was read from scrub_.position on, which moves behind what is whole.
   Look LookAt(const Buffer& bytes, bool more_follows);

@@ -8,7 +8,9 @@
 #include <vector>
 
 #include "absl/status/status.h"
+#include "absl/status/statusor.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/string_view.h"
 #include "engine/base/lost_records.h"
 #include "engine/wal/testing/damaged_log.h"
 #include "engine/wal/testing/wal_run.h"
@@ -18,7 +20,76 @@
 namespace holdfast {
 namespace {
 
-using WalMendRunningTest = DamagedLog;
+class WalMendRunningTest : public DamagedLog {
+ protected:
+  // The last segment's end: its last entry, and the marks behind it that are
+  // intact and follow each other.
+  struct End {
+    std::string name;
+    FoundFrame entry;
+    std::vector<FoundFrame> marks;
+  };
+  static End EndOf(WalRun* run) {
+    End end;
+    for (const std::string& name : run->disk().Names()) {
+      if (!ParseSegmentName(name).has_value()) continue;
+      const std::string bytes = run->disk().Contents(name);
+      const absl::StatusOr<SegmentHeader> header = DecodeSegmentHeader(
+          absl::string_view(bytes).substr(0, kSegmentHeaderBytes));
+      if (!header.ok()) continue;  // spare
+      end = End{.name = name};
+      for (const FoundFrame& frame : ScanSegment(bytes, *header).frames) {
+        if (frame.header.kind == FrameKind::kMark) {
+          end.marks.push_back(frame);
+        } else {
+          end.entry = frame;
+          end.marks.clear();
+        }
+      }
+    }
+    return end;
+  }
+  // Scrubs the whole log, so much at once.
+  static void Pass(WalRun* run, size_t at_once) {
+    for (bool end = false; !end;) {
+      bool done = false;
+      run->wal().Scrub(at_once, [&](absl::StatusOr<Wal::Scrubbed> s) {
+        done = true;
+        end = s->reached_end;
+      });
+      run->RunUntilIdle();
+      if (!done) return;
+    }
+  }
+  static void SetNobody(WalRun* run) {
+    run->SetMend([](const LogHole&, Term, ResultFn<Mended> done) {
+      ADD_FAILURE() << "others were asked";
+      done(absl::UnavailableError("nobody answers"));
+    });
+  }
+  // A segment, with marks at its end.
+  static void WriteAndRest(WalRun* run) {
+    SetNobody(run);
+    ASSERT_TRUE(run->Open().ok());
+    run->SetHardStateAndAppend({Term(1), ServerId(1)}, {0, 100, 500});
+    run->RunUntilIdle();
+    ASSERT_TRUE(run->all_persisted());
+  }
+  // Of what a power failure leaves, either mark and the last entry may decay:
+  // all of it is there again.
+  static void ExpectTold(const WalRun& run) {
+    for (const size_t mark : {0, 1}) {
+      WalRun again(run, Everything);
+      const End end = EndOf(&again);
+      ASSERT_EQ(end.marks.size(), 2u);
+      again.disk().Flip(end.name, end.marks[mark].position + 8, 1);
+      again.disk().Flip(end.name, end.entry.position + 70, 1);
+      HelpFrom(run, &again);
+      ASSERT_TRUE(again.Open().ok());
+      ASSERT_TRUE(SameEntries(again.recovered(), run.log()));
+    }
+  }
+};
 
 // Damage that is found when it is read, in a log that is being written.
 TEST_F(WalMendRunningTest, Reading) {
@@ -314,17 +385,7 @@ TEST_F(WalMendRunningTest, WhatIsWholeIsReadThoughNobodyHelps) {
 // What is damaged while the log is open is found by looking at all of it, at
 // whatever pace, and mended.
 TEST_F(WalMendRunningTest, Scrubbing) {
-  auto pass = [](WalRun* run, size_t at_once) {
-    for (bool end = false; !end;) {
-      bool done = false;
-      run->wal().Scrub(at_once, [&](absl::StatusOr<Wal::Scrubbed> s) {
-        done = true;
-        end = s->reached_end;
-      });
-      run->RunUntilIdle();
-      if (!done) return;
-    }
-  };
+  const uint64_t last_marks = EndOf(&run_).marks.front().position;
   for (const NamedFile& file : segments_) {
     const size_t used = file.bytes.find_last_not_of('\0') + 1;
     for (size_t at = 0; at < used; at += at < 80 ? 13 : 701) {
@@ -332,15 +393,18 @@ TEST_F(WalMendRunningTest, Scrubbing) {
       WalRun after(run_, Everything);
       Help(&after);
       ASSERT_TRUE(after.Open().ok());
-      pass(&after, at % 2 == 0 ? 1 : 1 << 20);
+      Pass(&after, at % 2 == 0 ? 1 : 1 << 20);
       ASSERT_EQ(after.wal().stats().scrub_found, 0u);
       after.disk().Flip(file.name, at, 0x20);
-      pass(&after, at % 2 == 0 ? 1 : 1 << 20);
-      // Of what isn't an entry, only the header matters.
+      Pass(&after, at % 2 == 0 ? 1 : 1 << 20);
+      // Of what isn't an entry, only headers matter, and the log's last marks.
       const uint64_t found = after.wal().stats().scrub_found;
       EXPECT_EQ(after.wal().stats().segments_mended, found);
+      if (file.name == segments_.back().name && at >= last_marks) {
+        EXPECT_EQ(found, 1u);
+      }
       mended_ += static_cast<int>(found);
-      pass(&after, 4096);
+      Pass(&after, 4096);
       ASSERT_EQ(after.wal().stats().scrub_found, found);
       WalRun again(after, Everything);
       ASSERT_TRUE(again.Open().ok());
@@ -348,6 +412,111 @@ TEST_F(WalMendRunningTest, Scrubbing) {
     }
   }
   EXPECT_GT(mended_, 30);
+}
+
+// One of them, the other one, or both at once, in a segment that is written to
+// or that a start has found; nobody is asked. What decays then before them
+// isn't taken for a torn tail.
+TEST_F(WalMendRunningTest, ScrubbingMendsTheLastMarks) {
+  for (const bool restarted : {false, true}) {
+    for (const int which : {1, 2, 3}) {
+      for (const size_t at : {size_t{8}, kLogFrameHeaderBytes + 1}) {
+        SCOPED_TRACE(absl::StrCat(restarted, " ", which, " ", at));
+        WalRun run;
+        ASSERT_NO_FATAL_FAILURE(WriteAndRest(&run));
+        if (restarted) ASSERT_TRUE(run.Reopen().ok());
+        Pass(&run, 4096);
+        const End end = EndOf(&run);
+        ASSERT_EQ(end.marks.size(), 2u);
+        for (int mark : {0, 1}) {
+          if ((which & (1 << mark)) == 0) continue;
+          run.disk().Flip(end.name, end.marks[mark].position + at, 1);
+        }
+        for (int pass = 0; pass < 2; ++pass) {
+          Pass(&run, 4096);
+          ASSERT_EQ(run.wal().stats().scrub_found, 1u);
+          ASSERT_EQ(run.wal().stats().scrub_unmarked, 0u);
+          ASSERT_EQ(run.wal().stats().segments_mended, 1u);
+        }
+        ASSERT_NO_FATAL_FAILURE(ExpectTold(run));
+        run.Append(Term(1), {40});
+        run.RunUntilIdle();
+        ASSERT_TRUE(run.all_persisted());
+        WalRun again(run, Everything);
+        ASSERT_TRUE(again.Open().ok());
+        ASSERT_EQ(again.WhyNotOf(run.Outcomes()), "");
+      }
+    }
+  }
+}
+
+// A start couldn't tell whether that was all.
+TEST_F(WalMendRunningTest, ScrubbingMendsALastMarkThatIsRefused) {
+  WalRun run;
+  ASSERT_NO_FATAL_FAILURE(WriteAndRest(&run));
+  const End end = EndOf(&run);
+  ASSERT_EQ(end.marks.size(), 2u);
+  const uint64_t at = end.marks[1].position;
+  run.disk().Refuse(end.name, at, at + kBlockBytes);
+  Pass(&run, 4096);
+  EXPECT_EQ(run.wal().stats().scrub_found, 1u);
+  EXPECT_EQ(run.wal().stats().segments_mended, 1u);
+  ExpectTold(run);
+}
+
+// Behind what was torn it leaves none, nor behind a first mark that is damaged.
+TEST_F(WalMendRunningTest, ScrubbingMarksWhatAStartLeftWithoutMarks) {
+  WalRun before;
+  ASSERT_NO_FATAL_FAILURE(WriteAndRest(&before));
+  const End end = EndOf(&before);
+  ASSERT_EQ(end.marks.size(), 2u);
+  for (const FoundFrame& mark : end.marks) {
+    WalRun run(before, Everything);
+    SetNobody(&run);
+    run.disk().Flip(end.name, mark.position + 8, 1);
+    ASSERT_TRUE(run.Open().ok());
+    ASSERT_LT(EndOf(&run).marks.size(), 2u);
+    for (int pass = 0; pass < 2; ++pass) {
+      Pass(&run, 4096);
+      ASSERT_EQ(run.wal().stats().scrub_found, 0u);
+      ASSERT_EQ(run.wal().stats().scrub_unmarked, 1u);
+      ASSERT_EQ(run.wal().stats().segments_mended, 1u);
+    }
+    EXPECT_EQ(EndOf(&run).name, end.name);
+    EXPECT_EQ(EndOf(&run).marks.size(), 2u);
+  }
+}
+
+// Entries come behind marks that are being looked at. In the same segment they
+// need them still; with the next one, nobody does.
+TEST_F(WalMendRunningTest, AppendedWhileTheLastMarksAreScrubbed) {
+  for (const bool same_segment : {true, false}) {
+    SCOPED_TRACE(same_segment);
+    WalRun run;
+    ASSERT_NO_FATAL_FAILURE(WriteAndRest(&run));
+    const End end = EndOf(&run);
+    ASSERT_EQ(end.marks.size(), 2u);
+    run.disk().Flip(end.name, end.marks[1].position + 8, 1);
+    // All before the second one.
+    ASSERT_EQ(end.marks[1].position, 2 * kSegmentHeaderBytes);
+    run.wal().Scrub(1, [](absl::StatusOr<Wal::Scrubbed> scrubbed) {
+      EXPECT_FALSE(scrubbed->reached_end);
+    });
+    run.RunUntilIdle();
+    run.Append(Term(1), {same_segment ? size_t{300} : size_t{9000}});
+    run.RunUntilIdle();
+    ASSERT_EQ(EndOf(&run).name != end.name, !same_segment);
+    Pass(&run, 1);
+    const uint64_t found = same_segment ? 1 : 0;
+    EXPECT_EQ(run.wal().stats().scrub_found, found);
+    EXPECT_EQ(run.wal().stats().segments_mended, found);
+    for (Index i(1); i <= run.last().index; ++i) {
+      ASSERT_TRUE(run.Read(i, 1).ok()) << i.value();
+    }
+    WalRun again(run, Everything);
+    ASSERT_TRUE(again.Open().ok());
+    ASSERT_EQ(again.WhyNotOf(run.Outcomes()), "");
+  }
 }
 
 }  // namespace

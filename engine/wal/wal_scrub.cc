@@ -7,6 +7,13 @@
 #include "engine/wal/wal.h"
 
 namespace holdfast {
+namespace {
+
+// At the end of a log at rest: if one of them decays, the other one tells still
+// that what decays before it isn't a torn tail.
+constexpr int kLastMarks = 2;
+
+}  // namespace
 
 void Wal::Scrub(size_t max_bytes, ResultFn<Scrubbed> done) {
   CHECK(!scrub_done_);
@@ -30,8 +37,13 @@ void Wal::Scrub(size_t max_bytes, ResultFn<Scrubbed> done) {
     scrub_.file = segment->file();
     scrub_.to = std::min(segment->last(), durable_last_);
     scrub_.end = segment->end();
+    // What is written from now on stands behind that. A checkpoint may stand
+    // for all of it.
+    const bool last = std::next(segment) == segments_.end();
+    const bool with_marks = last && Rests() && segment->last() > base_.index;
+    if (with_marks) scrub_.marks = kLastMarks;
     // What the kernel has in memory says nothing of the disk.
-    if (std::next(segment) != segments_.end()) scrub_.file->DropCache();
+    if (!last || with_marks) scrub_.file->DropCache();
   }
   // What was allocated behind the last frame needn't be read.
   const uint64_t length =
@@ -82,12 +94,17 @@ Wal::Look Wal::LookAt(const Buffer& bytes, bool more_follows) {
                        scrub_.seed, start)) {
     scrub_.position = frame->end();
     scrub_.seed = frame->header.body_crc;
-    if (frame->header.kind == FrameKind::kEntry &&
-        frame->header.index >= scrub_.to) {
+    if (frame->header.index < scrub_.to) continue;
+    if (frame->header.kind == FrameKind::kMark) {
+      --scrub_.marks;
+    } else {
+      scrub_.behind = true;
       NoteFound(scrub_.segment, Index(), scrub_.to);
-      return Look::kDone;
     }
+    if (scrub_.marks <= 0) return Look::kDone;
   }
+  // Fewer marks than there are to be.
+  if (scrub_.behind && scrub_.position >= scrub_.end) return Look::kDamaged;
   if (scrub_.position > start) return Look::kWhole;
   // A frame larger than what was read?
   const std::optional<LogFrameHeader> next =
@@ -96,6 +113,14 @@ Wal::Look Wal::LookAt(const Buffer& bytes, bool more_follows) {
                  FrameBytes(next->body_size) > bytes.size()
              ? Look::kNeedsMore
              : Look::kDamaged;
+}
+
+bool Wal::Rests() const {
+  // What is on the disk behind a cut tells of it until that is done; and what a
+  // checkpoint takes the place of, once there is room, needn't be told.
+  const bool goes =
+      !queue_.empty() && queue_.front().kind == Item::Kind::kReset;
+  return !busy_ && all_marked() && replaced_.empty() && !goes;
 }
 
 void Wal::NoteDamage() {
@@ -108,7 +133,10 @@ void Wal::NoteDamage() {
        partial_->why.ok())) {
     return;
   }
-  ++stats_.scrub_found;
+  // The next segment's header tells as well how far this one goes.
+  if (scrub_.behind && segment != &segments_.back()) return;
+  const bool unmarked = scrub_.behind && scrub_.position >= scrub_.end;
+  ++(unmarked ? stats_.scrub_unmarked : stats_.scrub_found);
   damaged_[scrub_.segment];
   MendNext();
 }

@@ -21,7 +21,8 @@ struct WalStats {
   uint64_t segments_in_part = 0;     // served so, for want of help
   uint64_t entries_lost = 0;         // that no server has
   uint64_t bytes_scrubbed = 0;
-  uint64_t scrub_found = 0;  // damaged segments
+  uint64_t scrub_found = 0;     // damaged segments
+  uint64_t scrub_unmarked = 0;  // ... and such as a start left without marks
   uint64_t marks = 0;
   uint64_t segments_begun = 0;
   uint64_t suffixes_cut = 0;
@@ -49,6 +50,7 @@ struct WalStats {
     fn("wal_entry_lost", entries_lost);
     fn("wal_byte_scrubbed", bytes_scrubbed);
     fn("wal_scrub_found_damage", scrub_found);
+    fn("wal_scrub_found_no_marks", scrub_unmarked);
     fn("wal_mark_written", marks);
     fn("wal_segment_begun", segments_begun);
     fn("wal_suffix_cut", suffixes_cut);
