@@ -384,7 +384,9 @@ TEST_F(CheckpointFileTest, OneThatIsDispensableIsRemoved) {
   for (uint64_t index : {3, 4}) ASSERT_TRUE(Write(index));
   disk_->SetContents(name(9), "rot");
   for (const bool restarted : {false, true}) {
-    if (restarted) ASSERT_EQ(Newest(), 4u);
+    if (restarted) {
+      ASSERT_EQ(Newest(), 4u);
+    }
     EXPECT_EQ(file_->Dispensable(), std::vector<Index>{Index(3)});
     for (uint64_t index : {2, 4, 9}) discard(index);
     EXPECT_EQ(disk_->Names(),

@@ -424,7 +424,9 @@ TEST_F(WalMendRunningTest, ScrubbingMendsTheLastMarks) {
         SCOPED_TRACE(absl::StrCat(restarted, " ", which, " ", at));
         WalRun run;
         ASSERT_NO_FATAL_FAILURE(WriteAndRest(&run));
-        if (restarted) ASSERT_TRUE(run.Reopen().ok());
+        if (restarted) {
+          ASSERT_TRUE(run.Reopen().ok());
+        }
         Pass(&run, 4096);
         const End end = EndOf(&run);
         ASSERT_EQ(end.marks.size(), 2u);
