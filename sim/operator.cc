@@ -75,7 +75,11 @@ void Operator::Act() {
     if (whom.leader == nullptr) return;
   } else {
     whom.client = clients_[Draw(kClient, clients_.size())];
-    if (!whom.client->running() || whom.client->paused()) return;
+    // One that is asked to end goes soon, with whatever it was asked last.
+    if (!whom.client->running() || whom.client->paused() ||
+        whom.client->closing()) {
+      return;
+    }
     if (Draw(kTimes, 8) == 0) times += 1 + Draw(kTimes, 7);
   }
   for (; times > 0; --times) ActOnce(whom);

@@ -265,6 +265,12 @@ void WalRecovery::OnScanned(size_t i, const PatchedBytes& file) {
 absl::Status WalRecovery::NoteMarked(Candidate* c, const SegmentScan& scan,
                                      const PatchedBytes& file) const {
   c->marked_to = scan.marked_to;
+  uint64_t at = scan.end;
+  while (std::optional<FoundFrame> frame =
+             NextFrameHeader(file.bytes.view(), at, c->id)) {
+    at = frame->end();
+    if (frame->header.kind == FrameKind::kMark) c->marks_end = at;
+  }
   const uint64_t to = file.unreadable_to;
   if (!c->newest || conflict_ || to <= std::max(scan.end, scan.marked_to)) {
     return absl::OkStatus();
@@ -613,11 +619,13 @@ void WalRecovery::Tidy() {
 
 void WalRecovery::TrimSegments() {
   // A new segment is begun for what comes next: what was allocated behind the
-  // last frames is given back.
+  // last frames is given back. Not the marks behind one that is damaged: without
+  // them nothing would tell the log's end from a torn one any more.
   for (const Candidate& c : candidates_) {
     for (const LogSegment& s : result_.segments) {
-      if (s.id() != c.id || s.end() == c.bytes) continue;
-      if (c.newest) s.file()->Truncate(s.end(), [](absl::Status) {});
+      const uint64_t end = std::max(s.end(), c.marks_end);
+      if (s.id() != c.id || end >= c.bytes) continue;
+      if (c.newest) s.file()->Truncate(end, [](absl::Status) {});
     }
   }
 }
