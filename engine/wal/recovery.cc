@@ -619,8 +619,8 @@ void WalRecovery::Tidy() {
 
 void WalRecovery::TrimSegments() {
   // A new segment is begun for what comes next: what was allocated behind the
-  // last frames is given back. Not the marks behind one that is damaged: without
-  // them nothing would tell the log's end from a torn one any more.
+  // last frames is given back. Not the marks behind one that is damaged:
+  // without them nothing would tell the log's end from a torn one any more.
   for (const Candidate& c : candidates_) {
     for (const LogSegment& s : result_.segments) {
       const uint64_t end = std::max(s.end(), c.marks_end);
