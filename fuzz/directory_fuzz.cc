@@ -1,15 +1,13 @@
 // The data directory of a server that is a cluster alone
 // (fuzz/lone_directory.h), some of whose files the input damages. Then a server
 // starts on what is left, twice; or a new cluster is made of it, as by
-// `recover`, perhaps with the help of another server's directory, which the
-// input damages, too; or a backup is damaged instead, and restored. Nothing
-// crashes, nobody waits for servers that aren't there, and no record is ever
-// another one than was appended. Where docs/DISK_FORMAT.md says that other
-// files make up for those that are damaged, all is there. Elsewhere it may
-// refuse, naming what is wrong, or name records as lost, none but those that
-// are damaged or stand right behind what is; the log ends behind all that
-// something left tells of; and the next start comes to the same. What is whole
-// in the other server's directory isn't lost.
+// `recover`; or a backup is damaged instead, and restored. Nothing crashes,
+// nobody waits for servers that aren't there, and no record is ever another one
+// than was appended. Where docs/DISK_FORMAT.md says that other files make up
+// for those that are damaged, all is there. Elsewhere it may refuse, naming
+// what is wrong, or name records as lost, none but those that are damaged or
+// stand right behind what is; the log ends behind all that something left tells
+// of; and the next start comes to the same.
 //
 // The input: what is done, flags, then mutations of 8 bytes. A failure tells in
 // words what was done; so does each input that is replayed.
@@ -36,7 +34,6 @@
 #include "engine/base/check.h"
 #include "engine/base/lost_records.h"
 #include "engine/log/recover.h"
-#include "engine/log/recover_copies.h"
 #include "engine/log/restore.h"
 #include "engine/node/identity.h"
 #include "engine/wal/hard_state_file.h"
@@ -44,7 +41,6 @@
 #include "engine/wal/segment.h"
 #include "engine/wal/testing/memory_disk.h"
 #include "engine/wal/testing/wal_run.h"
-#include "fuzz/lone_copy.h"
 #include "fuzz/lone_directory.h"
 #include "fuzz/lone_layout.h"
 #include "fuzz/lone_server.h"
@@ -55,9 +51,6 @@ namespace holdfast {
 namespace {
 
 constexpr int kMutationsMax = 6;
-// In the kind of a mutation: it strikes the other server's directory.
-constexpr uint8_t kOfTheCopy = 0x80;
-constexpr char kCopyName[] = "also";
 
 // --- Mutations ---
 
@@ -65,10 +58,9 @@ constexpr char kCopyName[] = "also";
 class Mutator {
  public:
   // `stages`: the files as they were, the last ones being those to mutate.
-  // `where`: for people, behind what was done.
   Mutator(const std::vector<DiskFiles>& stages,
-          const std::vector<std::string>& names, absl::string_view where = "")
-      : stages_(stages), names_(names), where_(where), files_(stages.back()) {}
+          const std::vector<std::string>& names)
+      : stages_(stages), names_(names), files_(stages.back()) {}
 
   const DiskFiles& files() const { return files_; }
 
@@ -104,9 +96,7 @@ class Mutator {
   }
 
  private:
-  void Note(absl::string_view what) const {
-    AddToStory(absl::StrCat(what, where_));
-  }
+  static void Note(std::string what) { AddToStory(std::move(what)); }
 
   // Null: it is gone, or has no byte.
   std::string* Find(const std::string& name) {
@@ -205,7 +195,6 @@ class Mutator {
 
   const std::vector<DiskFiles>& stages_;
   const std::vector<std::string>& names_;
-  const absl::string_view where_;
   DiskFiles files_;
 };
 
@@ -222,19 +211,6 @@ bool IsIntact(const DiskFiles& files, const std::string& name) {
   if (it == files.end()) return false;
   const std::string& was = TheLoneDirectory().files().at(name);
   return IsLog(name) ? HeldBy(it->second) == HeldBy(was) : it->second == was;
-}
-
-// Whether what stands before the last mark of that segment, the newest one,
-// isn't taken for a torn tail.
-bool KeepsLastMark(const DiskFiles& files, const DiskFiles& built,
-                   const std::string& segment) {
-  const auto it = files.find(segment);
-  const absl::string_view was = HeldBy(built.at(segment));
-  // The block that it begins.
-  const size_t mark = (was.size() - 1) / kBlockBytes * kBlockBytes;
-  return it != files.end() && it->second.size() >= was.size() &&
-         absl::string_view(it->second).substr(mark, was.size() - mark) ==
-             was.substr(mark);
 }
 
 enum class Promise {
@@ -257,7 +233,13 @@ enum class Promise {
 // for one that was never begun.
 Promise PromiseOf(const DiskFiles& files) {
   const LoneDirectory& built = TheLoneDirectory();
-  if (!KeepsLastMark(files, built.files(), built.segment())) {
+  const auto it = files.find(built.segment());
+  const absl::string_view was = HeldBy(built.files().at(built.segment()));
+  // The block that its last mark begins.
+  const size_t mark = (was.size() - 1) / kBlockBytes * kBlockBytes;
+  if (it == files.end() || it->second.size() < was.size() ||
+      absl::string_view(it->second).substr(mark, was.size() - mark) !=
+          was.substr(mark)) {
     return Promise::kNothingWrong;
   }
   bool enough = IsIntact(files, built.checkpoint());
@@ -272,14 +254,7 @@ Promise PromiseOf(const DiskFiles& files) {
 }
 
 const LoneLayout& TheLoneLayout() {
-  static const LoneLayout* const kLayout =
-      new LoneLayout(TheLoneDirectory().files());
-  return *kLayout;
-}
-
-const LoneLayout& TheCopysLayout() {
-  static const LoneLayout* const kLayout =
-      new LoneLayout(TheLoneCopy().files());
+  static const LoneLayout* const kLayout = new LoneLayout();
   return *kLayout;
 }
 
@@ -408,8 +383,7 @@ void CheckServed(const Outcome& outcome, const DiskFiles& files,
     case Promise::kNothingWrong:
       // What is damaged at the log's end takes its entries with it, but for
       // those of which something else tells.
-      return CheckReaches(outcome.found, TheLoneLayout().ShownEnd(
-                                             files, /*resume_points=*/true));
+      return CheckReaches(outcome.found, TheLoneLayout().ShownEnd(files));
   }
 }
 
@@ -423,8 +397,6 @@ struct Head {
 
   bool recovers() const { return mode % 4 == 2; }
   bool restores() const { return mode % 4 == 3; }
-  // With another server's directory: what strikes that says so in its kind.
-  bool has_copy() const { return recovers() && (flags & 4) != 0; }
   bool scrubs() const { return (flags & 1) != 0; }
   // Between the two starts; else only the process ends.
   bool power_fails() const { return (flags & 2) != 0; }
@@ -485,87 +457,40 @@ FoundRecords StartNew(LoneWorld* world, const MemoryDisk& made) {
   return std::move(outcome.found);
 }
 
-// What is lost is said to be, and the copy hasn't got it; null: there is none.
-void CheckLostByRecover(const Recover::Result& recovered,
-                        const FoundRecords& found, const DiskFiles* copy) {
-  // Behind that one nothing here tells whether the copy is of the same log.
-  Offset last_whole = found.first;
-  for (Offset at = found.first; at < found.end(); ++at) {
-    if (found.records[at - found.first].has_value()) last_whole = at;
-  }
-  const bool copy_serves =
-      copy != nullptr && recovered.copies.at(0).status.ok() &&
-      KeepsLastMark(*copy, TheLoneCopy().files(), TheLoneCopy().segment());
-  for (Offset at = found.first; at < found.end(); ++at) {
-    if (found.records[at - found.first].has_value()) continue;
-    const bool said = std::any_of(
-        recovered.lost.begin(), recovered.lost.end(),
-        [at](const LostRecords& l) { return l.first <= at && at < l.end; });
-    if (!said) {
-      Broke(absl::StrCat("recover has lost record ", at.value(),
-                         " without a word"));
-    }
-    if (copy_serves && at < last_whole &&
-        TheCopysLayout().IsWholeFrom(*copy, at) &&
-        !TheCopysLayout().MayBeLost(*copy, at)) {
-      Broke(absl::StrCat("recover has lost record ", at.value(),
-                         ", which the other server has, with all behind it"));
-    }
-  }
-}
-
-void CheckRecovered(const Recover::Result& recovered, const FoundRecords& found,
-                    const DiskFiles& files, const DiskFiles* copy) {
+void TryRecover(const DiskFiles& files) {
   const LoneDirectory& built = TheLoneDirectory();
   const Promise promise = PromiseOf(files);
-  CheckRecords(found);
-  if (promise == Promise::kAll) {
-    return CheckWhole(found, built.first, built.end());
-  }
-  // Else it says that the log's end is gone with its offsets.
-  if (recovered.reached <= recovered.from.last_index) {
-    CheckReaches(found,
-                 promise == Promise::kNothingUnsaid
-                     ? built.end()
-                     : TheLoneLayout().ShownEnd(files,
-                                                /*resume_points=*/false));
-  }
-  CheckLostByRecover(recovered, found, copy);
-}
-
-// `copy`: null: there is none.
-void TryRecover(const DiskFiles& files, const DiskFiles* copy) {
   LoneWorld world;
   const std::unique_ptr<MemoryDisk> disk = DiskOf(files, &world);
-  std::unique_ptr<MemoryDisk> copy_disk;
-  std::vector<RecoverCopy> copies;
-  if (copy != nullptr) {
-    copy_disk = DiskOf(*copy, &world);
-    copies.push_back({.name = kCopyName, .disk = copy_disk.get()});
-  }
   MemoryDisk made(&world.loop);
   std::optional<absl::StatusOr<Recover::Result>> result;
   {
-    Recover recover(&world.loop, disk.get(), &made, NewOptions(), copies);
+    Recover recover(&world.loop, disk.get(), &made, NewOptions());
     recover.Run(
         [&](absl::StatusOr<Recover::Result> r) { result = std::move(r); });
     if (!Await(&world, result)) Broke("recover doesn't end");
   }
-  if (FilesOf(*disk) != files ||
-      (copy != nullptr && FilesOf(*copy_disk) != *copy)) {
-    Broke("recover changed what it only reads");
+  if (FilesOf(*disk) != files) Broke("recover changed what it only reads");
+  if (!result->ok()) return CheckRefusal(result->status(), promise);
+  const Recover::Result& recovered = **result;
+  const FoundRecords found = StartNew(&world, made);
+  CheckRecords(found);
+  if (promise == Promise::kNothingWrong) return;
+  if (promise == Promise::kAll) {
+    return CheckWhole(found, built.first, built.end());
   }
-  if (result->ok()) {
-    return CheckRecovered(**result, StartNew(&world, made), files, copy);
+  if (recovered.reached <= recovered.from.last_index) {
+    CheckReaches(found, built.end());
   }
-  // One that is no server's directory any more isn't passed over.
-  const absl::Status& status = result->status();
-  if (copy != nullptr && *copy != TheLoneCopy().files() &&
-      absl::IsFailedPrecondition(status) &&
-      absl::StartsWith(status.message(), kCopyName)) {
-    return;
+  for (Offset at = found.first; at < found.end(); ++at) {
+    const bool said = std::any_of(
+        recovered.lost.begin(), recovered.lost.end(),
+        [at](const LostRecords& l) { return l.first <= at && at < l.end; });
+    if (!said && !found.records[at - found.first].has_value()) {
+      Broke(absl::StrCat("recover has lost record ", at.value(),
+                         " without a word"));
+    }
   }
-  CheckRefusal(status, PromiseOf(files));
 }
 
 void TryRestore(const DiskFiles& files) {
@@ -618,31 +543,20 @@ void Run(ByteReader r) {
   const Head head(&r);
   BeginStory();
   AddToStory(head.restores()      ? "restore"
-             : head.has_copy()    ? "recover, with another server's directory"
              : head.recovers()    ? "recover"
              : head.power_fails() ? "start, power failure, start"
                                   : "start, kill, start");
   if (head.scrubs()) AddToStory("the servers scrub");
   Mutator mutator(head.restores() ? built.image_stages : built.stages,
                   head.restores() ? built.image_names : built.names);
-  std::optional<Mutator> copy;
-  if (head.has_copy()) {
-    copy.emplace(TheLoneCopy().stages, TheLoneCopy().names,
-                 " of the other server");
-  }
   for (int i = 0; i < kMutationsMax && !r.rest().empty(); ++i) {
-    FuzzRecord mutation(&r);
+    const FuzzRecord mutation(&r);
     if (!r.ok()) break;
-    const bool of_copy = copy.has_value() && (mutation.kind & kOfTheCopy) != 0;
-    if (copy.has_value()) mutation.kind &= kOfTheCopy - 1;
-    (of_copy ? *copy : mutator).Apply(mutation);
+    mutator.Apply(mutation);
   }
   if (TellsEach()) TellStory();
   if (head.restores()) return TryRestore(mutator.files());
-  if (head.recovers()) {
-    return TryRecover(mutator.files(),
-                      copy.has_value() ? &copy->files() : nullptr);
-  }
+  if (head.recovers()) return TryRecover(mutator.files());
   TryStart(head, mutator.files());
 }
 

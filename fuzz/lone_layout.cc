@@ -11,23 +11,36 @@
 #include "engine/wal/entry.h"
 #include "engine/wal/frame.h"
 #include "engine/wal/segment.h"
+#include "fuzz/lone_directory.h"
 
 namespace holdfast {
 namespace {
 
-bool IsCheckpoint(CheckpointKind kind, const std::string& name) {
-  return ParseCheckpointName(kind, name).has_value();
+// These bytes of the file are what they were.
+bool IsSame(const DiskFiles& files, const std::string& name, uint64_t from,
+            uint64_t to) {
+  const auto it = files.find(name);
+  if (it == files.end() || it->second.size() < to) return false;
+  const absl::string_view was = TheLoneDirectory().files().at(name);
+  return absl::string_view(it->second).substr(from, to - from) ==
+         was.substr(from, to - from);
+}
+
+bool IsCheckpointOrResume(const std::string& name) {
+  return ParseCheckpointName(CheckpointKind::kBase, name).has_value() ||
+         ParseCheckpointName(CheckpointKind::kResume, name).has_value();
 }
 
 }  // namespace
 
-LoneLayout::LoneLayout(const DiskFiles& files) : built_(files) {
+LoneLayout::LoneLayout() {
+  const LoneDirectory& built = TheLoneDirectory();
   // Names rise with the segments' ids.
-  for (const auto& [name, bytes] : built_) {
-    if (!ParseSegmentName(name).has_value()) continue;
+  for (const auto& [name, bytes] : built.files()) {
+    if (!ParseSegmentName(name).has_value() || name == built.spare()) continue;
     const absl::StatusOr<SegmentHeader> header = DecodeSegmentHeader(
         absl::string_view(bytes).substr(0, kSegmentHeaderBytes));
-    if (!header.ok()) continue;  // the spare
+    CHECK(header.ok());
     Segment segment{
         .name = name, .begins_at = header->previous.next_offset, .frames = {}};
     const Buffer all = Buffer::Copy(bytes);
@@ -51,23 +64,14 @@ LoneLayout::LoneLayout(const DiskFiles& files) : built_(files) {
   }
 }
 
-bool LoneLayout::IsSame(const DiskFiles& files, const std::string& name,
-                        uint64_t from, uint64_t to) const {
-  const auto it = files.find(name);
-  if (it == files.end() || it->second.size() < to) return false;
-  const absl::string_view was = built_.at(name);
-  return absl::string_view(it->second).substr(from, to - from) ==
-         was.substr(from, to - from);
-}
-
-Offset LoneLayout::ShownEnd(const DiskFiles& files, bool resume_points) const {
+Offset LoneLayout::ShownEnd(const DiskFiles& files) const {
   Offset shown;
-  for (const auto& [name, bytes] : built_) {
-    const bool tells =
-        IsCheckpoint(CheckpointKind::kBase, name) ||
-        (resume_points && IsCheckpoint(CheckpointKind::kResume, name));
+  for (const auto& [name, bytes] : TheLoneDirectory().files()) {
     const auto it = files.find(name);
-    if (!tells || it == files.end() || it->second != bytes) continue;
+    if (!IsCheckpointOrResume(name) || it == files.end() ||
+        it->second != bytes) {
+      continue;
+    }
     const absl::StatusOr<Checkpoint> point =
         DecodeCheckpoint(Buffer::Copy(bytes));
     CHECK(point.ok());
@@ -113,22 +117,6 @@ bool LoneLayout::MayBeLost(const DiskFiles& files, Offset record) const {
     }
   }
   return false;
-}
-
-bool LoneLayout::IsWholeFrom(const DiskFiles& files, Offset record) const {
-  bool found = false;
-  for (const Segment& segment : segments_) {
-    if (found && !IsSame(files, segment.name, 0, kSegmentHeaderBytes)) {
-      return false;
-    }
-    for (const Frame& f : segment.frames) {
-      found |= f.is_entry && f.first <= record && record < f.next;
-      if (found && !IsSame(files, segment.name, f.position, f.end)) {
-        return false;
-      }
-    }
-  }
-  return found;
 }
 
 }  // namespace holdfast

@@ -10,27 +10,22 @@
 
 namespace holdfast {
 
-// Where in a directory's files its log stands, and what damaged files still say
-// of it by docs/DISK_FORMAT.md.
+// Where in TheLoneDirectory()'s files its log stands, and what damaged files
+// still say of it by docs/DISK_FORMAT.md.
 class LoneLayout {
  public:
-  // Of TheLoneDirectory(), or TheLoneCopy().
-  explicit LoneLayout(const DiskFiles& files);
+  LoneLayout();
 
   // Up to where something that is left shows that the log went: checkpoints,
-  // headers of segments, and frames that say how much of theirs was synced; and
-  // resume points, for who looks at them. What stands behind that may be taken
-  // for a torn tail.
-  Offset ShownEnd(const DiskFiles& files, bool resume_points) const;
+  // resume points, headers of segments, and frames that say how much of theirs
+  // was synced. What stands behind that may be taken for a torn tail.
+  Offset ShownEnd(const DiskFiles& files) const;
 
   // Whether it may be said of this record that it is lost: some of its entry's
   // frame is damaged, or of a frame between that and the entry before, or of
   // that one, since nothing may speak for it then; or its segment's header is,
   // or that of the next segment, which it stands right before.
   bool MayBeLost(const DiskFiles& files, Offset record) const;
-
-  // Whether all of the log is as it was, from this record's entry on.
-  bool IsWholeFrom(const DiskFiles& files, Offset record) const;
 
  private:
   struct Frame {
@@ -48,11 +43,6 @@ class LoneLayout {
     std::vector<Frame> frames;
   };
 
-  // These bytes of the file are what they were.
-  bool IsSame(const DiskFiles& files, const std::string& name, uint64_t from,
-              uint64_t to) const;
-
-  const DiskFiles& built_;
   std::vector<Segment> segments_;  // in the log's order
 };
 
