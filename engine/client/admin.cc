@@ -24,7 +24,7 @@ class AdminRequest : public Request {
     server->Request(id, type_, fields_, std::move(answer));
   }
 
-  absl::StatusOr<Verdict> OnAnswer(const MessageView& message) override {
+  absl::StatusOr<RequestVerdict> OnAnswer(const MessageView& message) override {
     wire::AdminAnswer answer;
     if (absl::Status s = ParseAnswer(message, WireType::kAdminAnswer, &answer);
         !s.ok()) {
@@ -58,7 +58,7 @@ class AfterStatus : public AdminRequest<Fields> {
     server->Request(id, WireType::kStatus, request, std::move(answer));
   }
 
-  absl::StatusOr<Verdict> OnAnswer(const MessageView& message) override {
+  absl::StatusOr<RequestVerdict> OnAnswer(const MessageView& message) override {
     if (message.type != WireType::kStatusAnswer) {
       return AdminRequest<Fields>::OnAnswer(message);
     }
@@ -67,7 +67,7 @@ class AfterStatus : public AdminRequest<Fields> {
         !s.ok()) {
       return s;
     }
-    Verdict verdict;
+    RequestVerdict verdict;
     if (status.role() != wire::SERVER_ROLE_LEADER) {
       verdict.code = wire::CODE_NOT_LEADER;
       verdict.text = "it isn't the leader";
@@ -109,10 +109,10 @@ class LeaveRequest final : public AfterStatus<wire::Leave> {
       : AfterStatus(WireType::kLeave, leave, std::move(done)),
         ids_(leave.server_ids().begin(), leave.server_ids().end()) {}
 
-  absl::StatusOr<Verdict> OnAnswer(const MessageView& message) override {
-    absl::StatusOr<Verdict> verdict = AfterStatus::OnAnswer(message);
+  absl::StatusOr<RequestVerdict> OnAnswer(const MessageView& message) override {
+    absl::StatusOr<RequestVerdict> verdict = AfterStatus::OnAnswer(message);
     if (verdict.ok() && verdict->code == wire::CODE_REFUSED && gone_) {
-      return Verdict();
+      return RequestVerdict();
     }
     return verdict;
   }

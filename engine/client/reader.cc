@@ -27,13 +27,13 @@ class ReadRequest final : public Request {
     server->Request(id, WireType::kRead, read_, std::move(answer));
   }
 
-  absl::StatusOr<Verdict> OnAnswer(const MessageView& message) override {
+  absl::StatusOr<RequestVerdict> OnAnswer(const MessageView& message) override {
     if (absl::Status s = ParseAnswer(message, WireType::kReadAnswer, &answer_);
         !s.ok()) {
       return s;
     }
     payload_ = message.payload;
-    Verdict verdict = VerdictOf(answer_);
+    RequestVerdict verdict = VerdictOf(answer_);
     // Others that answer say who leads.
     verdict.by_leader = !answer_.has_leader();
     return verdict;
@@ -75,13 +75,13 @@ class StatusRequest final : public Request {
     server->Request(id, WireType::kStatus, request, std::move(answer));
   }
 
-  absl::StatusOr<Verdict> OnAnswer(const MessageView& message) override {
+  absl::StatusOr<RequestVerdict> OnAnswer(const MessageView& message) override {
     if (absl::Status s =
             ParseAnswer(message, WireType::kStatusAnswer, &answer_);
         !s.ok()) {
       return s;
     }
-    return Verdict();
+    return RequestVerdict();
   }
 
   void Done(absl::Status status) override {

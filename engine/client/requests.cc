@@ -114,7 +114,8 @@ void Requests::OnAnswer(uint64_t id, ServerConnection* server,
     }
     return TryAgain(id, message.status(), cluster_->ShortPause());
   }
-  const absl::StatusOr<Verdict> verdict = pending.request->OnAnswer(*message);
+  const absl::StatusOr<RequestVerdict> verdict =
+      pending.request->OnAnswer(*message);
   if (!verdict.ok()) {
     return Finish(id, absl::UnavailableError(absl::StrCat(
                           server->address(), ": its answer can't be read")));

@@ -19,7 +19,7 @@
 namespace holdfast {
 
 // What an answer comes to.
-struct Verdict {
+struct RequestVerdict {
   wire::Code code = wire::CODE_OK;
   std::string text;
   wire::LeaderHint leader;
@@ -32,7 +32,7 @@ struct Verdict {
 
 // For answers that have all of it.
 template <typename Answer>
-Verdict VerdictOf(const Answer& answer) {
+RequestVerdict VerdictOf(const Answer& answer) {
   return {.code = answer.code(),
           .text = answer.text(),
           .leader = answer.leader(),
@@ -47,7 +47,8 @@ class Request {
   virtual void Send(ServerConnection* server, uint64_t id,
                     ServerConnection::AnswerFn answer) = 0;
   // Takes an answer. INVALID_ARGUMENT when it can't be read.
-  virtual absl::StatusOr<Verdict> OnAnswer(const MessageView& message) = 0;
+  virtual absl::StatusOr<RequestVerdict> OnAnswer(
+      const MessageView& message) = 0;
   // The end, once; OK: as the last answer says.
   virtual void Done(absl::Status status) = 0;
 };
