@@ -30,16 +30,6 @@ constexpr size_t kEntryBytes = 700;
 // That has a waypoint and a resume point before all that.
 constexpr Index kEarly(3);
 
-Checkpoint CheckpointOf(const LogPoint& point) {
-  Checkpoint checkpoint;
-  checkpoint.point = point;
-  checkpoint.cluster = ClusterId(99);
-  checkpoint.configuration_index = Index(1);
-  checkpoint.configuration = Buffer::Copy("members");
-  checkpoint.state = Buffer::Copy("state");
-  return checkpoint;
-}
-
 Checkpoint ResumeOf(const LogPoint& point, std::vector<SegmentStart> segments) {
   Checkpoint resume = CheckpointOf(point);
   resume.map = EncodeLogMap({{TermRun{Index(1), kTerm}}, std::move(segments)});

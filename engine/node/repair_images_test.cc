@@ -14,7 +14,6 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/str_cat.h"
-#include "engine/base/buffer.h"
 #include "engine/base/hard_state.h"
 #include "engine/base/types.h"
 #include "engine/wal/checkpoint_file.h"
@@ -32,16 +31,6 @@ constexpr Term kTerm(2);
 constexpr Incarnation kOwner(WalRun::kOwner);
 constexpr size_t kEntryBytes = 3000;
 constexpr Index kDamaged(8);  // of the checkpoint
-
-Checkpoint CheckpointOf(const LogPoint& point) {
-  Checkpoint checkpoint;
-  checkpoint.point = point;
-  checkpoint.cluster = ClusterId(99);
-  checkpoint.configuration_index = Index(1);
-  checkpoint.configuration = Buffer::Copy("members");
-  checkpoint.state = Buffer::Copy("state");
-  return checkpoint;
-}
 
 // A server's log, and what it does about it before it serves.
 class Life {

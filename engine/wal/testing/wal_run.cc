@@ -376,6 +376,16 @@ Index IntactTo(const MemoryDisk& before, const MemoryDisk& after, Index base) {
   return last;
 }
 
+Checkpoint CheckpointOf(const LogPoint& point) {
+  Checkpoint checkpoint;
+  checkpoint.point = point;
+  checkpoint.cluster = ClusterId(99);
+  checkpoint.configuration_index = Index(1);
+  checkpoint.configuration = Buffer::Copy("members");
+  checkpoint.state = Buffer::Copy("state");
+  return checkpoint;
+}
+
 void WriteLogWithACut(WalRun* run, std::vector<size_t> more) {
   CHECK(run->Open().ok());
   run->SetHardStateAndAppend({Term(1), ServerId(1)}, {0, 100, 3000});

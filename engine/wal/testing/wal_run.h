@@ -11,6 +11,7 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "engine/wal/checkpoint_file.h"
 #include "engine/wal/testing/memory_disk.h"
 #include "engine/wal/testing/memory_loop.h"
 #include "engine/wal/wal.h"
@@ -162,6 +163,9 @@ class WalRun {
 // which entry all is as it was that tells of it, the headers of its segments
 // and all frames before it, but for what `base` stands for.
 Index IntactTo(const MemoryDisk& before, const MemoryDisk& after, Index base);
+
+// With a state, members and a cluster that never change.
+Checkpoint CheckpointOf(const LogPoint& point);
 
 // A log of several segments with a cut, a restart and a marked tail. `more`: of
 // these sizes, before the restart.
