@@ -1,7 +1,7 @@
 #include "sim/fault_schedule.h"
 
 #include <algorithm>
-#include <tuple>
+#include <iterator>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -19,10 +19,21 @@ constexpr ChanceSite kStartedAgain("fault/started_again");
 // Of the release that comes after this one.
 constexpr uint32_t kNextLevel = kFeatureLevelMax + 1;
 
-constexpr DamageKind kDamageKinds[] = {
-    DamageKind::kRot,      DamageKind::kZeroes,  DamageKind::kMisdirect,
-    DamageKind::kTruncate, DamageKind::kRefused, DamageKind::kStale,
-    DamageKind::kVanish,
+// What is at rest on a disk decays so, each kind by itself.
+struct Decay {
+  const ChanceSite& site;
+  uint64_t FaultRates::*rate;
+  DamageKind kind;
+};
+constexpr Decay kDecays[] = {
+    {faults::kRot, &FaultRates::rot_ppm, DamageKind::kRot},
+    {faults::kZeroes, &FaultRates::zeroes_ppm, DamageKind::kZeroes},
+    {faults::kMisdirect, &FaultRates::misdirect_ppm, DamageKind::kMisdirect},
+    {faults::kTruncate, &FaultRates::truncate_ppm, DamageKind::kTruncate},
+    {faults::kRefuseBlocks, &FaultRates::refuse_blocks_ppm,
+     DamageKind::kRefused},
+    {faults::kStale, &FaultRates::stale_ppm, DamageKind::kStale},
+    {faults::kVanish, &FaultRates::vanish_ppm, DamageKind::kVanish},
 };
 
 // A length of time from a fault's value: mostly short, now and then long.
@@ -422,20 +433,12 @@ void FaultSchedule::ForgeDisk(SimServer* server, uint64_t value) {
 }
 
 void FaultSchedule::DamageDisk(SimServer* server) {
-  const std::tuple<const ChanceSite&, uint64_t, DamageKind> kinds[] = {
-      {faults::kRot, rates_.rot_ppm, DamageKind::kRot},
-      {faults::kZeroes, rates_.zeroes_ppm, DamageKind::kZeroes},
-      {faults::kMisdirect, rates_.misdirect_ppm, DamageKind::kMisdirect},
-      {faults::kTruncate, rates_.truncate_ppm, DamageKind::kTruncate},
-      {faults::kRefuseBlocks, rates_.refuse_blocks_ppm, DamageKind::kRefused},
-      {faults::kStale, rates_.stale_ppm, DamageKind::kStale},
-      {faults::kVanish, rates_.vanish_ppm, DamageKind::kVanish},
-  };
   uint64_t value = 0;
-  for (const auto& [site, rate, kind] : kinds) {
-    if (!Happens(site, server->machine(), rate, &value)) continue;
+  for (const Decay& decay : kDecays) {
+    const uint64_t rate = rates_.*decay.rate;
+    if (!Happens(decay.site, server->machine(), rate, &value)) continue;
     // At any moment of the window.
-    After(LengthOf(value, kWindow), [this, server, kind = kind, value] {
+    After(LengthOf(value, kWindow), [this, server, kind = decay.kind, value] {
       if (running_) decay_->Strike(server, kind, value);
     });
   }
@@ -454,9 +457,9 @@ void FaultSchedule::Surge(uint64_t value) {
     const uint64_t where = alike ? value : own;
     bool any = false;
     for (uint64_t i = 0; i <= Which(where, 27, 4); ++i) {
-      const DamageKind kind =
-          kDamageKinds[Which(Another(where, i), 28, std::size(kDamageKinds))];
-      any = decay_->Strike(server, kind, Another(where, i)) || any;
+      const uint64_t what = Another(where, i);
+      const Decay& decay = kDecays[Which(what, 28, std::size(kDecays))];
+      any = decay_->Strike(server, decay.kind, what) || any;
     }
     if (any) ++spoiled;
   }
