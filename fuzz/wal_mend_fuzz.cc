@@ -245,7 +245,9 @@ class Damage {
       if (header->first_index() <= seen) {
         replacing_.emplace_back(name, header->previous.index);
       }
-      FindMarkedTo(bytes, kSegmentHeaderBytes, *id, nullptr, &seen);
+      FoundHeaders found;
+      FindMarkedTo(bytes, kSegmentHeaderBytes, *id, &found);
+      seen = std::max(seen, found.seen);
     }
   }
 

@@ -265,12 +265,7 @@ void WalRecovery::OnScanned(size_t i, const PatchedBytes& file) {
 absl::Status WalRecovery::NoteMarked(Candidate* c, const SegmentScan& scan,
                                      const PatchedBytes& file) const {
   c->marked_to = scan.marked_to;
-  uint64_t at = scan.end;
-  while (std::optional<FoundFrame> frame =
-             NextFrameHeader(file.bytes.view(), at, c->id)) {
-    at = frame->end();
-    if (frame->header.kind == FrameKind::kMark) c->marks_end = at;
-  }
+  c->marks_end = scan.marks_end;
   const uint64_t to = file.unreadable_to;
   if (!c->newest || conflict_ || to <= std::max(scan.end, scan.marked_to)) {
     return absl::OkStatus();

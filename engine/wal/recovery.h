@@ -125,8 +125,7 @@ class WalRecovery {
     bool newest = false;
     // Once it was scanned: all before this position was there.
     uint64_t marked_to = 0;
-    // Of the newest one: where the marks end that stand behind damage; 0: none.
-    uint64_t marks_end = 0;
+    uint64_t marks_end = 0;  // of SegmentScan
   };
 
   // Whether it goes on with a segment that lacks entries.

@@ -104,11 +104,11 @@ void WalRecovery::OnHeaderlessRead(Candidate* c, bool newest,
     if (!taken.ok()) return Finish(taken);
     if (c->header.ok()) return JudgeHeaderless();
   }
-  Index seen;
+  FoundHeaders found;
   const bool marked =
-      FindMarkedTo(bytes, kSegmentHeaderBytes, c->id, nullptr, &seen) > 0;
+      FindMarkedTo(bytes, kSegmentHeaderBytes, c->id, &found) > 0;
   const bool counts =
-      marked ? !newest || !Covered(seen) : WasContinued(*c, bytes);
+      marked ? !newest || !Covered(found.seen) : WasContinued(*c, bytes);
   if (counts && TakesDamage()) {
     c->before_first_frame = FindMarkedEnd(bytes, c->id, kSegmentHeaderBytes);
     if (std::optional<SegmentEnd> before = FindBeginning(bytes, c->id)) {
@@ -123,11 +123,11 @@ void WalRecovery::OnHeaderlessRead(Candidate* c, bool newest,
   const bool begun =
       file.unreadable_from == 0 || !IsAllZero(bytes.substr(0, kBlockBytes));
   if (newest && file.unreadable_to > 0 && begun &&
-      !(Covered(seen) &&
+      !(Covered(found.seen) &&
         FindMarkedEnd(bytes, c->id, file.unreadable_to).has_value())) {
     return Finish(WalUnreadable(c->id, file.unreadable_to));
   }
-  if (newest && marked && !Covered(seen)) {
+  if (newest && marked && !Covered(found.seen)) {
     return Finish(
         WalRot(c->id, 0,
                "the header is damaged or gone, though frames say that "

@@ -83,8 +83,9 @@ void WalRecovery::GuessBehindPrevious(Candidate* c, size_t n) {
     if (!file.ok()) return Finish(file.status());
     const Candidate& previous = candidates_[n - 1];
     const absl::string_view bytes = file->bytes.view();
-    Index last;
-    FindMarkedTo(bytes, kSegmentHeaderBytes, previous.id, nullptr, &last);
+    FoundHeaders found;
+    FindMarkedTo(bytes, kSegmentHeaderBytes, previous.id, &found);
+    Index last = found.seen;
     if (previous.header.ok()) {
       last = std::max(last, previous.header->previous.index);
     } else if (last == Index(0)) {

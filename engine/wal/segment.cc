@@ -212,9 +212,12 @@ SegmentScan ScanSegment(absl::string_view bytes, const SegmentHeader& header) {
   }
   // Behind the first frame that isn't intact: only headers count, for what
   // they say of the bytes before them.
-  scan.marked_to = std::max(
-      scan.marked_to, FindMarkedTo(bytes, scan.end, header.id,
-                                   &scan.frames_behind_damage, &scan.seen));
+  FoundHeaders behind;
+  scan.marked_to = std::max(scan.marked_to,
+                            FindMarkedTo(bytes, scan.end, header.id, &behind));
+  scan.frames_behind_damage = behind.count;
+  scan.seen = std::max(scan.seen, behind.seen);
+  scan.marks_end = behind.marks_end;
   return scan;
 }
 
@@ -231,14 +234,16 @@ std::optional<FoundFrame> NextFrameHeader(absl::string_view bytes, uint64_t at,
 }
 
 uint64_t FindMarkedTo(absl::string_view bytes, uint64_t at, uint64_t segment,
-                      size_t* found, Index* seen) {
+                      FoundHeaders* found) {
   uint64_t marked_to = 0;
   while (std::optional<FoundFrame> frame =
              NextFrameHeader(bytes, at, segment)) {
     marked_to = std::max<uint64_t>(marked_to, frame->header.synced_to);
-    if (found != nullptr) ++*found;
-    if (seen != nullptr) *seen = std::max(*seen, frame->header.index);
     at = frame->end();
+    if (found == nullptr) continue;
+    ++found->count;
+    found->seen = std::max(found->seen, frame->header.index);
+    if (frame->header.kind == FrameKind::kMark) found->marks_end = at;
   }
   return marked_to;
 }

@@ -126,6 +126,8 @@ struct SegmentScan {
   Index seen;
   // Frames found behind `end`.
   size_t frames_behind_damage = 0;
+  // Where the last mark of these ends; 0: there is none.
+  uint64_t marks_end = 0;
   Index commit;
 };
 // The next intact frame header from `at` on, wherever it stands: behind damage.
@@ -145,11 +147,16 @@ std::optional<FoundFrame> FindFrameIf(absl::string_view bytes, uint64_t segment,
   }
   return std::nullopt;
 }
-// Up to where frame headers from `at` on say that the segment was synced; the
-// number of them is added to `found`, and `seen` raised to the greatest index
-// that they name.
+// What frame headers tell, wherever they stand.
+struct FoundHeaders {
+  size_t count = 0;
+  Index seen;              // the greatest index that they name
+  uint64_t marks_end = 0;  // where the last mark ends; 0: there is none
+};
+// Up to where frame headers from `at` on say that the segment was synced; what
+// else they tell is added to `found`.
 uint64_t FindMarkedTo(absl::string_view bytes, uint64_t at, uint64_t segment,
-                      size_t* found = nullptr, Index* seen = nullptr);
+                      FoundHeaders* found = nullptr);
 SegmentScan ScanSegment(absl::string_view bytes, const SegmentHeader& header);
 
 // Where a segment's live entries are: a sparse index, with a sample for each
